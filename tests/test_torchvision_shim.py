@@ -1,0 +1,70 @@
+"""Imports happen once in a process, so each case runs in its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def run(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def imports_alone() -> bool:
+    """Whether torchvision, as it is installed here, imports without help."""
+    return run("import torchvision").returncode == 0
+
+
+def test_datasets_transforms_and_utils_work(imports_alone):
+    result = run(
+        """
+from pipeline.torchvision_shim import definitions, torchvision
+import torch
+assert torchvision.datasets.MNIST.mirrors
+assert torchvision.transforms.functional.resize(torch.ones(1, 4, 4), [2, 2]).shape == (1, 2, 2)
+assert torchvision.utils.make_grid(torch.ones(4, 1, 2, 2), nrow=2, padding=0).shape == (3, 4, 4)
+print("left alone" if definitions is None else "helped")
+"""
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.strip() == ("left alone" if imports_alone else "helped")
+
+
+def test_leaves_existing_operators_alone(imports_alone):
+    if imports_alone:
+        pytest.skip("the test above has shown it with torchvision's own operators")
+    # As where torchvision's compiled operators load: the names are taken before its import.
+    result = run(
+        """
+import torch
+native = torch.library.Library("torchvision", "DEF")
+native.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+native.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+from pipeline import torchvision_shim
+assert torchvision_shim.definitions is None
+assert torchvision_shim.torchvision.datasets.MNIST
+"""
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_other_failures_pass_through():
+    result = run(
+        """
+import sys
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torchvision":
+            raise RuntimeError("something else")
+sys.meta_path.insert(0, Broken())
+import pipeline.torchvision_shim
+"""
+    )
+    assert result.returncode != 0
+    assert "RuntimeError: something else" in result.stderr
