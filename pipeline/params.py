@@ -1,0 +1,302 @@
+"""What params.yaml may say: one pydantic model per section, validated before any stage works.
+
+Every error names file, key, what is allowed and the value found, one line each:
+``params.yaml: robust_reg: must be ≥ 0, got -1``.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline import params_types as kind
+from pipeline.errors import PipelineError
+from pipeline.params_errors import Problem, did_you_mean, explain, raise_problems
+
+
+class Section(BaseModel):
+    """A section of params.yaml: immutable, strictly typed, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        raise_problems(self._problems())
+        return self
+
+    def _problems(self) -> Iterable[Problem]:
+        """What does not fit together, though every value is right by itself."""
+        return ()
+
+
+class Robustness(Section):
+    """How the robustness loss L_θ is computed (pipeline/training/robustness.py).
+
+    variant : which published code's residual; `paper2018` is what the paper says.
+    reduction : `batch`, one norm over the batch; `example`, mean over per-example norms.
+    probes : `exact`, one VJP per class; or how many Rademacher probes estimate it.
+    """
+
+    variant: Literal["paper2018", "review2020", "authors2018"]
+    reduction: Literal["batch", "example"]
+    probes: kind.Probes
+
+
+class Vae(Section):
+    """The β-VAE: its architecture, and which of the published objectives it minimises.
+
+    num_concepts : latent dimensions K.
+    hidden_sizes : units of the encoder's layers, input to latent; the decoder mirrors them.
+    objective : reconstruction error as a mean over pixels (`review2020`) or a sum (`elbo`).
+    target : reconstruct normalised pixels (`review2020`), or pixels in [0, 1] (`unit`).
+    """
+
+    num_concepts: kind.Count
+    hidden_sizes: kind.SomeSizes
+    objective: Literal["review2020", "elbo"]
+    target: Literal["review2020", "unit"]
+
+
+class Pretrain(Section):
+    """Pretraining of the β-VAE, with Adam; once per seed, shared by all λ.
+
+    pretrain_epochs : passes over the training set.
+    pre_beta : β, the weight of the KL divergence, while pretraining.
+    lr : Adam's learning rate.
+    batch_size : images per step.
+    """
+
+    dataset: kind.DatasetName
+    pretrain_epochs: kind.Count
+    pre_beta: kind.NonNegative
+    lr: kind.Positive
+    batch_size: kind.Count
+
+
+class IdentityConceptizer(Section):
+    """h(x) = x."""
+
+    name: Literal["identity"]
+
+
+class ConvConceptizer(Section):
+    """Convolutional autoencoder with one scalar concept per channel of its last feature map.
+
+    channels : between the input's and the concepts', one convolution each.
+    kernel_size : pixels, of all convolutions.
+    decoder_channels : between the concepts' and the input's: three transposed convolutions.
+    """
+
+    name: Literal["conv"]
+    channels: kind.SomeSizes
+    kernel_size: kind.Count
+    decoder_channels: kind.TwoSizes
+
+
+class VaeConceptizer(Section):
+    """The β-VAE of section `vae`; the concepts are its latent means."""
+
+    name: Literal["vae"]
+
+
+class MlpParameterizer(Section):
+    """Multi-layer perceptron; `hidden_sizes`, units between input and relevances, may be []."""
+
+    name: Literal["mlp"]
+    hidden_sizes: kind.Sizes
+
+
+class ConvParameterizer(Section):
+    """Convolutions, then linear layers.
+
+    channels : output channels of each convolution.
+    kernel_size : pixels, of all convolutions.
+    hidden_sizes : units between the last feature map and the relevances; may be [].
+    """
+
+    name: Literal["conv"]
+    channels: kind.SomeSizes
+    kernel_size: kind.Count
+    hidden_sizes: kind.Sizes
+
+
+Conceptizer = Annotated[
+    IdentityConceptizer | ConvConceptizer | VaeConceptizer, Field(discriminator="name")
+]
+Parameterizer = Annotated[MlpParameterizer | ConvParameterizer, Field(discriminator="name")]
+
+
+class Experiment(Section):
+    """One experiment: a model on a dataset, and how its cells are trained (with Adam).
+
+    initial_weights : what its stage depends on: with SENN `pipeline/models/building.py`,
+        which draws fresh weights, with DiSENN `models/vae`, the pretrained β-VAE's.
+    num_concepts : K; num_classes : C.
+    dropout : probability of dropping a unit (a channel after convolutions) in the parameterizer.
+    lr : Adam's learning rate.
+    epochs : passes over the training set.
+    batch_size : examples per step.
+    eval_freq : steps between validations; the best of them is the model kept.
+    concept_reg : weight of the concept loss L_h.
+    sparsity_reg : ξ, weight of Σ|h| in SENN's concept loss.
+    beta : β, weight of the KL divergence in DiSENN's concept loss.
+    lambda_grid : the experiment's own, where it differs from the file's.
+    """
+
+    dataset: kind.DatasetName
+    model_class: Literal["SENN", "DiSENN"]
+    initial_weights: Literal["pipeline/models/building.py", "models/vae"]
+    conceptizer: Conceptizer
+    parameterizer: Parameterizer
+    aggregator: Literal["sum"]
+    num_concepts: kind.Count
+    num_classes: Annotated[int, Field(ge=2)]
+    dropout: kind.Probability
+    lr: kind.Positive
+    epochs: kind.Count
+    batch_size: kind.Count
+    eval_freq: kind.Count
+    concept_reg: kind.NonNegative
+    sparsity_reg: kind.NonNegative | None = None
+    beta: kind.NonNegative | None = None
+    lambda_grid: kind.LambdaGrid | None = None
+
+    def _problems(self) -> Iterator[Problem]:
+        disenn = self.model_class == "DiSENN"
+        if disenn != (self.conceptizer.name == "vae"):
+            fitting = "SENN" if disenn else "DiSENN"
+            words = f"must be {fitting} with the {self.conceptizer.name} conceptizer"
+            yield "model_class", words, self.model_class
+        # Then what `vae` says reaches a DiSENN through its weights, and does not concern a SENN.
+        expected = "models/vae" if disenn else "pipeline/models/building.py"
+        if self.initial_weights != expected:
+            words = f"must be {expected} with model_class {self.model_class}"
+            yield "initial_weights", words, self.initial_weights
+        needed, foreign = ("beta", "sparsity_reg") if disenn else ("sparsity_reg", "beta")
+        if getattr(self, needed) is None:
+            yield needed, f"must be given with model_class {self.model_class}", None
+        if (value := getattr(self, foreign)) is not None:
+            yield foreign, f"must be left out with model_class {self.model_class}", value
+
+
+class Evaluate(Section):
+    """Settings of the metrics (pipeline/metrics).
+
+    lipschitz_discrete_radius : ε of the paper's eq. 6, in root-mean-square distances of the
+        training points from their mean.
+    lipschitz_local_radius : ε of eq. 5, half the box's side in standard deviations of a feature.
+    lipschitz_local_steps : steps of projected gradient ascent, per restart.
+    lipschitz_local_restarts : random starting points per anchor.
+    lipschitz_concept_resolution : concept distances below it count as it in eq. 5, in
+        root-mean-square distances of the training points' concepts from their mean.
+    anchors : test points at which stability is measured.
+    bootstrap : resamples of seeds and test examples for the 95 % intervals.
+    """
+
+    lipschitz_discrete_radius: kind.Positive
+    lipschitz_local_radius: kind.Positive
+    lipschitz_local_steps: kind.Count
+    lipschitz_local_restarts: kind.Count
+    lipschitz_concept_resolution: kind.Positive
+    anchors: Annotated[int, Field(ge=2)]
+    bootstrap: Annotated[int, Field(ge=100)]
+
+
+class Report(Section):
+    """What the report shows: `explanations` per experiment, `prototypes` per concept."""
+
+    explanations: kind.Count
+    prototypes: kind.Count
+
+
+class Params(Section):
+    """The whole of params.yaml.
+
+    robust_reg : λ of the headline models; lambda_grid : further λ, for the trade-off curves.
+    seeds : one cell per seed and λ; a cell's randomness comes from its seed alone.
+    device : where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
+    datasets : those to download and prepare.
+    split_seed : of the train/valid/test split, the same for every cell.
+    """
+
+    robust_reg: kind.NonNegative
+    lambda_grid: kind.LambdaGrid
+    seeds: kind.Seeds
+    device: kind.Device
+    datasets: kind.DatasetNames
+    split_seed: kind.Seed
+    robustness: Robustness
+    vae: Vae
+    pretrain: Pretrain
+    experiments: Annotated[dict[kind.ExperimentName, Experiment], kind.NotEmpty]
+    evaluate: Evaluate
+    report: Report
+
+    def _problems(self) -> Iterator[Problem]:
+        experiments = {f"experiments.{name}": e for name, e in self.experiments.items()}
+        datasets = {key: e.dataset for key, e in experiments.items()}
+        for key, dataset in {"pretrain": self.pretrain.dataset, **datasets}.items():
+            if dataset not in self.datasets:
+                words = f"must be among datasets ({', '.join(self.datasets)})"
+                yield f"{key}.dataset", words, dataset
+        for key, experiment in experiments.items():
+            if experiment.model_class == "DiSENN":
+                yield from self._disenn_problems(key, experiment)
+
+        own = (e.lambda_grid or () for e in self.experiments.values())
+        for value in sorted({*self.lambda_grid, *chain(*own)} - {self.robust_reg}):
+            if f"{value:g}" == f"{self.robust_reg:g}":
+                words = (
+                    f"must equal the grid's {value} or differ from it in the first 6 digits "
+                    f"(both would be stored as lambda={value:g})"
+                )
+                yield "robust_reg", words, self.robust_reg
+
+    def _disenn_problems(self, key: str, experiment: Experiment) -> Iterator[Problem]:
+        """DiSENN starts from the pretrained β-VAE: same data, same concepts."""
+        if experiment.dataset != self.pretrain.dataset:
+            words = f"must be pretrain.dataset, {self.pretrain.dataset}, with model_class DiSENN"
+            yield f"{key}.dataset", words, experiment.dataset
+        if experiment.num_concepts != self.vae.num_concepts:
+            words = f"must be vae.num_concepts, {self.vae.num_concepts}, with model_class DiSENN"
+            yield f"{key}.num_concepts", words, experiment.num_concepts
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment called `name`.
+
+        Raises
+        ------
+        PipelineError
+            If there is none; says which there are.
+        """
+        if name not in self.experiments:
+            there, hint = ", ".join(self.experiments), did_you_mean(name, self.experiments)
+            raise PipelineError(f"params.yaml: experiments: has {there}, not {name}{hint}")
+        return self.experiments[name]
+
+    def lambdas(self, name: str) -> tuple[float, ...]:
+        """The robustness strengths λ of experiment `name`: {robust_reg} ∪ its grid, ascending."""
+        own = self.experiment(name).lambda_grid
+        return tuple(sorted({self.robust_reg, *(self.lambda_grid if own is None else own)}))
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and validate `path`.
+
+    Raises
+    ------
+    PipelineError
+        One line per problem: file, key, what is allowed, and the value found. How sections fit
+        together is checked once every value is right by itself.
+    """
+    try:
+        # DVC's own parser, YAML 1.2: what is validated here is what DVC compares and passes on.
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return Params.model_validate(content)
+    except (OSError, YAMLError, ValueError) as error:  # ValueError: pydantic's, UTF-8's, YAML's
+        lines = (f"{path}: {line}" for line in explain(error, Params))
+        raise PipelineError("\n".join(lines)) from error

@@ -1,0 +1,82 @@
+"""Kinds of values in params.yaml: strict numbers, and lists that are checked as a whole.
+
+Every check raises a ValueError that says what the value must be; the value found is added to it by
+pipeline/params_errors.py.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+
+def _not_empty(values: Any) -> Any:
+    if not values:
+        raise ValueError("must not be empty")
+    return values
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    repeated = dict.fromkeys(value for value in values if values.count(value) > 1)
+    if repeated:
+        raise ValueError(f"must not repeat {', '.join(map(str, repeated))}")
+    return values
+
+
+def _stored_apart(lambdas: tuple[float, ...]) -> tuple[float, ...]:
+    stored: dict[str, float] = {}
+    for value in lambdas:
+        if (other := stored.setdefault(f"{value:g}", value)) != value:
+            raise ValueError(
+                f"must differ in the first 6 digits ({other} and {value} would both be "
+                f"stored as lambda={value:g})"
+            )
+    return lambdas
+
+
+def _pair(values: Any) -> Any:
+    if not isinstance(values, list | tuple) or len(values) != 2:
+        raise ValueError("must be a list of 2 whole numbers")
+    return values
+
+
+def _device(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise ValueError("must be auto, cpu, cuda or cuda:N")
+    return value
+
+
+def _probes(value: Any) -> Any:
+    if value != "exact" and (type(value) is not int or value < 1):
+        raise ValueError("must be exact or a whole number ≥ 1")
+    return value
+
+
+def _experiment_name(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", value):
+        raise ValueError(
+            "an experiment's name must be lowercase letters, digits and _, starting with a letter"
+        )
+    return value
+
+
+_AnyList = Field(strict=False)  # strict pydantic takes tuples only; the items stay strict
+NotEmpty = AfterValidator(_not_empty)
+_Distinct = AfterValidator(_distinct)
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NonNegative = Annotated[Finite, Field(ge=0)]
+Positive = Annotated[Finite, Field(gt=0)]
+Probability = Annotated[Finite, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seeds = Annotated[tuple[Seed, ...], _AnyList, NotEmpty, _Distinct]
+Sizes = Annotated[tuple[Count, ...], _AnyList]
+SomeSizes = Annotated[Sizes, NotEmpty]
+TwoSizes = Annotated[tuple[Count, Count], _AnyList, BeforeValidator(_pair)]
+LambdaGrid = Annotated[tuple[NonNegative, ...], _AnyList, _Distinct, AfterValidator(_stored_apart)]
+DatasetName = Literal["compas", "mnist_5k", "mnist"]
+DatasetNames = Annotated[tuple[DatasetName, ...], _AnyList, NotEmpty, _Distinct]
+ExperimentName = Annotated[str, BeforeValidator(_experiment_name)]
+Device = Annotated[str, BeforeValidator(_device)]
+Probes = Annotated[Literal["exact"] | int, BeforeValidator(_probes)]

@@ -1,0 +1,180 @@
+import copy
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from dvc.utils.serialize import dumps_yaml, parse_yaml
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from pipeline.data.registry import DATASETS
+from pipeline.errors import PipelineError
+from pipeline.models.aggregators import AGGREGATORS
+from pipeline.params import Experiment, Params, load_params
+from pipeline.params_types import DatasetName
+
+PAPER = Path(__file__).resolve().parents[1] / "presets" / "paper.yaml"
+CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    """A valid file's content, to be broken."""
+    return copy.deepcopy(CONTENT)
+
+
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def load_text(text: str) -> list[str]:
+    """What `load_params` ends with when params.yaml is `text`."""
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(PipelineError) as caught:
+        load_params()
+    return str(caught.value).splitlines()
+
+
+def test_all_problems_are_told_together(content, in_tmp):
+    experiments = content["experiments"]
+    content["robust_reg"] = "a"
+    content["seeds"] = [1, 1]
+    content["vae"]["hidden_sizes"] = [512, -1, 2.5]
+    experiments["compas_senn"]["conceptizer"]["name"] = "identiy"
+    experiments["mnist_senn"]["lrr"] = experiments["mnist_senn"].pop("lr")
+    experiments["mnist_disenn"]["initial_weights"] = "models"
+    assert load_text(dumps_yaml(content)) == [
+        'params.yaml: robust_reg: must be a number, got "a"',
+        "params.yaml: seeds: must not repeat 1, got [1, 1]",
+        "params.yaml: vae.hidden_sizes[1]: must be ≥ 1, got -1",
+        "params.yaml: vae.hidden_sizes[2]: must be a whole number, got 2.5",
+        "params.yaml: experiments.compas_senn.conceptizer.name: must be identity, conv or vae, "
+        'got "identiy"; did you mean identity?',
+        "params.yaml: experiments.mnist_senn.lr: is required",
+        "params.yaml: experiments.mnist_senn.lrr: unknown key; did you mean lr?",
+        "params.yaml: experiments.mnist_disenn.initial_weights: must be pipeline/models/building.py or "
+        'models/vae, got "models"; did you mean models/vae?',
+    ]
+
+
+def test_all_that_does_not_fit_together_is_told_together(content, in_tmp):
+    experiments = content["experiments"]
+    content["robust_reg"] = 0.10000001
+    content["datasets"] = ["mnist"]
+    experiments["mnist_senn"]["lambda_grid"] = [0.1]
+    experiments["mnist_disenn"]["num_concepts"] = 6
+    assert load_text(dumps_yaml(content)) == [
+        "params.yaml: experiments.compas_senn.dataset: must be among datasets (mnist), "
+        'got "compas"',
+        "params.yaml: experiments.mnist_disenn.num_concepts: must be vae.num_concepts, 5, with "
+        "model_class DiSENN, got 6",
+        "params.yaml: robust_reg: must equal the grid's 0.1 or differ from it in the first 6 "
+        "digits (both would be stored as lambda=0.1), got 0.10000001",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "must be a file of keys and values, got null (presets/ has some)"),
+        ("- 1", "must be a file of keys and values, got [1] (presets/ has some)"),
+        ("a: 1\nb: [1", "line 2: not valid YAML: expected ',' or ']', but got '<stream end>'"),
+        (
+            "seeds: 1\n\nseeds: 2",
+            'line 3: not valid YAML: found duplicate key "seeds" with value "2" '
+            '(original value: "1")',
+        ),
+        ("a: 1\n---\nb: 1", "line 2: not valid YAML: but found another document"),
+        ("a: 2020-99-01", "not valid YAML: month must be in 1..12"),
+    ],
+)
+def test_not_a_params_file(in_tmp, text, line):
+    assert load_text(text) == [f"params.yaml: {line}"]
+
+
+def test_yaml_cannot_run_code(in_tmp):
+    (line,) = load_text("robust_reg: !!python/object/apply:os.system [exit 1]")
+    assert line.startswith("params.yaml: line 1: not valid YAML: could not determine a constructor")
+
+
+def test_not_text(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"robust_reg: \xff")
+    with pytest.raises(PipelineError, match=r"params\.yaml: not UTF-8 text: .*byte 0xff"):
+        load_params(path)
+
+
+def test_no_file(in_tmp):
+    with pytest.raises(PipelineError) as caught:
+        load_params()
+    assert str(caught.value) == (
+        "params.yaml: cannot be read: No such file or directory. Run this from the repository's "
+        "root folder, with a params file in it (presets/ has some)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("1e-4", 1e-4), ("1e-05", 1e-5), ("1E-3", 1e-3), ("+1.5e+0", 1.5), (".5", 0.5), ("1", 1.0)],
+)
+def test_numbers_are_read_as_dvc_reads_them(tmp_path, written, value):
+    text = PAPER.read_text(encoding="utf-8")
+    line = "\nrobust_reg: 0.0001 "
+    assert line in text
+    text = text.replace(line, f"\nrobust_reg: {written} ")
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    read = load_params(path).robust_reg
+    assert (type(read), read) == (float, value)
+    assert parse_yaml(text, path)["robust_reg"] == value
+
+
+def test_byte_order_mark_is_no_error(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(PAPER.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert load_params(path) == load_params(PAPER)
+
+
+def test_grid_is_headline_and_own_or_common_lambdas(content):
+    content["robust_reg"] = 0.5
+    content["lambda_grid"] = [1, 0.01]
+    content["experiments"]["mnist_senn"]["lambda_grid"] = [0.5, 0.25]
+    content["experiments"]["mnist_disenn"]["lambda_grid"] = []
+    params = Params.model_validate(content)
+    assert params.lambdas("compas_senn") == (0.01, 0.5, 1.0)
+    assert params.lambdas("mnist_senn") == (0.25, 0.5)
+    assert params.lambdas("mnist_disenn") == (0.5,)
+    assert all(type(value) is float for value in params.lambdas("compas_senn"))
+
+
+def test_empty_lambda_grid_leaves_the_headline(content):
+    content["lambda_grid"] = []
+    assert Params.model_validate(content).lambdas("mnist_senn") == (0.0001,)
+
+
+def test_experiment_by_name():
+    params = load_params(PAPER)
+    assert params.experiment("mnist_senn") is params.experiments["mnist_senn"]
+    there = "params.yaml: experiments: has compas_senn, mnist_senn, mnist_disenn, not"
+    for call in (params.experiment, params.lambdas):
+        with pytest.raises(PipelineError) as caught:
+            call("mnist_sen")
+        assert str(caught.value) == f"{there} mnist_sen; did you mean mnist_senn?"
+    with pytest.raises(PipelineError) as caught:
+        params.experiment("x")
+    assert str(caught.value) == f"{there} x"
+
+
+def test_params_are_immutable_and_survive_json():
+    params = load_params(PAPER)
+    with pytest.raises(ValidationError, match="frozen"):
+        params.robust_reg = 1.0
+    for again in (params.model_dump_json(), json.dumps(params.model_dump())):
+        assert Params.model_validate(json.loads(again)) == params
+
+
+def test_choices_are_those_there_are():
+    assert set(get_args(DatasetName)) == set(DATASETS)
+    assert set(get_args(Experiment.model_fields["aggregator"].annotation)) == set(AGGREGATORS)

@@ -1,0 +1,201 @@
+from pathlib import Path
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from pipeline.models.building import Inputs, build_senn
+from pipeline.params import Params, load_params
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DEFAULT = REPOSITORY / "params.yaml"
+PAPER = REPOSITORY / "presets" / "paper.yaml"
+SMOKE = REPOSITORY / "presets" / "smoke.yaml"
+EXPERIMENTS = {"compas_senn", "mnist_senn", "mnist_disenn"}
+SHAPES = {"compas": (11,), "mnist_5k": (1, 28, 28), "mnist": (1, 28, 28)}
+SHIPPED = [DEFAULT, *sorted((REPOSITORY / "presets").iterdir())]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_file_is_whole_and_valid(path):
+    params = load_params(path)
+    assert set(params.experiments) == EXPERIMENTS
+    assert params.model_fields_set == set(Params.model_fields)
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_models_fit_their_data(path, name):
+    params = load_params(path)
+    experiment = params.experiment(name)
+    shape = SHAPES[experiment.dataset]
+    senn = build_senn(name, experiment, params.vae, Inputs(shape, 0.0, 1.0), seed=0)
+    output = senn(torch.zeros(2, *shape))
+    assert output.logits.shape == (2, 2 if experiment.dataset == "compas" else 10)
+    assert output.reconstruction.shape == (2, *shape)
+
+
+@pytest.mark.parametrize("path", [DEFAULT, PAPER], ids=lambda path: path.name)
+def test_default_and_paper_cover_five_lambdas_and_three_seeds(path):
+    params = load_params(path)
+    assert params.seeds == (111, 333, 555)
+    for name in EXPERIMENTS:
+        assert params.lambdas(name) == (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+
+def test_default_needs_no_full_mnist():
+    assert load_params(DEFAULT).datasets == ("compas", "mnist_5k")
+
+
+PUBLISHED = {
+    "robust_reg": 1e-4,
+    "datasets": ("compas", "mnist"),
+    "robustness": {"variant": "review2020", "reduction": "batch", "probes": "exact"},
+    "vae": {
+        "num_concepts": 5,
+        "hidden_sizes": (512, 256, 100),
+        "objective": "review2020",
+        "target": "review2020",
+    },
+    "pretrain": {
+        "dataset": "mnist",
+        "pretrain_epochs": 1,
+        "pre_beta": 1.0,
+        "lr": 1e-3,
+        "batch_size": 128,
+    },
+}
+PUBLISHED_EXPERIMENTS = {
+    "compas_senn": {
+        "dataset": "compas",
+        "model_class": "SENN",
+        "initial_weights": "pipeline/models/building.py",
+        "conceptizer": {"name": "identity"},
+        "parameterizer": {"name": "mlp", "hidden_sizes": (5, 5)},
+        "aggregator": "sum",
+        "num_concepts": 11,
+        "num_classes": 2,
+        "dropout": 0.0,
+        "lr": 2e-4,
+        "epochs": 100,
+        "batch_size": 200,
+        "eval_freq": 30,
+        "concept_reg": 0.0,
+        "sparsity_reg": 2e-5,
+        "beta": None,
+        "lambda_grid": None,
+    },
+    "mnist_senn": {
+        "dataset": "mnist",
+        "model_class": "SENN",
+        "initial_weights": "pipeline/models/building.py",
+        "conceptizer": {
+            "name": "conv",
+            "channels": (10,),
+            "kernel_size": 5,
+            "decoder_channels": (16, 8),
+        },
+        "parameterizer": {
+            "name": "conv",
+            "channels": (10, 20),
+            "kernel_size": 5,
+            "hidden_sizes": (),
+        },
+        "aggregator": "sum",
+        "num_concepts": 5,
+        "num_classes": 10,
+        "dropout": 0.5,
+        "lr": 2e-4,
+        "epochs": 5,
+        "batch_size": 200,
+        "eval_freq": 270,
+        "concept_reg": 1.0,
+        "sparsity_reg": 2e-5,
+        "beta": None,
+        "lambda_grid": None,
+    },
+    "mnist_disenn": {
+        "dataset": "mnist",
+        "model_class": "DiSENN",
+        "initial_weights": "models/vae",
+        "conceptizer": {"name": "vae"},
+        "parameterizer": {
+            "name": "conv",
+            "channels": (10, 20),
+            "kernel_size": 5,
+            "hidden_sizes": (),
+        },
+        "aggregator": "sum",
+        "num_concepts": 5,
+        "num_classes": 10,
+        "dropout": 0.5,
+        "lr": 1e-3,
+        "epochs": 5,
+        "batch_size": 128,
+        "eval_freq": 100,
+        "concept_reg": 1.0,
+        "sparsity_reg": None,
+        "beta": 4.0,
+        "lambda_grid": None,
+    },
+}
+
+
+def test_paper_preset_is_what_was_published():
+    params = load_params(PAPER).model_dump()
+    assert {key: params[key] for key in PUBLISHED} == PUBLISHED
+    assert params["experiments"] == PUBLISHED_EXPERIMENTS
+
+
+def test_smoke_preset_is_small():
+    params = load_params(SMOKE)
+    assert params.datasets == ("compas", "mnist_5k")
+    assert len(params.seeds) == 2
+    assert all(params.lambdas(name) == (1e-4, 1e-2) for name in EXPERIMENTS)
+    assert max(e.epochs for e in params.experiments.values()) <= 2
+    assert params.pretrain.pretrain_epochs == 1
+
+
+# Keys of the config template in the README of github.com/AmanDaVinci/SENN, and their home here.
+NO_HOME = "no home: "
+HOMES = {
+    "exp_name": "experiments.mnist_disenn",
+    "data_path": NO_HOME + "data/prepared/<dataset>, always",
+    "model_class": "experiments.mnist_disenn.model_class",
+    "pretrain_epochs": "pretrain.pretrain_epochs",
+    "pre_beta": "pretrain.pre_beta",
+    "beta": "experiments.mnist_disenn.beta",
+    "train": NO_HOME + "stages that are up to date are not run again",
+    "dataloader": "experiments.mnist_disenn.dataset",
+    "conceptizer": "experiments.mnist_disenn.conceptizer.name",
+    "parameterizer": "experiments.mnist_disenn.parameterizer.name",
+    "aggregator": "experiments.mnist_disenn.aggregator",
+    "image_size": NO_HOME + "the data's",
+    "num_concepts": "experiments.mnist_disenn.num_concepts",
+    "num_classes": "experiments.mnist_disenn.num_classes",
+    "dropout": "experiments.mnist_disenn.dropout",
+    "device": "device",
+    "lr": "experiments.mnist_disenn.lr",
+    "epochs": "experiments.mnist_disenn.epochs",
+    "batch_size": "experiments.mnist_disenn.batch_size",
+    "print_freq": NO_HOME + "a row of the curves per validation, see eval_freq",
+    "eval_freq": "experiments.mnist_disenn.eval_freq",
+    "robustness_loss": "robustness.variant",
+    "robust_reg": "robust_reg",
+    "concept_reg": "experiments.mnist_disenn.concept_reg",
+    "sparsity_reg": "experiments.compas_senn.sparsity_reg",
+    "manual_seed": "seeds",
+    "accuracy_vs_lambda": "lambda_grid",
+    "num_seeds": "seeds",
+}
+
+
+def test_every_key_of_the_reviews_config_has_a_home():
+    content = YAML(typ="safe", pure=True).load(PAPER)
+    for key, home in HOMES.items():
+        if home.startswith(NO_HOME):
+            continue
+        found = content
+        for part in home.split("."):
+            assert part in found, f"{key}: {home}"
+            found = found[part]
