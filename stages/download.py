@@ -1,0 +1,27 @@
+"""Fetch the raw files of a dataset, and verify them: ``python -m stages.download compas``."""
+
+import argparse
+import os
+from functools import partial
+from pathlib import Path
+
+from pipeline.data.registry import DATASETS
+from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
+from pipeline.errors import run_stage
+from pipeline.params import load_params
+
+
+def main() -> None:
+    """Write ``data/raw/<name>/``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=DATASETS)
+    name = parser.parse_args().name
+    load_params(Path("params.yaml"))  # a mistake in it is told before anything is fetched
+
+    files = DATASETS[name].files()
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    fetch_all(files, Path("data/raw", name), mirror, report=partial(print, flush=True))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,31 @@
+"""Turn raw files into tensors, split once for all cells: ``python -m stages.prepare compas``."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.data.dataset import save_dataset
+from pipeline.data.registry import DATASETS
+from pipeline.data.sources import verify_all
+from pipeline.errors import run_stage
+from pipeline.params import load_params
+
+
+def main() -> None:
+    """Write ``data/prepared/<name>/``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=DATASETS)
+    name = parser.parse_args().name
+    params = load_params(Path("params.yaml"))
+
+    recipe = DATASETS[name]
+    raw = Path("data/raw", name)
+    verify_all(recipe.files(), raw)
+    prepared = recipe.prepare(raw, params.split_seed)
+    folder = Path("data/prepared", name)
+    save_dataset(folder, prepared)
+    sizes = f"{len(prepared.train)} train, {len(prepared.valid)} valid, {len(prepared.test)} test"
+    print(f"{name}: {sizes} -> {folder}")
+
+
+if __name__ == "__main__":
+    run_stage(main)
