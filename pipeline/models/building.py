@@ -1,0 +1,109 @@
+"""From params to modules: the one place that knows which name means which class."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+
+from pipeline import params as p
+from pipeline.errors import PipelineError
+from pipeline.models.aggregators import AGGREGATORS
+from pipeline.models.conceptizers import (
+    Conceptizer,
+    ConvConceptizer,
+    IdentityConceptizer,
+    VaeConceptizer,
+)
+from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer, Parameterizer
+from pipeline.models.senn import Senn
+
+
+class Inputs(NamedTuple):
+    """What a model must know of its inputs: `shape` of one, normalised as (raw - mean) / std."""
+
+    shape: tuple[int, ...]
+    mean: float
+    std: float
+
+
+def build_senn(
+    name: str, experiment: p.Experiment, vae: p.Vae | None, inputs: Inputs, seed: int
+) -> Senn:
+    """The model of `experiment`, freshly initialised from `seed` alone, on the CPU.
+
+    `vae` is for the vae conceptizer, and may be None with others.
+
+    Raises
+    ------
+    PipelineError
+        If the architecture does not fit the inputs; names the key under ``experiments.<name>``.
+    """
+    with _seeded(seed):
+        with _naming(f"experiments.{name}.conceptizer"):
+            conceptizer = _conceptizer(experiment, vae, inputs)
+        with _naming(f"experiments.{name}.parameterizer"):
+            parameterizer = _parameterizer(experiment, inputs)
+    return Senn(conceptizer, parameterizer, AGGREGATORS[experiment.aggregator])
+
+
+def build_vae(vae: p.Vae, inputs: Inputs, seed: int) -> VaeConceptizer:
+    """The β-VAE, freshly initialised from `seed` alone, on the CPU."""
+    with _seeded(seed):
+        return _vae(vae, inputs)
+
+
+def _conceptizer(experiment: p.Experiment, vae: p.Vae | None, inputs: Inputs) -> Conceptizer:
+    match experiment.conceptizer:
+        case p.IdentityConceptizer():
+            if (experiment.num_concepts,) != inputs.shape:
+                raise ValueError(
+                    "identity needs num_concepts to be the number of features of a table; inputs "
+                    f"have shape {inputs.shape}, num_concepts is {experiment.num_concepts}"
+                )
+            return IdentityConceptizer(inputs.shape)
+        case p.ConvConceptizer() as conv:
+            return ConvConceptizer(
+                inputs.shape,
+                experiment.num_concepts,
+                conv.channels,
+                conv.kernel_size,
+                conv.decoder_channels,
+            )
+        case p.VaeConceptizer():
+            assert vae is not None, "the vae conceptizer's architecture"
+            return _vae(vae, inputs)
+
+
+def _vae(vae: p.Vae, inputs: Inputs) -> VaeConceptizer:
+    return VaeConceptizer(
+        inputs.shape, vae.num_concepts, vae.hidden_sizes, vae.target, inputs.mean, inputs.std
+    )
+
+
+def _parameterizer(experiment: p.Experiment, inputs: Inputs) -> Parameterizer:
+    sizes = (inputs.shape, experiment.num_concepts, experiment.num_classes)
+    match experiment.parameterizer:
+        case p.MlpParameterizer() as mlp:
+            return MlpParameterizer(*sizes, mlp.hidden_sizes, experiment.dropout)
+        case p.ConvParameterizer() as conv:
+            return ConvParameterizer(
+                *sizes, conv.channels, conv.kernel_size, conv.hidden_sizes, experiment.dropout
+            )
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Make an architecture's complaint that it does not fit one about `key` of params.yaml."""
+    try:
+        yield
+    except ValueError as error:
+        raise PipelineError(f"params.yaml: {key}: {error}") from error
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Initialise on the CPU from `seed`, and leave the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,200 @@
+"""Conceptizers h: input to K scalar concepts, and back to a reconstruction of the input.
+
+Every conceptizer is called as ``conceptizer(x, noise)`` and answers with `Concepts`. Randomness comes
+in as an argument (``draw_noise``), never from a global generator, so that a cell's results depend on
+its seed alone; ``noise=None`` is evaluation mode. Shapes are of one model; in a bank all tensors have
+the model dimensions in front (see `layers`).
+"""
+
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.models.layers import Linear, PerChannelLinear, PooledConv2d, TransposedConv2d
+
+
+class Latent(NamedTuple):
+    """Diagonal Gaussian posterior q(z | x): `mean` and `logvar`, each (B, K)."""
+
+    mean: Tensor
+    logvar: Tensor
+
+
+class Concepts(NamedTuple):
+    """`values` h(x) (B, K), `reconstruction` of x (B, *input_shape), `latent` of a VAE or None."""
+
+    values: Tensor
+    reconstruction: Tensor
+    latent: Latent | None
+
+
+class Conceptizer(nn.Module):
+    """What all conceptizers share; a new one subclasses this and adds a line to `building.py`."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Concepts h(x), (B, K), without noise."""
+        raise NotImplementedError
+
+    def decode(self, concepts: Tensor) -> Tensor:
+        """Reconstruct the input, (B, *input_shape) in normalised units, from concepts (B, K)."""
+        raise NotImplementedError
+
+    def draw_noise(self, batch_size: int, generator: torch.Generator) -> Tensor | None:
+        """Training noise for one batch; None if the conceptizer has none."""
+        return None
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Concepts:
+        concepts = self.encode(x)
+        return Concepts(concepts, self.decode(concepts), None)
+
+
+class IdentityConceptizer(Conceptizer):
+    """h(x) = x: the raw features are the concepts (paper, section 3.1)."""
+
+    def __init__(self, input_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.input_shape = input_shape
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x.flatten(-len(self.input_shape))
+
+    def decode(self, concepts: Tensor) -> Tensor:
+        return concepts.unflatten(-1, self.input_shape)
+
+
+class ConvConceptizer(Conceptizer):
+    """Convolutional autoencoder with one scalar per channel (review, section "Settings").
+
+    Encoder: convolutions to `channels` and then `num_concepts` channels, each followed by max-pooling
+    by 2 and ReLU, and one linear map per channel to its scalar. Decoder: one linear map per concept
+    back to its channel, three transposed convolutions with ReLU between, tanh.
+
+    Raises
+    ------
+    ValueError
+        If the layers do not fit `input_shape`.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_concepts: int,
+        channels: tuple[int, ...],
+        kernel_size: int,
+        decoder_channels: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        depth, *_ = input_shape
+        widths = (depth, *channels, num_concepts)
+        self.convolutions = nn.ModuleList(
+            PooledConv2d(a, b, kernel_size) for a, b in pairwise(widths)
+        )
+        self.map_shape = pooled_shape(input_shape, kernel_size, len(self.convolutions))
+        area = math.prod(self.map_shape)
+        self.to_scalar = PerChannelLinear(num_concepts, area, 1)
+        self.from_scalar = PerChannelLinear(num_concepts, 1, area)
+        wide, narrow = decoder_channels
+        self.deconvolutions = nn.ModuleList(
+            (
+                TransposedConv2d(num_concepts, wide, kernel_size, stride=2),
+                TransposedConv2d(wide, narrow, kernel_size),
+                TransposedConv2d(narrow, depth, 2, stride=2, padding=1),
+            )
+        )
+        rebuilt = self.decode(torch.zeros(1, num_concepts)).shape[1:]
+        if rebuilt != input_shape:
+            raise ValueError(f"the decoder makes {tuple(rebuilt)} of inputs {tuple(input_shape)}")
+
+    def encode(self, x: Tensor) -> Tensor:
+        x = x.movedim(-4, -1)
+        for convolution in self.convolutions:
+            x = convolution(x)
+        return self.to_scalar(x.movedim(-1, -4).flatten(-2)).squeeze(-1)
+
+    def decode(self, concepts: Tensor) -> Tensor:
+        x = self.from_scalar(concepts.unsqueeze(-1))
+        x = x.unflatten(-1, self.map_shape).movedim(-4, -1)
+        *hidden, last = self.deconvolutions
+        for deconvolution in hidden:
+            x = F.relu(deconvolution(x))
+        return torch.tanh(last(x)).movedim(-1, -4)
+
+
+class VaeConceptizer(Conceptizer):
+    """β-VAE whose latent means are the concepts (DiSENN; Higgins et al. 2017).
+
+    Encoder and decoder are ReLU perceptrons with `hidden_sizes` between, the decoder ends in a
+    sigmoid. With ``target="review2020"`` the sigmoid itself is compared with normalised pixels,
+    which it cannot reach outside [0, 1] (as published); with ``"unit"`` it is a pixel in [0, 1],
+    brought to normalised units by `mean` and `std`.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_concepts: int,
+        hidden_sizes: tuple[int, ...],
+        target: str,
+        mean: float,
+        std: float,
+    ) -> None:
+        super().__init__()
+        self.input_shape = input_shape
+        self.shift, self.scale = (mean, std) if target == "unit" else (0.0, 1.0)
+        widths = (math.prod(input_shape), *hidden_sizes)
+        self.encoder = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
+        self.mean_head = Linear(widths[-1], num_concepts)
+        self.logvar_head = Linear(widths[-1], num_concepts)
+        widths = (num_concepts, *reversed(widths))
+        self.decoder = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
+
+    def posterior(self, x: Tensor) -> Latent:
+        """q(z | x) of inputs (B, *input_shape)."""
+        x = x.flatten(-len(self.input_shape))
+        for layer in self.encoder:
+            x = F.relu(layer(x))
+        return Latent(self.mean_head(x), self.logvar_head(x))
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x).mean
+
+    def decode(self, concepts: Tensor) -> Tensor:
+        *hidden, last = self.decoder
+        for layer in hidden:
+            concepts = F.relu(layer(concepts))
+        pixels = torch.sigmoid(last(concepts)).unflatten(-1, self.input_shape)
+        return (pixels - self.shift) / self.scale
+
+    def draw_noise(self, batch_size: int, generator: torch.Generator) -> Tensor:
+        """Standard normal noise of the reparametrised sample z, (B, K)."""
+        shape = (batch_size, self.mean_head.out_features)
+        return torch.randn(shape, generator=generator, device=generator.device)
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Concepts:
+        latent = self.posterior(x)
+        sample = latent.mean
+        if noise is not None:
+            sample = sample + torch.exp(0.5 * latent.logvar) * noise
+        return Concepts(latent.mean, self.decode(sample), latent)
+
+
+def pooled_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) -> tuple[int, int]:
+    """Height and width after `layers` of an unpadded convolution and max-pooling by 2.
+
+    Raises
+    ------
+    ValueError
+        If the input is not an image, or too small for so many layers.
+    """
+    if len(input_shape) != 3:
+        raise ValueError(f"convolutions need images (channels, height, width), got {input_shape}")
+    _, height, width = input_shape
+    for _ in range(layers):
+        height, width = (height - kernel_size + 1) // 2, (width - kernel_size + 1) // 2
+    if min(height, width) < 1:
+        raise ValueError(f"inputs {input_shape} are too small for {layers} convolutions")
+    return height, width

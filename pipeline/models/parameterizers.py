@@ -1,0 +1,118 @@
+"""Parameterizers θ: input to one relevance per concept and class, (B, K, C).
+
+Dropout masks come in as an argument (``draw_noise``), scaled by 1 / (1 - p) already; ``masks=None``
+is evaluation mode. Shapes are of one model; in a bank all tensors have the model dimensions in front
+(see `layers`).
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.models.conceptizers import pooled_shape
+from pipeline.models.layers import Linear, PooledConv2d
+
+Masks = tuple[Tensor, ...]
+
+
+class Parameterizer(nn.Module):
+    """What all parameterizers share; a new one subclasses this and adds a line to `building.py`."""
+
+    def __init__(self, num_concepts: int, num_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.num_concepts, self.num_classes, self.dropout = num_concepts, num_classes, dropout
+
+    def mask_shapes(self) -> list[tuple[int, ...]]:
+        """Shape, without the batch, of every dropout mask in the order of use."""
+        raise NotImplementedError
+
+    def draw_noise(self, batch_size: int, generator: torch.Generator) -> Masks | None:
+        """Inverted-dropout masks for one batch; None without dropout."""
+        if self.dropout == 0:
+            return None
+        keep = 1 - self.dropout
+        return tuple(
+            torch.empty((batch_size, *shape), device=generator.device)
+            .bernoulli_(keep, generator=generator)
+            .div_(keep)
+            for shape in self.mask_shapes()
+        )
+
+
+class MlpParameterizer(Parameterizer):
+    """Perceptron with ReLU (and dropout) between its layers."""
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_concepts: int,
+        num_classes: int,
+        hidden_sizes: tuple[int, ...],
+        dropout: float,
+    ) -> None:
+        super().__init__(num_concepts, num_classes, dropout)
+        self.input_shape = input_shape
+        widths = (math.prod(input_shape), *hidden_sizes, num_concepts * num_classes)
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
+
+    def mask_shapes(self) -> list[tuple[int, ...]]:
+        return [(layer.out_features,) for layer in list(self.layers)[:-1]]
+
+    def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
+        x = x.flatten(-len(self.input_shape))
+        *hidden, last = self.layers
+        for index, layer in enumerate(hidden):
+            x = F.relu(_drop(layer(x), masks, index))
+        return last(x).unflatten(-1, (self.num_concepts, self.num_classes))
+
+
+class ConvParameterizer(Parameterizer):
+    """Convolutions, then linear layers, then tanh (review, section "Settings").
+
+    Every convolution is followed by max-pooling by 2 and ReLU, the last one by channel dropout before
+    them. Every linear layer is followed by dropout, the last one too, so that in training a relevance
+    is dropped before the tanh, as published.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        num_concepts: int,
+        num_classes: int,
+        channels: tuple[int, ...],
+        kernel_size: int,
+        hidden_sizes: tuple[int, ...],
+        dropout: float,
+    ) -> None:
+        super().__init__(num_concepts, num_classes, dropout)
+        widths = (input_shape[0], *channels)
+        self.convolutions = nn.ModuleList(
+            PooledConv2d(a, b, kernel_size) for a, b in pairwise(widths)
+        )
+        area = math.prod(pooled_shape(input_shape, kernel_size, len(channels)))
+        widths = (channels[-1] * area, *hidden_sizes, num_concepts * num_classes)
+        self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
+
+    def mask_shapes(self) -> list[tuple[int, ...]]:
+        channels = (self.convolutions[-1].out_channels, 1, 1)
+        return [channels, *((layer.out_features,) for layer in self.layers)]
+
+    def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
+        x = x.movedim(-4, -1)
+        for convolution in self.convolutions:
+            x = convolution(x)
+        # A mask ≥ 0 per channel commutes with max-pooling and ReLU, and is cheaper after them.
+        x = _drop(x.movedim(-1, -4), masks, 0).flatten(-3)
+        *hidden, last = self.layers
+        for index, layer in enumerate(hidden, start=1):
+            x = F.relu(_drop(layer(x), masks, index))
+        x = torch.tanh(_drop(last(x), masks, len(self.layers)))
+        return x.unflatten(-1, (self.num_concepts, self.num_classes))
+
+
+def _drop(x: Tensor, masks: Sequence[Tensor] | None, index: int) -> Tensor:
+    return x if masks is None else x * masks[index]
