@@ -1,0 +1,83 @@
+"""Cells: one (experiment, λ, seed) each; the grid of them, and their files.
+
+A trained cell is one safetensors file whose metadata says everything needed to rebuild the model and
+to know where it came from. No pickle.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pipeline.errors import PipelineError
+from pipeline.models.building import Inputs, build_senn
+from pipeline.models.senn import Senn
+from pipeline.params import Experiment, Params, Vae
+from pipeline.tensors import read_tensors, write_tensors
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One model to train: experiment, robustness strength λ, seed."""
+
+    experiment: str
+    robust_reg: float
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.experiment} λ={self.robust_reg:g} seed={self.seed}"
+
+    def path(self, models: Path) -> Path:
+        """``<models>/<experiment>/lambda=<λ>/seed=<seed>.safetensors``."""
+        folder = models / self.experiment / f"lambda={self.robust_reg:g}"
+        return folder / f"seed={self.seed}.safetensors"
+
+
+def grid(params: Params, name: str) -> list[Cell]:
+    """All cells of experiment `name`, ({robust_reg} ∪ lambda_grid) × seeds, seed by seed."""
+    return [Cell(name, reg, seed) for seed in params.seeds for reg in params.lambdas(name)]
+
+
+def save_weights(path: Path, weights: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Write `weights` to `path` atomically; every value of `metadata` is stored as JSON."""
+    write_tensors(path, weights, {key: json.dumps(value) for key, value in metadata.items()})
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_weights` wrote: weights on the CPU, and metadata.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or damaged.
+    """
+    weights, text = read_tensors(path)
+    return weights, {key: json.loads(value) for key, value in text.items()}
+
+
+def load_cell(path: Path) -> tuple[Senn, dict[str, Any]]:
+    """Rebuild a trained model from its file alone: the model in evaluation mode, and its metadata.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing or damaged.
+    """
+    weights, metadata = load_weights(path)
+    try:
+        params = metadata["params"]
+        inputs = Inputs(tuple(metadata["input_shape"]), metadata["mean"], metadata["std"])
+        senn = build_senn(
+            metadata["experiment"],
+            Experiment.model_validate(params["experiment"]),
+            None if params["vae"] is None else Vae.model_validate(params["vae"]),
+            inputs,
+            metadata["seed"],
+        )
+        senn.load_state_dict(weights)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise PipelineError(
+            f"{path} is not a cell of this version: {error}. Remove it and run `dvc repro`."
+        ) from error
+    return senn.eval().requires_grad_(False), metadata

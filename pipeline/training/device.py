@@ -1,0 +1,32 @@
+"""Where to compute: `device: auto | cpu | cuda | cuda:N`."""
+
+import torch
+
+from pipeline.errors import PipelineError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; ``auto`` is the first CUDA device, or the CPU where there is none.
+
+    Raises
+    ------
+    PipelineError
+        If a CUDA device is asked for that is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise PipelineError(
+            f"params.yaml: device: {name} is not there, torch {torch.__version__} sees "
+            f"{torch.cuda.device_count()} CUDA device(s); use auto or cpu"
+        )
+    return device
+
+
+def device_kind(device: torch.device) -> str:
+    """What decides the last bit of a result: the processor's kind, never its index."""
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"cpu {capability} {torch.get_num_threads()} threads"

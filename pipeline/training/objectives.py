@@ -1,0 +1,104 @@
+"""The losses: L = L_y + λ L_θ + concept_reg · L_h.
+
+Shapes are given with the model dimensions M of a bank in front; for a single model there are none.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.models.conceptizers import Concepts, Latent, VaeConceptizer
+from pipeline.models.senn import Senn, SennNoise, SennOutput
+from pipeline.params import Experiment, Robustness, Vae
+from pipeline.training.robustness import linearise, robustness_loss
+
+
+class Losses(NamedTuple):
+    """The terms of the total loss of one batch before their weights, one number per model, (*M)."""
+
+    total: Tensor
+    classification: Tensor
+    robustness: Tensor
+    concept: Tensor
+
+
+class Objective(NamedTuple):
+    """The loss that an experiment's models are trained with."""
+
+    experiment: Experiment
+    robustness: Robustness
+    vae: Vae
+
+    def __call__(
+        self,
+        senn: Senn,
+        robust_reg: Tensor,
+        x: Tensor,
+        y: Tensor,
+        noise: SennNoise | None,
+        probes: Tensor | None,
+    ) -> Losses:
+        """Losses at robustness strengths λ (*M) of the batches x (*M, B, *input_shape), y (*M, B).
+
+        `probes` are (*M, B, P, C), or None for the exact robustness loss.
+        """
+        if probes is not None:
+            probes = probes.movedim(-2, 0)
+        at = linearise(senn, x, noise)
+        classification = cross_entropy(at.output.logits, y)
+        robustness = robustness_loss(at, self.robustness.variant, self.robustness.reduction, probes)
+        concept = self.concept_loss(senn, at.output, x)
+        total = classification + robust_reg * robustness + self.experiment.concept_reg * concept
+        return Losses(total, classification, robustness, concept)
+
+    def concept_loss(self, senn: Senn, output: SennOutput, x: Tensor) -> Tensor:
+        """L_h: of an autoencoder with sparse concepts (SENN), or of the β-VAE (DiSENN)."""
+        conceptizer = senn.conceptizer
+        if isinstance(conceptizer, VaeConceptizer):
+            assert output.latent is not None and self.experiment.beta is not None
+            concepts = Concepts(output.concepts, output.reconstruction, output.latent)
+            return vae_loss(conceptizer, concepts, x, self.experiment.beta, self.vae.objective)
+        assert self.experiment.sparsity_reg is not None
+        features = x.ndim - output.concepts.ndim + 1
+        error = (output.reconstruction - x).square().flatten(-features).mean((-2, -1))
+        sparsity = output.concepts.abs().sum((-2, -1))
+        return error + self.experiment.sparsity_reg * sparsity
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Mean over the batch of −log softmax(f)_y, (*M), of logits (*M, B, C) and classes y (*M, B)."""
+    log_p = logits.log_softmax(-1)
+    return -log_p.gather(-1, y.unsqueeze(-1)).squeeze(-1).mean(-1)
+
+
+def vae_loss(
+    conceptizer: VaeConceptizer, concepts: Concepts, x: Tensor, beta: float, objective: str
+) -> Tensor:
+    """Reconstruction error + β KL(q(z | x) ‖ N(0, 1)), the KL summed over latents, mean over the batch.
+
+    The squared error is, under ``objective="review2020"``, the mean over pixels, which makes its β
+    worth β · pixels; under ``"elbo"`` the sum over pixels (a Gaussian decoder of variance 1/2, up to a
+    constant; Higgins et al. 2017, eq. 4). It is measured in the units of the decoder's target, pixels
+    in [0, 1] for ``target="unit"``.
+    """
+    assert concepts.latent is not None
+    kl = kl_to_standard_normal(concepts.latent)
+    return reconstruction_error(conceptizer, concepts, x, objective) + beta * kl
+
+
+def reconstruction_error(
+    conceptizer: VaeConceptizer, concepts: Concepts, x: Tensor, objective: str
+) -> Tensor:
+    """The β-VAE's squared error, mean over the batch, as `vae_loss` takes it."""
+    error = (concepts.reconstruction - x) * conceptizer.scale
+    squares = error.square().flatten(-len(conceptizer.input_shape))
+    per_example = squares.mean(-1) if objective == "review2020" else squares.sum(-1)
+    return per_example.mean(-1)
+
+
+def kl_to_standard_normal(latent: Latent) -> Tensor:
+    """KL(N(mean, exp(logvar)) ‖ N(0, 1)), summed over latents, mean over the batch, in nats."""
+    mean, logvar = latent
+    kl = 0.5 * (mean.square() + torch.exp(logvar) - 1 - logvar)
+    return kl.sum(-1).mean(-1)

@@ -1,0 +1,127 @@
+"""Pretraining of the β-VAE that DiSENN starts from: one per seed, shared by all λ of that seed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.data.dataset import load_dataset
+from pipeline.errors import PipelineError
+from pipeline.models.building import Inputs, build_vae
+from pipeline.models.conceptizers import VaeConceptizer
+from pipeline.params import Params
+from pipeline.training.cells import save_weights
+from pipeline.training.device import device_kind
+from pipeline.training.fingerprint import code_digest
+from pipeline.training.objectives import kl_to_standard_normal, reconstruction_error, vae_loss
+from pipeline.training.progress import TrainingProgress
+from pipeline.training.randomness import batch_order, generator
+from pipeline.training.workers import Report, run_side_by_side
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """`data`: folder of the prepared data set; `vaes`: folder to write the weights into."""
+
+    params: Params
+    device: torch.device
+    data: Path
+    vaes: Path
+
+
+def pretrain_all(job: Pretraining) -> pd.DataFrame:
+    """Pretrain every seed's β-VAE, write ``<vaes>/seed=<s>.safetensors``, return their curves.
+
+    Returns
+    -------
+    One row per seed and epoch: seed, epoch, train_loss, valid_loss, valid_reconstruction (in the
+    objective's own units), valid_kl (nats).
+
+    Raises
+    ------
+    PipelineError
+        If a loss is not finite; names the seed.
+    """
+    seeds, settings = job.params.seeds, job.params.pretrain
+    tasks = [(job, seed) for seed in seeds]
+    curves: dict[int, list[dict[str, float]]] = {}
+    title = f"β-VAE: {len(seeds)} seeds"
+    with TrainingProgress(title, len(seeds), settings.pretrain_epochs, "valid loss") as progress:
+        for index, rows in run_side_by_side(_pretrain, tasks, job.device, progress.epoch):
+            curves[index] = rows
+            progress.finished(f"seed {seeds[index]} done, valid loss {rows[-1]['valid_loss']:.4g}")
+    return pd.DataFrame([row for index in sorted(curves) for row in curves[index]])
+
+
+def _pretrain(task: tuple[Pretraining, int], report: Report) -> list[dict[str, float]]:
+    """Pretrain one seed's β-VAE and write it; runs in a worker."""
+    job, seed = task
+    settings, vae_params = job.params.pretrain, job.params.vae
+    data = load_dataset(job.data)
+    inputs = Inputs(data.input_shape, data.mean, data.std)
+    vae = build_vae(vae_params, inputs, seed).to(job.device)
+    train, valid = data.train.x.to(job.device), data.valid.x.to(job.device)
+    adam = torch.optim.Adam(vae.parameters(), lr=settings.lr, fused=True)
+
+    def loss_of(x: Tensor, noise: Tensor | None) -> Tensor:
+        return vae_loss(vae, vae(x, noise), x, settings.pre_beta, vae_params.objective)
+
+    rows = []
+    for epoch in range(1, settings.pretrain_epochs + 1):
+        noise = generator(seed, "pretrain noise", epoch, job.device)
+        losses = []
+        for index in batch_order(seed, epoch, len(train), settings.batch_size).to(job.device):
+            loss = loss_of(train[index], vae.draw_noise(len(index), noise))
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            losses.append(loss.detach())
+        train_loss = torch.stack(losses).mean().item() if losses else float("nan")
+        if not torch.tensor(train_loss).isfinite():
+            raise PipelineError(
+                f"β-VAE seed={seed}: the training loss is {train_loss} in epoch {epoch}. Lower "
+                "pretrain.lr in params.yaml, and keep pretrain.batch_size below the "
+                f"{len(train)} training images."
+            )
+        validated = _validate(job, vae, valid)
+        rows.append({"seed": seed, "epoch": epoch, "train_loss": train_loss, **validated})
+        report(epoch, rows[-1]["valid_loss"])
+    metadata = _metadata(job, seed, inputs, data.digest)
+    save_weights(job.vaes / f"seed={seed}.safetensors", vae.state_dict(), metadata)
+    return rows
+
+
+@torch.no_grad()
+def _validate(job: Pretraining, vae: VaeConceptizer, valid: Tensor) -> dict[str, float]:
+    """Losses on the validation images at z = mean, without noise."""
+    concepts = vae(valid)
+    assert concepts.latent is not None
+    reconstruction = reconstruction_error(vae, concepts, valid, job.params.vae.objective).item()
+    kl = kl_to_standard_normal(concepts.latent).item()
+    return {
+        "valid_loss": reconstruction + job.params.pretrain.pre_beta * kl,
+        "valid_reconstruction": reconstruction,
+        "valid_kl": kl,
+    }
+
+
+def _metadata(
+    job: Pretraining, seed: int, inputs: Inputs, data_digest: str
+) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "params": {
+            "vae": job.params.vae.model_dump(mode="json"),
+            "pretrain": job.params.pretrain.model_dump(mode="json"),
+        },
+        "input_shape": list(inputs.shape),
+        "mean": inputs.mean,
+        "std": inputs.std,
+        "data": data_digest,
+        "code": code_digest(),
+        "torch": torch.__version__,
+        "device": device_kind(job.device),
+    }

@@ -1,0 +1,31 @@
+"""Train an experiment's whole λ × seed grid: ``python -m stages.train compas_senn``."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.errors import run_stage
+from pipeline.files import write_csv
+from pipeline.params import load_params
+from pipeline.training.device import choose_device
+from pipeline.training.engine import Job, train_grid
+
+
+def main() -> None:
+    """Write ``models/<experiment>/`` and ``reports/curves/<experiment>.csv``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiment")
+    name = parser.parse_args().experiment
+    params = load_params(Path("params.yaml"))
+    job = Job(
+        params,
+        name,
+        choose_device(params.device),
+        data=Path("data/prepared", params.experiment(name).dataset),
+        vaes=Path("models/vae"),
+        models=Path("models"),
+    )
+    write_csv(Path(f"reports/curves/{name}.csv"), train_grid(job))
+
+
+if __name__ == "__main__":
+    run_stage(main)
