@@ -8,6 +8,7 @@ from pipeline.files import write_csv
 from pipeline.params import load_params
 from pipeline.training.device import choose_device
 from pipeline.training.engine import Job, train_grid
+from pipeline.training.store import CellStore
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
         data=Path("data/prepared", params.experiment(name).dataset),
         vaes=Path("models/vae"),
         models=Path("models"),
+        store=CellStore.from_environment(),
     )
     write_csv(Path(f"reports/curves/{name}.csv"), train_grid(job))
 

@@ -1,9 +1,9 @@
 """Conceptizers h: input to K scalar concepts, and back to a reconstruction of the input.
 
-Every conceptizer is called as ``conceptizer(x, noise)`` and answers with `Concepts`. Randomness comes
-in as an argument (``draw_noise``), never from a global generator, so that a cell's results depend on
-its seed alone; ``noise=None`` is evaluation mode. Shapes are of one model; in a bank all tensors have
-the model dimensions in front (see `layers`).
+Every conceptizer is called as ``conceptizer(x, noise)`` and answers with `Concepts`. Randomness
+comes in as an argument (``draw_noise``), never from a global generator, so that a cell's results
+depend on its seed alone; ``noise=None`` is evaluation mode. Shapes are of one model; in a bank
+all tensors have the model dimensions in front (see `layers`).
 """
 
 import math
@@ -69,9 +69,9 @@ class IdentityConceptizer(Conceptizer):
 class ConvConceptizer(Conceptizer):
     """Convolutional autoencoder with one scalar per channel (review, section "Settings").
 
-    Encoder: convolutions to `channels` and then `num_concepts` channels, each followed by max-pooling
-    by 2 and ReLU, and one linear map per channel to its scalar. Decoder: one linear map per concept
-    back to its channel, three transposed convolutions with ReLU between, tanh.
+    Encoder: convolutions to `channels` and then `num_concepts` channels, each followed by
+    max-pooling by 2 and ReLU, and one linear map per channel to its scalar. Decoder: one linear
+    map per concept back to its channel, three transposed convolutions with ReLU between, tanh.
 
     Raises
     ------

@@ -62,7 +62,12 @@ class TransposedConv2d(nn.ConvTranspose2d):
     """`torch.nn.ConvTranspose2d` of x (*M, C, H, W, B)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding)
 
@@ -103,7 +108,7 @@ class _Im2col(Function):
 
 
 class _Col2im(Function):
-    """Adjoint of `_Im2col`: the columns (*M, C·k·k, h·w·B) added up into images (*M, C, H, W, B)."""
+    """Adjoint of `_Im2col`: columns (*M, C·k·k, h·w·B) added up into images (*M, C, H, W, B)."""
 
     @staticmethod
     def forward(ctx: Any, columns: Tensor, geometry: Geometry) -> Tensor:
@@ -228,7 +233,7 @@ class _Gather(Function):
 
 
 def _quarters(y: Tensor) -> list[Tensor]:
-    """The four corners of all 2×2 windows of (..., H, W, B); an odd last row or column is left out."""
+    """The four corners of all 2×2 windows of (..., H, W, B); an odd last row or column is out."""
     height, width = y.shape[-3] // 2 * 2, y.shape[-2] // 2 * 2
     return [y[..., i:height:2, j:width:2, :] for i in (0, 1) for j in (0, 1)]
 

@@ -1,8 +1,8 @@
 """Parameterizers θ: input to one relevance per concept and class, (B, K, C).
 
 Dropout masks come in as an argument (``draw_noise``), scaled by 1 / (1 - p) already; ``masks=None``
-is evaluation mode. Shapes are of one model; in a bank all tensors have the model dimensions in front
-(see `layers`).
+is evaluation mode. Shapes are of one model; in a bank all tensors have the model dimensions in
+front (see `layers`).
 """
 
 import math
@@ -22,13 +22,16 @@ Masks = tuple[Tensor, ...]
 class Parameterizer(nn.Module):
     """What all parameterizers share; a new one subclasses this and adds a line to `building.py`."""
 
-    def __init__(self, num_concepts: int, num_classes: int, dropout: float) -> None:
+    def __init__(
+        self,
+        num_concepts: int,
+        num_classes: int,
+        dropout: float,
+        mask_shapes: list[tuple[int, ...]],
+    ) -> None:
         super().__init__()
         self.num_concepts, self.num_classes, self.dropout = num_concepts, num_classes, dropout
-
-    def mask_shapes(self) -> list[tuple[int, ...]]:
-        """Shape, without the batch, of every dropout mask in the order of use."""
-        raise NotImplementedError
+        self.mask_shapes = mask_shapes  # of every dropout mask in the order of use, no batch
 
     def draw_noise(self, batch_size: int, generator: torch.Generator) -> Masks | None:
         """Inverted-dropout masks for one batch; None without dropout."""
@@ -39,7 +42,7 @@ class Parameterizer(nn.Module):
             torch.empty((batch_size, *shape), device=generator.device)
             .bernoulli_(keep, generator=generator)
             .div_(keep)
-            for shape in self.mask_shapes()
+            for shape in self.mask_shapes
         )
 
 
@@ -54,13 +57,10 @@ class MlpParameterizer(Parameterizer):
         hidden_sizes: tuple[int, ...],
         dropout: float,
     ) -> None:
-        super().__init__(num_concepts, num_classes, dropout)
+        super().__init__(num_concepts, num_classes, dropout, [(size,) for size in hidden_sizes])
         self.input_shape = input_shape
         widths = (math.prod(input_shape), *hidden_sizes, num_concepts * num_classes)
         self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
-
-    def mask_shapes(self) -> list[tuple[int, ...]]:
-        return [(layer.out_features,) for layer in list(self.layers)[:-1]]
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         x = x.flatten(-len(self.input_shape))
@@ -73,9 +73,9 @@ class MlpParameterizer(Parameterizer):
 class ConvParameterizer(Parameterizer):
     """Convolutions, then linear layers, then tanh (review, section "Settings").
 
-    Every convolution is followed by max-pooling by 2 and ReLU, the last one by channel dropout before
-    them. Every linear layer is followed by dropout, the last one too, so that in training a relevance
-    is dropped before the tanh, as published.
+    Every convolution is followed by max-pooling by 2 and ReLU, the last one by channel dropout
+    before them. Every linear layer is followed by dropout, the last one too, so that in training
+    a relevance is dropped before the tanh, as published.
     """
 
     def __init__(
@@ -88,18 +88,16 @@ class ConvParameterizer(Parameterizer):
         hidden_sizes: tuple[int, ...],
         dropout: float,
     ) -> None:
-        super().__init__(num_concepts, num_classes, dropout)
+        linear_sizes = (*hidden_sizes, num_concepts * num_classes)
+        masks = [(channels[-1], 1, 1), *((size,) for size in linear_sizes)]
+        super().__init__(num_concepts, num_classes, dropout, masks)
         widths = (input_shape[0], *channels)
         self.convolutions = nn.ModuleList(
             PooledConv2d(a, b, kernel_size) for a, b in pairwise(widths)
         )
         area = math.prod(pooled_shape(input_shape, kernel_size, len(channels)))
-        widths = (channels[-1] * area, *hidden_sizes, num_concepts * num_classes)
+        widths = (channels[-1] * area, *linear_sizes)
         self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
-
-    def mask_shapes(self) -> list[tuple[int, ...]]:
-        channels = (self.convolutions[-1].out_channels, 1, 1)
-        return [channels, *((layer.out_features,) for layer in self.layers)]
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         x = x.movedim(-4, -1)

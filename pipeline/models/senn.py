@@ -1,6 +1,7 @@
 """The self-explaining neural network f(x) = g(θ(x), h(x)).
 
-SENN and DiSENN are one model: in DiSENN the conceptizer is a β-VAE, and `SennOutput.latent` is there.
+SENN and DiSENN are one model: in DiSENN the conceptizer is a β-VAE, and `SennOutput.latent` is
+there.
 """
 
 from typing import NamedTuple
@@ -23,8 +24,8 @@ class SennNoise(NamedTuple):
 class SennOutput(NamedTuple):
     """Everything the model says of a batch.
 
-    `logits` (B, C), `concepts` (B, K), `relevances` (B, K, C), `reconstruction` (B, *input_shape) in
-    normalised units, `latent` of the β-VAE or None.
+    `logits` (B, C), `concepts` (B, K), `relevances` (B, K, C), `reconstruction` (B, *input_shape)
+    in normalised units, `latent` of the β-VAE or None.
     """
 
     logits: Tensor

@@ -16,13 +16,20 @@ class Stacked(NamedTuple):
     """A `Senn` of many models, and where all their weights and gradients are.
 
     `senn` takes inputs (*shape, B, *input_shape), and all its outputs have `shape` in front.
-    `weights` is (*shape, numbers), one row a model, and a leaf with `weights.grad`: the parameters
-    of `senn` and their gradients are views of the two. Every parameter starts at a multiple of 64
-    numbers, so that the same arithmetic is done to the last bit for every model.
+    `weights` is (*shape, numbers), one row a model; the parameters of `senn` are views of it, and
+    `gradients`, in their order, views of ``weights.grad``. Every parameter starts at a multiple of
+    64 numbers, so that the same arithmetic is done to the last bit for every model.
     """
 
     senn: Senn
     weights: Tensor
+    gradients: list[Tensor]
+
+    def differentiate(self, loss: Tensor) -> None:
+        """Put the gradient of `loss`, a scalar, into ``weights.grad``."""
+        found = torch.autograd.grad(loss, list(self.senn.parameters()))
+        for place, gradient in zip(self.gradients, found, strict=True):
+            place.copy_(gradient)
 
 
 def stack(models: Sequence[Senn], shape: tuple[int, ...], device: torch.device) -> Stacked:
@@ -33,14 +40,15 @@ def stack(models: Sequence[Senn], shape: tuple[int, ...], device: torch.device) 
     size = sum(_padded(value.numel()) for value in sources[0].values())
     weights = torch.zeros(*shape, size, device=device)
     weights.grad = torch.zeros_like(weights)
+    gradients = []
     for name, place in places.items():
         parameter = nn.Parameter(_view(weights, place, sources[0][name]))
         together = torch.stack([own[name].detach() for own in sources]).unflatten(0, shape)
         parameter.data.copy_(together)
-        parameter.grad = _view(weights.grad, place, sources[0][name])
+        gradients.append(_view(weights.grad, place, sources[0][name]))
         folder, _, leaf = name.rpartition(".")
         setattr(senn.get_submodule(folder), leaf, parameter)
-    return Stacked(senn, weights)
+    return Stacked(senn, weights, gradients)
 
 
 def unstack(model: Senn, row: Tensor) -> dict[str, Tensor]:

@@ -1,10 +1,11 @@
 """Banks: many cells trained together as one batched computation.
 
-A bank is a rectangle of cells, one row per seed, and one model whose weights are stacked (seeds, λ).
-Each row has its own batches and noise, drawn from its seed and shared by its λ. Adam works
+A bank is a rectangle of cells, one row per seed, and one model whose weights are stacked (seeds,
+λ). Each row has its own batches and noise, drawn from its seed and shared by its λ. Adam works
 elementwise, and the gradient of the sum of all losses is each cell's own: nothing mixes cells.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +17,14 @@ from torch.utils._pytree import tree_map
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.models.senn import Senn
-from pipeline.models.stacking import stack, unstack
+from pipeline.models.stacking import Stacked, stack, unstack
 from pipeline.params import Experiment
 from pipeline.training.cells import Cell
 from pipeline.training.objectives import Losses, Objective, cross_entropy
 from pipeline.training.randomness import batch_order, generator
 from pipeline.training.robustness import draw_probes
+from pipeline.training.store import Checkpoint
 
-Weights = dict[str, Tensor]
 Bank = list[list[Cell]]
 
 # Seeds × λ in a bank. Constant for a kind of model and device, so that a cell's arithmetic never
@@ -46,7 +47,7 @@ class TrainedCell:
     """
 
     cell: Cell
-    weights: Weights
+    weights: dict[str, Tensor]
     step: int
     valid_accuracy: float
     curve: list[dict[str, float]]
@@ -73,8 +74,9 @@ def train_bank(
     initial: Callable[[int], Senn],
     data: Dataset,
     report: Callable[[int, float], None],
+    checkpoint: Checkpoint,
 ) -> list[TrainedCell]:
-    """Train a bank; return each of its cells once, in order.
+    """Train a bank, from its checkpoint if there is one; return each of its cells once, in order.
 
     Parameters
     ----------
@@ -84,6 +86,7 @@ def train_bank(
     data : the data set, whole, on the device to train on.
     report : called after every epoch with its number and the mean of the best validation
         accuracies so far.
+    checkpoint : of this very bank; written after every epoch, removed at the end.
 
     Raises
     ------
@@ -94,30 +97,76 @@ def train_bank(
     shape = len(bank), len(bank[0])
     architecture = initial(bank[0][0].seed)
     models = [initial(cell.seed) for row in bank for cell in row]
-    senn, weights = stack(models, shape, device)
-    parameters = list(senn.parameters())
+    stacked = stack(models, shape, device)
+    senn, weights = stacked.senn, stacked.weights
     robust_reg = torch.tensor([[c.robust_reg for c in row] for row in bank], device=device)
     adam = torch.optim.Adam([weights], lr=experiment.lr, fused=True)
 
     best = _Best(bank, weights)
     steps = _steps_per_epoch(data.train, experiment, bank[0][0])
-    step, losses_since = 0, []
-    for epoch in range(1, experiment.epochs + 1):
+    losses_since: list[Losses] = []
+    first = _resume(checkpoint, stacked, adam, best, losses_since)
+    for epoch in range(first, experiment.epochs + 1):
         streams = [_batches(senn, objective, data.train, row[0].seed, epoch) for row in bank]
-        for draws in zip(*streams, strict=True):
+        for step, draws in enumerate(zip(*streams, strict=True), start=(epoch - 1) * steps + 1):
             x, y, noise, probes = tree_map(lambda *rows: _per_row(rows, shape), *draws)
             losses = objective(senn, robust_reg, x, y, noise, probes)
-            adam.zero_grad(set_to_none=False)
-            losses.total.sum().backward(inputs=parameters)
+            stacked.differentiate(losses.total.sum())
             adam.step()
             losses_since.append(Losses(*(term.detach() for term in losses)))
-            step += 1
             if step % experiment.eval_freq == 0 or step == steps * experiment.epochs:
                 _check_finite(bank, losses_since, epoch, step)
                 best.update(weights, epoch, step, losses_since, *_validate(senn, data.valid, shape))
-                losses_since = []
+                losses_since.clear()
+        _save(checkpoint, epoch, weights, adam, best, losses_since)
         report(epoch, best.accuracy.mean().item())
+    checkpoint.remove()
     return best.cells(architecture)
+
+
+def _save(
+    checkpoint: Checkpoint,
+    epoch: int,
+    weights: Tensor,
+    adam: torch.optim.Adam,
+    best: "_Best",
+    losses_since: list[Losses],
+) -> None:
+    """Keep all that the next epochs depend on; random numbers start anew at every epoch."""
+    tensors = {
+        "weights": weights,
+        **{f"adam.{name}": value for name, value in adam.state[weights].items()},
+        **{f"best.{name}": getattr(best, name) for name in ("weights", "accuracy", "step")},
+    }
+    if losses_since:
+        tensors["losses"] = torch.stack([torch.stack(losses) for losses in losses_since])
+    checkpoint.save(tensors, {"epoch": json.dumps(epoch), "rows": json.dumps(best.rows)})
+
+
+def _resume(
+    checkpoint: Checkpoint,
+    stacked: Stacked,
+    adam: torch.optim.Adam,
+    best: "_Best",
+    losses_since: list[Losses],
+) -> int:
+    """Restore what `_save` kept; the epoch to go on with."""
+    saved = checkpoint.load()
+    if saved is None:
+        return 1
+    tensors, metadata = saved
+    weights = stacked.weights
+    tensors = {name: value.to(weights.device) for name, value in tensors.items()}
+    weights.copy_(tensors["weights"])
+    adam.state[weights] = {
+        name.removeprefix("adam."): value
+        for name, value in tensors.items()
+        if name.startswith("adam.")
+    }
+    best.weights, best.accuracy = tensors["best.weights"], tensors["best.accuracy"]
+    best.step, best.rows = tensors["best.step"], json.loads(metadata["rows"])
+    losses_since.extend(Losses(*terms) for terms in tensors.get("losses", ()))
+    return int(json.loads(metadata["epoch"])) + 1
 
 
 def _batches(
@@ -137,9 +186,9 @@ def _batches(
         yield train.x[index], train.y[index], drawn, probes
 
 
-def _per_row(rows: tuple[Tensor | None, ...], shape: tuple[int, int]) -> Tensor | None:
+def _per_row(rows: tuple[Any, ...], shape: tuple[int, int]) -> Tensor | None:
     """Stack what every row of a bank drew, shared by its λ: (seeds, λ, ...), λ expanded."""
-    if rows[0] is None:
+    if rows[0] is None:  # no dropout, or no probes
         return None
     return torch.stack(rows).unsqueeze(1).expand(*shape, *rows[0].shape)
 
@@ -163,7 +212,7 @@ class _Best:
         accuracy: Tensor,
         cross_entropy: Tensor,
     ) -> None:
-        """Note a validation; keep the weights of the cells that became better, the first of equals."""
+        """Note a validation; keep the weights of cells that became better, the first of equals."""
         better = accuracy > self.accuracy
         self.accuracy = torch.where(better, accuracy, self.accuracy)
         self.step = torch.where(better, step, self.step)

@@ -1,7 +1,7 @@
 """Cells: one (experiment, λ, seed) each; the grid of them, and their files.
 
-A trained cell is one safetensors file whose metadata says everything needed to rebuild the model and
-to know where it came from. No pickle.
+A trained cell is one safetensors file whose metadata says everything needed to rebuild the model
+and to know where it came from. No pickle.
 """
 
 import json
@@ -16,6 +16,7 @@ from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
 from pipeline.params import Experiment, Params, Vae
 from pipeline.tensors import read_tensors, write_tensors
+
 
 @dataclass(frozen=True, order=True)
 class Cell:

@@ -25,8 +25,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def device_kind(device: torch.device) -> str:
-    """What decides the last bit of a result: the processor's kind, never its index."""
+    """What decides the last bit of a result: the processor's kind, never its index.
+
+    On the CPU every task has one thread (`workers`), so the number of cores does not.
+    """
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"cpu {capability} {torch.get_num_threads()} threads"
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"

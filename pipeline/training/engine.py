@@ -1,5 +1,6 @@
 """Train an experiment's whole grid: pack cells into banks, run the banks, write every cell."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,8 @@ from pipeline.training.device import device_kind
 from pipeline.training.fingerprint import code_digest, fingerprint
 from pipeline.training.objectives import Objective
 from pipeline.training.progress import TrainingProgress
+from pipeline.training.store import CellStore
 from pipeline.training.workers import Report, run_side_by_side
-
-Curves = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Job:
     data: Path
     vaes: Path
     models: Path
+    store: CellStore
 
     @property
     def experiment(self) -> Experiment:
@@ -47,6 +48,8 @@ class Job:
 
 def train_grid(job: Job) -> pd.DataFrame:
     """Train all cells of the experiment, write ``<models>/<experiment>/…``, return their curves.
+
+    Cells that the store has are taken from there.
 
     Returns
     -------
@@ -59,24 +62,29 @@ def train_grid(job: Job) -> pd.DataFrame:
         If the data or the pretrained weights do not fit the params, or a loss is not finite.
     """
     cells = grid(job.params, job.name)
-    banks = pack(cells, bank_shape(job.experiment, job.device))
+    data = load_dataset(job.data)
+    _check_classes(job, data)
+    prints = {cell: _fingerprint(job, data, cell) for cell in cells}
+    new = [c for c in cells if not job.store.fetch(prints[c], c.path(job.models))]
+    if len(new) < len(cells):
+        print(
+            f"{job.name}: {len(cells) - len(new)} of {len(cells)} cells reused from the cell store"
+        )
+    banks = pack(new, bank_shape(job.experiment, job.device))
     tasks = [(job, bank) for bank in banks]
-    curves: dict[int, Curves] = {}
-    title = f"{job.name}: {len(cells)} cells in {len(banks)} banks"
+    title = f"{job.name}: {len(new)} cells in {len(banks)} banks"
     with TrainingProgress(title, len(banks), job.experiment.epochs, "valid accuracy") as progress:
-        for index, rows in run_side_by_side(_train, tasks, job.device, progress.epoch):
-            curves[index] = rows
-            accuracy = max(row["valid_accuracy"] for row in rows)
-            progress.finished(f"bank {len(curves)}/{len(banks)} done, best cell {accuracy:.3f}")
-    return pd.DataFrame([row for index in sorted(curves) for row in curves[index]])
+        done = run_side_by_side(_train, tasks, job.device, progress.epoch)
+        for count, (_, accuracy) in enumerate(done, start=1):
+            progress.finished(f"bank {count}/{len(banks)} done, valid accuracy {accuracy:.3f}")
+    return pd.concat([_curve(job, cell) for cell in cells], ignore_index=True)
 
 
-def _train(task: tuple[Job, Bank], report: Report) -> Curves:
-    """Train one bank, write its cells, return their curves; runs in a worker."""
+def _train(task: tuple[Job, Bank], report: Report) -> float:
+    """Train one bank and write its cells; their mean validation accuracy. Runs in a worker."""
     job, bank = task
     experiment, params = job.experiment, job.params
     data = load_dataset(job.data)
-    _check_classes(job, data)
     inputs = Inputs(data.input_shape, data.mean, data.std)
 
     def initial(seed: int) -> Senn:
@@ -86,38 +94,51 @@ def _train(task: tuple[Job, Bank], report: Report) -> Curves:
             senn.conceptizer.load_state_dict(weights)
         return senn
 
+    prints = {cell: _fingerprint(job, data, cell) for row in bank for cell in row}
+    name = hashlib.sha256("".join(prints[c] for row in bank for c in row).encode()).hexdigest()
     objective = Objective(experiment, params.robustness, params.vae)
-    trained = train_bank(bank, objective, initial, data.to(job.device), report)
+    checkpoint = job.store.checkpoint(name)
+    trained = train_bank(bank, objective, initial, data.to(job.device), report, checkpoint)
     for result in trained:
         path = result.cell.path(job.models)
         save_weights(path, result.weights, _metadata(job, data, result))
-    return [
-        {"experiment": job.name, "robust_reg": r.cell.robust_reg, "seed": r.cell.seed, **row}
-        for r in trained
-        for row in r.curve
-    ]
+        job.store.keep(prints[result.cell], path)
+    return sum(result.valid_accuracy for result in trained) / len(trained)
+
+
+def _curve(job: Job, cell: Cell) -> pd.DataFrame:
+    _, metadata = load_weights(cell.path(job.models))
+    curve = pd.DataFrame(metadata["curve"])
+    for place, key in enumerate(("experiment", "robust_reg", "seed")):
+        curve.insert(place, key, getattr(cell, key))
+    return curve
 
 
 def _metadata(job: Job, data: Dataset, result: TrainedCell) -> dict[str, Any]:
-    determinants = cell_determinants(job, data, result.cell)
     return {
-        **determinants,
+        **_determinants(job, data, result.cell),
         "input_shape": list(data.input_shape),
         "mean": data.mean,
         "std": data.std,
-        "fingerprint": fingerprint(job.device, **determinants),
+        "fingerprint": _fingerprint(job, data, result.cell),
         "code": code_digest(),
         "torch": torch.__version__,
         "device": device_kind(job.device),
         "step": result.step,
         "valid_accuracy": result.valid_accuracy,
+        "curve": result.curve,
     }
 
 
-def cell_determinants(job: Job, data: Dataset, cell: Cell) -> dict[str, Any]:
+def _fingerprint(job: Job, data: Dataset, cell: Cell) -> str:
+    return fingerprint(job.device, **_determinants(job, data, cell))
+
+
+def _determinants(job: Job, data: Dataset, cell: Cell) -> dict[str, Any]:
     """All that a cell's weights follow from, besides code, torch and the device kind."""
     experiment = job.experiment
     pretrained = experiment.initial_weights == "models/vae"
+    has_vae = experiment.model_class == "DiSENN"
     return {
         "experiment": job.name,
         "robust_reg": cell.robust_reg,
@@ -125,7 +146,7 @@ def cell_determinants(job: Job, data: Dataset, cell: Cell) -> dict[str, Any]:
         "params": {
             "experiment": experiment.model_dump(mode="json", exclude={"lambda_grid"}),
             "robustness": job.params.robustness.model_dump(mode="json"),
-            "vae": job.params.vae.model_dump(mode="json") if pretrained else None,
+            "vae": job.params.vae.model_dump(mode="json") if has_vae else None,
         },
         "data": data.digest,
         "initial_weights": sha256_of(_vae_path(job, cell.seed)) if pretrained else "seeded",

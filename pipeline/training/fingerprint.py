@@ -35,4 +35,3 @@ def code_digest() -> str:
             tree = ast.parse(path.read_text(encoding="utf-8"))
             digest.update(f"{path.relative_to(_PIPELINE).as_posix()}\n{ast.dump(tree)}\n".encode())
     return digest.hexdigest()
-

@@ -67,7 +67,7 @@ class Objective(NamedTuple):
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Mean over the batch of −log softmax(f)_y, (*M), of logits (*M, B, C) and classes y (*M, B)."""
+    """Mean of −log softmax(f)_y over the batch, (*M); logits (*M, B, C), classes y (*M, B)."""
     log_p = logits.log_softmax(-1)
     return -log_p.gather(-1, y.unsqueeze(-1)).squeeze(-1).mean(-1)
 
@@ -75,12 +75,12 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 def vae_loss(
     conceptizer: VaeConceptizer, concepts: Concepts, x: Tensor, beta: float, objective: str
 ) -> Tensor:
-    """Reconstruction error + β KL(q(z | x) ‖ N(0, 1)), the KL summed over latents, mean over the batch.
+    """Reconstruction error + β KL(q(z | x) ‖ N(0, 1)), summed over latents, mean over the batch.
 
     The squared error is, under ``objective="review2020"``, the mean over pixels, which makes its β
-    worth β · pixels; under ``"elbo"`` the sum over pixels (a Gaussian decoder of variance 1/2, up to a
-    constant; Higgins et al. 2017, eq. 4). It is measured in the units of the decoder's target, pixels
-    in [0, 1] for ``target="unit"``.
+    worth β · pixels; under ``"elbo"`` the sum over pixels (a Gaussian decoder of variance 1/2, up
+    to a constant; Higgins et al. 2017, eq. 4). It is measured in the units of the decoder's
+    target, pixels in [0, 1] for ``target="unit"``.
     """
     assert concepts.latent is not None
     kl = kl_to_standard_normal(concepts.latent)

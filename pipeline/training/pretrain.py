@@ -108,9 +108,7 @@ def _validate(job: Pretraining, vae: VaeConceptizer, valid: Tensor) -> dict[str,
     }
 
 
-def _metadata(
-    job: Pretraining, seed: int, inputs: Inputs, data_digest: str
-) -> dict[str, Any]:
+def _metadata(job: Pretraining, seed: int, inputs: Inputs, data_digest: str) -> dict[str, Any]:
     return {
         "seed": seed,
         "params": {

@@ -1,13 +1,14 @@
 r"""The robustness loss L_θ: how far θ(x) is from being the gradient of f with respect to h.
 
-The paper's equation 3: L_θ = ‖∇ₓf(x) − θ(x)ᵀ Jʰₓ(x)‖. With f_c = Σ_k θ_kc h_k the product rule gives
-∇ₓf_c = Σ_k θ_kc ∇h_k + Σ_k h_k ∇θ_kc, so the residual of class c is
+The paper's equation 3: L_θ = ‖∇ₓf(x) − θ(x)ᵀ Jʰₓ(x)‖. With f_c = Σ_k θ_kc h_k the product rule
+gives ∇ₓf_c = Σ_k θ_kc ∇h_k + Σ_k h_k ∇θ_kc, so the residual of class c is
 
     r_c(x) = Σ_k h_k(x) ∇ₓθ_kc(x),
 
-one vector-Jacobian product (VJP) through the parameterizer alone, with cotangent h: no Jacobian of h,
-none of f. The published codes differentiate something else than the logits f; their residuals are
-VJPs too, with other cotangents on θ and h. `_cotangents` is that table, all else is shared.
+one vector-Jacobian product (VJP) through the parameterizer alone, with cotangent h: no Jacobian
+of h, none of f. The published codes differentiate something else than the logits f; their
+residuals are VJPs too, with other cotangents on θ and h. `_cotangents` is that table, all else is
+shared.
 """
 
 from typing import Literal, NamedTuple
@@ -108,8 +109,8 @@ def _cotangents(
     """Cotangents on θ (B, K, C) and on h (B, K) whose VJPs sum to Σ_c d_c r_c.
 
     With target t(f), ∇t_c = Σ_j T_cj ∇f_j, the residual ∇t_c − θ_cᵀJʰ has Σ_j T_cj h on θ_j, and
-    Σ_j T_cj θ_j − θ_c on h. T is the identity for logits, 1 − p for log-softmax (T_cj = [c=j] − p_j),
-    σ(1 − σ) for the sigmoid.
+    Σ_j T_cj θ_j − θ_c on h. T is the identity for logits, 1 − p for log-softmax (T_cj = [c=j] −
+    p_j), σ(1 − σ) for the sigmoid.
     """
     if variant == "paper2018":
         return h.unsqueeze(-1) * d.unsqueeze(-2), None
@@ -124,7 +125,7 @@ def _cotangents(
 
 
 def _vjp(at: Linearised, on_theta: Tensor, on_h: Tensor | None) -> Tensor:
-    """Cotangents on θ and h, pulled back to the shape of x; differentiable wherever gradients are on."""
+    """Cotangents on θ and h, pulled back to the shape of x; differentiable if gradients are on."""
     outputs, cotangents = [at.output.relevances], [on_theta]
     if on_h is not None:
         outputs, cotangents = [*outputs, at.output.concepts], [*cotangents, on_h]

@@ -1,7 +1,7 @@
 """Run tasks side by side: one process and one thread each on the CPU, in turn on a GPU.
 
-One thread per task, because small models gain little from more, and because then no result depends on
-how many cores there are.
+One thread per task, because small models gain little from more, and because then no result
+depends on how many cores there are.
 """
 
 import multiprocessing
@@ -40,6 +40,8 @@ def run_side_by_side(
     if device.type != "cpu":
         for index, task in enumerate(tasks):
             yield index, work(task, lambda *state, index=index: report(index, *state))
+        return
+    if not tasks:
         return
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
