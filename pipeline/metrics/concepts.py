@@ -1,0 +1,54 @@
+"""Quality of the concepts: the paper's desiderata (section 3.2) as numbers."""
+
+import torch
+from torch import Tensor
+
+from pipeline.metrics.batches import in_batches
+from pipeline.models.senn import Senn
+
+_ROUNDING = 1e-6  # relative error of concepts computed in float32
+
+
+def encode(model: Senn, x: Tensor) -> Tensor:
+    """Concepts h(x), (N, K), of inputs (N, *input_shape)."""
+    return in_batches(model.conceptizer.encode, x)
+
+
+def reconstruction_mse(model: Senn, x: Tensor) -> Tensor:
+    """Fidelity: mean squared error over features of each reconstruction, (N,), normalised units."""
+    return in_batches(lambda x: (model(x).reconstruction - x).square().flatten(1).mean(1), x)
+
+
+def constant_concepts(concepts: Tensor) -> Tensor:
+    """Which concepts are the same for all examples (N, K), up to rounding; (K,) bool."""
+    scale = concepts.double().square().mean(0).sqrt()
+    return concepts.double().std(0, unbiased=False) <= _ROUNDING * scale
+
+
+def concept_correlation(concepts: Tensor) -> float:
+    """Diversity: mean |Pearson correlation| over pairs of different concepts, 0 the most diverse.
+
+    Parameters
+    ----------
+    concepts : (N, K)
+
+    Returns
+    -------
+    float in [0, 1]; NaN, undefined, with fewer than two concepts that are not constant. Pairs with
+    a constant concept are left out.
+    """
+    varying = concepts[:, ~constant_concepts(concepts)].double()
+    count = varying.shape[1]
+    if count < 2:
+        return torch.nan
+    correlation = torch.corrcoef(varying.T).abs()
+    return float((correlation.sum() - count) / (count * (count - 1)))
+
+
+def concept_sparsity(concepts: Tensor) -> float:
+    """Sparsity: mean |h_k| over examples and concepts (N, K), 0 the sparsest.
+
+    The paper's penalty ξ‖h‖₁ per concept. It has the unit of h: compare it between models that
+    share a conceptizer's architecture.
+    """
+    return float(concepts.double().abs().mean())

@@ -1,0 +1,171 @@
+"""All metrics of one trained model, as one flat row.
+
+`Protocol` is what every cell of an experiment is measured on, the same for all: comparisons between
+λ and seeds are comparisons of models.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.data.dataset import Dataset
+from pipeline.explanations.senn import SENN_EXPLANATIONS, relevances
+from pipeline.metrics.accuracy import accuracy_interval, correct, predict
+from pipeline.metrics.concepts import (
+    concept_correlation,
+    concept_sparsity,
+    constant_concepts,
+    encode,
+    reconstruction_mse,
+)
+from pipeline.metrics.faithfulness import concept_drops, faithfulness, feature_drops
+from pipeline.metrics.robustness import residual_norm
+from pipeline.metrics.stability import Box, find_neighbours, lipschitz_discrete, lipschitz_local
+from pipeline.models.conceptizers import IdentityConceptizer
+from pipeline.models.senn import Senn
+from pipeline.params import Evaluate
+
+# A constant, not a parameter: another draw of anchors would be another yardstick.
+_ANCHOR_SEED = 0
+
+Row = dict[str, float | int]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What all cells of an experiment are measured on; see `prepare_protocol`.
+
+    Attributes
+    ----------
+    anchors : Tensor (A, *input_shape)
+        Test points at which stability is measured.
+    neighbours : Tensor (A, N), bool
+        Which test points lie within ε of each anchor.
+    box : Box
+        The continuous neighbourhood of an anchor.
+    """
+
+    data: Dataset
+    settings: Evaluate
+    anchors: Tensor
+    neighbours: Tensor
+    box: Box
+
+
+class Evaluation(NamedTuple):
+    """A cell's `row` of metrics, and which test examples it gets `correct` (N,)."""
+
+    row: Row
+    correct: np.ndarray
+
+
+def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
+    """Choose anchors and neighbourhoods for `data`, on its device.
+
+    Anchors are drawn at random, once for all (test sets are not in random order: the first half of
+    MNIST's is easier than the second). Units of the neighbourhoods come from the training data: the
+    root-mean-square distance from the mean, and each feature's standard deviation.
+    """
+    generator = torch.Generator().manual_seed(_ANCHOR_SEED)
+    drawn = torch.randperm(len(data.test), generator=generator)[: settings.anchors]
+    anchors = data.test.x[drawn.sort().values.to(data.test.x.device)]
+    radius = settings.lipschitz_discrete_radius * _spread(data.train.x)
+    deviation = data.train.x.std(0, unbiased=False)
+    return Protocol(
+        data,
+        settings,
+        anchors,
+        find_neighbours(anchors, data.test.x, radius),
+        Box(settings.lipschitz_local_radius * deviation, data.low, data.high),
+    )
+
+
+def evaluate_cell(model: Senn, protocol: Protocol) -> Evaluation:
+    """Every metric of `model`, which is in evaluation mode on the device of the data.
+
+    Undefined values are left out of what summarises them and counted under ``…_undefined``; where
+    nothing is left the row has NaN.
+    """
+    test = protocol.data.test
+    right = correct(model, test).cpu().numpy()
+    low, high = accuracy_interval(right[np.newaxis], protocol.settings.bootstrap)
+    concepts, train_concepts = encode(model, test.x), encode(model, protocol.data.train.x)
+    row: Row = {
+        "accuracy": float(right.mean()),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        **_stability(model, protocol, train_concepts),
+        **_faithfulness(model, protocol.data, train_concepts),
+        "test_robustness_loss": float(residual_norm(model, test.x).double().mean()),
+        "reconstruction_mse": float(reconstruction_mse(model, test.x).double().mean()),
+        "concept_correlation": concept_correlation(concepts),
+        "concept_sparsity": concept_sparsity(concepts),
+        "constant_concepts": int(constant_concepts(concepts).sum()),
+    }
+    return Evaluation(row, right)
+
+
+def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
+    """Stability of the relevances, relative to the concepts."""
+    settings, data, anchors = protocol.settings, protocol.data, protocol.anchors
+    target, h = predict(model, anchors), model.conceptizer.encode
+    resolution = settings.lipschitz_concept_resolution * _spread(train_concepts)
+    discrete = lipschitz_discrete(
+        model, relevances, anchors, target, data.test.x, protocol.neighbours, h
+    )
+    local = lipschitz_local(
+        model,
+        relevances,
+        anchors,
+        target,
+        h,
+        protocol.box,
+        resolution,
+        settings.lipschitz_local_steps,
+        settings.lipschitz_local_restarts,
+    )
+    row: Row = {}
+    for name, values in {"lipschitz_discrete": discrete, "lipschitz_local": local}.items():
+        row |= {
+            name: _of_defined(partial(torch.quantile, q=0.5), values),
+            f"{name}_p95": _of_defined(partial(torch.quantile, q=0.95), values),
+            f"{name}_max": _of_defined(torch.max, values),
+            f"{name}_undefined": _undefined(values),
+        }
+    return row
+
+
+def _faithfulness(model: Senn, data: Dataset, train_concepts: Tensor) -> Row:
+    """Faithfulness of SENN's own explanations, mean over the whole test set."""
+    x = data.test.x
+    target = predict(model, x)
+    if isinstance(model.conceptizer, IdentityConceptizer):
+        # The lower median, a value that the feature takes.
+        drops = feature_drops(model, x, target, data.train.x.median(0).values).flatten(1)
+    else:
+        drops = concept_drops(model, x, target, train_concepts.mean(0))
+    row: Row = {}
+    for name, explain in SENN_EXPLANATIONS.items():
+        values = faithfulness(model, explain, x, target, drops)
+        row[f"faithfulness_{name}"] = _of_defined(torch.mean, values)
+        row[f"faithfulness_{name}_undefined"] = _undefined(values)
+    return row
+
+
+def _spread(points: Tensor) -> float:
+    """Root-mean-square distance (L2) of points (N, ...) from their mean."""
+    return float(points.flatten(1).var(0, unbiased=False).sum().sqrt())
+
+
+def _of_defined(statistic: Callable[[Tensor], Tensor], values: Tensor) -> float:
+    defined = values[~values.isnan()]
+    return float(statistic(defined)) if len(defined) else torch.nan
+
+
+def _undefined(values: Tensor) -> int:
+    return int(values.isnan().sum())

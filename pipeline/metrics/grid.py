@@ -1,0 +1,69 @@
+"""Evaluate an experiment's whole grid, one cell per core at a time."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from pipeline.data.dataset import load_dataset
+from pipeline.metrics.evaluation import Evaluation, Protocol, evaluate_cell, prepare_protocol
+from pipeline.params import Evaluate, Params
+from pipeline.training.cells import Cell, grid, load_cell
+from pipeline.training.workers import Report, run_side_by_side
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker needs to evaluate one cell."""
+
+    cell: Cell
+    settings: Evaluate
+    device: torch.device
+    data: Path
+    models: Path
+
+
+def evaluate_grid(
+    params: Params, name: str, device: torch.device, data: Path, models: Path
+) -> dict[Cell, Evaluation]:
+    """Evaluate all cells of experiment `name`, with a progress bar; in a log file, a line a cell.
+
+    Parameters
+    ----------
+    data : folder of the prepared data set.
+    models : folder of the trained cells.
+
+    Raises
+    ------
+    PipelineError
+        If the data or a cell is missing or damaged.
+    """
+    cells = grid(params, name)
+    tasks = [_Task(cell, params.evaluate, device, data, models) for cell in cells]
+    evaluations = {}
+    console = Console()
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(f"evaluate {name}", total=len(cells))
+        done = run_side_by_side(_evaluate, tasks, device, lambda *_: None)
+        for index, evaluation in done:
+            cell = cells[index]
+            evaluations[cell] = evaluation
+            progress.advance(bar)
+            print(f"{cell}: test accuracy {evaluation.row['accuracy']:.4f}", flush=True)
+    return evaluations
+
+
+def _evaluate(task: _Task, report: Report) -> Evaluation:
+    """Evaluate one cell; runs in a worker."""
+    protocol = _protocol(task.data, task.settings, task.device)
+    model, _ = load_cell(task.cell.path(task.models))
+    return evaluate_cell(model.to(task.device), protocol)
+
+
+@lru_cache(maxsize=1)
+def _protocol(data: Path, settings: Evaluate, device: torch.device) -> Protocol:
+    """The protocol of an experiment, made once in a worker."""
+    return prepare_protocol(load_dataset(data).to(device), settings)

@@ -1,0 +1,188 @@
+r"""Stability: how much an explanation changes between inputs that are nearly the same.
+
+Both metrics maximise the ratio of the paper's equations 5 and 6,
+
+    ‖e(x) − e(x')‖ / ‖h(x) − h(x')‖,
+
+with e(x') the explanation at x' of the class predicted at the *anchor* x, over x' near x: other
+test points (`lipschitz_discrete`), or a continuous neighbourhood (`lipschitz_local`). `concepts`
+maps inputs to the space the explanation speaks of: the conceptizer's ``encode`` for SENN's own, the
+identity for a method that attributes to inputs.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from pipeline.explanations.method import Method, ModelT
+from pipeline.metrics.batches import BATCH_SIZE, in_batches
+
+_EXACT = "donot_use_mm_for_euclid_dist"  # products of matrices lose small distances
+_ROUNDING = 1e-6  # relative error of concepts computed in float32
+_TINY = 1e-30  # the norm of a gradient that is none
+
+
+class Box(NamedTuple):
+    """The neighbourhood |x'_d − x_d| ≤ `half_width`_d, low ≤ x'_d ≤ high.
+
+    `half_width` (*input_shape); a feature whose half width is 0 does not move.
+    """
+
+    half_width: Tensor
+    low: float
+    high: float
+
+
+def find_neighbours(x: Tensor, others: Tensor, radius: float) -> Tensor:
+    """Which of `others` (N, *input_shape) lie within `radius` (L2) of each of x, (A, N) bool.
+
+    Inputs equal to x are not among its neighbours.
+    """
+    flat = others.flatten(1)
+
+    def near(x: Tensor) -> Tensor:
+        distances = torch.cdist(x.flatten(1), flat, compute_mode=_EXACT)
+        return (distances > 0) & (distances <= radius)
+
+    return in_batches(near, x)
+
+
+def lipschitz_discrete(
+    model: ModelT,
+    explain: Method[ModelT],
+    x: Tensor,
+    target: Tensor,
+    others: Tensor,
+    neighbours: Tensor,
+    concepts: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Largest ratio between an anchor and its neighbours in a finite sample (paper, eq. 6).
+
+    Parameters
+    ----------
+    explain : any explanation method.
+    x : (A, *input_shape), the anchors.
+    target : (A,), int64, the classes predicted there.
+    others : (N, *input_shape)
+    neighbours : (A, N), bool, as `find_neighbours` gives.
+    concepts : inputs to (B, K).
+
+    Returns
+    -------
+    (A,); NaN, undefined, for an anchor without a neighbour whose concepts differ from its own.
+    """
+    result = x.new_full((len(x),), torch.nan)
+    h_others = in_batches(lambda x: concepts(x).flatten(1), others)
+    # An explanation is computed once for each class that an anchor nearby needs it for.
+    for label in target.unique().tolist():
+        anchors = (target == label).nonzero().squeeze(1)
+        needed = neighbours[anchors].any(0).nonzero().squeeze(1)
+        if len(needed) == 0:
+            continue
+        explain_class = partial(_explain_class, model, explain, label)
+        e_needed = in_batches(explain_class, others[needed])
+        for batch in anchors.split(BATCH_SIZE):
+            e, h = explain_class(x[batch]).detach(), concepts(x[batch]).flatten(1).detach()
+            change = torch.cdist(e, e_needed, compute_mode=_EXACT)
+            distance = torch.cdist(h, h_others[needed], compute_mode=_EXACT)
+            differ = distance > _ROUNDING * torch.linalg.vector_norm(h, dim=1, keepdim=True)
+            counted = neighbours[batch][:, needed] & differ
+            largest = torch.where(counted, change / distance, -torch.inf).amax(1)
+            result[batch] = torch.where(counted.any(1), largest, torch.nan)
+    return result
+
+
+def lipschitz_local(
+    model: ModelT,
+    explain: Method[ModelT],
+    x: Tensor,
+    target: Tensor,
+    concepts: Callable[[Tensor], Tensor],
+    box: Box,
+    resolution: float,
+    steps: int,
+    restarts: int,
+    seed: int = 0,
+) -> Tensor:
+    """Largest ratio found in a box around each anchor (paper, eq. 5): a lower bound of the maximum.
+
+    Projected gradient ascent from random points of the box: along the normalised gradient in units
+    of the half widths, averaged with the last direction, in steps that shrink from half the box's
+    diagonal to nothing. All anchors at once; the best point met counts.
+
+    Concept distances below `resolution` count as `resolution`. Without it equation 5 has no
+    maximum for learned concepts: h maps many features to few concepts, so there are x' ≠ x with
+    h(x') = h(x) and another explanation, and the result would measure how long the ascent ran.
+
+    Parameters
+    ----------
+    explain : a method differentiable in x; of one that is not, only the random points count.
+    x : (A, *input_shape), the anchors.
+    target : (A,), int64, the classes predicted there.
+    concepts : inputs to (B, K).
+    resolution : ≥ 0, in units of ‖h‖.
+    steps : gradient steps from each start.
+    restarts : starts.
+    seed : of the starts, drawn on the CPU: the same on every device, for every model.
+
+    Returns
+    -------
+    (A,); NaN, undefined, throughout if `resolution` is 0, which says that no concept ever changes.
+    """
+    if resolution == 0:
+        return x.new_full((len(x),), torch.nan)
+    generator = torch.Generator().manual_seed(seed)
+    ascend = partial(_ascend, model, explain, concepts, box, resolution, steps)
+    found = []
+    for _ in range(restarts):
+        start = torch.rand(x.shape, generator=generator).to(x)
+        found.append(in_batches(ascend, x, target, start))
+    return torch.stack(found).amax(0)
+
+
+def _ascend(
+    model: ModelT,
+    explain: Method[ModelT],
+    concepts: Callable[[Tensor], Tensor],
+    box: Box,
+    resolution: float,
+    steps: int,
+    x: Tensor,
+    target: Tensor,
+    start: Tensor,
+) -> Tensor:
+    """Largest ratio met on the way from `start`, a point of the unit cube, (B,)."""
+    low = (x - box.half_width).clamp(min=box.low)
+    high = (x + box.half_width).clamp(max=box.high)
+    half_diagonal = (box.half_width > 0).sum().sqrt()
+    e = explain(model, x, target).flatten(1).detach()
+    h = concepts(x).flatten(1).detach()
+
+    def squared_ratio(point: Tensor) -> Tensor:
+        change = (explain(model, point, target).flatten(1) - e).square().sum(1)
+        distance = (concepts(point).flatten(1) - h).square().sum(1)
+        return change / distance.clamp(min=resolution**2)
+
+    point = low + start * (high - low)
+    best, direction = x.new_zeros(len(x)), torch.zeros_like(x).flatten(1)
+    for step in range(steps):
+        point.requires_grad_()
+        ratio = squared_ratio(point)
+        best = torch.maximum(best, ratio.detach())
+        (gradient,) = torch.autograd.grad(ratio.sum(), point)
+        uphill = normalize((gradient * box.half_width).flatten(1), eps=_TINY)
+        direction = normalize(direction + uphill, eps=_TINY)
+        size = (1 - step / steps) ** 2 * half_diagonal
+        moved = point.detach() + size * box.half_width * direction.view_as(point)
+        point = moved.clamp(low, high)
+    return torch.maximum(best, squared_ratio(point).detach()).sqrt()
+
+
+def _explain_class(model: ModelT, explain: Method[ModelT], label: int, x: Tensor) -> Tensor:
+    """Explanations of one class for all of x, flat, (B, K)."""
+    target = torch.full((len(x),), label, device=x.device)
+    return explain(model, x, target).flatten(1)

@@ -1,0 +1,31 @@
+"""Measure every trained model of an experiment: ``python -m stages.evaluate compas_senn``."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.errors import run_stage
+from pipeline.files import write_csv, write_json
+from pipeline.metrics.grid import evaluate_grid
+from pipeline.metrics.summary import cells_table, headline, lambda_table
+from pipeline.params import load_params
+from pipeline.training.device import choose_device
+
+
+def main() -> None:
+    """Write ``reports/cells``, ``reports/lambda`` (CSV) and ``reports/metrics`` (JSON)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiment")
+    name = parser.parse_args().experiment
+    params = load_params(Path("params.yaml"))
+
+    data = Path("data/prepared", params.experiment(name).dataset)
+    device = choose_device(params.device)
+    evaluations = evaluate_grid(params, name, device, data, Path("models"))
+    lambdas = lambda_table(evaluations, params.evaluate.bootstrap)
+    write_csv(Path("reports/cells", f"{name}.csv"), cells_table(evaluations))
+    write_csv(Path("reports/lambda", f"{name}.csv"), lambdas)
+    write_json(Path("reports/metrics", f"{name}.json"), headline(lambdas, params.robust_reg))
+
+
+if __name__ == "__main__":
+    run_stage(main)

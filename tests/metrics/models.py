@@ -1,0 +1,71 @@
+"""Small self-explaining networks whose metrics are known in closed form."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.aggregators import Aggregator, sum_aggregator
+from pipeline.models.conceptizers import Conceptizer, ConvConceptizer, IdentityConceptizer
+from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer
+from pipeline.models.senn import Senn
+
+
+class Parameterizer(nn.Module):
+    """θ(x) = `function`(x), (B, K, C)."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor, masks: None = None) -> Tensor:
+        return self.function(x)
+
+
+class FunctionConceptizer(Conceptizer):
+    """h(x) = `function`(x), reconstructed as `back`(h)."""
+
+    def __init__(
+        self, function: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor] = lambda h: h
+    ) -> None:
+        super().__init__()
+        self.function, self.back = function, back
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+    def decode(self, concepts: Tensor) -> Tensor:
+        return self.back(concepts)
+
+
+def senn(
+    theta: Callable[[Tensor], Tensor],
+    concepts: Callable[[Tensor], Tensor] | Conceptizer = lambda x: x,
+    aggregator: Aggregator = sum_aggregator,
+) -> Senn:
+    """A SENN with relevances `theta`, and `concepts` the features themselves if not given."""
+    if not isinstance(concepts, Conceptizer):
+        concepts = FunctionConceptizer(concepts)
+    return Senn(concepts, Parameterizer(theta), aggregator).eval()  # type: ignore[arg-type]
+
+
+def two_classes(relevances: Tensor) -> Tensor:
+    """Relevances (B, K) of class 0, and of class 1 their opposite, (B, K, 2)."""
+    return torch.stack([relevances, -relevances], 2)
+
+
+def random_table_senn(features: int = 6, classes: int = 3, seed: int = 0) -> Senn:
+    """An ordinary SENN of tables with random weights."""
+    torch.manual_seed(seed)
+    parameterizer = MlpParameterizer((features,), features, classes, (16, 16), 0.0)
+    return Senn(IdentityConceptizer((features,)), parameterizer).eval()
+
+
+def random_image_senn(classes: int = 4, seed: int = 0) -> Senn:
+    """An ordinary SENN of 28 × 28 images with random weights and 3 learned concepts."""
+    torch.manual_seed(seed)
+    shape = (1, 28, 28)
+    return Senn(
+        ConvConceptizer(shape, 3, (4,), 5, (8, 4)),
+        ConvParameterizer(shape, 3, classes, (4, 6), 5, (), 0.5),
+    ).eval()

@@ -1,0 +1,173 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.explanations.senn import contributions, relevances
+from pipeline.metrics.evaluation import evaluate_cell, prepare_protocol
+from pipeline.metrics.faithfulness import concept_drops, faithfulness, feature_drops
+from pipeline.params import Evaluate
+from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
+
+SETTINGS = Evaluate(
+    lipschitz_discrete_radius=0.8,
+    lipschitz_local_radius=0.1,
+    lipschitz_local_steps=5,
+    lipschitz_local_restarts=1,
+    lipschitz_concept_resolution=0.01,
+    anchors=30,
+    bootstrap=200,
+)
+
+COLUMNS = [
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "lipschitz_discrete",
+    "lipschitz_discrete_p95",
+    "lipschitz_discrete_max",
+    "lipschitz_discrete_undefined",
+    "lipschitz_local",
+    "lipschitz_local_p95",
+    "lipschitz_local_max",
+    "lipschitz_local_undefined",
+    "faithfulness_relevance",
+    "faithfulness_relevance_undefined",
+    "faithfulness_contribution",
+    "faithfulness_contribution_undefined",
+    "test_robustness_loss",
+    "reconstruction_mse",
+    "concept_correlation",
+    "concept_sparsity",
+    "constant_concepts",
+]
+
+
+def dataset(shape, classes, examples=120):
+    generator = torch.Generator().manual_seed(0)
+
+    def split(size):
+        x = torch.rand(size, *shape, generator=generator)
+        return Split(x, torch.randint(classes, (size,), generator=generator))
+
+    splits = {name: split(examples + i) for i, name in enumerate(("train", "valid", "test"))}
+    names = tuple(map(str, range(classes)))
+    return Dataset("random", **splits, feature_names=(), class_names=names, mean=0, std=1,
+                   low=0.0, high=1.0, digest="")  # fmt: skip
+
+
+def test_anchors_are_the_same_distinct_test_points_every_time():
+    data = dataset((6,), 3)
+    first, second = (prepare_protocol(data, SETTINGS).anchors for _ in range(2))
+    assert torch.equal(first, second)
+    is_test_point = (first.unsqueeze(1) == data.test.x).all(2)
+    assert is_test_point.sum(1).tolist() == [1] * 30
+    assert is_test_point.any(0).sum() == 30
+    assert not torch.equal(first, data.test.x[:30])
+
+
+def test_all_test_points_are_anchors_where_there_are_few():
+    data = dataset((6,), 3)
+    many = SETTINGS.model_copy(update={"anchors": 500})
+    assert torch.equal(prepare_protocol(data, many).anchors, data.test.x)
+
+
+def test_neighbourhoods_are_in_units_of_the_training_data():
+    data = dataset((2,), 2)
+    train = Split(torch.tensor([[0.0, 0.5], [1.0, 0.5]]), torch.tensor([0, 1]))
+    test = Split(torch.tensor([[0.2, 0.1], [0.2, 0.35], [0.2, 0.7]]), torch.tensor([0, 1, 0]))
+    protocol = prepare_protocol(dataclasses.replace(data, train=train, test=test), SETTINGS)
+    # Distance from the mean is 0.5 for both points: ε = 0.8 · 0.5.
+    near = [[False, True, False], [True, False, True], [False, True, False]]
+    assert protocol.neighbours.tolist() == near
+    assert protocol.box.half_width.tolist() == pytest.approx([0.05, 0])
+    assert (protocol.box.low, protocol.box.high) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "classes"),
+    [(random_table_senn(), (6,), 3), (random_image_senn(seed=1), (1, 28, 28), 4)],
+    ids=["table", "image"],
+)
+def test_row(model, shape, classes):
+    data = dataset(shape, classes)
+    # Points drawn at random in many dimensions are all about √2 of the unit apart.
+    settings = SETTINGS.model_copy(update={"lipschitz_discrete_radius": 1.5})
+    protocol = prepare_protocol(data, settings)
+    row, correct = evaluate_cell(model, protocol)
+    assert list(row) == COLUMNS
+    assert all(math.isfinite(value) for value in row.values())
+
+    output = model(data.test.x)
+    target = output.logits.argmax(1)
+    assert correct.tolist() == (target == data.test.y).tolist()
+    assert row["accuracy"] == pytest.approx(correct.mean())
+    assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
+    for name in ("lipschitz_discrete", "lipschitz_local"):
+        assert 0 < row[name] < row[f"{name}_p95"] < row[f"{name}_max"]
+    assert row["concept_sparsity"] == pytest.approx(output.concepts.abs().mean().item())
+    if shape == (6,):
+        assert row["reconstruction_mse"] == 0
+        median = data.train.x.sort(0).values[59]  # the lower of the two in the middle
+        drops = feature_drops(model, data.test.x, target, median)
+    else:
+        mean = model(data.train.x).concepts.mean(0)
+        drops = concept_drops(model, data.test.x, target, mean)
+    for name, explain in (("relevance", relevances), ("contribution", contributions)):
+        expected = faithfulness(model, explain, data.test.x, target, drops).mean().item()
+        assert row[f"faithfulness_{name}"] == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    again, _ = evaluate_cell(model, protocol)
+    assert row == again
+
+
+def test_statistics_over_anchors():
+    # θ(x) = x²: the local ratio is x + x' and largest at the edge of the box, 2 x + r.
+    data = dataset((1,), 2, examples=1000)
+    settings = SETTINGS.model_copy(update={"anchors": 1000, "lipschitz_local_steps": 20})
+    protocol = prepare_protocol(data, settings)
+    row, _ = evaluate_cell(senn(lambda x: two_classes(x**2)), protocol)
+    x = data.test.x.flatten()[: len(protocol.anchors)].sort().values
+    r = 0.1 * data.train.x.std().item()
+    assert row["lipschitz_local"] == pytest.approx(2 * x.quantile(0.5).item() + r, abs=0.02)
+    assert row["lipschitz_local_p95"] == pytest.approx(2 * x.quantile(0.95).item() + r, abs=0.02)
+    assert row["lipschitz_local_max"] == pytest.approx(2, abs=0.01)
+
+
+def test_resolution_is_in_units_of_the_concepts_spread():
+    # h sees only the first feature, θ only the second: the ratio is the second's half width over
+    # the resolution.
+    data = dataset((2,), 2)
+    model = senn(lambda x: two_classes(x[:, 1:]), concepts=lambda x: 7 * x[:, :1])
+    settings = SETTINGS.model_copy(update={"lipschitz_local_steps": 200})
+    row, _ = evaluate_cell(model, prepare_protocol(data, settings))
+    first, second = data.train.x.std(0, unbiased=False).tolist()
+    expected = 0.1 * second / (0.01 * 7 * first)
+    assert row["lipschitz_local"] == pytest.approx(expected, rel=0.02)
+
+
+def test_undefined_is_counted_and_left_out():
+    # One feature, so no correlation over features is defined, and none between concepts.
+    data = dataset((1,), 2)
+    lonely = Split(torch.cat([data.test.x[:20], torch.tensor([[50.0]])]), data.test.y[:21])
+    protocol = prepare_protocol(
+        dataclasses.replace(data, test=lonely, high=50.0),
+        SETTINGS.model_copy(update={"lipschitz_discrete_radius": 2.0}),
+    )
+    row, _ = evaluate_cell(senn(lambda x: two_classes(2 * x)), protocol)
+    assert row["lipschitz_discrete_undefined"] == 1
+    assert row["lipschitz_discrete_max"] == pytest.approx(2, rel=1e-4)
+    assert row["faithfulness_relevance_undefined"] == 21
+    assert math.isnan(row["faithfulness_relevance"])
+    assert math.isnan(row["concept_correlation"])
+
+
+def test_dead_concepts_leave_stability_undefined():
+    data = dataset((2,), 2)
+    dead = senn(two_classes, concepts=lambda x: 0 * x + torch.tensor([0.1, 0.3]))
+    row, _ = evaluate_cell(dead, prepare_protocol(data, SETTINGS))
+    assert row["constant_concepts"] == 2
+    for name in ("lipschitz_discrete", "lipschitz_local"):
+        assert row[f"{name}_undefined"] == 30
+        assert math.isnan(row[name])

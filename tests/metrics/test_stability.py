@@ -1,0 +1,227 @@
+import math
+
+import pytest
+import torch
+
+from pipeline.explanations.senn import contributions, relevances
+from pipeline.metrics.accuracy import predict
+from pipeline.metrics.stability import Box, find_neighbours, lipschitz_discrete, lipschitz_local
+from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
+
+INFINITE = 1e6
+
+
+def box(half_width, low=-INFINITE, high=INFINITE):
+    return Box(torch.as_tensor(half_width), low, high)
+
+
+def local(model, x, neighbourhood, resolution=1e-4, steps=200, restarts=3, explain=relevances):
+    target = model(x).logits.argmax(1)
+    return lipschitz_local(
+        model,
+        explain,
+        x,
+        target,
+        model.conceptizer.encode,
+        neighbourhood,
+        resolution,
+        steps,
+        restarts,
+    )
+
+
+def discrete(model, x, others, radius, explain=relevances, concepts=None):
+    target = model(x).logits.argmax(1)
+    near = find_neighbours(x, others, radius)
+    return lipschitz_discrete(
+        model, explain, x, target, others, near, concepts or model.conceptizer.encode
+    )
+
+
+# --- neighbours ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 4, 4)])
+def test_neighbours_are_those_within_the_radius(shape):
+    torch.manual_seed(0)
+    x, others = torch.rand(130, *shape), torch.rand(40, *shape)
+    distances = [[math.dist(a.flatten(), b.flatten()) for b in others] for a in x]
+    radius = float(torch.tensor(distances).median()) + 1e-5
+    expected = torch.tensor(distances) <= radius
+    assert torch.equal(find_neighbours(x, others, radius), expected)
+
+
+def test_equal_inputs_are_no_neighbours_but_any_distance_counts():
+    x = torch.full((1, 784), 2.8)
+    near = x.clone()
+    near[0, 0] += 1e-4
+    found = find_neighbours(x, torch.cat([x, near, x, x + 1]), 0.5)
+    assert found.tolist() == [[False, True, False, False]]
+
+
+# --- discrete -----------------------------------------------------------------------------------
+
+
+def test_discrete_by_hand():
+    # θ(x) = x², h(x) = x: the ratio of x and x' is |x + x'|.
+    model = senn(lambda x: two_classes(x**2))
+    others = torch.tensor([[1.0], [1.5], [3.0], [-0.5], [9.0]])
+    result = discrete(model, torch.tensor([[1.0], [3.0], [9.0]]), others, radius=2.0)
+    # 1: 1.5, 3 and -0.5 are near; 3: 1 and 1.5; 9: none.
+    assert result[:2].tolist() == pytest.approx([4.0, 4.5])
+    assert math.isnan(result[2])
+
+
+@pytest.mark.parametrize("make", [random_table_senn, random_image_senn])
+@pytest.mark.parametrize("explain", [relevances, contributions])
+def test_discrete_against_a_double_loop(make, explain):
+    model = make()
+    torch.manual_seed(1)
+    others = torch.rand(150, 6) if make is random_table_senn else torch.randn(150, 1, 28, 28)
+    x = others[:120]
+    radius = float(torch.cdist(x.flatten(1), others.flatten(1)).quantile(0.01))
+    with torch.no_grad():
+        output = model(others)
+        target = output.logits.argmax(1)
+        expected = []
+        for i in range(len(x)):
+            e = output.relevances[..., target[i]]
+            e = e * output.concepts if explain is contributions else e
+            ratios = [
+                ((e[i] - e[j]).norm() / (output.concepts[i] - output.concepts[j]).norm()).item()
+                for j in range(len(others))
+                if j != i and (x[i] - others[j]).norm() <= radius
+            ]
+            expected.append(max(ratios, default=math.nan))
+    found = discrete(model, x, others, radius, explain)
+    torch.testing.assert_close(found, torch.tensor(expected), equal_nan=True, rtol=1e-4, atol=1e-6)
+    assert len(set(target.tolist())) > 1
+    assert 0 < found.isnan().sum() < len(x)
+
+
+@pytest.mark.parametrize("noise", [0, 1e-7])
+def test_discrete_leaves_out_neighbours_with_the_same_concepts(noise):
+    # h sees only the first feature, but for the rounding error of a batch; θ only the second.
+    model = senn(lambda x: two_classes(x[:, 1:]), concepts=lambda x: x[:, :1] + noise * x[:, 1:])
+    x = torch.tensor([[1.0, 0.0]])
+    same, other = torch.tensor([[1.0, 7.0]]), torch.tensor([[1.5, 2.0]])
+    assert discrete(model, x, same, radius=10).isnan().all()
+    assert discrete(model, x, torch.cat([same, other]), radius=10).item() == pytest.approx(4.0)
+
+
+def test_discrete_explains_the_class_predicted_at_the_anchor():
+    # Class 0 is predicted right of 0, class 1 left; their relevances have slopes 1 and 3.
+    def theta(x):
+        return torch.stack([x + 10, 3 * x - 10], 2)
+
+    model = senn(theta)
+    x = torch.tensor([[0.5], [-0.5]])
+    assert model(x).logits.argmax(1).tolist() == [0, 1]
+    assert discrete(model, x, x, radius=2).tolist() == pytest.approx([1.0, 3.0])
+
+
+def test_discrete_takes_any_explanation_in_any_space():
+    # e(x) = 5 x, an attribution to the input, measured against the input.
+    model = random_image_senn()
+    x = torch.randn(20, 1, 28, 28)
+    found = discrete(model, x, x, 1e3, lambda model, x, target: 5 * x, lambda x: x.flatten(1))
+    torch.testing.assert_close(found, torch.full((20,), 5.0))
+
+
+# --- local --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("size", [1.0, 0.01])
+def test_local_of_linear_relevances_is_the_operator_norm(seed, size):
+    torch.manual_seed(seed)
+    left, _, right = torch.linalg.svd(torch.randn(6, 6))
+    matrix = left @ torch.diag(torch.tensor([3.0, 2.0, 1.5, 1.0, 0.5, 0.1])) @ right
+    model = senn(lambda x: two_classes(x @ matrix.T))
+    neighbourhood = box([size * width for width in (0.1, 0.2, 0.1, 0.1, 0.3, 0.1)])
+    x = torch.randn(130, 6)
+    found = local(model, x, neighbourhood, resolution=1e-3 * size, steps=100)
+    torch.testing.assert_close(found, torch.full((130,), 3.0), rtol=1e-3, atol=0)
+
+
+def test_local_of_a_quadratic_is_at_the_edge_of_the_box():
+    # θ(x) = x², h(x) = x: the ratio is |x + x'|, largest at x' = x + r or at the data's limit.
+    model = senn(lambda x: two_classes(x**2))
+    x = torch.tensor([[0.2], [0.5], [0.95]])
+    found = local(model, x, box([0.1], low=0.0, high=1.0), steps=20)
+    assert found.tolist() == pytest.approx([0.5, 1.1, 1.95], rel=1e-3)
+    found = local(model, -x, box([0.1], low=-1.0, high=0.0), steps=20)
+    assert found.tolist() == pytest.approx([0.5, 1.1, 1.95], rel=1e-3)
+
+
+def test_local_takes_the_best_of_its_restarts():
+    # θ has slope 3 right of the anchor and 1 left of it, so half of all starts find only 1.
+    model = senn(lambda x: two_classes(x.clamp(min=0) * 2 + x))
+    found = local(model, torch.zeros(20, 1), box([0.1]), steps=3, restarts=12)
+    assert found.tolist() == pytest.approx([3.0] * 20, rel=1e-3)
+
+
+def test_local_of_constant_relevances_is_0():
+    weights = torch.tensor([1.0, -2.0])
+    model = senn(lambda x: two_classes(weights.expand(len(x), -1)))
+    assert local(model, torch.randn(5, 2), box([0.1, 0.1]), steps=5).tolist() == [0] * 5
+
+
+def test_local_features_of_no_width_do_not_move():
+    slope = torch.tensor([1.0, 100.0])
+    model = senn(lambda x: two_classes(x * slope))
+    found = local(model, torch.randn(4, 2), box([0.1, 0.0]), steps=20)
+    assert found.tolist() == pytest.approx([1.0] * 4, rel=1e-3)
+
+
+def test_local_resolution_bounds_what_has_no_maximum():
+    # h sees only the first feature, θ only the second: with h fixed, the ratio is unbounded. With
+    # a resolution it is the second feature's width over it.
+    model = senn(lambda x: two_classes(x[:, 1:]), concepts=lambda x: x[:, :1])
+    x = torch.tensor([[1.0, 2.0]])
+    for resolution in (0.05, 0.01):
+        found = local(model, x, box([0.1, 0.3]), resolution).item()
+        assert found == pytest.approx(0.3 / resolution, rel=0.02)
+
+
+def test_local_is_undefined_where_no_concept_ever_changes():
+    model = senn(two_classes, concepts=torch.ones_like)
+    assert local(model, torch.randn(3, 2), box([0.1, 0.1]), resolution=0.0).isnan().all()
+
+
+def test_local_explains_the_class_predicted_at_the_anchor():
+    # The prediction changes within the box, at 0; what is explained does not.
+    model = senn(lambda x: torch.stack([x + 10, 3 * x - 10], 2))
+    found = local(model, torch.tensor([[0.05], [-0.05]]), box([0.1]), steps=20)
+    assert found.tolist() == pytest.approx([1.0, 3.0], rel=1e-3)
+
+
+@pytest.mark.parametrize("make", [random_table_senn, random_image_senn])
+def test_local_search_beats_many_random_points(make):
+    model = make()
+    torch.manual_seed(2)
+    x = torch.rand(6, 6) if make is random_table_senn else torch.randn(6, 1, 28, 28)
+    width = torch.full(x.shape[1:], 0.1)
+    searched = local(model, x, box(width), resolution=0.01, steps=20, restarts=2)
+    with torch.no_grad():
+        at, target = model(x), predict(model, x)
+        sampled = torch.zeros(6)
+        for _ in range(500):
+            near = model(x + 0.1 * (2 * torch.rand_like(x) - 1))
+            change = (near.relevances - at.relevances)[torch.arange(6), :, target].norm(dim=1)
+            distance = (near.concepts - at.concepts).norm(dim=1).clamp(min=0.01)
+            sampled = torch.maximum(sampled, change / distance)
+    assert (searched > sampled).all()
+    assert searched.mean() > 1.05 * sampled.mean()
+
+
+def test_local_is_deterministic_and_leaves_the_global_generator_alone():
+    model, x = random_table_senn(), torch.rand(5, 6)
+    neighbourhood = box(torch.full((6,), 0.1), low=0.0, high=1.0)
+    torch.manual_seed(3)
+    first = local(model, x, neighbourhood, steps=3)
+    drawn = torch.rand(1)
+    second = local(model, x, neighbourhood, steps=3)
+    assert torch.equal(first, second)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(1))

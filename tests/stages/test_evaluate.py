@@ -1,0 +1,112 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from pipeline.data.dataset import Prepared, Split, load_dataset, save_dataset
+from pipeline.errors import PipelineError
+from pipeline.models.building import Inputs, build_senn
+from pipeline.params import load_params
+from pipeline.training.cells import grid, save_weights
+from stages import evaluate
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OUTS = ("reports/cells/compas_senn.csv", "reports/lambda/compas_senn.csv",
+        "reports/metrics/compas_senn.json")  # fmt: skip
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A folder with params.yaml, a prepared dataset and untrained cells of 2 λ × 2 seeds."""
+    monkeypatch.chdir(tmp_path)
+    content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
+    content |= {"robust_reg": 0.0001, "lambda_grid": [0.0001, 0.1], "seeds": [2, 1]}
+    content["device"] = "cpu"
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+
+    generator = torch.Generator().manual_seed(0)
+
+    def split(size):
+        x = torch.rand(size, 11, generator=generator)
+        return Split(x, (x.sum(1) > 5.5).long())
+
+    names = tuple(f"feature {i}" for i in range(11))
+    prepared = Prepared("compas", split(90), split(20), split(130), names, ("Low", "High"))
+    save_dataset(Path("data/prepared/compas"), prepared)
+
+    params = load_params(Path("params.yaml"))
+    experiment = params.experiment("compas_senn")
+    inputs = Inputs((11,), 0.0, 1.0)
+    for cell in grid(params, "compas_senn"):
+        model = build_senn("compas_senn", experiment, params.vae, inputs, cell.seed)
+        metadata = {
+            "experiment": "compas_senn",
+            "seed": cell.seed,
+            "params": {
+                "experiment": experiment.model_dump(mode="json"),
+                "vae": params.vae.model_dump(mode="json"),
+            },
+            "input_shape": [11],
+            "mean": 0.0,
+            "std": 1.0,
+        }
+        save_weights(cell.path(Path("models")), model.state_dict(), metadata)
+    return params
+
+
+def run(monkeypatch, experiment="compas_senn"):
+    monkeypatch.setattr("sys.argv", ["evaluate", experiment])
+    evaluate.main()
+
+
+def test_writes_cells_lambdas_and_headline(workspace, monkeypatch, capsys):
+    run(monkeypatch)
+    cells, lambdas = (pd.read_csv(path) for path in OUTS[:2])
+    metrics = json.loads(Path(OUTS[2]).read_text())
+    assert cells["robust_reg"].tolist() == [1e-4, 1e-4, 0.1, 0.1]
+    assert cells["seed"].tolist() == [1, 2, 1, 2]
+    assert lambdas["seeds"].tolist() == [2, 2]
+    assert (metrics["robust_reg"], metrics["seeds"]) == (0.0001, 2)
+    assert metrics["accuracy"] == pytest.approx(cells["accuracy"][:2].mean())
+    assert set(lambdas) - {"experiment"} < set(metrics)
+
+    test = load_dataset(Path("data/prepared/compas")).test
+    experiment = workspace.experiment("compas_senn")
+    model = build_senn("compas_senn", experiment, workspace.vae, Inputs((11,), 0.0, 1.0), 1).eval()
+    accuracy = (model(test.x).logits.argmax(1) == test.y).float().mean().item()
+    assert cells["accuracy"][0] == pytest.approx(accuracy)
+    lines = sorted(capsys.readouterr().out.splitlines())
+    assert lines[0] == f"compas_senn λ=0.0001 seed=1: test accuracy {accuracy:.4f}"
+    assert len(lines) == 4
+
+
+def test_same_bytes_in_every_process(workspace, monkeypatch):
+    run(monkeypatch)
+    here = [Path(path).read_bytes() for path in OUTS]
+    for path in OUTS:
+        Path(path).unlink()
+    subprocess.run(
+        [sys.executable, "-m", "stages.evaluate", "compas_senn"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": "12345"},
+        check=True,
+    )
+    assert [Path(path).read_bytes() for path in OUTS] == here
+
+
+def test_a_missing_cell_is_named_and_nothing_is_written(workspace, monkeypatch):
+    gone = Path("models/compas_senn/lambda=0.1/seed=2.safetensors")
+    gone.unlink()
+    with pytest.raises(PipelineError, match=str(gone)):
+        run(monkeypatch)
+    assert not Path("reports").exists()
+
+
+def test_an_unknown_experiment_gets_a_hint(workspace, monkeypatch):
+    with pytest.raises(PipelineError, match="did you mean compas_senn"):
+        run(monkeypatch, "compas_sen")
