@@ -1,0 +1,82 @@
+"""Prototypes: what a learned concept stands for, shown by examples or by its filters.
+
+The three ways of Alvarez-Melis & Jaakkola 2018, section 4 ("grounding"). For the first two a finite
+set of examples is searched, as in the published code; what is published as an optimum over all
+inputs is here an optimum over that set.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models.conceptizers import ConvConceptizer
+
+
+def highest_activation(concepts: Tensor, count: int) -> Tensor:
+    """The examples with the largest h_k(x), per concept (section 4, first formula).
+
+    Parameters
+    ----------
+    concepts : (N, K), concepts of the N examples to choose from.
+    count : how many per concept, at most N.
+
+    Returns
+    -------
+    (K, count), indices of examples, best first; of equals the first.
+    """
+    order = concepts.sort(dim=0, descending=True, stable=True).indices
+    return order[:count].T
+
+
+def highest_contrast(concepts: Tensor, count: int) -> Tensor:
+    """The examples with the largest `contrast`, per concept; as `highest_activation`."""
+    return highest_activation(contrast(concepts), count)
+
+
+def contrast(concepts: Tensor) -> Tensor:
+    """h_k(x) - Σ_{j≠k} h_j(x), (N, K): active in one concept and not in others (section 4).
+
+    Concepts may be negative, so an example can score by strongly negative other concepts too.
+    """
+    return 2 * concepts - concepts.sum(1, keepdim=True)
+
+
+def purity(prototypes: Tensor, labels: Tensor) -> Tensor:
+    """Share of the commonest class among each concept's prototypes.
+
+    Parameters
+    ----------
+    prototypes : (K, count), indices into `labels`.
+    labels : (N,), class indices.
+
+    Returns
+    -------
+    (K,), in [1 / count, 1].
+    """
+    counts = nn.functional.one_hot(labels[prototypes]).sum(1)
+    return counts.max(1).values / prototypes.shape[1]
+
+
+def chance_purity(labels: Tensor, count: int, draws: int = 10_000, seed: int = 0) -> float:
+    """Expected `purity` of `count` examples drawn at random from `labels`, by simulation."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(len(labels), (draws, count), generator=generator)
+    return purity(drawn, labels).mean().item()
+
+
+def first_layer_filters(conceptizer: ConvConceptizer) -> Tensor:
+    """Filters of the encoder's first convolution, (filters, depth, size, size): what it sees."""
+    return _filters(conceptizer)[0]
+
+
+def concept_filters(conceptizer: ConvConceptizer) -> Tensor:
+    """Each concept's filter in the encoder's last convolution, (K, channels, size, size).
+
+    Section 4, third way: one slice per channel of the layer before.
+    """
+    return _filters(conceptizer)[-1]
+
+
+def _filters(conceptizer: ConvConceptizer) -> list[Tensor]:
+    return [
+        layer.weight.detach() for layer in conceptizer.convolutions if isinstance(layer, nn.Conv2d)
+    ]

@@ -1,0 +1,148 @@
+"""Execute the report's notebook so that the same run gives the same bytes."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from jupyter_client.kernelspec import NoSuchKernel
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from pipeline.errors import PipelineError
+
+_KERNEL = "running-interpreter"
+_CODE = Path(__file__).parents[2]  # the folder that this package is imported from
+
+
+def execute(template: Path, parameters: Mapping[str, Any], folder: Path) -> NotebookNode:
+    """Execute `template` with `parameters` in `folder`, in a kernel of the running interpreter.
+
+    Returns
+    -------
+    The executed notebook, without what changes from run to run: timestamps, durations, random ids.
+    What its cells wrote to stderr (warnings) goes to this process's stderr, not into the notebook.
+
+    Raises
+    ------
+    PipelineError
+        If the template cannot be read, a cell fails, or the kernel does not start or dies.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch, "executed.ipynb")
+        try:
+            with _kernel(Path(scratch)):
+                papermill.execute_notebook(
+                    str(template),
+                    str(output),
+                    parameters=dict(parameters),
+                    kernel_name=_KERNEL,
+                    language="python",
+                    cwd=str(folder),
+                    progress_bar=False,
+                    start_timeout=120,
+                    config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+                )
+        except PapermillExecutionError as error:
+            known = error.ename == "PipelineError"
+            reason = error.evalue if known else f"{error.ename}: {error.evalue}"
+            *_, line = error.source.strip().splitlines()
+            raise PipelineError(
+                f"{template}: cell {error.cell_index} ({line}) failed: {reason}"
+            ) from error
+        except (NoSuchKernel, DeadKernelError, CellTimeoutError, RuntimeError) as error:
+            raise PipelineError(
+                f"{template}: the notebook's kernel ({sys.executable} -m ipykernel_launcher) "
+                f"failed: {error}"
+            ) from error
+        except (OSError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+            raise PipelineError(f"cannot execute {template}: {error}") from error
+        executed = nbformat.read(output, as_version=4)
+    _pass_on_stderr(executed)
+    return _stripped(executed)
+
+
+def as_text(notebook: NotebookNode) -> str:
+    """`notebook` as the text of an .ipynb file; keys sorted: equal content is equal text."""
+    return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+@contextmanager
+def _kernel(scratch: Path) -> Iterator[None]:
+    """Make the running interpreter a Jupyter kernel for as long as the context lasts.
+
+    Whatever kernelspecs are installed, or none, and whatever they point to; it finds this package.
+    """
+    spec = {
+        "argv": [
+            sys.executable,
+            # The debugger, which nobody uses here, warns of frozen modules otherwise.
+            "-Xfrozen_modules=off",
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+        ],
+        "display_name": "Python 3",
+        "language": "python",
+        # Encrypted where the libraries can; they warn of plain text otherwise.
+        "metadata": {"supported_encryption": ["curve"]},
+    }
+    home = scratch / "jupyter" / "kernels" / _KERNEL
+    home.mkdir(parents=True)
+    (home / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    search = [str(scratch / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
+    environment = {
+        "JUPYTER_PATH": os.pathsep.join(filter(None, search)),
+        "JUPYTER_PLATFORM_DIRS": "1",
+        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),  # a read-only home will do
+        "IPYTHONDIR": str(scratch / "ipython"),  # nobody's startup files
+        "MPLBACKEND": "agg",
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(_CODE.absolute()), os.environ.get("PYTHONPATH", "")])
+        ),
+    }
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _pass_on_stderr(notebook: NotebookNode) -> None:
+    for cell in _code_cells(notebook):
+        for output in cell.outputs:
+            if output.output_type == "stream" and output.name == "stderr":
+                sys.stderr.write(output.text)
+        cell.outputs = [
+            output
+            for output in cell.outputs
+            if not (output.output_type == "stream" and output.name == "stderr")
+        ]
+
+
+def _stripped(notebook: NotebookNode) -> NotebookNode:
+    notebook.metadata = NotebookNode(
+        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
+        language_info={"name": "python"},
+    )
+    for index, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{index:02d}"
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = NotebookNode(tags=tags) if tags else NotebookNode()
+    return notebook
+
+
+def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]

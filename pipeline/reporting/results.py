@@ -1,0 +1,178 @@
+"""Everything a run produced, read from its files when asked for."""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from pipeline.data.dataset import Dataset, load_dataset
+from pipeline.errors import PipelineError
+from pipeline.explanations.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
+from pipeline.models.building import Inputs, build_vae
+from pipeline.models.conceptizers import VaeConceptizer
+from pipeline.models.senn import Senn, SennOutput
+from pipeline.params import Experiment, Params, Vae, load_params
+from pipeline.training.cells import Cell, grid, load_cell, load_weights
+
+NEIGHBOURS = 5
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run's files are: models, prepared data, and reports (cells, curves)."""
+
+    models: Path
+    prepared: Path
+    reports: Path
+
+
+class _Datasets:
+    """Datasets by name, and the nearest neighbours in their test sets: each made once."""
+
+    def __init__(self, prepared: Path) -> None:
+        self.load = cache(lambda name: load_dataset(prepared / name))
+        self.neighbours = cache(lambda name: nearest_neighbours(self.load(name).test.x, NEIGHBOURS))
+
+
+class ExperimentResults:
+    """One experiment of a run."""
+
+    def __init__(self, name: str, params: Params, folders: Folders, datasets: _Datasets) -> None:
+        self.name, self._params, self._folders, self._datasets = name, params, folders, datasets
+        self.settings: Experiment = params.experiment(name)
+        self.robust_reg = params.robust_reg
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell, with its metrics; only cells of the grid that params.yaml asks for."""
+        path = self._folders.reports / "cells" / f"{self.name}.csv"
+        table = _read_csv(path)
+        # λ are told apart as file names tell them apart, by 6 digits.
+        rows = {(f"{row.robust_reg:g}", row.seed): i for i, row in enumerate(table.itertuples())}
+        wanted = grid(self._params, self.name)
+        for cell in wanted:
+            if (f"{cell.robust_reg:g}", cell.seed) not in rows:
+                raise PipelineError(
+                    f"{path}: no row for λ={cell.robust_reg:g} seed={cell.seed}, which "
+                    "params.yaml asks for. Run `dvc repro`."
+                )
+        chosen = table.iloc[[rows[f"{cell.robust_reg:g}", cell.seed] for cell in wanted]]
+        return chosen.assign(robust_reg=[cell.robust_reg for cell in wanted])
+
+    @cached_property
+    def headline(self) -> pd.DataFrame:
+        """The rows of `cells` with the headline λ, one a seed."""
+        return self.cells[self.cells["robust_reg"] == self.robust_reg]
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row a cell and validation: robust_reg, seed, step, losses, valid_accuracy."""
+        return _read_csv(self._folders.reports / "curves" / f"{self.name}.csv")
+
+    @property
+    def data(self) -> Dataset:
+        """Its dataset, on the CPU."""
+        return self._datasets.load(self.settings.dataset)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether its inputs are images (channels, height, width)."""
+        return len(self.data.input_shape) == 3
+
+    @property
+    def learns_concepts(self) -> bool:
+        """Whether its concepts are learned, rather than the raw features."""
+        return self.settings.conceptizer.name != "identity"
+
+    @property
+    def is_disenn(self) -> bool:
+        """Whether its concepts are a VAE's latent variables."""
+        return self.settings.model_class == "DiSENN"
+
+    @cached_property
+    def model(self) -> Senn:
+        """The model that is explained: the headline λ's, of the first seed."""
+        return self._load(self._params.seeds[0])[0]
+
+    @cached_property
+    def metadata(self) -> list[dict[str, Any]]:
+        """The metadata of every cell's weights, in the order of the grid."""
+        return [
+            load_weights(cell.path(self._folders.models))[1]
+            for cell in grid(self._params, self.name)
+        ]
+
+    @cached_property
+    def test_outputs(self) -> list[SennOutput]:
+        """What the headline λ's models say of the whole test set, one a seed."""
+        outputs = []
+        for seed in self._params.seeds:
+            model = self.model if seed == self._params.seeds[0] else self._load(seed)[0]
+            batches = [model(x) for x in self.data.test.x.split(500)]
+            logits, concepts, relevances, rebuilt = (
+                torch.cat([batch[field] for batch in batches]) for field in range(4)
+            )
+            outputs.append(SennOutput(logits, concepts, relevances, rebuilt, None))
+        return outputs
+
+    @cached_property
+    def neighbour_studies(self) -> list[NeighbourStudy]:
+        """`neighbour_study` of the test set, one a seed."""
+        neighbours = self._datasets.neighbours(self.settings.dataset)
+        return [
+            neighbour_study(neighbours, output.relevances, output.logits.argmax(1))
+            for output in self.test_outputs
+        ]
+
+    def _load(self, seed: int) -> tuple[Senn, dict[str, Any]]:
+        return load_cell(Cell(self.name, self.robust_reg, seed).path(self._folders.models))
+
+
+class Results:
+    """A run: its params and its experiments, in the order of params.yaml."""
+
+    def __init__(self, params_file: Path, folders: Folders) -> None:
+        self.params = load_params(params_file)
+        self._folders, self._datasets = folders, _Datasets(folders.prepared)
+        self.experiments = {
+            name: ExperimentResults(name, self.params, folders, self._datasets)
+            for name in self.params.experiments
+        }
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether an experiment started from the pretrained β-VAE."""
+        experiments = self.params.experiments.values()
+        return any(experiment.initial_weights == "models/vae" for experiment in experiments)
+
+    @property
+    def vae_data(self) -> Dataset:
+        """The dataset that the β-VAE was pretrained on."""
+        return self._datasets.load(self.params.pretrain.dataset)
+
+    @cached_property
+    def vae(self) -> VaeConceptizer:
+        """The pretrained β-VAE of the first seed, in evaluation mode."""
+        path = self._folders.models / "vae" / f"seed={self.params.seeds[0]}.safetensors"
+        weights, about = load_weights(path)
+        inputs = Inputs(tuple(about["input_shape"]), about["mean"], about["std"])
+        vae = build_vae(Vae.model_validate(about["params"]["vae"]), inputs, about["seed"])
+        vae.load_state_dict(weights)
+        return vae.eval().requires_grad_(False)
+
+    @cached_property
+    def vae_curves(self) -> pd.DataFrame:
+        """One row a seed and epoch of pretraining."""
+        return _read_csv(self._folders.reports / "curves" / "vae.csv")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise PipelineError(
+            f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it."
+        ) from error

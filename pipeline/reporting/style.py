@@ -1,0 +1,228 @@
+"""How figures look: one width, one font, few colours, and the same bytes for the same data.
+
+Figures are drawn 4.5 inches wide, so that a 9 point font is still read when a phone shows them 360
+pixels wide; those that stand in pairs on a wide screen are 3.5 inches wide. Colours are Okabe and
+Ito's (2008), told apart by colour-blind readers; positive is blue, negative vermilion, everywhere.
+"""
+
+import io
+import textwrap
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+WIDTH, SMALL_WIDTH = 4.5, 3.5  # inches
+_TITLE_CHARACTERS, _TITLE_LINE = 11.5, 0.17  # per inch of width; inches
+DPI = 200
+
+INK, GREY, FAINT = "#1b1b1b", "#6f6f6f", "#d9d9d9"
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+POSITIVE, NEGATIVE = BLUE, VERMILION
+
+DIVERGING = LinearSegmentedColormap.from_list("diverging", [NEGATIVE, "#ffffff", POSITIVE])
+INK_ON_PAPER = "gray_r"
+
+_LOOK: dict[Any, Any] = {
+    "figure.dpi": DPI,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "normal",
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "axes.formatter.useoffset": False,
+    "figure.titlesize": 10,
+    "figure.titleweight": "bold",
+    "text.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.handlelength": 1.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "image.interpolation": "nearest",
+    "svg.hashsalt": "senn",
+}
+
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw a figure in this style, whatever the caller's rcParams are."""
+
+    @wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context({**mpl.rcParamsDefault, **_LOOK}):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
+    """An empty figure, `width` by `height` inches, its title on the left, in lines that fit.
+
+    Outside of pyplot: no global state, nothing to close.
+    """
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    figure.suptitle(textwrap.fill(title, int(_TITLE_CHARACTERS * width)), x=0.005, ha="left")
+    return figure
+
+
+def canvas(height: float, title: str) -> tuple[Figure, Axes]:
+    """A figure with `height` inches below its title, and bare axes all over it to place things on.
+
+    Their coordinates are inches from the left and, downwards, from below the title: rows of
+    pictures line up with what is beside them, which no automatic layout promises.
+    """
+    figure = new_figure(height, title)
+    figure.set_layout_engine("none")
+    whole = height + _title_height(figure)
+    figure.set_figheight(whole)
+    figure.suptitle(figure.get_suptitle(), x=0.005, y=0.995, ha="left", va="top")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, figure.get_figwidth()), ylim=(height, height - whole), autoscale_on=False)
+    axes.set_axis_off()
+    return figure, axes
+
+
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes of their own on a `canvas`, at a place in its coordinates."""
+    whole_width, whole_height = figure.get_size_inches()
+    bottom = whole_height - _title_height(figure) - top - height
+    return figure.add_axes(
+        (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
+    )
+
+
+def _title_height(figure: Figure) -> float:
+    return _TITLE_LINE * (1 + figure.get_suptitle().count("\n")) + 0.06
+
+
+def png(figure: Figure) -> bytes:
+    """`figure` as PNG, the same bytes every time: no date, no version of the library."""
+    with mpl.rc_context({**mpl.rcParamsDefault, **_LOOK}):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def show_image(
+    axes: Axes, pixels: np.ndarray, place: tuple[float, float, float] | None = None
+) -> None:
+    """Draw pixels in [0, 1], (1, height, width) as ink on paper or (3, height, width) in colour.
+
+    On axes of its own, or on a `canvas` as a square at `place`: left, top, side.
+    """
+    look: dict[str, Any] = {"cmap": INK_ON_PAPER, "vmin": 0, "vmax": 1}
+    if place is not None:
+        look |= {"extent": square(*place), "aspect": "auto"}
+    axes.imshow(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0).clip(0, 1), **look)
+
+
+def square(left: float, top: float, side: float) -> tuple[float, float, float, float]:
+    """The extent, for ``imshow``, of a square on a `canvas`."""
+    return left, left + side, top + side, top
+
+
+def bare(axes: Axes) -> None:
+    """Remove ticks and frame."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def signed_bars(axes: Axes, values: np.ndarray, limit: float) -> None:
+    """Horizontal bars from 0, first on top, positive blue and negative vermilion, |x| ≤ `limit`."""
+    positions = np.arange(len(values))
+    colours = [POSITIVE if value >= 0 else NEGATIVE for value in values]
+    axes.barh(positions, values, height=0.62, color=colours, linewidth=0)
+    axes.axvline(0, color=GREY, linewidth=0.6)
+    axes.set_xlim(-limit, limit)
+    axes.set_ylim(len(values) - 0.5, -0.5)
+    tick = nice_tick(0.8 * limit)
+    axes.set_xticks([-tick, tick])  # the line says where 0 is
+    axes.xaxis.set_major_formatter(lambda value, _: number(value))
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+
+
+def nice_tick(limit: float) -> float:
+    """The largest of 1, 2, 5 × 10ⁿ that is at most `limit`."""
+    if limit <= 0:
+        return 1.0
+    magnitude = 10 ** np.floor(np.log10(limit) + 1e-9)
+    return float(max(m * magnitude for m in (1, 2, 5) if m * magnitude <= limit * 1.000001))
+
+
+def common_limit(values: np.ndarray) -> float:
+    """A limit for axes that all of `values` fit in, positive or negative; 1 if all are 0."""
+    most = float(np.abs(values).max(initial=0.0))
+    return 1.05 * most if most > 0 else 1.0
+
+
+def number(value: float) -> str:
+    """A number as short as can be, with a true minus sign."""
+    return f"{value:g}".replace("-", "−")
+
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def lambda_label(value: float) -> str:
+    """λ as a reader writes it: 0.0001 and above plain, smaller ones as powers of ten."""
+    if value == 0 or value >= 1e-4:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:e}".split("e")
+    power = power_of_ten(int(exponent))
+    factor = float(mantissa)
+    return power if factor == 1 else f"{factor:g}·{power}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """-4 → ``10⁻⁴``."""
+    return "10" + str(exponent).translate(_SUPERSCRIPT)
+
+
+def lambda_axis(axes: Axes, lambdas: Sequence[float]) -> None:
+    """A logarithmic λ axis with a tick at each of `lambdas`; 0, if among them, one decade below."""
+    positive = [value for value in lambdas if value > 0]
+    if not positive:
+        axes.set_xticks([0], ["0"])
+        axes.set_xlabel("λ")
+        return
+    if 0 in lambdas:
+        axes.set_xscale("symlog", linthresh=min(positive), linscale=1)
+        axes.set_xlim(left=-0.15 * min(positive), right=max(positive) * 1.6)
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(min(positive) / 1.6, max(positive) * 1.6)
+    axes.set_xticks(sorted(lambdas), [lambda_label(value) for value in sorted(lambdas)])
+    axes.minorticks_off()
+    axes.set_xlabel("strength of the robustness loss, λ")

@@ -1,0 +1,212 @@
+"""A verdict on every claim: what this run measured, beside what was published.
+
+The rule, as the report states it: a claim is *reproduced* if the published number, anything that
+rounds to it, or any part of a published range, lies inside the 95 % interval of this run's mean
+over seeds, and *not reproduced* if it lies outside. It is *not tested* if the run has no such
+cells, only one seed, or another dataset; a stand-in dataset's number is shown, but judges nothing.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from pipeline.reporting.claims import CLAIMS, Claim
+
+Status = Literal["reproduced", "not reproduced", "not tested", "left to the reader"]
+CONFIDENCE = 0.95
+
+
+class Interval(NamedTuple):
+    """A mean and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What this run says of a claim.
+
+    Attributes
+    ----------
+    status : str
+    here : Interval or None
+        The number of this run; None if there is none. For a claim on every λ: `mean`, `low` and
+        `high` are those of the λ farthest from the published range.
+    reason : str
+        Why it was not tested, or what to mind; empty if there is nothing to add.
+    """
+
+    claim: Claim
+    status: Status
+    here: Interval | None
+    reason: str
+
+
+class Evidence(NamedTuple):
+    """The number that stands for a qualitative claim, said in a sentence."""
+
+    here: Interval | None
+    sentence: str
+
+
+def seed_interval(
+    values: Sequence[float], test_half_widths: Sequence[float] | None = None
+) -> Interval | None:
+    """95 % interval of the mean over seeds.
+
+    Two sources of chance, taken as independent: training, seen in the scatter over seeds, and the
+    finite test set that all seeds share. Student's t, with the degrees of freedom of a sum of
+    variances of which only the first was estimated from few values (Welch-Satterthwaite).
+
+    Parameters
+    ----------
+    values : one per seed.
+    test_half_widths : half the width of each seed's 95 % interval over resampled test sets.
+
+    Returns
+    -------
+    None with fewer than two seeds: their scatter is then unknown.
+    """
+    count = len(values)
+    if count < 2:
+        return None
+    mean, upper = float(np.mean(values)), (1 + CONFIDENCE) / 2
+    training = float(np.var(values, ddof=1)) / count
+    testing = 0.0
+    if test_half_widths is not None:
+        testing = float(np.mean(test_half_widths) / stats.norm.ppf(upper)) ** 2
+    total = training + testing
+    freedom = (count - 1) * (total / training) ** 2 if training > 0 else math.inf
+    half = float(stats.t.ppf(upper, freedom)) * math.sqrt(total)
+    return Interval(mean, mean - half, mean + half)
+
+
+def accuracy_interval(cells: pd.DataFrame) -> Interval | None:
+    """`seed_interval` of the test accuracy of `cells`, one row a seed."""
+    widths = (cells["accuracy_high"] - cells["accuracy_low"]) / 2
+    return seed_interval(cells["accuracy"].tolist(), widths.tolist())
+
+
+def judge(
+    cells: Mapping[str, pd.DataFrame],
+    datasets: Mapping[str, str],
+    evidence: Mapping[str, Evidence],
+) -> list[Verdict]:
+    """A verdict on each of `CLAIMS`, in their order.
+
+    Parameters
+    ----------
+    cells : per experiment, one row a cell: robust_reg, seed, accuracy, accuracy_low, accuracy_high.
+    datasets : per experiment, the name of its dataset.
+    evidence : per id of a qualitative claim, what was measured.
+    """
+    verdicts = [_judge(claim, cells, datasets, evidence) for claim in CLAIMS]
+    return [_with_rivals(verdict, verdicts) for verdict in verdicts]
+
+
+def _with_rivals(verdict: Verdict, verdicts: Sequence[Verdict]) -> Verdict:
+    """Say so where the interval is too wide to tell paper and review apart."""
+    if verdict.status != "reproduced":
+        return verdict
+    rivals = [
+        other.claim.published
+        for other in verdicts
+        if other.status == "reproduced"
+        and other.claim.source != verdict.claim.source
+        and (other.claim.text, other.claim.lambdas) == (verdict.claim.text, verdict.claim.lambdas)
+    ]
+    if not rivals:
+        return verdict
+    return replace(verdict, reason=f"so wide an interval holds {' and '.join(rivals)} as well")
+
+
+def _judge(
+    claim: Claim,
+    cells: Mapping[str, pd.DataFrame],
+    datasets: Mapping[str, str],
+    evidence: Mapping[str, Evidence],
+) -> Verdict:
+    if claim.experiment not in cells:
+        return Verdict(claim, "not tested", None, f"no experiment {claim.experiment} in this run")
+    if claim.kind == "qualitative":
+        if claim.id not in evidence:
+            return Verdict(claim, "not tested", None, "no image concepts in this run")
+        here, sentence = evidence[claim.id]
+        return Verdict(claim, "left to the reader", here, sentence)
+    try:
+        here = _MEASURES[claim.kind](claim, cells[claim.experiment])
+    except _NotTestedError as error:
+        return Verdict(claim, "not tested", None, str(error))
+    assert claim.low is not None and claim.high is not None
+    inside = here.low <= claim.high and claim.low <= here.high
+    dataset = datasets[claim.experiment]
+    if dataset != claim.dataset:
+        where = "inside" if inside else "outside"
+        reason = f"measured on {dataset}, a stand-in; the published number is {where} its interval"
+        return Verdict(claim, "not tested", here, reason)
+    return Verdict(claim, "reproduced" if inside else "not reproduced", here, "")
+
+
+class _NotTestedError(Exception):
+    """The run lacks what the claim is about; the message says what."""
+
+
+def _accuracy(claim: Claim, cells: pd.DataFrame) -> Interval:
+    return _interval_at(cells, claim.lambdas[0])
+
+
+def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> Interval:
+    """The interval farthest from the published range: if it overlaps, they all do."""
+    assert claim.low is not None and claim.high is not None
+    low, high = claim.low, claim.high
+    least, most = claim.lambdas
+    tested = sorted(value for value in cells["robust_reg"].unique() if least <= value <= most)
+    if len(tested) < 2:
+        raise _NotTestedError(f"fewer than two λ between {least:g} and {most:g} in this run")
+    intervals = [_interval_at(cells, value) for value in tested]
+    return max(intervals, key=lambda here: max(low - here.high, here.low - high))
+
+
+def _accuracy_lost(claim: Claim, cells: pd.DataFrame) -> Interval:
+    """The difference seed by seed, since a seed's cells share all randomness but λ.
+
+    The two models also share the test set; its part of the interval is taken as if they did not,
+    which makes it wider, never narrower.
+    """
+    smallest, largest = (_at(cells, value).set_index("seed") for value in claim.lambdas)
+    lost = (smallest["accuracy"] - largest["accuracy"]).dropna()
+    widths = [(end["accuracy_high"] - end["accuracy_low"]) / 2 for end in (smallest, largest)]
+    one, other = (width[lost.index].to_numpy() for width in widths)
+    interval = seed_interval(lost.tolist(), np.hypot(one, other).tolist())
+    return _known(interval, cells)
+
+
+_MEASURES = {
+    "accuracy": _accuracy,
+    "every accuracy": _every_accuracy,
+    "accuracy lost": _accuracy_lost,
+}
+
+
+def _interval_at(cells: pd.DataFrame, robust_reg: float) -> Interval:
+    return _known(accuracy_interval(_at(cells, robust_reg)), cells)
+
+
+def _at(cells: pd.DataFrame, robust_reg: float) -> pd.DataFrame:
+    chosen = cells[np.isclose(cells["robust_reg"], robust_reg, rtol=1e-6, atol=0)]
+    if chosen.empty:
+        raise _NotTestedError(f"no λ = {robust_reg:g} in this run")
+    return chosen
+
+
+def _known(interval: Interval | None, cells: pd.DataFrame) -> Interval:
+    if interval is None:
+        raise _NotTestedError("one seed gives no interval over seeds")
+    return interval

@@ -1,0 +1,40 @@
+"""Write the report: ``python -m stages.report``."""
+
+from pathlib import Path
+
+from pipeline.errors import run_stage
+from pipeline.files import atomic_path
+from pipeline.params import load_params
+from pipeline.reporting.notebook import as_text, execute
+from pipeline.reporting.page import figures, to_html
+
+REPORTS = Path("reports")
+
+
+def main() -> None:
+    """Write ``reports/report.ipynb``, ``reports/report.html`` and ``reports/figures/*.png``."""
+    load_params(Path("params.yaml"))  # a mistake in it is told before a kernel starts
+    parameters = {
+        "params_file": "params.yaml",
+        "models": "models",
+        "prepared": "data/prepared",
+        "reports": str(REPORTS),
+    }
+    notebook = execute(REPORTS / "template.ipynb", parameters, Path())
+    # Everything is made before anything is written.
+    pictures, page = figures(notebook), to_html(notebook)
+
+    folder = REPORTS / "figures"
+    for stale in set(folder.glob("*.png")) - {folder / f"{name}.png" for name in pictures}:
+        stale.unlink()
+    for name, content in pictures.items():
+        with atomic_path(folder / f"{name}.png") as temporary:
+            temporary.write_bytes(content)
+    for name, text in (("report.ipynb", as_text(notebook)), ("report.html", page)):
+        with atomic_path(REPORTS / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    print(f"report: {len(pictures)} figures -> {REPORTS / 'report.html'}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+
+from pipeline.explanations.prototypes import (
+    chance_purity,
+    concept_filters,
+    contrast,
+    first_layer_filters,
+    highest_activation,
+    highest_contrast,
+    purity,
+)
+from pipeline.models.conceptizers import ConvConceptizer
+
+
+@pytest.fixture
+def concepts():
+    return torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+
+
+def test_highest_activation_is_the_top_of_each_column(concepts):
+    chosen = highest_activation(concepts, 6)
+    assert chosen.shape == (4, 6)
+    for k in range(4):
+        assert chosen[k].tolist() == np.argsort(-concepts[:, k].numpy())[:6].tolist()
+
+
+def test_of_equals_the_first_comes_first():
+    concepts = torch.tensor([[1.0], [3.0], [3.0], [2.0], [3.0]])
+    assert highest_activation(concepts, 4).tolist() == [[1, 2, 4, 3]]
+
+
+def test_contrast_is_the_papers_formula(concepts):
+    expected = torch.empty_like(concepts)
+    for n, row in enumerate(concepts.tolist()):
+        for k in range(4):
+            expected[n, k] = row[k] - sum(value for j, value in enumerate(row) if j != k)
+    torch.testing.assert_close(contrast(concepts), expected)
+
+
+def test_contrast_prefers_what_activates_no_other_concept():
+    concepts = torch.tensor([[5.0, 5.0], [4.0, 0.0], [0.0, 3.0]])
+    assert highest_activation(concepts, 1).tolist() == [[0], [0]]
+    assert highest_contrast(concepts, 1).tolist() == [[1], [2]]
+
+
+def test_purity():
+    labels = torch.tensor([7, 7, 1, 0, 7])
+    chosen = torch.tensor([[0, 1, 4], [0, 1, 2], [0, 2, 3]])
+    torch.testing.assert_close(purity(chosen, labels), torch.tensor([1, 2 / 3, 1 / 3]))
+
+
+def test_chance_purity_of_three_fair_coins():
+    # Three alike with probability 1/4, else two of three.
+    expected = 1 / 4 + 3 / 4 * 2 / 3
+    labels = torch.tensor([0, 1] * 500)
+    assert chance_purity(labels, 3) == pytest.approx(expected, abs=0.01)
+    assert chance_purity(labels, 3) == chance_purity(labels, 3)
+
+
+def test_filters_are_those_of_the_first_and_the_last_convolution():
+    conceptizer = ConvConceptizer((1, 28, 28), 3, (6,), 5, (16, 8))
+    first, last = conceptizer.convolutions
+    assert first_layer_filters(conceptizer).shape == (6, 1, 5, 5)
+    assert concept_filters(conceptizer).shape == (3, 6, 5, 5)
+    assert torch.equal(first_layer_filters(conceptizer), first.weight)
+    assert torch.equal(concept_filters(conceptizer), last.weight)
+    assert not concept_filters(conceptizer).requires_grad

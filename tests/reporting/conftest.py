@@ -1,0 +1,26 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.reporting.results import Folders, Results
+from tests.reporting.workspace import default_params, make_workspace
+
+
+@pytest.fixture
+def run(tmp_path) -> Callable[..., Results]:
+    """``run(**changes)``: results of a small finished run with these params changed."""
+
+    def results(**changes: Any) -> Results:
+        params = default_params() | changes
+        make_workspace(tmp_path, params)
+        return read(tmp_path)
+
+    return results
+
+
+def read(folder: Path) -> Results:
+    """The results of the run in `folder`."""
+    paths = Folders(folder / "models", folder / "data/prepared", folder / "reports")
+    return Results(folder / "params.yaml", paths)

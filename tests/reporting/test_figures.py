@@ -1,0 +1,406 @@
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from pipeline.reporting import style
+from pipeline.reporting.claims import CLAIMS, PublishedCurve, PublishedRange
+from pipeline.reporting.examples import Example
+from pipeline.reporting.figures.accuracy import accuracy_against_lambda
+from pipeline.reporting.figures.claims import claims_at_a_glance
+from pipeline.reporting.figures.explanations import (
+    contrastive_explanation,
+    image_explanation,
+    table_explanation,
+)
+from pipeline.reporting.figures.neighbours import Neighbourhood, neighbour_relevances
+from pipeline.reporting.figures.prototypes import filter_grid, prototype_grid
+from pipeline.reporting.figures.reconstructions import reconstructions
+from pipeline.reporting.figures.training import pretraining_curves, training_curves
+from pipeline.reporting.verdicts import Interval, Verdict, accuracy_interval
+
+WIDTH, SMALL_WIDTH = (round(width * style.DPI) for width in (style.WIDTH, style.SMALL_WIDTH))
+RANDOM = np.random.default_rng(0)
+REVIEW = PublishedCurve("e", "review, best validation accuracy", {1e-4: (0.8, 0.9), 1.0: (0.6,)})
+PAPER = PublishedRange("e", "paper, as quoted", 0.0, 1.0, 0.987, 0.991)
+
+
+def cells(lambdas=(1e-4, 1e-2, 1.0), seeds=3) -> pd.DataFrame:
+    grid = [(value, seed) for value in lambdas for seed in range(seeds)]
+    table = pd.DataFrame(grid, columns=["robust_reg", "seed"])
+    table["accuracy"] = 0.9 - 0.1 * np.arange(len(table)) / len(table)
+    return table.assign(accuracy_low=table.accuracy - 0.02, accuracy_high=table.accuracy + 0.02)
+
+
+def example(features=5, image=True) -> Example:
+    values = RANDOM.normal(size=(4, features))
+    x = RANDOM.random((1, 28, 28)) if image else RANDOM.random(features)
+    return Example(x, "7", "7", "9", 0.87, *values)
+
+
+def curves(quantities=("valid_accuracy", "train_robustness", "train_concept")) -> pd.DataFrame:
+    rows = [
+        {"robust_reg": reg, "seed": seed, "step": step}
+        | {quantity: 0.1 * step + reg + seed for quantity in quantities}
+        for reg in (0.1, 1.0)
+        for seed in (1, 2)
+        for step in (1, 2, 3)
+    ]
+    return pd.DataFrame(rows)
+
+
+def neighbourhood(near=5, far=3) -> Neighbourhood:
+    total = 1 + near + far
+    return Neighbourhood(RANDOM.random((total, 1, 28, 28)), RANDOM.normal(size=(5, total)), near)
+
+
+def vae_curves() -> pd.DataFrame:
+    columns = ("train_loss", "valid_loss", "valid_kl")
+    rows = [
+        {"seed": seed, "epoch": epoch} | {column: seed / epoch for column in columns}
+        for seed in (1, 2)
+        for epoch in (1, 2, 3)
+    ]
+    return pd.DataFrame(rows)
+
+
+def some_verdicts() -> list[Verdict]:
+    measured = [claim for claim in CLAIMS if claim.low is not None]
+    statuses = ["reproduced", "not reproduced", "not tested"] * 3
+    return [
+        Verdict(claim, status, Interval(0.5, 0.4, 0.6), "")
+        for claim, status in zip(measured, statuses, strict=True)
+    ]
+
+
+FIGURES = {
+    "accuracy": lambda: accuracy_against_lambda(cells(), [REVIEW], [PAPER], "Title"),
+    "accuracy, one seed": lambda: accuracy_against_lambda(cells(seeds=1), [], [], "Title"),
+    "accuracy, λ = 0": lambda: accuracy_against_lambda(cells((0, 0.1)), [REVIEW], [], "Title"),
+    "accuracy, only λ = 0": lambda: accuracy_against_lambda(cells((0,)), [], [], "Title"),
+    "claims": lambda: claims_at_a_glance(some_verdicts(), "Title"),
+    "table": lambda: table_explanation(
+        example(11, image=False), ["Age Above FourtyFive"] * 11, 1.0, (3.0, 3.0)
+    ),
+    "image": lambda: image_explanation(example(), (3.0, 3.0, 3.0)),
+    "contrast": lambda: contrastive_explanation(example(), RANDOM.random((5, 7, 1, 28, 28)), 3.0),
+    "table, long names": lambda: table_explanation(
+        replace(example(3, image=False), prediction="Medium or High", truth="Neither of them"),
+        ["a", "b", "c"],
+        1.0,
+        (3.0, 3.0),
+    ),
+    "contrast, long names": lambda: contrastive_explanation(
+        replace(example(), prediction="A very long class name", truth="Another long class name"),
+        RANDOM.random((5, 7, 1, 28, 28)),
+        3.0,
+    ),
+    "prototypes": lambda: prototype_grid(
+        RANDOM.random((5, 9, 1, 28, 28)), ["9 of 9 are 8"] * 5, "Title"
+    ),
+    "filters": lambda: filter_grid(
+        RANDOM.normal(size=(10, 5, 5)), RANDOM.normal(size=(5, 10, 5, 5)), "Title"
+    ),
+    "neighbours": lambda: neighbour_relevances([neighbourhood() for _ in range(4)], "Title"),
+    "reconstructions": lambda: reconstructions(
+        {"input": RANDOM.random((10, 1, 28, 28)), "mnist\ndisenn": RANDOM.random((10, 1, 28, 28))},
+        "Title",
+    ),
+    "training": lambda: training_curves(
+        curves(), {"valid_accuracy": "a", "train_robustness": "b", "train_concept": "c"}, "Title"
+    ),
+    "pretraining": lambda: pretraining_curves(vae_curves(), "Title"),
+}
+
+
+@pytest.fixture(params=FIGURES)
+def draw(request, monkeypatch) -> Callable[[], Figure]:
+    """Draws a kind of figure, from the same data every time."""
+
+    def drawn() -> Figure:
+        monkeypatch.setitem(globals(), "RANDOM", np.random.default_rng(0))
+        return FIGURES[request.param]()
+
+    return drawn
+
+
+def test_nothing_is_cut_off(draw):
+    figure = draw()
+    style.png(figure)  # lays it out
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    rounding = 1e-6
+    assert drawn.x0 >= -rounding and drawn.y0 >= -rounding
+    assert drawn.x1 <= width + rounding and drawn.y1 <= height + rounding
+
+
+def test_png_is_the_same_every_time_and_undated(draw):
+    first = style.png(draw())
+    assert style.png(draw()) == first
+    with Image.open(io.BytesIO(first)) as image:
+        assert image.width in (WIDTH, SMALL_WIDTH)
+        assert set(image.info) <= {"dpi"}
+        assert image.getpixel((0, 0))[:3] == (255, 255, 255)
+
+
+def texts(figure: Figure) -> set[str]:
+    return {text.get_text() for text in figure.findobj(Text)}
+
+
+def test_figures_do_not_depend_on_the_callers_style():
+    plain = style.png(FIGURES["accuracy"]())
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.bbox": "tight"}):
+        assert style.png(FIGURES["accuracy"]()) == plain
+
+
+def lines(figure: Figure) -> dict[str, np.ndarray]:
+    """Labelled lines of the first axes: label → points (N, 2)."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    found = {}
+    for handle, label in zip(handles, labels, strict=True):
+        line = handle.lines[0] if hasattr(handle, "lines") else handle
+        if hasattr(line, "get_xydata"):
+            found[label] = line.get_xydata()
+    return found
+
+
+def test_accuracy_shows_means_seeds_intervals_and_published_curves():
+    table = cells()
+    figure = accuracy_against_lambda(table, [REVIEW], [PAPER], "A question?")
+    axes = figure.axes[0]
+    drawn = lines(figure)
+    means = table.groupby("robust_reg")["accuracy"].mean()
+    expected = np.column_stack([means.index, means])
+    np.testing.assert_allclose(drawn["this run, test accuracy"], expected)
+    np.testing.assert_allclose(drawn[REVIEW.label], [[1e-4, 0.85], [1.0, 0.6]])
+    seeds = next(
+        line for line in axes.lines if line.get_linestyle() == "None" and len(line.get_xdata()) == 9
+    )
+    np.testing.assert_allclose(seeds.get_ydata(), table["accuracy"])
+
+    (bars,) = axes.containers[0].lines[2]
+    for segment, (value, group) in zip(
+        bars.get_segments(), table.groupby("robust_reg"), strict=True
+    ):
+        interval = accuracy_interval(group)
+        np.testing.assert_allclose(segment, [[value, interval.low], [value, interval.high]])
+    band = next(item for item in axes.collections if item.get_label() == PAPER.label)
+    bounds = band.get_paths()[0].get_extents()
+    assert (bounds.y0, bounds.y1) == pytest.approx((0.987, 0.991))
+    assert (bounds.x0, bounds.x1) == pytest.approx((1e-4, 1.0))  # 0 is not on this axis
+    assert figure.get_suptitle() == "A question?"
+
+
+def test_accuracy_axis_is_logarithmic_with_a_tick_per_lambda():
+    axes = accuracy_against_lambda(cells(), [], [], "T").axes[0]
+    assert axes.get_xscale() == "log"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.0001", "0.01", "1"]
+
+
+def test_lambda_zero_is_left_of_all_others():
+    figure = accuracy_against_lambda(cells((0, 1e-5, 1)), [], [], "T")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "10⁻⁵", "1"]
+    positions = axes.transData.transform([(0, 0), (1e-5, 0), (1, 0)])[:, 0]
+    left, right = axes.bbox.x0, axes.bbox.x1
+    assert left < positions[0] < positions[1] - 20 < positions[2] < right
+
+
+def test_one_seed_has_no_error_bars():
+    axes = accuracy_against_lambda(cells(seeds=1), [], [], "T").axes[0]
+    (bars,) = axes.containers[0].lines[2]
+    assert all(np.ptp(segment[:, 1]) == 0 for segment in bars.get_segments())
+
+
+def bar_values(axes) -> list[float]:
+    return [patch.get_width() for patch in axes.patches]
+
+
+def bar_colours(axes) -> list[str]:
+    return [to_hex(patch.get_facecolor()).upper() for patch in axes.patches]
+
+
+def test_table_explanation_shows_values_relevances_and_contributions():
+    shown = example(4, image=False)
+    names = ["a", "b", "c", "d"]
+    values, relevances, contributions = table_explanation(shown, names, 1.0, (3.0, 2.5)).axes
+    assert bar_values(values) == pytest.approx(shown.x)
+    assert bar_values(relevances) == pytest.approx(shown.relevances)
+    assert bar_values(contributions) == pytest.approx(shown.contributions)
+    assert [label.get_text() for label in values.get_yticklabels()] == names
+    assert all(axes.get_ylim() == (3.5, -0.5) for axes in (values, relevances, contributions))
+    assert relevances.get_xlim() == (-3.0, 3.0)
+    assert contributions.get_xlim() == (-2.5, 2.5)
+    signs = [style.POSITIVE if value >= 0 else style.NEGATIVE for value in shown.relevances]
+    assert bar_colours(relevances) == signs
+
+
+def test_image_explanation():
+    shown = example()
+    figure = image_explanation(shown, (1.0, 2.0, 3.0))
+    image, *panels = figure.axes
+    np.testing.assert_array_equal(image.images[0].get_array(), shown.x[0])
+    expected = (shown.relevances, shown.concepts, shown.contributions)
+    for axes, values, limit in zip(panels, expected, (1.0, 2.0, 3.0), strict=True):
+        assert bar_values(axes) == pytest.approx(values)
+        assert axes.get_xlim() == (-limit, limit)
+    assert figure.get_suptitle() == "Predicted 7 (87 %)"
+
+
+def test_a_wrong_prediction_says_so():
+    shown = Example(RANDOM.random((1, 4, 4)), "1", "7", "1", 0.5, *RANDOM.normal(size=(4, 3)))
+    figure = image_explanation(shown, (1.0, 1.0, 1.0))
+    assert figure.get_suptitle() == "Predicted 7 (50 %), but it is 1"
+
+
+def test_contrastive_explanation():
+    shown, strips = example(), RANDOM.random((5, 7, 1, 28, 28))
+    paper, first, second = contrastive_explanation(shown, strips, 2.0).axes
+    image, *cells = paper.images
+    np.testing.assert_array_equal(image.get_array(), shown.x[0])
+    assert (first.get_title("left"), second.get_title("left")) == ("for 7", "for 9")
+    assert bar_values(first) == pytest.approx(shown.contributions)
+    assert bar_values(second) == pytest.approx(shown.contrast_contributions)
+    pictures = np.array([cell.get_array() for cell in cells]).reshape(5, 7, 28, 28)
+    np.testing.assert_array_equal(pictures, strips[:, :, 0])
+    # Every strip lies beside its bar, from left to right.
+    for k in range(5):
+        (_, bar_y) = first.transData.transform((0, k))
+        row = [cell.get_window_extent() for cell in cells[7 * k : 7 * k + 7]]
+        assert all(box.y0 < bar_y < box.y1 for box in row)
+        assert [box.x0 for box in row] == sorted(box.x0 for box in row)
+
+
+def test_images_on_a_canvas_are_square_upright_and_apart():
+    images = RANDOM.random((2, 3, 1, 4, 4))
+    drawn = prototype_grid(images, ["x", "y"], "T").axes[0].images
+    boxes = [image.get_window_extent() for image in drawn]
+    assert all(box.width == pytest.approx(box.height) for box in boxes)
+    for one, other in pairwise(boxes[:3]):
+        assert one.x1 <= other.x0 + 1e-6
+    assert boxes[0].y0 >= boxes[3].y1 - 1e-6  # the second concept is below the first
+    assert all(image.origin == "upper" for image in drawn)
+    left, right, bottom, top = drawn[0].get_extent()
+    assert left < right and bottom > top  # in coordinates that count downwards
+
+
+def test_prototypes():
+    images = RANDOM.random((3, 4, 1, 5, 5))
+    figure = prototype_grid(images, ["one", "two", "three"], "T")
+    drawn = np.array([image.get_array() for image in figure.axes[0].images]).reshape(3, 4, 5, 5)
+    np.testing.assert_array_equal(drawn, images[:, :, 0])
+    assert {"h1", "h2", "h3", "one", "two", "three"} <= texts(figure)
+
+
+def test_images_in_colour_keep_their_colours():
+    images = RANDOM.random((1, 1, 3, 5, 5))
+    (axes,) = prototype_grid(images, ["x"], "T").axes
+    np.testing.assert_allclose(axes.images[0].get_array(), images[0, 0].transpose(1, 2, 0))
+
+
+def test_filters_have_zero_in_the_middle_of_the_scale():
+    first, per_concept = RANDOM.normal(size=(2, 5, 5)), RANDOM.normal(size=(3, 2, 5, 5)) + 1
+    images = filter_grid(first, per_concept, "T").axes[0].images
+    assert len(images) == 2 + 3 * 2
+    for image in images:
+        low, high = image.get_clim()
+        assert low == -high
+    assert images[2].get_clim()[1] == pytest.approx(np.abs(per_concept[0]).max())
+    np.testing.assert_array_equal(images[-1].get_array(), per_concept[2, 1])
+
+
+def test_reconstructions_lie_below_their_inputs():
+    rows = {name: RANDOM.random((3, 1, 4, 4)) for name in ("input", "model")}
+    figure = reconstructions(rows, "T")
+    images = figure.axes[0].images
+    drawn = np.array([image.get_array() for image in images]).reshape(2, 3, 4, 4)
+    np.testing.assert_array_equal(drawn, np.stack([rows["input"], rows["model"]])[:, :, 0])
+    assert [image.get_extent()[0] for image in images[:3]] == [
+        image.get_extent()[0] for image in images[3:]
+    ]
+
+
+def test_diverging_colours_are_white_at_zero():
+    assert style.DIVERGING(0.5) == pytest.approx((1, 1, 1, 1), abs=0.01)
+    assert to_hex(style.DIVERGING(0.0)).upper() == style.NEGATIVE
+    assert to_hex(style.DIVERGING(1.0)).upper() == style.POSITIVE
+
+
+def test_neighbours_share_one_scale():
+    groups = [neighbourhood(near=2, far=1), neighbourhood(near=2, far=1)]
+    figure = neighbour_relevances(groups, "T")
+    pictures, heat_maps = figure.axes[0].images[0::2], figure.axes[0].images[1::2]
+    assert len(pictures) == 8
+    limit = max(np.abs(group.relevances).max() for group in groups)
+    assert {heat.get_clim() for heat in heat_maps} == {(-limit, limit)}
+    for index, (picture, heat) in enumerate(zip(pictures, heat_maps, strict=True)):
+        group, column = groups[index // 4], index % 4
+        np.testing.assert_array_equal(picture.get_array(), group.images[column, 0])
+        np.testing.assert_array_equal(heat.get_array()[:, 0], group.relevances[:, column])
+        assert heat.get_extent()[3] == picture.get_extent()[2]  # right below it
+    assert {"this", "its nearest neighbours", "others at random"} <= texts(figure)
+
+
+def test_neighbours_without_any_relevance_can_be_drawn():
+    group = neighbourhood()
+    style.png(neighbour_relevances([group._replace(relevances=group.relevances * 0)], "T"))
+
+
+def test_training_curves():
+    figure = training_curves(
+        curves(), {"valid_accuracy": "accuracy", "train_robustness": "robustness"}, "T"
+    )
+    accuracy, robustness = figure.axes
+    assert [len(axes.lines) for axes in figure.axes] == [4, 4]
+    np.testing.assert_allclose(accuracy.lines[1].get_ydata(), [2.2, 2.3, 2.4])  # λ = 0.1, seed 2
+    assert (accuracy.get_yscale(), robustness.get_yscale()) == ("linear", "log")
+    # One colour per λ, whatever the seed.
+    colours = [to_hex(line.get_color()) for line in accuracy.lines]
+    assert colours[0] == colours[1] != colours[2] == colours[3]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["λ = 0.1", "λ = 1"]
+
+
+def test_pretraining_has_a_panel_per_loss():
+    figure = pretraining_curves(vae_curves(), "T")
+    titles = [axes.get_title("left") for axes in figure.axes[:3]]
+    assert titles == ["train loss", "valid loss", "valid kl"]
+    assert [len(axes.lines) for axes in figure.axes[:3]] == [2, 2, 2]
+    assert not figure.axes[3].axison
+
+
+def test_claims_are_filled_where_they_are_judged():
+    figure = claims_at_a_glance(some_verdicts(), "T")
+    axes = figure.axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[0] == "mnist-accuracy  ✓"
+    assert [label[-1] for label in labels] == ["✓", "✗", "○"] * 3
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [to_hex(dot.get_markerfacecolor()) == "#ffffff" for dot in dots] == [
+        False,
+        False,
+        True,
+    ] * 3
+    assert all(dot.get_xdata()[0] == 0.5 for dot in dots)
+    published = [line.get_xdata()[0] for line in axes.lines if line.get_marker() in "D^"]
+    assert published[0] == pytest.approx(0.989)
+
+
+@pytest.mark.parametrize(
+    ("limit", "tick"), [(1.0, 1.0), (0.99, 0.5), (4.3, 2.0), (0.07, 0.05), (0, 1.0), (20, 20)]
+)
+def test_nice_tick(limit, tick):
+    assert style.nice_tick(limit) == pytest.approx(tick)
+
+
+def test_all_zero_values_still_have_an_axis():
+    assert style.common_limit(np.zeros(3)) == 1.0
+    assert style.common_limit(np.array([-2.0, 1.0])) == pytest.approx(2.1)

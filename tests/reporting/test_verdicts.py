@@ -1,0 +1,166 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from pipeline.reporting.verdicts import Evidence, Interval, judge, seed_interval
+
+
+def cells(accuracies: dict[float, list[float]], width: float = 0.0) -> pd.DataFrame:
+    """A table of cells: λ → one accuracy per seed; `width` of their intervals over test sets."""
+    return pd.DataFrame(
+        [
+            {
+                "robust_reg": robust_reg,
+                "seed": seed,
+                "accuracy": accuracy,
+                "accuracy_low": accuracy - width / 2,
+                "accuracy_high": accuracy + width / 2,
+            }
+            for robust_reg, values in accuracies.items()
+            for seed, accuracy in enumerate(values)
+        ]
+    )
+
+
+def verdict(identity, tables, datasets=None, evidence=None):
+    datasets = datasets or {name: name.split("_")[0] for name in tables}
+    (found,) = (v for v in judge(tables, datasets, evidence or {}) if v.claim.id == identity)
+    return found
+
+
+def test_seed_interval_is_students():
+    values = [0.80, 0.81, 0.78, 0.79]
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert seed_interval(values) == pytest.approx((np.mean(values), low, high))
+
+
+def test_with_equal_seeds_only_the_test_set_is_left():
+    assert seed_interval([0.8, 0.8, 0.8], [0.03, 0.04, 0.05]) == pytest.approx((0.8, 0.76, 0.84))
+
+
+def test_test_sets_variance_is_added_to_that_of_seeds():
+    # Equal variances: twice the variance, (n - 1) · 2² degrees of freedom.
+    scatter = 0.01 / math.sqrt(3)
+    half = stats.norm.ppf(0.975) * scatter
+    here = seed_interval([0.79, 0.80, 0.81], [half] * 3)
+    expected = stats.t.ppf(0.975, 8) * math.sqrt(2) * scatter
+    assert here == pytest.approx((0.8, 0.8 - expected, 0.8 + expected))
+
+
+def test_one_seed_has_no_interval():
+    assert seed_interval([0.8]) is None
+    assert seed_interval([]) is None
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    # Accuracies of three seeds on one shared test set: both kinds of chance, known truth.
+    generator = np.random.default_rng(0)
+    truth, seeds, examples, training = 0.8, 3, 1_000, 0.02
+    binomial = math.sqrt(truth * (1 - truth) / examples)
+    covered = 0
+    for _ in range(3_000):
+        shared = generator.normal(0, binomial)
+        values = truth + shared + generator.normal(0, training, seeds)
+        here = seed_interval(values.tolist(), [1.96 * binomial] * seeds)
+        covered += here.low <= truth <= here.high
+    assert 0.935 < covered / 3_000 < 0.97
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "status"),
+    [
+        ([0.807, 0.809, 0.811], "reproduced"),
+        ([0.8084, 0.8084, 0.8086], "reproduced"),  # rounds to 80.9 %
+        ([0.7990, 0.8000, 0.8010], "not reproduced"),
+        ([0.8190, 0.8200, 0.8210], "not reproduced"),
+    ],
+)
+def test_accuracy(accuracies, status):
+    found = verdict("compas-accuracy", {"compas_senn": cells({1e-4: accuracies})})
+    assert (found.status, found.reason) == (status, "")
+    assert found.here.mean == pytest.approx(np.mean(accuracies))
+
+
+def test_the_test_sets_size_counts():
+    exact = {1e-4: [0.7990, 0.8000, 0.8010]}
+    assert verdict("compas-accuracy", {"compas_senn": cells(exact)}).status == "not reproduced"
+    assert verdict("compas-accuracy", {"compas_senn": cells(exact, 0.02)}).status == "reproduced"
+
+
+def test_accuracy_lost_is_paired_by_seed():
+    # Every seed loses 15 points, from very different starts: no doubt about the difference.
+    tables = {"compas_senn": cells({1e-4: [0.70, 0.80, 0.90], 1.0: [0.55, 0.65, 0.75]})}
+    found = verdict("compas-tradeoff", tables)
+    assert found.here == pytest.approx((0.15, 0.15, 0.15))
+    assert found.status == "reproduced"
+    assert verdict("compas-tradeoff-paper", tables).status == "not reproduced"
+
+
+def test_pairs_are_found_by_seed_not_by_row():
+    table = cells({1e-4: [0.70, 0.80, 0.90], 1.0: [0.55, 0.65, 0.75]})
+    shuffled = table.sample(frac=1, random_state=3)
+    assert verdict("compas-tradeoff", {"compas_senn": shuffled}).here == pytest.approx([0.15] * 3)
+
+
+def test_an_interval_that_cannot_tell_says_so():
+    tables = {"compas_senn": cells({1e-4: [0.75, 0.80, 0.85], 1.0: [0.72, 0.70, 0.68]})}
+    review, paper = (verdict(f"compas-tradeoff{end}", tables) for end in ("", "-paper"))
+    assert (review.status, paper.status) == ("reproduced", "reproduced")
+    assert review.reason == "so wide an interval holds about 4 points as well"
+    assert paper.reason == "so wide an interval holds about 15 points as well"
+
+
+def test_every_accuracy_needs_all_lambdas():
+    good = {value: [0.988, 0.989, 0.990] for value in (0.0, 1e-2, 1.0)}
+    assert verdict("mnist-accuracy-paper", {"mnist_senn": cells(good)}).status == "reproduced"
+    bad = good | {1e-2: [0.90, 0.91, 0.92], 2.0: [0.1, 0.1, 0.1]}
+    found = verdict("mnist-accuracy-paper", {"mnist_senn": cells(bad)})
+    assert found.status == "not reproduced"
+    assert found.here.mean == pytest.approx(0.91)  # not λ = 2, which the claim is not about
+    only = verdict("mnist-accuracy-paper", {"mnist_senn": cells({0.1: [0.98, 0.99]})})
+    assert (only.status, only.reason) == (
+        "not tested",
+        "fewer than two λ between 0 and 1 in this run",
+    )
+
+
+def test_a_stand_in_dataset_judges_nothing():
+    tables = {"mnist_senn": cells({1e-4: [0.95, 0.96, 0.97], 1.0: [0.38, 0.40, 0.42]})}
+    accuracy, collapse = (
+        verdict(identity, tables, {"mnist_senn": "mnist_5k"})
+        for identity in ("mnist-accuracy", "mnist-collapse")
+    )
+    assert accuracy.status == collapse.status == "not tested"
+    assert accuracy.here.mean == pytest.approx(0.96)
+    assert "mnist_5k" in accuracy.reason and "outside" in accuracy.reason
+    assert "inside" in collapse.reason
+
+
+@pytest.mark.parametrize(
+    ("tables", "reason"),
+    [
+        ({}, "no experiment compas_senn in this run"),
+        ({"compas_senn": cells({1e-3: [0.8, 0.8]})}, "no λ = 0.0001 in this run"),
+        ({"compas_senn": cells({1e-4: [0.809]})}, "one seed gives no interval over seeds"),
+    ],
+)
+def test_not_tested_says_why(tables, reason):
+    found = verdict("compas-accuracy", tables)
+    assert (found.status, found.here, found.reason) == ("not tested", None, reason)
+
+
+def test_qualitative_claims_are_left_to_the_reader():
+    tables = {"mnist_senn": cells({1e-4: [0.9, 0.9]})}
+    number = Interval(0.3, 0.2, 0.4)
+    evidence = {"stable-explanations": Evidence(number, "a third")}
+    found = verdict("stable-explanations", tables, evidence=evidence)
+    assert (found.status, found.here, found.reason) == ("left to the reader", number, "a third")
+    assert verdict("poor-explanations", tables, evidence=evidence).status == "not tested"
+    assert verdict("disenn-diversity", tables).reason == "no experiment mnist_disenn in this run"
+
+
+def test_every_claim_gets_a_verdict():
+    assert len(judge({}, {}, {})) == 12

@@ -1,0 +1,143 @@
+"""A finished run in small: synthetic data, untrained models, made-up metrics, real layout."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from pipeline.data.dataset import Dataset, Prepared, Split, load_dataset, save_dataset
+from pipeline.models.building import Inputs, build_senn, build_vae
+from pipeline.params import Params, load_params
+from pipeline.training.cells import grid, save_weights
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+METRICS = {
+    "lipschitz_discrete": 3.0,
+    "lipschitz_local": 5.0,
+    "faithfulness_relevance": 0.3,
+    "faithfulness_contribution": 0.7,
+    "test_robustness_loss": 2.0,
+    "reconstruction_mse": 0.8,
+    "concept_correlation": 0.4,
+    "concept_sparsity": 0.2,
+}
+_ABOUT = {"torch": "9.9.9", "device": "a device", "code": "c0de" * 16}
+
+
+def default_params() -> dict[str, Any]:
+    """The repository's params.yaml, with two seeds, two λ and small networks."""
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    params |= {"robust_reg": 0.01, "lambda_grid": [0.01, 1.0], "seeds": [5, 6]}
+    params["vae"]["hidden_sizes"] = [20]
+    params["report"] = {"explanations": 2, "prototypes": 3}
+    return params
+
+
+def make_workspace(folder: Path, params: dict[str, Any]) -> None:
+    """Fill `folder` with what stages.report reads, for `params`."""
+    params = copy.deepcopy(params)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (folder / "reports").mkdir()
+    template = (REPOSITORY / "reports/template.ipynb").read_bytes()
+    (folder / "reports/template.ipynb").write_bytes(template)
+    validated = load_params(folder / "params.yaml")
+    data = {}
+    for name in validated.datasets:
+        prepared = folder / "data/prepared" / name
+        save_dataset(prepared, _table(name) if name == "compas" else _images(name))
+        data[name] = load_dataset(prepared)
+    for name, experiment in validated.experiments.items():
+        _experiment(folder, validated, name, data[experiment.dataset])
+    _pretraining(folder, validated, data[validated.pretrain.dataset])
+
+
+def _table(name: str) -> Prepared:
+    generator = torch.Generator().manual_seed(1)
+
+    def split(count: int) -> Split:
+        x = torch.rand(count, 11, generator=generator).round(decimals=1)
+        return Split(x, torch.arange(count) % 2)
+
+    features = tuple(f"Feature_{letter}" for letter in "ABCDEFGHIJK")
+    return Prepared(name, split(60), split(20), split(40), features, ("Low", "Medium or High"))
+
+
+def _images(name: str) -> Prepared:
+    """Ten blurry shapes, a class each, with noise."""
+    generator = torch.Generator().manual_seed(2)
+    shapes = torch.rand(10, 1, 7, 7, generator=generator).gt(0.6).float()
+    shapes = torch.nn.functional.interpolate(shapes, scale_factor=4, mode="bilinear")
+
+    def split(count: int) -> Split:
+        y = (torch.arange(count) % 10).sort().values
+        noise = 0.1 * torch.rand(count, 1, 28, 28, generator=generator)
+        x = (200 * (shapes[y] + noise).clamp(0, 1)).to(torch.uint8)
+        return Split(x, y)
+
+    digits = tuple(str(digit) for digit in range(10))
+    return Prepared(name, split(80), split(20), split(50), (), digits, 0.1307, 0.3081)
+
+
+def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
+    experiment, inputs = params.experiments[name], Inputs(data.input_shape, data.mean, data.std)
+    rows, curves = [], []
+    for index, cell in enumerate(grid(params, name)):
+        model = build_senn(name, experiment, params.vae, inputs, cell.seed)
+        about = {
+            **_ABOUT,
+            "experiment": name,
+            "robust_reg": cell.robust_reg,
+            "seed": cell.seed,
+            "params": {
+                "experiment": experiment.model_dump(mode="json"),
+                "vae": params.vae.model_dump(mode="json"),
+            },
+            "input_shape": list(data.input_shape),
+            "mean": data.mean,
+            "std": data.std,
+            "data": data.digest,
+        }
+        save_weights(cell.path(folder / "models"), model.state_dict(), about)
+        key = {"experiment": name, "robust_reg": cell.robust_reg, "seed": cell.seed}
+        accuracy = 0.81 - 0.01 * index
+        interval = {"accuracy_low": accuracy - 0.02, "accuracy_high": accuracy + 0.02}
+        scattered = {metric: value + 0.01 * index for metric, value in METRICS.items()}
+        rows.append({**key, "accuracy": accuracy, **interval, **scattered})
+        losses = ("train_total", "train_classification", "train_robustness", "train_concept")
+        for step in (10, 20, 30):
+            validated = {"valid_classification": 1 / step, "valid_accuracy": accuracy - 1 / step}
+            trained = dict.fromkeys(losses, 1 / step)
+            curves.append({**key, "step": step, "epoch": step // 10, **trained, **validated})
+    _write(folder / "reports/cells" / f"{name}.csv", rows)
+    _write(folder / "reports/curves" / f"{name}.csv", curves)
+
+
+def _pretraining(folder: Path, params: Params, data: Dataset) -> None:
+    inputs = Inputs(data.input_shape, data.mean, data.std)
+    rows = []
+    for seed in params.seeds:
+        vae = build_vae(params.vae, inputs, seed)
+        about = {
+            **_ABOUT,
+            "seed": seed,
+            "params": {"vae": params.vae.model_dump(mode="json")},
+            "input_shape": list(data.input_shape),
+            "mean": data.mean,
+            "std": data.std,
+            "data": data.digest,
+        }
+        save_weights(folder / "models/vae" / f"seed={seed}.safetensors", vae.state_dict(), about)
+        rows += [
+            {"seed": seed, "epoch": epoch, "train_loss": 1 / epoch, "valid_loss": 1.1 / epoch}
+            for epoch in (1, 2)
+        ]
+    _write(folder / "reports/curves/vae.csv", rows)
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).replace({None: np.nan}).to_csv(path, index=False)
