@@ -51,10 +51,13 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises
     ------
     PipelineError
-        If the file is missing or damaged.
+        If the file is missing or damaged, or written by another program.
     """
     weights, text = read_tensors(path)
-    return weights, {key: json.loads(value) for key, value in text.items()}
+    try:
+        return weights, {key: json.loads(value) for key, value in text.items()}
+    except ValueError as error:
+        raise _foreign(path, error) from error
 
 
 def load_cell(path: Path) -> tuple[Senn, dict[str, Any]]:
@@ -63,7 +66,7 @@ def load_cell(path: Path) -> tuple[Senn, dict[str, Any]]:
     Raises
     ------
     PipelineError
-        If the file is missing or damaged.
+        If the file is missing or damaged, or no cell of this version.
     """
     weights, metadata = load_weights(path)
     try:
@@ -77,8 +80,13 @@ def load_cell(path: Path) -> tuple[Senn, dict[str, Any]]:
             metadata["seed"],
         )
         senn.load_state_dict(weights)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise PipelineError(
-            f"{path} is not a cell of this version: {error}. Remove it and run `dvc repro`."
-        ) from error
+    except (KeyError, TypeError, ValueError, RuntimeError, PipelineError) as error:
+        raise _foreign(path, error) from error
     return senn.eval().requires_grad_(False), metadata
+
+
+def _foreign(path: Path, error: Exception) -> PipelineError:
+    reason = " ".join(str(error).split())  # torch's and pydantic's go over several lines
+    return PipelineError(
+        f"{path} was not written by this version: {reason}. Remove it and run `dvc repro`."
+    )

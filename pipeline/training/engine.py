@@ -90,8 +90,7 @@ def _train(task: tuple[Job, Bank], report: Report) -> float:
     def initial(seed: int) -> Senn:
         senn = build_senn(job.name, experiment, params.vae, inputs, seed)
         if experiment.initial_weights == "models/vae":
-            weights, _ = load_weights(_vae_path(job, seed))
-            senn.conceptizer.load_state_dict(weights)
+            _load_pretrained(senn, _vae_path(job, seed))
         return senn
 
     prints = {cell: _fingerprint(job, data, cell) for row in bank for cell in row}
@@ -149,12 +148,33 @@ def _determinants(job: Job, data: Dataset, cell: Cell) -> dict[str, Any]:
             "vae": job.params.vae.model_dump(mode="json") if has_vae else None,
         },
         "data": data.digest,
-        "initial_weights": sha256_of(_vae_path(job, cell.seed)) if pretrained else "seeded",
+        "initial_weights": _digest_of(_vae_path(job, cell.seed)) if pretrained else "seeded",
     }
 
 
 def _vae_path(job: Job, seed: int) -> Path:
     return job.vaes / f"seed={seed}.safetensors"
+
+
+def _digest_of(pretrained: Path) -> str:
+    try:
+        return sha256_of(pretrained)
+    except OSError as error:
+        raise PipelineError(
+            f"cannot read {pretrained}: {error.strerror}. "
+            "`dvc repro` runs the stage that writes it."
+        ) from error
+
+
+def _load_pretrained(senn: Senn, path: Path) -> None:
+    weights, _ = load_weights(path)
+    try:
+        senn.conceptizer.load_state_dict(weights)
+    except RuntimeError as error:
+        raise PipelineError(
+            f"{path} holds another β-VAE than section vae of params.yaml describes. "
+            "`dvc repro` pretrains that one."
+        ) from error
 
 
 def _check_classes(job: Job, data: Dataset) -> None:

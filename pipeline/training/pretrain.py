@@ -61,6 +61,11 @@ def _pretrain(task: tuple[Pretraining, int], report: Report) -> list[dict[str, f
     job, seed = task
     settings, vae_params = job.params.pretrain, job.params.vae
     data = load_dataset(job.data)
+    if settings.batch_size > len(data.train):
+        raise PipelineError(
+            f"params.yaml: pretrain.batch_size: must be ≤ the {len(data.train)} training examples, "
+            f"got {settings.batch_size}"
+        )
     inputs = Inputs(data.input_shape, data.mean, data.std)
     vae = build_vae(vae_params, inputs, seed).to(job.device)
     train, valid = data.train.x.to(job.device), data.valid.x.to(job.device)
@@ -79,12 +84,11 @@ def _pretrain(task: tuple[Pretraining, int], report: Report) -> list[dict[str, f
             loss.backward()
             adam.step()
             losses.append(loss.detach())
-        train_loss = torch.stack(losses).mean().item() if losses else float("nan")
+        train_loss = torch.stack(losses).mean().item()
         if not torch.tensor(train_loss).isfinite():
             raise PipelineError(
-                f"β-VAE seed={seed}: the training loss is {train_loss} in epoch {epoch}. Lower "
-                "pretrain.lr in params.yaml, and keep pretrain.batch_size below the "
-                f"{len(train)} training images."
+                f"β-VAE seed={seed}: the training loss is {train_loss} in epoch {epoch}. "
+                "Lower pretrain.lr in params.yaml."
             )
         validated = _validate(job, vae, valid)
         rows.append({"seed": seed, "epoch": epoch, "train_loss": train_loss, **validated})

@@ -1,0 +1,47 @@
+# Two commands: `make repro` and `make test`. Both make .venv first, once, and refresh it when the
+# requirements change; after that neither needs the network.
+
+PYTHON ?= python3
+VENV := .venv
+REPORT := reports/report.html
+
+# Stages run `python`: DVC and they must find the environment's.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+unexport PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test venv clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+repro: $(VENV)/.requirements ## run the pipeline, as far as it is not up to date: `dvc repro`
+	dvc repro
+	@echo "The report: $(REPORT)"
+
+test: $(VENV)/.requirements-dev ## linters, types and tests
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest
+
+venv: $(VENV)/.requirements-dev ## only make the environment; then `. .venv/bin/activate`
+
+clean: ## remove the environment, nothing else
+	rm -rf $(VENV)
+
+# pip is the last thing that venv installs: where it is, the environment is whole.
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+	  "Python 3.11 or newer is needed, $(PYTHON) is %d.%d: make PYTHON=... names another" \
+	  % sys.version_info[:2])'
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.requirements: requirements.txt | $(VENV)/bin/pip
+	pip install --disable-pip-version-check --quiet --requirement requirements.txt
+	@touch $@
+
+$(VENV)/.requirements-dev: requirements-dev.txt $(VENV)/.requirements
+	pip install --disable-pip-version-check --quiet --requirement requirements-dev.txt
+	@touch $@

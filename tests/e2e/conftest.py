@@ -1,0 +1,128 @@
+"""One run of the smoke preset by real `dvc` in a temporary clone, and copies of it to play with."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RUNNING = "Running stage '"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A clone of this repository and the environment to run commands in it."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command that must succeed, or must fail; what it printed, stderr last."""
+        result = self.start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = result.communicate()
+        printed = f"{out}\n{err}"
+        assert (result.returncode != 0) == fails, f"{command}: {result.returncode}\n{printed}"
+        return printed
+
+    def having(self, **variables: str) -> "Project":
+        """The same with other environment variables."""
+        return Project(self.folder, self.environment | variables)
+
+    def start(self, *command: str, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, text=True, **options
+        )
+
+    def commit(self) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "run")
+
+    def edit_params(self, change: Callable[[Any], None]) -> None:
+        yaml = YAML()
+        path = self.folder / "params.yaml"
+        params = yaml.load(path)
+        change(params)
+        yaml.dump(params, path)
+
+    def locked(self) -> dict[str, Any]:
+        """The stages of dvc.lock."""
+        lock = YAML(typ="safe", pure=True).load(self.folder / "dvc.lock")
+        return lock["stages"]
+
+    def outs(self) -> dict[str, str]:
+        """Path and MD5 of every out in dvc.lock."""
+        stages = self.locked().values()
+        return {out["path"]: out["md5"] for stage in stages for out in stage["outs"]}
+
+
+def stages_run(printed: str) -> list[str]:
+    """Names of the stages that a `dvc` command said it was running, in order."""
+    lines = (line for line in printed.splitlines() if line.startswith(RUNNING))
+    return [line.removeprefix(RUNNING).split("'")[0] for line in lines]
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory, raw_data) -> tuple[Project, str]:
+    """A clone after `cp presets/smoke.yaml params.yaml && dvc repro` and a commit; what it printed.
+
+    Not to be changed: see `project`.
+    """
+    root = tmp_path_factory.mktemp("e2e")
+    mirror = root / "mirror"
+    for name in ("compas", "mnist_5k"):
+        shutil.copytree(raw_data(name), mirror, dirs_exist_ok=True)
+    project = Project(root / "clone", _environment(root, mirror))
+    _clone(project)
+    printed = project.run("dvc", "repro")
+    project.commit()
+    return project, printed
+
+
+@pytest.fixture
+def project(first_run, tmp_path) -> Project:
+    """A copy of the clone after its first run."""
+    first, _ = first_run
+    shutil.copytree(first.folder, tmp_path / "clone", symlinks=True)
+    return Project(tmp_path / "clone", first.environment)
+
+
+def _clone(project: Project) -> None:
+    """Copy what Git has or would have of this working tree into a repository with one commit."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listing, cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    for name in set(files.stdout.split("\0")) - {""}:
+        if (REPOSITORY / name).is_file():  # a deleted file is listed until that is committed
+            target = project.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, target)
+    shutil.copy(REPOSITORY / "presets/smoke.yaml", project.folder / "params.yaml")
+    project.run("git", "init", "--quiet")
+    project.commit()
+
+
+def _environment(root: Path, mirror: Path) -> dict[str, str]:
+    """Our interpreter, nobody's settings and caches, and neither the internet nor an index."""
+    outside = {"PYTHONPATH", "PYTEST_ADDOPTS", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
+    outside |= {"SENN_CELL_STORE", "SENN_CELL_STORE_GB"}
+    (root / "gitconfig").write_text("[user]\nname = Tester\nemail = tester@example.org\n")
+    return {key: value for key, value in os.environ.items() if key not in outside} | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "SENN_DATA_MIRROR": str(mirror),
+        "https_proxy": "http://127.0.0.1:1",
+        "PIP_NO_INDEX": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+        "GIT_CONFIG_GLOBAL": str(root / "gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "DVC_SITE_CACHE_DIR": str(root / "dvc-site"),
+        "DVC_GLOBAL_CONFIG_DIR": str(root / "dvc-global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(root / "dvc-system"),
+        "DVC_NO_ANALYTICS": "1",
+        "XDG_CACHE_HOME": str(root / "cache"),  # where the cell store is
+    }

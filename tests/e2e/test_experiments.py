@@ -1,0 +1,126 @@
+"""`dvc exp`, `dvc metrics`, `dvc params` and `dvc plots`: change something and compare."""
+
+import json
+import time
+
+import pytest
+
+from tests.e2e.conftest import Project, stages_run
+
+pytestmark = pytest.mark.e2e
+
+EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
+
+
+def shown(project: Project) -> dict[str, dict]:
+    """Name to params and metrics of every experiment of `dvc exp show`, and of the workspace."""
+    revisions = json.loads(project.run("dvc", "exp", "show", "--json"))
+    found = {revision["rev"]: revision["data"] for revision in revisions}
+    for revision in revisions:
+        for experiment in revision["experiments"] or ():
+            (state,) = experiment["revs"]
+            found[experiment["name"]] = state["data"]
+    return found
+
+
+def cells_of(project: Project) -> dict[str, bytes]:
+    """Path and content of every trained cell; the pretrained β-VAEs are none."""
+    paths = project.folder.glob("models/*/lambda=*/*.safetensors")
+    return {str(path.relative_to(project.folder)): path.read_bytes() for path in paths}
+
+
+def test_another_lambda_outside_the_workspace(project):
+    """Exactly train, evaluate and report are run again, in a copy; applied, it can be compared."""
+    before, weights = project.outs(), cells_of(project)
+    change = ("--name", "stronger", "-S", "robust_reg=0.1")
+    printed = project.run("dvc", "exp", "run", "--temp", *change)
+    rerun = [f"{stage}@{name}" for stage in ("train", "evaluate") for name in EXPERIMENTS]
+    assert sorted(stages_run(printed)) == sorted([*rerun, "report"])
+    for name in EXPERIMENTS:  # those with the old λ
+        assert f"{name}: 4 of 6 cells reused from the cell store" in printed
+    assert project.outs() == before
+    assert project.run("git", "status", "--porcelain").strip() == ""
+
+    project.run("dvc", "exp", "apply", "stronger")
+    assert "up to date" in project.run("dvc", "status")
+    after = project.outs()
+    assert set(after) == set(before)
+    of_rerun = {path for path in after if path.startswith(("models/mnist", "models/compas"))}
+    of_rerun |= {path for path in after if path.startswith("reports/")}
+    upstream = set(after) - of_rerun | {"reports/curves/vae.csv"}
+    assert len(upstream) == 6
+    assert {path for path in after if after[path] == before[path]} == upstream
+
+    # Cells of the old λ did not care that there is another.
+    now = cells_of(project)
+    assert {path: now[path] for path in weights} == weights
+    added = {f"models/{n}/lambda=0.1/seed={s}.safetensors" for n in EXPERIMENTS for s in (111, 333)}
+    assert set(now) - set(weights) == added
+    _check_comparisons(project)
+
+
+def _check_comparisons(project: Project) -> None:
+    """What DVC says of the workspace, where λ is 0.1, against HEAD, where it was 0.0001."""
+    params = json.loads(project.run("dvc", "params", "diff", "--json"))
+    assert params == {"params.yaml": {"robust_reg": {"old": 0.0001, "new": 0.1, "diff": 0.0999}}}
+    metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
+    assert set(metrics) == {f"reports/metrics/{name}.json" for name in EXPERIMENTS}
+    for of_experiment in metrics.values():
+        assert of_experiment["robust_reg"] == {"old": 0.0001, "new": 0.1, "diff": 0.0999}
+        assert of_experiment["test_robustness_loss"]["diff"] != 0
+    plots = json.loads(project.run("dvc", "plots", "diff", "HEAD", "--json"))
+    assert "errors" not in plots
+    (accuracy,) = plots["data"]["reports/lambda/compas_senn.csv"]
+    rows = accuracy["content"]["data"]["values"]
+    lambdas = {(row["rev"], row["robust_reg"]) for row in rows}
+    assert lambdas == {
+        *(("HEAD", reg) for reg in ("0.0001", "0.01")),
+        *(("workspace", reg) for reg in ("0.0001", "0.01", "0.1")),
+    }
+
+
+def test_plots_of_a_run(project):
+    plots = json.loads(project.run("dvc", "plots", "show", "--json"))
+    assert "errors" not in plots
+    expected = {
+        f"reports/{folder}/{name}.csv"
+        for folder in ("lambda", "cells", "curves")
+        for name in EXPERIMENTS
+    }
+    assert set(plots["data"]) == expected | {"reports/curves/vae.csv"}
+    for of_file in plots["data"].values():
+        (plot,) = of_file
+        assert plot["revisions"] == ["workspace"]
+        assert "<DVC_METRIC" not in json.dumps(plot["content"])
+        assert plot["content"]["title"]["text"]
+        along_x = plot["content"]["spec"]["encoding"]["x"]
+        assert along_x["title"] in ("λ (robust_reg)", "step", "epoch")
+        is_log = along_x.get("scale", {}).get("type") == "log"
+        assert is_log == (along_x["title"] == "λ (robust_reg)")
+
+
+def test_run_in_the_workspace(project):
+    printed = project.run("dvc", "exp", "run", "--name", "fewer", "-S", "report.explanations=1")
+    assert stages_run(printed) == ["report"]
+    assert len(list((project.folder / "reports/figures").glob("explanation_compas*"))) == 1
+    assert shown(project)["fewer"]["params"]["params.yaml"]["data"]["report"]["explanations"] == 1
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_queued_runs(project):
+    for count in (1, 3):
+        name = f"prototypes-{count}"
+        change = ("--name", name, "-S", f"report.prototypes={count}")
+        project.run("dvc", "exp", "run", "--queue", *change)
+    project.run("dvc", "queue", "start", "--jobs", "2")
+    try:
+        deadline = time.monotonic() + 300
+        while "Running" in (status := project.run("dvc", "queue", "status")) or "Queued" in status:
+            assert time.monotonic() < deadline, status
+            time.sleep(1)
+    finally:
+        project.run("dvc", "queue", "stop", "--kill")
+    experiments = shown(project)
+    for count in (1, 3):
+        params = experiments[f"prototypes-{count}"]["params"]["params.yaml"]["data"]
+        assert params["report"]["prototypes"] == count

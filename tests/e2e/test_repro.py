@@ -1,0 +1,106 @@
+"""`dvc repro`: everything once, nothing twice, the same bytes again."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from tests.e2e.conftest import stages_run
+
+pytestmark = pytest.mark.e2e
+
+EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
+ALL = [
+    *("download@compas", "download@mnist_5k", "prepare@compas", "prepare@mnist_5k", "pretrain"),
+    *(f"train@{name}" for name in EXPERIMENTS),
+    *(f"evaluate@{name}" for name in EXPERIMENTS),
+    "report",
+]
+UP_TO_DATE = "Data and pipelines are up to date."
+
+
+def test_first_run_makes_everything(first_run):
+    project, printed = first_run
+    assert sorted(stages_run(printed)) == sorted(ALL)
+    assert set(project.locked()) == set(ALL)
+    for path in project.outs():
+        assert (project.folder / path).exists(), path
+    for name in EXPERIMENTS:
+        cells = [f"lambda={reg}/seed={seed}" for reg in ("0.0001", "0.01") for seed in (111, 333)]
+        written = (project.folder / "models" / name).rglob("*.safetensors")
+        names = {str(path.relative_to(project.folder / "models" / name)) for path in written}
+        assert names == {f"{cell}.safetensors" for cell in cells}
+        metrics = json.loads((project.folder / f"reports/metrics/{name}.json").read_text())
+        assert metrics["robust_reg"] == 0.0001 and metrics["seeds"] == 2
+        assert 0 < metrics["accuracy"] < 1
+    page = (project.folder / "reports/report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(
+        list((project.folder / "reports/figures").glob("*.png"))
+    )
+    assert "Traceback" not in page
+
+
+def test_results_for_people_are_in_git_and_the_rest_is_not(first_run):
+    project, _ = first_run
+    tracked = set(project.run("git", "ls-files").split())
+    for path in project.outs():
+        in_git = path in tracked or any(name.startswith(f"{path}/") for name in tracked)
+        assert in_git == path.startswith("reports/"), path
+    assert "dvc.lock" in tracked
+    assert project.run("git", "status", "--porcelain").strip() == ""
+
+
+def test_second_run_does_nothing(project):
+    assert UP_TO_DATE in project.run("dvc", "status")
+    printed = project.run("dvc", "repro")
+    assert stages_run(printed) == []
+    assert UP_TO_DATE in printed
+    assert project.run("git", "status", "--porcelain").strip() == ""
+
+
+def test_where_it_runs_makes_nothing_out_of_date(project):
+    project.edit_params(lambda params: params.update(device="auto"))
+    assert UP_TO_DATE in project.run("dvc", "status")
+
+
+def test_forced_run_gives_the_same_bytes(project):
+    before = project.locked()
+    without_store = project.having(SENN_CELL_STORE="off")
+    assert sorted(stages_run(without_store.run("dvc", "repro", "--force"))) == sorted(ALL)
+    assert project.locked() == before
+
+
+def test_kill_in_the_middle_of_training(project, tmp_path):
+    expected = project.outs()
+    project = project.having(SENN_CELL_STORE=str(tmp_path / "store"))
+    models = project.folder / "models/mnist_disenn"
+    # Without the run cache DVC cannot bring the old models back, it must train them.
+    shutil.rmtree(project.folder / ".dvc/cache/runs")
+    shutil.rmtree(models)
+
+    with (tmp_path / "log").open("w") as log:
+        running = project.start(
+            *("dvc", "repro", "train@mnist_disenn"),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            # On one core one seed is trained after the other.
+            preexec_fn=lambda: os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]),
+        )
+    while not list(models.rglob("seed=*.safetensors")):
+        assert running.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    found = {path.name for path in models.rglob("*.safetensors")}
+    assert found == {"seed=111.safetensors"}, "killed too late to show anything"
+
+    assert "train@mnist_disenn" in project.run("dvc", "status")
+    printed = project.run("dvc", "repro")
+    assert stages_run(printed) == ["train@mnist_disenn"]
+    assert "mnist_disenn: 2 of 4 cells reused from the cell store" in printed
+    assert project.outs() == expected
+    assert UP_TO_DATE in project.run("dvc", "status")

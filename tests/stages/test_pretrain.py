@@ -1,0 +1,95 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.errors import run_stage
+from pipeline.training.cells import load_weights
+from stages import pretrain
+from tests.training.grids import settings, write_digits
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def write_params(changes: dict[str, Any] | None = None) -> None:
+    """params.yaml of the current folder: the smoke preset in smaller batches, with `changes`."""
+    sizes = {"pretrain.batch_size": 12, "pretrain.pretrain_epochs": 2}
+    params = settings({**sizes, **(changes or {})})
+    Path("params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch) -> None:
+    """A folder with params.yaml and prepared images, the current one."""
+    monkeypatch.chdir(tmp_path)
+    write_params()
+    write_digits(Path("data/prepared/mnist_5k"), train=50, valid=40)
+
+
+def contents() -> dict[str, bytes]:
+    written = [path for folder in ("models", "reports") for path in Path(folder).rglob("*.*")]
+    return {str(path): path.read_bytes() for path in written}
+
+
+def error() -> str:
+    """What the stage says when it fails, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["pretrain"])
+        with pytest.raises(SystemExit) as caught:
+            run_stage(pretrain.main)
+    return str(caught.value.code)
+
+
+def test_writes_a_vae_per_seed_and_curves_the_same_bytes_each_time():
+    subprocess.run(
+        [sys.executable, "-m", "stages.pretrain"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": "1"},
+        check=True,
+    )
+    written = contents()
+    assert sorted(written) == [
+        "models/vae/seed=111.safetensors",
+        "models/vae/seed=333.safetensors",
+        "reports/curves/vae.csv",
+    ]
+    for seed in (111, 333):
+        _, metadata = load_weights(Path(f"models/vae/seed={seed}.safetensors"))
+        assert metadata["seed"] == seed
+        assert metadata.keys() >= {"params", "data", "code", "torch", "device"}
+    curves = pd.read_csv("reports/curves/vae.csv")
+    assert curves[["seed", "epoch"]].values.tolist() == [[111, 1], [111, 2], [333, 1], [333, 2]]
+    assert not curves.isna().any().any()
+
+    write_params({"seeds": [333]})
+    Path("models/vae/seed=333.safetensors").unlink()
+    pretrain.main()
+    assert contents().items() >= {key: written[key] for key in sorted(written)[:2]}.items()
+
+
+def test_an_error_in_a_worker_is_one_line():
+    write_params({"pretrain.batch_size": 51, "seeds": [333]})
+    assert error() == (
+        "error: params.yaml: pretrain.batch_size: must be ≤ the 50 training examples, got 51"
+    )
+    assert contents() == {}
+
+
+def test_data_that_are_not_there():
+    path = Path("data/prepared/mnist_5k/data.safetensors")
+    path.unlink()
+    assert error().startswith(f"error: cannot read {path}: ")
+
+
+def test_broken_params():
+    Path("params.yaml").write_text("pretrain: {lr: -1}\n")
+    assert "params.yaml: pretrain.lr: must be > 0, got -1" in error()
+
+
+def test_a_device_that_is_not_there():
+    write_params({"device": "cuda:99"})
+    assert error().startswith("error: params.yaml: device: cuda:99 is not there")

@@ -1,0 +1,138 @@
+"""dvc.yaml names the code that stages import and the params that they read, no more and no less."""
+
+import ast
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from ruamel.yaml import YAML
+
+from pipeline.params import Params
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+OURS = ("pipeline", "stages")
+STAGES = sorted(path.stem for path in (REPOSITORY / "stages").glob("[a-z]*.py"))
+
+
+@cache
+def stages() -> dict[str, PipelineStage]:
+    """Stages of dvc.yaml by name, with everything that is interpolated from params.yaml."""
+    with Repo(str(REPOSITORY)) as repo:
+        return {stage.name: stage for stage in repo.index.stages}
+
+
+def named(script: str) -> list[PipelineStage]:
+    return [stage for name, stage in stages().items() if name.split("@")[0] == script]
+
+
+def imported(source: str) -> Iterator[str]:
+    """Every module that `source` imports, at whatever depth; names imported from one too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, "relative imports are not followed"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def file_of(module: str) -> Path | None:
+    path = REPOSITORY.joinpath(*module.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+@cache
+def code_of(script: str) -> frozenset[Path]:
+    """Our files, empty ones left out, that a stage imports, directly or not."""
+    pending = [f"stages.{script}"]
+    if script == "report":
+        notebook = json.loads((REPOSITORY / "reports/template.ipynb").read_text(encoding="utf-8"))
+        cells = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+        for cell in cells:
+            pending += imported("".join(cell["source"]))
+    found: set[Path] = set()
+    while pending:
+        module = pending.pop()
+        path = file_of(module) if module.split(".")[0] in OURS else None
+        if path is not None and path not in found:
+            found.add(path)
+            pending += imported(path.read_text(encoding="utf-8"))
+    return frozenset(path for path in found if path.stat().st_size)
+
+
+def code_deps(stage: PipelineStage) -> list[Path]:
+    deps = (Path(dep.fs_path) for dep in stage.deps if dep.def_path != "params.yaml")
+    return [dep for dep in deps if dep.relative_to(REPOSITORY).parts[0] in OURS]
+
+
+def test_every_script_is_a_stage():
+    assert {name.split("@")[0] for name in stages()} == set(STAGES)
+
+
+@pytest.mark.parametrize("script", STAGES)
+def test_all_imported_code_is_a_dependency(script):
+    for stage in named(script):
+        deps = code_deps(stage)
+        missing = {path for path in code_of(script) if not covered(path, deps)}
+        assert not missing, f"{stage.name} imports them: add them to its deps in dvc.yaml"
+
+
+@pytest.mark.parametrize("script", STAGES)
+def test_no_other_code_is_a_dependency(script):
+    for stage in named(script):
+        for dep in code_deps(stage):
+            assert dep.exists()
+            imports = [path for path in code_of(script) if covered(path, [dep])]
+            assert imports, f"{stage.name} does not import {dep}: remove it from dvc.yaml"
+
+
+def covered(path: Path, deps: list[Path]) -> bool:
+    return any(dep == path or dep in path.parents for dep in deps)
+
+
+@pytest.mark.parametrize("experiment", ["compas_senn", "mnist_senn", "mnist_disenn"])
+def test_trained_weights_follow_from_what_they_start_from(experiment):
+    stage = stages()[f"train@{experiment}"]
+    starts_from_vae = any(dep.def_path == "models/vae" for dep in stage.deps)
+    assert starts_from_vae == (experiment == "mnist_disenn")
+
+
+GRID = {"lambda_grid", "robust_reg", "seeds"}
+READ = {
+    "download": set(),
+    "prepare": {"split_seed"},
+    "pretrain": {"pretrain", "seeds", "vae"},
+    "train": {"experiments.{key}", "robustness", *GRID},
+    "evaluate": {"evaluate", "experiments.{key}.dataset", *GRID},
+    "report": set(Params.model_fields) - {"device"},
+}
+
+
+@pytest.mark.parametrize("script", STAGES)
+def test_stages_depend_on_the_params_they_read(script):
+    for stage in named(script):
+        key = stage.name.partition("@")[2]
+        found = {name for dep in stage.deps for name in getattr(dep, "params", ())}
+        assert found == {name.format(key=key) for name in READ[script]}
+
+
+def test_only_large_outs_are_cached():
+    for stage in stages().values():
+        for out in stage.outs:
+            assert out.use_cache == out.def_path.startswith(("data/", "models/")), out
+
+
+def test_plots_use_columns_and_templates_that_exist():
+    content = YAML(typ="safe", pure=True).load(REPOSITORY / "dvc.yaml")
+    for plot in content["plots"]:
+        ((path, settings),) = plot.items()
+        assert set(settings) == {"template", "x", "y", "title", "x_label", "y_label"}, path
+        template = REPOSITORY / ".dvc/plots" / f"{settings['template']}.json"
+        spec = json.dumps(json.loads(template.read_text(encoding="utf-8")))
+        for anchor in ("DATA", "TITLE", "X", "Y", "X_LABEL", "Y_LABEL", "COLOR"):
+            assert f"<DVC_METRIC_{anchor}>" in spec, f"{template}: {anchor}"

@@ -1,0 +1,129 @@
+"""Small made-up data sets, and grids of cells to train on them."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.data.dataset import Dataset, Prepared, Split, save_dataset
+from pipeline.models.building import Inputs, build_senn
+from pipeline.models.senn import Senn
+from pipeline.params import Params, load_params
+from pipeline.training.bank import TrainedCell, bank_shape, pack, train_bank
+from pipeline.training.cells import Cell
+from pipeline.training.objectives import Objective
+from pipeline.training.store import Checkpoint
+from tests.conftest import REPOSITORY
+from tests.models.textbook import Architecture
+
+CPU = torch.device("cpu")
+NO_CHECKPOINT = Checkpoint(None)
+SMOKE = load_params(REPOSITORY / "presets/smoke.yaml")
+EXPERIMENTS = tuple(SMOKE.experiments)
+
+# The smoke preset's models, written out.
+ARCHITECTURES = {
+    "compas_senn": Architecture((11,), 11, 2, hidden_sizes=(5, 5)),
+    "mnist_senn": Architecture(
+        (1, 28, 28), 5, 10, "conv", (4,), (8, 4), channels=(4, 8), dropout=0.5
+    ),
+    "mnist_disenn": Architecture(
+        (1, 28, 28), 5, 10, "vae", vae_sizes=(32, 16), channels=(4, 8), dropout=0.5
+    ),
+}
+
+
+def settings(changes: dict[str, Any], params: Params = SMOKE) -> Params:
+    """`params` with values of dotted keys changed, and validated."""
+    content = params.model_dump()
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        section = content
+        for name in path:
+            section = section[name]
+        section[last] = value
+    return Params.model_validate(content)
+
+
+def write_table(folder: Path, train: int = 230, valid: int = 60, test: int = 20) -> Path:
+    """A table of 11 features in [0, 1] and 2 noisy classes, as ``prepare`` writes one."""
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(11, generator=generator)
+
+    def split(examples: int) -> Split:
+        x = torch.rand(examples, 11, generator=generator)
+        noise = 0.2 * torch.randn(examples, generator=generator)
+        return Split(x, ((x - 0.5) @ weights + noise > 0).long())
+
+    features = tuple(f"feature {i}" for i in range(11))
+    splits = [split(examples) for examples in (train, valid, test)]
+    save_dataset(folder, Prepared("compas", *splits, features, ("no", "yes")))
+    return folder
+
+
+def write_digits(folder: Path, train: int = 110, valid: int = 40, test: int = 20) -> Path:
+    """28 × 28 images of 10 noisy blobs, as ``prepare`` writes them."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(10, 1, 4, 4, generator=generator)
+    blobs = torch.nn.functional.interpolate(coarse, (28, 28), mode="bilinear")
+
+    def split(examples: int) -> Split:
+        y = torch.arange(examples) % 10
+        noise = 0.3 * torch.randn(examples, 1, 28, 28, generator=generator)
+        return Split(((blobs[y] + noise).clamp(0, 1) * 255).to(torch.uint8), y)
+
+    splits = [split(examples) for examples in (train, valid, test)]
+    names = tuple(map(str, range(10)))
+    save_dataset(folder, Prepared("mnist_5k", *splits, (), names, 0.1307, 0.3081))
+    return folder
+
+
+def write_data(name: str, folder: Path, **sizes: int) -> Path:
+    """The data set that experiment `name` needs."""
+    return (write_table if name == "compas_senn" else write_digits)(folder, **sizes)
+
+
+def double(data: Dataset) -> Dataset:
+    """`data` in float64."""
+    splits = {
+        name: Split(getattr(data, name).x.double(), getattr(data, name).y)
+        for name in ("train", "valid", "test")
+    }
+    return dataclasses.replace(data, **splits)
+
+
+def initial(name: str, data: Dataset, params: Params) -> Callable[[int], Senn]:
+    """``initial(seed)``: the freshly initialised model, in the precision of `data`."""
+    inputs = Inputs(data.input_shape, data.mean, data.std)
+    experiment = params.experiment(name)
+    return lambda seed: build_senn(name, experiment, params.vae, inputs, seed).to(data.train.x)
+
+
+def train(
+    cells: Sequence[Cell], data: Dataset, params: Params, shape: tuple[int, int] | None = None
+) -> dict[Cell, TrainedCell]:
+    """Train `cells` of one experiment in banks of `shape`, or of the usual one."""
+    name = cells[0].experiment
+    experiment = params.experiment(name)
+    objective = Objective(experiment, params.robustness, params.vae)
+    trained = {}
+    for bank in pack(cells, shape or bank_shape(experiment, data.train.x.device)):
+        start = initial(name, data, params)
+        for result in train_bank(bank, objective, start, data, lambda *_: None, NO_CHECKPOINT):
+            trained[result.cell] = result
+    return trained
+
+
+def in_order(weights: dict[str, Tensor], model: torch.nn.Module) -> list[Tensor]:
+    """`weights` in the order of the parameters of `model`."""
+    return [weights[name] for name, _ in model.named_parameters()]
+
+
+def run_in_turn(work: Any, tasks: Sequence[Any], device: Any, report: Any) -> Iterator[Any]:
+    """`run_side_by_side` without processes: here, one task after the other, on one thread."""
+    torch.set_num_threads(1)
+    for index, task in enumerate(tasks):
+        yield index, work(task, lambda *state, index=index: report(index, *state))

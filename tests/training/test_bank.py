@@ -1,0 +1,328 @@
+import itertools
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from pipeline.data.dataset import Dataset, load_dataset
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.training.bank import bank_shape, pack, train_bank
+from pipeline.training.cells import Cell
+from pipeline.training.objectives import Objective
+from pipeline.training.randomness import batch_order, generator
+from tests.models.textbook import Textbook, same_weights
+from tests.training import textbook
+from tests.training.grids import (
+    ARCHITECTURES,
+    CPU,
+    EXPERIMENTS,
+    NO_CHECKPOINT,
+    double,
+    in_order,
+    initial,
+    settings,
+    train,
+    write_data,
+)
+
+SIZES = {"epochs": 2, "batch_size": 12, "eval_freq": 3, "lr": 0.01, "concept_reg": 0.5}
+
+
+def grid(name: str, lambdas: tuple[float, ...], seeds: tuple[int, ...]) -> list[Cell]:
+    return [Cell(name, robust_reg, seed) for seed in seeds for robust_reg in lambdas]
+
+
+def short(name: str, robustness: dict[str, Any] | None = None, **changes) -> Params:
+    changes = {f"experiments.{name}.{key}": value for key, value in {**SIZES, **changes}.items()}
+    if robustness:
+        changes |= {f"robustness.{key}": value for key, value in robustness.items()}
+    return settings(changes)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """``data[name]``: a small data set for every experiment."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in EXPERIMENTS}
+    # In batches of 12: 4 steps an epoch, the incomplete fifth batch is dropped.
+    return {
+        name: load_dataset(write_data(name, folder, train=56, valid=40))
+        for name, folder in folders.items()
+    }
+
+
+@pytest.fixture
+def in_double_precision():
+    """Stacks and random numbers in float64, in which two ways to train stay together longer."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+# --- against plain training of one model -------------------------------------------------------
+
+
+class Best(NamedTuple):
+    accuracy: float
+    step: int
+    weights: list[Tensor]
+
+
+def train_by_the_textbook(
+    cell: Cell, data: Dataset, params: Params
+) -> tuple[Best, list[dict[str, float]]]:
+    """One model, one loop: loss.backward(), torch's Adam, best validation accuracy kept."""
+    e, robustness = params.experiments[cell.experiment], params.robustness
+    senn = initial(cell.experiment, data, params)(cell.seed)
+    network = same_weights(senn, Textbook(ARCHITECTURES[cell.experiment]).to(data.train.x))
+    adam = torch.optim.Adam(network.parameters(), lr=e.lr)
+    best, curve, since, step = Best(-1, 0, []), [], [], 0
+    last = e.epochs * (len(data.train.y) // e.batch_size)
+    for epoch in range(1, e.epochs + 1):
+        noise = generator(cell.seed, "noise", epoch, CPU)
+        for index in batch_order(cell.seed, epoch, len(data.train.y), e.batch_size):
+            x, y = data.train.x[index], data.train.y[index]
+            masks, latent = senn.draw_noise(len(index), noise)
+            probes = None
+            if robustness.probes != "exact":
+                signs = torch.empty(len(index), robustness.probes, e.num_classes)
+                probes = signs.bernoulli_(0.5, generator=noise).mul(2).sub(1).movedim(1, 0)
+
+            output = network(x, masks, latent)
+            classification = F.cross_entropy(output.logits, y)
+            robust = textbook.robustness_loss(
+                network, x, robustness.variant, robustness.reduction, masks, probes
+            )
+            concept = F.mse_loss(output.reconstruction, x)
+            if e.beta is None:
+                concept = concept + e.sparsity_reg * output.concepts.abs().sum()
+            else:
+                kl = 1 + output.logvar - output.mean**2 - output.logvar.exp()
+                concept = concept - e.beta / 2 * kl.sum(1).mean()
+            loss = classification + cell.robust_reg * robust + e.concept_reg * concept
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+
+            since.append([loss.item(), classification.item(), robust.item(), concept.item()])
+            step += 1
+            if step % e.eval_freq == 0 or step == last:
+                with torch.no_grad():
+                    logits = network(data.valid.x).logits
+                accuracy = (logits.argmax(1) == data.valid.y).double().mean().item()
+                means = torch.tensor(since, dtype=torch.float64).mean(0).tolist()
+                names = ("total", "classification", "robustness", "concept")
+                curve.append(
+                    {"step": step, "epoch": epoch}
+                    | {f"train_{name}": mean for name, mean in zip(names, means, strict=True)}
+                    | {"valid_classification": F.cross_entropy(logits, data.valid.y).item()}
+                    | {"valid_accuracy": accuracy}
+                )
+                since = []
+                if accuracy > best.accuracy:
+                    best = Best(accuracy, step, [p.detach().clone() for p in network.parameters()])
+    return best, curve
+
+
+REVIEW_A_PROBE = {"variant": "review2020", "probes": 1, "reduction": "batch"}
+PAPER_EXACT = {"variant": "paper2018", "probes": "exact", "reduction": "example"}
+AUTHORS_2_PROBES = {"variant": "authors2018", "probes": 2, "reduction": "batch"}
+
+
+@pytest.mark.parametrize(
+    ("name", "robustness"),
+    [
+        ("compas_senn", REVIEW_A_PROBE),
+        ("compas_senn", PAPER_EXACT),
+        ("compas_senn", AUTHORS_2_PROBES),
+        ("mnist_senn", REVIEW_A_PROBE),
+        ("mnist_senn", PAPER_EXACT),
+        ("mnist_disenn", REVIEW_A_PROBE),
+        ("mnist_disenn", AUTHORS_2_PROBES),
+    ],
+)
+def test_a_bank_trains_as_the_textbook_does(data, name, robustness, in_double_precision):
+    dataset, params = double(data[name]), short(name, robustness)
+    cells = grid(name, lambdas=(2**-7, 0.5), seeds=(3, 7))
+    trained = train(cells, dataset, params, shape=(2, 2))
+    assert list(trained) == cells
+    for cell in cells:
+        best, curve = train_by_the_textbook(cell, dataset, params)
+        result = trained[cell]
+        senn = initial(name, dataset, params)(cell.seed)
+        for ours, theirs in zip(in_order(result.weights, senn), best.weights, strict=True):
+            assert_close(ours.reshape(theirs.shape), theirs, rtol=1e-6, atol=1e-8)
+        assert (result.step, result.valid_accuracy) == (best.step, pytest.approx(best.accuracy))
+        assert [row.keys() for row in result.curve] == [row.keys() for row in curve]
+        for row, expected in zip(result.curve, curve, strict=True):
+            assert row == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_same_in_single_precision(data, name):
+    params, cell = short(name), Cell(name, 0.5, 3)
+    result = train([cell], data[name], params)[cell]
+    best, curve = train_by_the_textbook(cell, data[name], params)
+    senn = initial(name, data[name], params)(cell.seed)
+    assert result.step == best.step
+    for ours, theirs in zip(in_order(result.weights, senn), best.weights, strict=True):
+        # Adam moves a weight by up to lr, .01, a step, whatever its gradient: a hundredth of that.
+        assert_close(ours.reshape(theirs.shape), theirs, rtol=1e-4, atol=1e-4)
+    for row, expected in zip(result.curve, curve, strict=True):
+        assert row == pytest.approx(expected, rel=1e-3)
+
+
+def test_cells_of_a_grid_are_different_models(data):
+    cells = grid("compas_senn", lambdas=(0.0, 0.5), seeds=(3, 7))
+    trained = train(cells, data["compas_senn"], short("compas_senn"))
+    for one, other in itertools.combinations(cells, 2):
+        a, b = trained[one].weights, trained[other].weights
+        assert not any(torch.equal(a[key], b[key]) for key in a)
+
+
+# --- selection and curves ----------------------------------------------------------------------
+
+
+def test_keeps_the_first_of_the_best(data):
+    # With 40 validation examples, accuracies tie.
+    name = "compas_senn"
+    params = short(name, epochs=12, eval_freq=1)
+    trained = train(grid(name, (0.0, 0.5, 2.0), (3, 7)), data[name], params)
+    ties = 0
+    for result in trained.values():
+        accuracies = [row["valid_accuracy"] for row in result.curve]
+        first = accuracies.index(max(accuracies))
+        assert result.valid_accuracy == accuracies[first]
+        assert result.step == result.curve[first]["step"]
+        ties += accuracies.count(max(accuracies)) > 1
+    assert ties > 0
+
+    # The weights are those of that step: training to it and no further ends with the same.
+    cell = max(trained, key=lambda cell: trained[cell].step % (12 * 4))
+    again = short(name, epochs=12, eval_freq=trained[cell].step)
+    assert trained[cell].step < 12 * 4
+    assert_same_weights(train([cell], data[name], again)[cell], trained[cell])
+
+
+def assert_same_weights(one, other) -> None:
+    assert one.weights.keys() == other.weights.keys()
+    for name, value in one.weights.items():
+        assert torch.equal(value, other.weights[name]), name
+
+
+@pytest.mark.parametrize(("eval_freq", "steps"), [(4, [4, 8, 12]), (5, [5, 10, 12]), (50, [12])])
+def test_validates_every_few_steps_and_at_the_end(data, eval_freq, steps):
+    name, cell = "mnist_disenn", Cell("mnist_disenn", 0.5, 3)
+    curve = train([cell], data[name], short(name, epochs=3, eval_freq=eval_freq))[cell].curve
+    assert [row["step"] for row in curve] == steps
+    assert [row["epoch"] for row in curve] == [-(-step // 4) for step in steps]
+
+
+def test_validates_on_all_of_a_large_split(tmp_path):
+    # More than fit into one batch of a validation, and no multiple of it.
+    dataset = load_dataset(write_data("compas_senn", tmp_path, valid=1_203))
+    params, cell = short("compas_senn", epochs=1, eval_freq=100), Cell("compas_senn", 0.5, 3)
+    result = train([cell], dataset, params)[cell]
+    senn = initial("compas_senn", dataset, params)(3)
+    senn.load_state_dict(result.weights)
+    logits = senn(dataset.valid.x).logits
+    right = (logits.argmax(1) == dataset.valid.y).sum().item()
+    assert result.valid_accuracy == pytest.approx(right / 1_203)
+    cross_entropy = F.cross_entropy(logits, dataset.valid.y).item()
+    assert result.curve[-1]["valid_classification"] == pytest.approx(cross_entropy, rel=1e-5)
+
+
+def test_reports_epochs_and_the_best_accuracy_so_far(data):
+    name, reports = "compas_senn", []
+    params = short(name, epochs=3, eval_freq=4)
+    objective = Objective(params.experiments[name], params.robustness, params.vae)
+    bank = [[Cell(name, 0.5, 3)], [Cell(name, 0.5, 7)]]
+    start = initial(name, data[name], params)
+    trained = train_bank(
+        bank, objective, start, data[name], lambda *state: reports.append(state), NO_CHECKPOINT
+    )
+    accuracies = [[row["valid_accuracy"] for row in result.curve] for result in trained]
+    means = [sum(max(own[:n]) for own in accuracies) / 2 for n in (1, 2, 3)]
+    assert reports == [(n, pytest.approx(mean)) for n, mean in zip((1, 2, 3), means, strict=True)]
+
+
+# --- packing -----------------------------------------------------------------------------------
+
+
+def test_packs_rows_of_one_seed_padded_with_idle_copies():
+    cells = grid("compas_senn", lambdas=(0.0, 0.1, 1.0), seeds=(1, 2, 3))
+    (a, b, c), (d, e, f), (g, h, i) = cells[:3], cells[3:6], cells[6:]
+    assert pack(cells, (3, 3)) == [[[a, b, c], [d, e, f], [g, h, i]]]
+    assert pack(cells, (2, 3)) == [[[a, b, c], [d, e, f]], [[g, h, i], [g, h, i]]]
+    assert pack(cells[:6], (4, 2)) == [[[a, b], [c, c], [d, e], [f, f]]]
+    assert pack([a], (2, 2)) == [[[a, a], [a, a]]]
+    assert pack([], (2, 2)) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (3, 5), (4, 2)])
+@pytest.mark.parametrize(("seeds", "lambdas"), [(1, 1), (3, 5), (4, 7)])
+def test_every_bank_has_the_shape_and_every_cell_its_place(seeds, lambdas, shape):
+    cells = grid("compas_senn", tuple(i / 10 for i in range(lambdas)), tuple(range(seeds)))
+    banks = pack(cells, shape)
+    for bank in banks:
+        assert (len(bank), {len(row) for row in bank}) == (shape[0], {shape[1]})
+        assert all(len({cell.seed for cell in row}) == 1 for row in bank)
+    packed = [cell for bank in banks for row in bank for cell in row]
+    assert list(dict.fromkeys(packed)) == cells
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_bank_shape_does_not_depend_on_the_grid(name):
+    shape = bank_shape(short(name).experiments[name], CPU)
+    larger = settings(
+        {"seeds": [1, 2, 3, 4], "lambda_grid": [0.1, 0.2], f"experiments.{name}.lr": 1}
+    )
+    assert bank_shape(larger.experiments[name], CPU) == shape
+
+
+def test_idle_copies_are_dropped(data):
+    name = "compas_senn"
+    params, cells = short(name), grid(name, lambdas=(0.0, 0.5), seeds=(3,))
+    objective = Objective(params.experiments[name], params.robustness, params.vae)
+    start = initial(name, data[name], params)
+    (bank,) = pack(cells, (2, 4))
+    trained = train_bank(bank, objective, start, data[name], lambda *_: None, NO_CHECKPOINT)
+    assert [result.cell for result in trained] == cells
+
+
+# --- what goes wrong ---------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_names_its_cell(data):
+    name = "compas_senn"
+    cells = [Cell(name, 0.01, 3), Cell(name, 3e38, 7), Cell(name, 0.01, 7)]
+    message = (
+        r"^compas_senn λ=3e\+38 seed=7: the training loss is not finite by step 3 \(epoch 1\)\. "
+        r"Lower experiments\.compas_senn\.lr, or λ"
+    )
+    with pytest.raises(PipelineError, match=message):
+        train(cells, data[name], short(name))
+
+
+def test_a_loss_is_checked_at_every_step_not_only_at_validations(tmp_path):
+    # A single bad example: the loss is NaN at the one step that sees it, and so are the weights.
+    name = "mnist_senn"
+    dataset = load_dataset(write_data(name, tmp_path, train=56))
+    dataset.train.x[batch_order(3, 1, 56, 12)[1, 0]] = float("inf")
+    with pytest.raises(PipelineError, match=r"mnist_senn λ=0.5 seed=3: .* by step 8 \(epoch 2\)"):
+        train([Cell(name, 0.5, 3)], dataset, short(name, eval_freq=50))
+
+
+def test_a_batch_larger_than_the_data(data):
+    message = (
+        r"^params\.yaml: experiments\.mnist_senn\.batch_size: "
+        r"must be ≤ the 56 training examples, got 57$"
+    )
+    with pytest.raises(PipelineError, match=message):
+        train([Cell("mnist_senn", 0.5, 3)], data["mnist_senn"], short("mnist_senn", batch_size=57))
+    whole = short("mnist_senn", batch_size=56, epochs=2, eval_freq=1)
+    curve = train([Cell("mnist_senn", 0.5, 3)], data["mnist_senn"], whole)
+    assert [row["step"] for result in curve.values() for row in result.curve] == [1, 2]

@@ -1,0 +1,196 @@
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from pipeline.data.dataset import load_dataset
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.training.cells import Cell, grid, load_cell, load_weights, save_weights
+from pipeline.training.engine import Job, train_grid
+from pipeline.training.store import CellStore
+from tests.models.textbook import Textbook, same_weights
+from tests.training.grids import (
+    ARCHITECTURES,
+    CPU,
+    EXPERIMENTS,
+    SMOKE,
+    initial,
+    settings,
+    train,
+    write_data,
+)
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
+COLUMNS = [
+    "experiment",
+    "robust_reg",
+    "seed",
+    "step",
+    "epoch",
+    "train_total",
+    "train_classification",
+    "train_robustness",
+    "train_concept",
+    "valid_classification",
+    "valid_accuracy",
+]
+
+
+def short(name: str, **changes) -> Params:
+    changes = {"epochs": 2, "batch_size": 12, "eval_freq": 3, "lr": 0.01, **changes}
+    return settings({f"experiments.{name}.{key}": value for key, value in changes.items()})
+
+
+@pytest.fixture
+def job(tmp_path):
+    """``job(name, params)``: of training experiment `name` in a folder of its own, no store."""
+
+    def make(name: str, params: Params) -> Job:
+        data, vaes = tmp_path / name, tmp_path / "vae"
+        if not data.exists():
+            write_data(name, data, train=50, valid=40)
+        if name == "mnist_disenn" and not vaes.exists():
+            for seed in params.seeds:
+                vae = ARCHITECTURES[name].senn(seed + 1_000).conceptizer
+                save_weights(vaes / f"seed={seed}.safetensors", vae.state_dict(), {"seed": seed})
+        return Job(params, name, CPU, data, vaes, tmp_path / "models", CellStore(None, 1))
+
+    return make
+
+
+def test_writes_every_cell_as_the_bank_trained_it(job):
+    name, params = "compas_senn", short("compas_senn")
+    this = job(name, params)
+    curves = train_grid(this)
+    data, cells = load_dataset(this.data), grid(params, name)
+    written = {path for path in this.models.rglob("*") if path.is_file()}
+    assert written == {cell.path(this.models) for cell in cells}
+
+    trained = train(cells, data, params)
+    for cell in cells:
+        weights, metadata = load_weights(cell.path(this.models))
+        assert weights.keys() == trained[cell].weights.keys()
+        for key, value in trained[cell].weights.items():
+            assert torch.equal(weights[key], value), f"{cell}: {key}"
+        assert metadata["step"] == trained[cell].step
+        assert metadata["valid_accuracy"] == trained[cell].valid_accuracy
+    expected = [
+        {"experiment": name, "robust_reg": cell.robust_reg, "seed": cell.seed, **row}
+        for cell in cells
+        for row in trained[cell].curve
+    ]
+    pd.testing.assert_frame_equal(curves, pd.DataFrame(expected)[COLUMNS])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_cells_file_says_all_about_it(job, name):
+    params = short(name)
+    this = job(name, params)
+    train_grid(this)
+    cell = Cell(name, 0.01, 333)
+    senn, metadata = load_cell(cell.path(this.models))
+    assert Cell(metadata["experiment"], metadata["robust_reg"], metadata["seed"]) == cell
+    data = load_dataset(this.data)
+    assert metadata["data"] == data.digest
+    assert metadata["torch"] == torch.__version__
+    assert metadata["device"].startswith("cpu")
+    assert len(metadata["fingerprint"]) == len(metadata["code"]) == 64
+    experiment = params.experiments[name].model_dump(mode="json", exclude={"lambda_grid"})
+    assert metadata["params"]["experiment"] == experiment
+    assert metadata["params"]["robustness"] == params.robustness.model_dump(mode="json")
+    if name == "mnist_disenn":
+        assert metadata["params"]["vae"] == params.vae.model_dump(mode="json")
+
+    # The file is the model: its validation accuracy is that of its weights in a plain network.
+    textbook = same_weights(senn, Textbook(ARCHITECTURES[name]))
+    logits = textbook(data.valid.x).logits
+    assert_close(senn(data.valid.x).logits, logits)
+    right = (logits.argmax(1) == data.valid.y).double().mean().item()
+    assert metadata["valid_accuracy"] == pytest.approx(right)
+
+
+def test_disenn_starts_from_the_pretrained_vae(job):
+    # At so small a learning rate no weight moves, so what is written is what training began with.
+    name, params = "mnist_disenn", short("mnist_disenn", lr=1e-30, epochs=1)
+    this = job(name, params)
+    train_grid(this)
+    for cell in grid(params, name):
+        weights, _ = load_weights(cell.path(this.models))
+        vae, _ = load_weights(this.vaes / f"seed={cell.seed}.safetensors")
+        fresh = initial(name, load_dataset(this.data), params)(cell.seed).state_dict()
+        for key, value in vae.items():
+            assert torch.equal(weights[f"conceptizer.{key}"], value), f"{cell}: {key}"
+        for key in fresh:
+            if key.startswith("parameterizer."):
+                assert torch.equal(weights[key], fresh[key]), f"{cell}: {key}"
+        assert any(not torch.equal(fresh[f"conceptizer.{key}"], vae[key]) for key in vae)
+
+
+def test_training_pays(job):
+    # 100 times through 50 noisy examples, and most of the 40 others are classified right.
+    params = short("compas_senn", epochs=100)
+    curves = train_grid(job("compas_senn", params))
+    last = curves.groupby(["robust_reg", "seed"]).last()
+    first = curves.groupby(["robust_reg", "seed"]).first()
+    assert (last["train_classification"] < 0.8 * first["train_classification"]).all()
+    assert (curves.groupby(["robust_reg", "seed"])["valid_accuracy"].max() > 0.7).all()
+
+
+def test_lambda_zero_weighs_nothing_and_a_large_one_shrinks_the_loss(job):
+    params = settings(
+        {"lambda_grid": [0.0, 10.0], "robust_reg": 0.0, "robustness.variant": "paper2018"},
+        short("compas_senn", epochs=60),
+    )
+    curves = train_grid(job("compas_senn", params))
+    last = curves.groupby(["robust_reg"]).last()
+    rows = curves[curves["robust_reg"] == 0]
+    assert_close(rows["train_total"].tolist(), rows["train_classification"].tolist())
+    assert last.loc[10.0, "train_robustness"] < 0.1 * last.loc[0.0, "train_robustness"]
+
+
+# --- what does not fit -------------------------------------------------------------------------
+
+
+def test_another_number_of_classes(job):
+    message = (
+        r"^params\.yaml: experiments\.compas_senn\.num_classes: must be 2, the classes of compas, "
+        r"got 3$"
+    )
+    with pytest.raises(PipelineError, match=message):
+        train_grid(job("compas_senn", short("compas_senn", num_classes=3)))
+
+
+def test_prepared_data_that_are_not_there(job, tmp_path):
+    this = job("compas_senn", SMOKE)
+    (this.data / "data.safetensors").unlink()
+    with pytest.raises(PipelineError, match=rf"{this.data}.*`dvc repro`"):
+        train_grid(this)
+
+
+def test_pretrained_weights_that_are_not_there(job):
+    this = job("mnist_disenn", short("mnist_disenn"))
+    (this.vaes / "seed=333.safetensors").unlink()
+    with pytest.raises(PipelineError, match=rf"{this.vaes}/seed=333\.safetensors"):
+        train_grid(this)
+
+
+def test_pretrained_weights_of_another_architecture(job):
+    this = job("mnist_disenn", short("mnist_disenn"))
+    other = ARCHITECTURES["mnist_disenn"].with_(vae_sizes=(30, 16)).senn().conceptizer
+    save_weights(this.vaes / "seed=333.safetensors", other.state_dict(), {})
+    with pytest.raises(PipelineError, match=rf"{this.vaes}/seed=333\.safetensors"):
+        train_grid(this)
+
+
+def test_cross_entropy_is_reported_for_the_whole_validation_split(job):
+    params = short("compas_senn", epochs=1, eval_freq=100)
+    this = job("compas_senn", params)
+    curves = train_grid(this)
+    data = load_dataset(this.data)
+    for row in curves.to_dict("records"):
+        cell = Cell("compas_senn", row["robust_reg"], row["seed"])
+        senn, _ = load_cell(cell.path(this.models))
+        expected = F.cross_entropy(senn(data.valid.x).logits, data.valid.y).item()
+        assert row["valid_classification"] == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,127 @@
+"""A cell's bits do not depend on its company, on its place in it, or on interruptions."""
+
+import random
+
+import pytest
+import torch
+
+from pipeline.data.dataset import Dataset, load_dataset
+from pipeline.params import Params
+from pipeline.training.bank import TrainedCell, bank_shape, pack, train_bank
+from pipeline.training.cells import Cell
+from pipeline.training.objectives import Objective
+from pipeline.training.store import Checkpoint
+from tests.training.grids import EXPERIMENTS, initial, settings, train, write_data
+
+LAMBDAS = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
+EPOCHS = {"compas_senn": 12, "mnist_senn": 1, "mnist_disenn": 2}
+NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=NO_CUDA)])
+def device(request) -> str:
+    return request.param
+
+
+def short(name: str, **changes) -> Params:
+    changes = {"batch_size": 12, "eval_freq": 4, "lr": 0.01, "epochs": EPOCHS[name], **changes}
+    return settings({f"experiments.{name}.{key}": value for key, value in changes.items()})
+
+
+def assert_same_bits(one: TrainedCell, other: TrainedCell) -> None:
+    for name, value in one.weights.items():
+        assert torch.equal(value, other.weights[name]), f"{one.cell}: {name}"
+    assert (one.step, one.valid_accuracy) == (other.step, other.valid_accuracy)
+    assert one.curve == other.curve
+
+
+def orders(cells: list[Cell], how_many: int) -> list[list[Cell]]:
+    """`cells` backwards, and in random orders."""
+    shuffled = [random.Random(i).sample(cells, len(cells)) for i in range(how_many - 1)]
+    return [cells[::-1], *shuffled]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_neither_company_nor_place_changes_a_bit(name, device, tmp_path):
+    data: Dataset = load_dataset(write_data(name, tmp_path, train=50, valid=40)).to(device)
+    params, small = short(name), name == "compas_senn"
+    seeds = (1, 2, 3, 4) if small else (1, 2)
+    cells = [Cell(name, robust_reg, seed) for seed in seeds for robust_reg in LAMBDAS]
+    # More λ than a row of a bank has places, and more rows than a bank has.
+    rows, places = bank_shape(params.experiments[name], data.train.x.device)
+    assert device == "cuda" or (places < len(LAMBDAS) and rows < 2 * len(seeds))
+
+    expected = train(cells, data, params)
+    company = orders(cells, 5 if small else 1)
+    company += [[cells[0]], [cells[-1]], cells[2:5], [cells[3], cells[9]]]
+    for others in company:
+        for cell, result in train(others, data, params).items():
+            assert_same_bits(result, expected[cell])
+
+
+def test_training_twice_gives_the_same_bits(device, tmp_path):
+    name = "mnist_disenn"
+    data = load_dataset(write_data(name, tmp_path, train=50, valid=40)).to(device)
+    cell, params = Cell(name, 0.1, 1), short(name)
+    first = train([cell], data, params)[cell]
+    torch.manual_seed(99)
+    keep = [torch.randn(n) for n in range(1, 2_000, 77)]  # other addresses in memory
+    assert_same_bits(train([cell], data, params)[cell], first)
+    del keep
+
+
+def test_randomness_is_the_seeds_and_shared_by_its_lambdas(tmp_path):
+    # At the first step weights are the initial ones, so losses differ by what was drawn only.
+    name = "mnist_disenn"
+    data = load_dataset(write_data(name, tmp_path, train=50, valid=40))
+    cells = [Cell(name, robust_reg, seed) for seed in (1, 2) for robust_reg in (0.0, 0.1, 10.0)]
+    trained = train(cells, data, short(name, epochs=1, eval_freq=1))
+    terms = ("train_classification", "train_robustness", "train_concept")
+    first = {cell: [trained[cell].curve[0][term] for term in terms] for cell in cells}
+    assert first[cells[0]] == first[cells[1]] == first[cells[2]]
+    assert first[cells[3]] == first[cells[4]] == first[cells[5]]
+    assert all(map(float.__ne__, first[cells[0]], first[cells[3]]))
+
+
+class Interrupted(Exception):
+    """Somebody pressed Ctrl-C."""
+
+
+@pytest.mark.parametrize("name", ["compas_senn", "mnist_disenn"])
+def test_an_interruption_does_not_change_a_bit(name, device, tmp_path):
+    data = load_dataset(write_data(name, tmp_path / "data", train=50, valid=40)).to(device)
+    # Validations every 3 steps, 4 steps an epoch: an epoch ends between two validations.
+    params = short(name, epochs=4, eval_freq=3)
+    experiment = params.experiments[name]
+    objective = Objective(experiment, params.robustness, params.vae)
+    cells = [Cell(name, robust_reg, 1) for robust_reg in (0.0, 0.1)]
+    (bank,) = pack(cells, bank_shape(experiment, data.train.x.device))
+    checkpoint = Checkpoint(tmp_path / "unfinished.safetensors")
+    epochs: list[int] = []
+
+    def run(stop_after: int) -> list[TrainedCell]:
+        def report(epoch: int, accuracy: float) -> None:
+            epochs.append(epoch)
+            if epoch == stop_after:
+                raise Interrupted
+
+        return train_bank(bank, objective, initial(name, data, params), data, report, checkpoint)
+
+    for epoch in (2, 3):
+        with pytest.raises(Interrupted):
+            run(stop_after=epoch)
+    results = run(stop_after=-1)
+    assert epochs == [1, 2, 3, 4]
+    expected = train(cells, data, params)
+    for result in results:
+        assert_same_bits(result, expected[result.cell])
+    assert not checkpoint.path.exists()
+
+    # One that cannot be read is as good as none.
+    with pytest.raises(Interrupted):
+        run(stop_after=2)
+    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-1])
+    epochs.clear()
+    for result in run(stop_after=-1):
+        assert_same_bits(result, expected[result.cell])
+    assert epochs == [1, 2, 3, 4]

@@ -1,0 +1,139 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.errors import PipelineError
+from pipeline.training.workers import run_side_by_side
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+
+
+def describe(task: int, report) -> tuple[int, int, int]:
+    """Of a task: its square, its process, its threads."""
+    for epoch in (1, 2):
+        report(epoch, task / 10)
+    return task**2, os.getpid(), torch.get_num_threads()
+
+
+def wait_for_a_file(task: Path | None, report) -> None:
+    assert task is None or eventually(task.exists)
+
+
+def fail_on_the_first(task: tuple[Path, int], report) -> None:
+    folder, number = task
+    if number == 0:
+        raise PipelineError(f"task {number} of {folder.name} went wrong")
+    (folder / str(number)).touch()
+    time.sleep(0.2)
+
+
+def test_runs_every_task_in_workers_of_one_thread():
+    reports = []
+    results = dict(
+        run_side_by_side(describe, [5, 6, 7, 8], CPU, lambda *state: reports.append(state))
+    )
+    assert {index: square for index, (square, _, _) in results.items()} == {
+        0: 25,
+        1: 36,
+        2: 49,
+        3: 64,
+    }
+    processes = {process for _, process, _ in results.values()}
+    assert os.getpid() not in processes
+    assert len(processes) <= len(os.sched_getaffinity(0))
+    assert {threads for _, _, threads in results.values()} == {1}
+    # Reports say which task they are about. The last may come after the results, and be dropped.
+    expected = {(i, epoch, (5 + i) / 10) for i in range(4) for epoch in (1, 2)}
+    assert set(reports) <= expected
+    of_task = [[epoch for i, epoch, _ in reports if i == index] for index in range(4)]
+    assert all(epochs in ([], [1], [1, 2]) for epochs in of_task)
+
+
+def test_results_come_as_tasks_finish_with_their_index(tmp_path):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    file = tmp_path / "first result"
+    results = run_side_by_side(wait_for_a_file, [file, None], CPU, lambda *state: None)
+    assert next(results) == (1, None)  # the first task waits for this result
+    file.touch()
+    assert list(results) == [(0, None)]
+
+
+def test_an_error_is_raised_here_and_what_has_not_begun_is_dropped(tmp_path):
+    tasks = [(tmp_path, number) for number in range(40)]
+    with pytest.raises(PipelineError, match=f"^task 0 of {tmp_path.name} went wrong$"):
+        list(run_side_by_side(fail_on_the_first, tasks, CPU, lambda *state: None))
+    begun = len(list(tmp_path.iterdir()))
+    time.sleep(0.5)
+    assert begun < 39 and len(list(tmp_path.iterdir())) == begun  # nothing goes on behind our back
+
+
+def test_other_devices_take_turns_in_this_process():
+    reports, meta = [], torch.device("meta")
+    results = list(run_side_by_side(describe, [5, 6], meta, lambda *state: reports.append(state)))
+    threads = torch.get_num_threads()
+    assert results == [(0, (25, os.getpid(), threads)), (1, (36, os.getpid(), threads))]
+    assert reports == [(0, 1, 0.5), (0, 2, 0.5), (1, 1, 0.6), (1, 2, 0.6)]
+
+
+def test_no_tasks():
+    assert list(run_side_by_side(describe, [], CPU, lambda *state: None)) == []
+
+
+ENDLESS = """
+import os, sys, time
+from pathlib import Path
+import torch
+from pipeline.training.workers import run_side_by_side
+
+def work(task, report):
+    Path(task, str(os.getpid())).touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    list(run_side_by_side(work, [sys.argv[1]], torch.device("cpu"), print))
+"""
+
+
+def test_workers_die_with_their_killed_parent(tmp_path):
+    script, folder = tmp_path / "endless.py", tmp_path / "workers"
+    folder.mkdir()
+    script.write_text(ENDLESS)
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(folder)],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert eventually(lambda: any(folder.iterdir())), "no worker began"
+        (worker,) = (int(path.name) for path in folder.iterdir())
+        assert alive(worker)
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    assert eventually(lambda: not alive(worker)), "the worker outlived its parent"
+
+
+def eventually(condition, seconds: float = 60) -> bool:
+    """Whether `condition` becomes true; a bound for broken code, not a measurement."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def alive(process: int) -> bool:
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"  # a zombie is dead, only not yet buried
