@@ -54,8 +54,8 @@ def test_all_problems_are_told_together(content, in_tmp):
         'got "identiy"; did you mean identity?',
         "params.yaml: experiments.mnist_senn.lr: is required",
         "params.yaml: experiments.mnist_senn.lrr: unknown key; did you mean lr?",
-        "params.yaml: experiments.mnist_disenn.initial_weights: must be pipeline/models/building.py or "
-        'models/vae, got "models"; did you mean models/vae?',
+        "params.yaml: experiments.mnist_disenn.initial_weights: must be "
+        'pipeline/models/building.py or models/vae, got "models"; did you mean models/vae?',
     ]
 
 

@@ -12,9 +12,11 @@ import yaml
 
 from pipeline.errors import run_stage
 from pipeline.params import load_params
+from pipeline.training import engine
+from pipeline.training import pretrain as library
 from pipeline.training.cells import Cell, grid, load_cell, load_weights
 from stages import pretrain, train
-from tests.training.grids import settings, write_data
+from tests.training.grids import run_in_turn, settings, write_data
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZES = {"epochs": 2, "batch_size": 12, "eval_freq": 3}
@@ -69,10 +71,11 @@ def trained(tmp_path_factory) -> tuple[Path, str]:
     folder, before = tmp_path_factory.mktemp("trained"), Path.cwd()
     try:
         prepare(folder)
-        output = succeed("train", "compas_senn", SENN_CELL_STORE="store", PYTHONHASHSEED="1")
+        result = run("train", "compas_senn", SENN_CELL_STORE="store", PYTHONHASHSEED="1")
     finally:
         os.chdir(before)
-    return folder, output
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
 
 
 def run(stage: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -85,20 +88,16 @@ def run(stage: str, *arguments: str, **environment: str) -> subprocess.Completed
     )
 
 
-def succeed(stage: str, *arguments: str, **environment: str) -> str:
-    result = run(stage, *arguments, **environment)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
 def contents(folder: str) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
 def main_of(stage: ModuleType, *arguments: str) -> None:
-    """Run a stage in this process."""
+    """Run a stage in this process alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", [stage.__name__, *arguments])
+        for module in (engine, library):
+            patch.setattr(module, "run_side_by_side", run_in_turn)
         stage.main()
 
 
@@ -143,11 +142,11 @@ def test_same_bytes_from_the_store(trained, workspace, monkeypatch, capsys):
     assert here == {**contents("models"), **contents("reports")}
 
 
-def test_same_bytes_in_another_grid(trained, workspace):
+def test_same_bytes_in_another_process_and_grid(trained, workspace, capsys):
     folder, _ = trained
     write_params({"robust_reg": 0.01, "lambda_grid": [0.001, 1.0], "seeds": [333]})
-    output = succeed("train", "compas_senn", PYTHONHASHSEED="2")
-    assert "reused" not in output
+    main_of(train, "compas_senn")
+    assert "reused" not in capsys.readouterr().out
     cell = Cell("compas_senn", 0.01, 333).path(Path("models"))
     assert len(contents("models")) == 3
     assert cell.read_bytes() == (folder / cell).read_bytes()

@@ -2,7 +2,6 @@
 
 import importlib.util
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import torch
 
 from pipeline.data.dataset import FILE_NAME
 from pipeline.params import Params
-from pipeline.training.cells import Cell, save_weights
+from pipeline.training.cells import Cell, grid, save_weights
 from pipeline.training.engine import Job, train_grid
-from pipeline.training.fingerprint import fingerprint
+from pipeline.training.fingerprint import code_digest, fingerprint
 from pipeline.training.store import CellStore
 from tests.conftest import REPOSITORY
 from tests.training.grids import CPU, EXPERIMENTS, SMOKE, settings, write_data
@@ -22,15 +21,15 @@ from tests.training.grids import CPU, EXPERIMENTS, SMOKE, settings, write_data
 
 @dataclass(frozen=True)
 class Recorder(CellStore):
-    """A store that has every cell, and notes under which fingerprints they were asked for."""
+    """A store that has the cell `folder` for all, and notes the fingerprints it is asked for."""
 
-    folder: Path | None = None
     limit: int = 0
     asked: dict[Path, str] = field(default_factory=dict)
 
     def fetch(self, fingerprint: str, destination: Path) -> bool:
         self.asked[destination] = fingerprint
-        save_weights(destination, {}, {"curve": [{"valid_accuracy": 0.5}]})
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.folder, destination)
         return True
 
 
@@ -43,24 +42,37 @@ class Workspace:
     def fingerprints(
         self, name: str, params: Params = SMOKE, device: torch.device = CPU
     ) -> dict[Cell, str]:
-        store, models = Recorder(), self.folder / "models"
+        store, models = Recorder(self.folder / "any cell"), self.folder / "models"
         data, vaes = self.folder / name, self.folder / "vae"
         train_grid(Job(params, name, device, data, vaes, models, store))
-        lambdas = {cell.path(models): cell for cell in cells(params, name)}
-        return {lambdas[path]: found for path, found in store.asked.items()}
+        return {cell: store.asked[cell.path(models)] for cell in grid(params, name)}
 
 
-def cells(params: Params, name: str) -> list[Cell]:
-    return [Cell(name, reg, seed) for reg in params.lambdas(name) for seed in params.seeds]
+def prepare(folder: Path) -> Workspace:
+    for name in EXPERIMENTS:
+        write_data(name, folder / name, train=12, valid=4, test=4)
+    for seed in SMOKE.seeds:
+        save_weights(folder / f"vae/seed={seed}.safetensors", {"w": torch.ones(3)}, {})
+    save_weights(folder / "any cell", {}, {"curve": [{"valid_accuracy": 0.5}]})
+    return Workspace(folder)
+
+
+@pytest.fixture(scope="module")
+def fixed(tmp_path_factory) -> Workspace:
+    """A workspace that no test changes."""
+    return prepare(tmp_path_factory.mktemp("fixed"))
+
+
+@pytest.fixture(scope="module")
+def usual(fixed) -> dict[str, dict[Cell, str]]:
+    """The fingerprints of the smoke preset's cells, experiment by experiment."""
+    return {name: fixed.fingerprints(name) for name in EXPERIMENTS}
 
 
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
-    for name in EXPERIMENTS:
-        write_data(name, tmp_path / name, train=12, valid=4, test=4)
-    for seed in SMOKE.seeds:
-        save_weights(tmp_path / f"vae/seed={seed}.safetensors", {"w": torch.ones(seed % 7)}, {})
-    return Workspace(tmp_path)
+    """A workspace to change something in."""
+    return prepare(tmp_path)
 
 
 # --- params ------------------------------------------------------------------------------------
@@ -146,18 +158,16 @@ READ = [
 
 
 @pytest.mark.parametrize(("name", "key", "value"), READ, ids=[f"{n}-{k}" for n, k, _ in READ])
-def test_every_param_read_changes_it(workspace, name, key, value):
-    before = workspace.fingerprints(name)
-    after = workspace.fingerprints(name, settings(another(key, value)))
+def test_every_param_read_changes_it(fixed, usual, name, key, value):
+    before = usual[name]
+    after = fixed.fingerprints(name, settings(another(key, value)))
     assert before.keys() == after.keys()
     assert all(before[cell] != after[cell] for cell in before)
 
 
-def test_every_cell_has_its_own(workspace):
-    wide = settings({"lambda_grid": [0.0, 1e-6, 0.1, 1.0], "seeds": [111, 333]})
-    found = [
-        print_ for name in EXPERIMENTS for print_ in workspace.fingerprints(name, wide).values()
-    ]
+def test_every_cell_has_its_own(fixed):
+    wide = settings({"lambda_grid": [0.0, 1e-6, 0.1, 1.0]})
+    found = [one for name in EXPERIMENTS for one in fixed.fingerprints(name, wide).values()]
     assert len(found) == 3 * 5 * 2 == len(set(found))
 
 
@@ -175,28 +185,27 @@ UNREAD = {
 
 @pytest.mark.parametrize("changes", UNREAD.values(), ids=UNREAD.keys())
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_what_a_cell_does_not_depend_on_does_not_change_it(workspace, name, changes):
-    before = workspace.fingerprints(name)
-    after = workspace.fingerprints(name, settings(changes))
+def test_what_a_cell_does_not_depend_on_does_not_change_it(fixed, usual, name, changes):
+    before = usual[name]
+    after = fixed.fingerprints(name, settings(changes))
     assert {cell: after[cell] for cell in before} == before
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiments_own_grid_does_not_change_it(workspace, name):
-    before = workspace.fingerprints(name)
+def test_an_experiments_own_grid_does_not_change_it(fixed, usual, name):
+    before = usual[name]
     own = settings({f"experiments.{name}.lambda_grid": [0.01, 0.7]})
-    after = workspace.fingerprints(name, own)
+    after = fixed.fingerprints(name, own)
     assert {cell: after[cell] for cell in before} == before
 
 
-def test_other_experiments_do_not_change_it(workspace):
-    before = workspace.fingerprints("compas_senn")
+def test_other_experiments_do_not_change_it(fixed, usual):
     changes = {
         **{f"experiments.mnist_senn.{key}": 3 for key in ("epochs", "batch_size", "lr")},
         "vae.hidden_sizes": [7],
         "vae.target": "unit",
     }
-    assert workspace.fingerprints("compas_senn", settings(changes)) == before
+    assert fixed.fingerprints("compas_senn", settings(changes)) == usual["compas_senn"]
 
 
 # --- data, initial weights, torch, device ------------------------------------------------------
@@ -215,26 +224,26 @@ def test_data_change_it(workspace, name):
 
 def test_pretrained_weights_change_it_for_their_seed(workspace):
     before = {name: workspace.fingerprints(name) for name in EXPERIMENTS}
-    save_weights(workspace.folder / "vae/seed=111.safetensors", {"w": torch.zeros(111 % 7)}, {})
+    save_weights(workspace.folder / "vae/seed=111.safetensors", {"w": torch.zeros(3)}, {})
     after = {name: workspace.fingerprints(name) for name in EXPERIMENTS}
     changed = {c for name in EXPERIMENTS for c in before[name] if before[name][c] != after[name][c]}
     assert changed == {cell for cell in before["mnist_disenn"] if cell.seed == 111}
 
 
-def test_torchs_version_changes_it(workspace, monkeypatch):
-    before = workspace.fingerprints("compas_senn")
+def test_torchs_version_changes_it(fixed, usual, monkeypatch):
+    before = usual["compas_senn"]
     monkeypatch.setattr(torch, "__version__", torch.__version__ + ".post1")
-    after = workspace.fingerprints("compas_senn")
+    after = fixed.fingerprints("compas_senn")
     assert all(before[cell] != after[cell] for cell in before)
 
 
-def test_the_kind_of_device_changes_it_and_its_index_does_not(workspace, monkeypatch):
+def test_the_kind_of_device_changes_it_and_its_index_does_not(fixed, usual, monkeypatch):
     names = {0: "NVIDIA H100", 1: "NVIDIA H100", 2: "NVIDIA A100"}
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[device.index])
     h100, same, a100 = (
-        workspace.fingerprints("compas_senn", device=torch.device("cuda", i)) for i in range(3)
+        fixed.fingerprints("compas_senn", device=torch.device("cuda", i)) for i in range(3)
     )
-    on_cpu = workspace.fingerprints("compas_senn")
+    on_cpu = usual["compas_senn"]
     assert h100 == same
     assert all(len({h100[cell], a100[cell], on_cpu[cell]}) == 3 for cell in on_cpu)
 
@@ -249,24 +258,36 @@ def test_the_order_of_determinants_does_not_matter():
 # --- code --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def digest_with(tmp_path) -> Callable[..., str]:
-    """``digest_with(edit)``: the code digest of a copy of the library after ``edit(folder)``."""
+@dataclass(frozen=True)
+class Library:
+    """A copy of the library's code, and the digest that it would say is its own."""
 
-    def digest(edit: Callable[[Path], object] = lambda folder: None) -> str:
-        folder = tmp_path / "pipeline"
-        shutil.rmtree(folder, ignore_errors=True)
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(REPOSITORY / "pipeline", folder, ignore=ignored)
-        edit(folder)
-        source = folder / "training/fingerprint.py"
+    folder: Path
+
+    def digest(self) -> str:
+        source = self.folder / "training/fingerprint.py"
         spec = importlib.util.spec_from_file_location("copied_fingerprint", source)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module.code_digest()
 
-    return digest
+    def digest_with(self, path: str, text: str) -> str:
+        """The digest with `text` appended to the file `path`."""
+        file = self.folder / path
+        before = file.read_text(encoding="utf-8")
+        file.write_text(before + text, encoding="utf-8")
+        digest = self.digest()
+        file.write_text(before, encoding="utf-8")
+        return digest
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory) -> Library:
+    folder = tmp_path_factory.mktemp("library") / "pipeline"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "pipeline", folder, ignore=ignored)
+    return Library(folder)
 
 
 def code_that_trains() -> list[str]:
@@ -276,46 +297,33 @@ def code_that_trains() -> list[str]:
     return sorted(path.relative_to(pipeline).as_posix() for path in files)
 
 
-def appended(path: str, text: str) -> Callable[[Path], object]:
-    def edit(folder: Path) -> None:
-        with (folder / path).open("a", encoding="utf-8") as file:
-            file.write(text)
-
-    return edit
-
-
 @pytest.mark.parametrize("path", code_that_trains())
-def test_a_line_of_training_code_changes_it_and_a_comment_does_not(digest_with, path):
-    before = digest_with()
-    assert digest_with(appended(path, "\n\nONE_MORE = 1\n")) != before
-    assert digest_with(appended(path, "\n\n\n# one more comment\n")) == before
+def test_a_line_of_training_code_changes_it_and_a_comment_does_not(library, path):
+    assert library.digest_with(path, "\n\nONE_MORE = 1\n") != code_digest()
+    assert library.digest_with(path, "\n\n\n# one more comment\n") == code_digest()
 
 
-def test_a_changed_number_changes_it(digest_with):
-    def edit(folder: Path) -> None:
-        path = folder / "models/layers.py"
-        text = path.read_text(encoding="utf-8")
-        assert "1 / math.sqrt(inputs)" in text
-        path.write_text(text.replace("1 / math.sqrt(inputs)", "2 / math.sqrt(inputs)"), "utf-8")
+def test_a_changed_number_changes_it(library):
+    path = library.folder / "models/layers.py"
+    text = path.read_text(encoding="utf-8")
+    assert "1 / math.sqrt(inputs)" in text
+    path.write_text(text.replace("1 / math.sqrt(inputs)", "2 / math.sqrt(inputs)"), "utf-8")
+    assert library.digest() != code_digest()
+    path.write_text(text, "utf-8")
+    assert library.digest() == code_digest()
 
-    assert digest_with(edit) != digest_with()
 
-
-def test_a_renamed_and_an_added_file_change_it(digest_with):
-    before = digest_with()
-    added = digest_with(lambda folder: (folder / "models/attention.py").write_text("HEADS = 8\n"))
-    renamed = digest_with(
-        lambda folder: (folder / "models/senn.py").rename(folder / "models/sen.py")
-    )
-    assert len({before, added, renamed}) == 3
+def test_a_renamed_and_an_added_file_change_it(library):
+    models = library.folder / "models"
+    (models / "attention.py").write_text("HEADS = 8\n")
+    added = library.digest()
+    (models / "attention.py").rename(models / "attentions.py")
+    renamed = library.digest()
+    (models / "attentions.py").unlink()
+    assert len({code_digest(), added, renamed}) == 3
+    assert library.digest() == code_digest()
 
 
 @pytest.mark.parametrize("path", ["errors.py", "data/compas.py", "reporting/claims.py"])
-def test_code_that_does_not_train_does_not_change_it(digest_with, path):
-    assert digest_with(appended(path, "\nONE_MORE = 1\n")) == digest_with()
-
-
-def test_it_is_this_librarys_code(digest_with):
-    from pipeline.training.fingerprint import code_digest
-
-    assert code_digest() == digest_with()
+def test_code_that_does_not_train_does_not_change_it(library, path):
+    assert library.digest_with(path, "\nONE_MORE = 1\n") == code_digest()
