@@ -3,10 +3,11 @@
 
 PYTHON ?= python3
 VENV := .venv
+BIN := $(VENV)/bin
 REPORT := reports/report.html
 
-# Stages run `python`: DVC and they must find the environment's.
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Stages run `python`, which must be the environment's.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
@@ -16,14 +17,14 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(VENV)/.requirements ## run the pipeline, as far as it is not up to date: `dvc repro`
-	dvc repro
+	$(BIN)/dvc repro
 	@echo "The report: $(REPORT)"
 
 test: $(VENV)/.requirements-dev ## linters, types and tests
-	ruff check .
-	ruff format --check .
-	mypy
-	pytest
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 venv: $(VENV)/.requirements-dev ## only make the environment; then `. .venv/bin/activate`
 
@@ -31,17 +32,17 @@ clean: ## remove the environment, nothing else
 	rm -rf $(VENV)
 
 # pip is the last thing that venv installs: where it is, the environment is whole.
-$(VENV)/bin/pip:
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
 	  "Python 3.11 or newer is needed, $(PYTHON) is %d.%d: make PYTHON=... names another" \
 	  % sys.version_info[:2])'
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.requirements: requirements.txt | $(VENV)/bin/pip
-	pip install --disable-pip-version-check --quiet --requirement requirements.txt
+$(VENV)/.requirements: requirements.txt | $(BIN)/pip
+	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements.txt
 	@touch $@
 
 $(VENV)/.requirements-dev: requirements-dev.txt $(VENV)/.requirements
-	pip install --disable-pip-version-check --quiet --requirement requirements-dev.txt
+	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements-dev.txt
 	@touch $@

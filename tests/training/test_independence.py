@@ -46,7 +46,7 @@ def assert_same_bits(one: TrainedCell, other: TrainedCell) -> None:
 @pytest.mark.parametrize(
     ("name", "params", "seeds", "shuffles"),
     [
-        # Few and short steps find what depends on a place rarely; these are cheap, so there are more.
+        # Where a place matters, it changes a bit now and then: many short steps, where cheap.
         ("compas_senn", short("compas_senn", epochs=12), (1, 2, 3, 4), 4),
         ("compas_senn", short("compas_senn", SMOKE, PAPER_EXACT, epochs=4), (1, 2, 3, 4), 1),
         ("mnist_senn", short("mnist_senn", PAPER, {"probes": 1}, epochs=1, batch_size=25), (1,), 0),
