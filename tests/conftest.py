@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.data.registry import DATASETS
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
@@ -13,6 +14,9 @@ from pipeline.errors import PipelineError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BESIDE = REPOSITORY.parent / "shared" / "data"
+
+# As in the workers that train: bits depend on it, and tests run side by side.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -45,14 +45,15 @@ def error() -> str:
     return str(caught.value.code)
 
 
-def test_writes_a_vae_per_seed_and_curves_the_same_bytes_each_time(monkeypatch):
-    subprocess.run(
-        [sys.executable, "-m", "stages.pretrain"],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": "1"},
-        check=True,
-    )
-    written = contents()
-    assert sorted(written) == [
+def alone(monkeypatch) -> None:
+    """Run the stage in this process alone."""
+    monkeypatch.setattr(library, "run_side_by_side", run_in_turn)
+    pretrain.main()
+
+
+def test_writes_a_vae_per_seed_and_curves(monkeypatch):
+    alone(monkeypatch)
+    assert sorted(contents()) == [
         "models/vae/seed=111.safetensors",
         "models/vae/seed=333.safetensors",
         "reports/curves/vae.csv",
@@ -65,11 +66,19 @@ def test_writes_a_vae_per_seed_and_curves_the_same_bytes_each_time(monkeypatch):
     assert curves[["seed", "epoch"]].values.tolist() == [[111, 1], [111, 2], [333, 1], [333, 2]]
     assert not curves.isna().any().any()
 
-    for path in written:
+
+def test_same_bytes_in_every_process(monkeypatch):
+    write_params({"seeds": [333]})
+    alone(monkeypatch)
+    here = contents()
+    for path in here:
         Path(path).unlink()
-    monkeypatch.setattr(library, "run_side_by_side", run_in_turn)
-    pretrain.main()
-    assert contents() == written
+    subprocess.run(
+        [sys.executable, "-m", "stages.pretrain"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": "1"},
+        check=True,
+    )
+    assert contents() == here
 
 
 def test_a_batch_larger_than_the_data():

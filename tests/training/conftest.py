@@ -1,12 +1,9 @@
-"""Training in this process, on one thread: bits depend on it."""
+"""Training in this process."""
 
 import pytest
-import torch
 
 from pipeline.training import engine, pretrain
 from tests.training.grids import run_in_turn
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture
