@@ -152,7 +152,11 @@ def test_small_malformed(tmp_path, table, message):
     assert mnist.SMALL_FILE in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no gzip", gzip.compress(b"0," * 9_999)[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"no gzip", gzip.compress(b"0," * 9_999)[:-9]],
+    ids=["missing", "empty", "no gzip", "cut off"],
+)
 def test_small_unreadable(tmp_path, content):
     if content is not None:
         (tmp_path / mnist.SMALL_FILE).write_bytes(content)
