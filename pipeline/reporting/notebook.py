@@ -88,6 +88,7 @@ def _kernel(scratch: Path) -> Iterator[None]:
             "-Xfrozen_modules=off",
             "-m",
             "ipykernel_launcher",
+            "--IPKernelApp.log_level=CRITICAL",  # at shutdown it logs the interrupt as an error
             "-f",
             "{connection_file}",
         ],
