@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.models.layers import Linear, PerChannelLinear, PooledConv2d, TransposedConv2d
+from pipeline.models.layers import (
+    Linear,
+    PerChannelLinear,
+    PooledConv2d,
+    TransposedConv2d,
+    images_first,
+    rows_first,
+)
 
 
 class Latent(NamedTuple):
@@ -110,18 +117,18 @@ class ConvConceptizer(Conceptizer):
             raise ValueError(f"the decoder makes {tuple(rebuilt)} of inputs {tuple(input_shape)}")
 
     def encode(self, x: Tensor) -> Tensor:
-        x = x.movedim(-4, -1)
+        x = rows_first(x)
         for convolution in self.convolutions:
             x = convolution(x)
-        return self.to_scalar(x.movedim(-1, -4).flatten(-2)).squeeze(-1)
+        return self.to_scalar(images_first(x).flatten(-2)).squeeze(-1)
 
     def decode(self, concepts: Tensor) -> Tensor:
         x = self.from_scalar(concepts.unsqueeze(-1))
-        x = x.unflatten(-1, self.map_shape).movedim(-4, -1)
+        x = rows_first(x.unflatten(-1, self.map_shape))
         *hidden, last = self.deconvolutions
         for deconvolution in hidden:
             x = F.relu(deconvolution(x))
-        return torch.tanh(last(x)).movedim(-1, -4)
+        return torch.tanh(images_first(last(x)))
 
 
 class VaeConceptizer(Conceptizer):
@@ -166,7 +173,9 @@ class VaeConceptizer(Conceptizer):
         *hidden, last = self.decoder
         for layer in hidden:
             concepts = F.relu(layer(concepts))
-        pixels = torch.sigmoid(last(concepts)).unflatten(-1, self.input_shape)
+        # The sigmoid. torch's own rounds a tensor's last few numbers otherwise than the rest: a
+        # cell's pixels would depend on how many others there are.
+        pixels = (0.5 + 0.5 * torch.tanh(0.5 * last(concepts))).unflatten(-1, self.input_shape)
         return (pixels - self.shift) / self.scale
 
     def draw_noise(self, batch_size: int, generator: torch.Generator) -> Tensor:

@@ -4,12 +4,16 @@ Weights may have leading model dimensions M (in a bank: seeds × λ); inputs the
 several models share, above all their batch, comes in expanded, with stride 0, and is not copied:
 the columns of the first convolution are built once for all models that see the same images.
 
-Convolutions have the batch last, (*M, C, H, W, B), and are im2col and a batched matrix product. As
-grouped `torch.nn.functional.conv2d` a bank of such small models is slower, above all differentiated
-twice; with the batch last, im2col and its adjoint move whole rows of examples.
+Convolutions are matrix products, and what they cost beside those is memory traffic. So images are
+(*M, H, C, W, B): with the batch last, rows of examples move as a whole, and with the rows of an
+image first, the rows that a kernel sees lie behind one another, and need no copy (`_Correlation`).
+As grouped `torch.nn.functional.conv2d` a bank of such small models is slower, above all
+differentiated twice.
 """
 
+import itertools
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -43,23 +47,23 @@ class PerChannelLinear(nn.Module):
 
 
 class PooledConv2d(nn.Conv2d):
-    """``relu(max_pool2d(conv2d(x), 2))`` of x (*M, C, H, W, B); weights as `torch.nn.Conv2d`."""
+    """``relu(max_pool2d(conv2d(x), 2))`` of x (*M, H, C, W, B); weights as `torch.nn.Conv2d`."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width, batch = x.shape[-3:]
+        height, _, width, batch = x.shape[-4:]
         size = self.weight.shape[-1]
-        columns = _Im2col.apply(x, (height, width, size, 1))
-        y = _Product.apply(self.weight.flatten(-3), columns)
-        y = y.unflatten(-1, (height - size + 1, width - size + 1, batch))
+        columns = _Unfold.apply(x, (width, size, 1))
+        y = _Correlation.apply(_as_matrices(self.weight), columns, (height, size, 1))
+        y = _MaxPool.apply(y.unflatten(-1, (-1, batch)))
         # The bias is the same for all that compete, and is added to fewer numbers after the pool.
-        return F.relu(_MaxPool.apply(y) + _per_channel(self.bias))
+        return F.relu(y + _per_channel(self.bias))
 
 
 class TransposedConv2d(nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d` of x (*M, C, H, W, B)."""
+    """`torch.nn.ConvTranspose2d` of x (*M, H, C, W, B)."""
 
     def __init__(
         self,
@@ -72,61 +76,192 @@ class TransposedConv2d(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding)
 
     def forward(self, x: Tensor, output_size: Any = None) -> Tensor:
-        height, width = x.shape[-3:-1]
+        height, _, width, _ = x.shape[-4:]
         size, stride, padding = self.weight.shape[-1], self.stride[0], int(self.padding[0])
-        columns = _Product.apply(self.weight.flatten(-3).mT, x.flatten(-3))
-        image = ((height - 1) * stride + size, (width - 1) * stride + size)
-        y = _Col2im.apply(columns, (*image, size, stride))
+        rows, pixels = ((n - 1) * stride + size for n in (height, width))
+        kernels = _as_matrices(self.weight)
+        columns = _Transposed.apply(kernels, x.flatten(-2), (rows, size, stride))
+        y = _Fold.apply(columns, (pixels, size, stride))
         if padding:
-            y = y[..., padding:-padding, padding:-padding, :]
+            y = y[..., padding:-padding, :, padding:-padding, :]
         return y + _per_channel(self.bias)
 
 
-Geometry = tuple[int, int, int, int]  # height and width of the image; kernel size; stride
+def _as_matrices(weight: Tensor) -> Tensor:
+    """Weights (*M, O, C, k, k) as the kernels (*M, O, k·k·C) that `_Correlation` takes."""
+    return weight.movedim(-3, -1).flatten(-3)
 
 
-class _Im2col(Function):
-    """(*M, C, H, W, B) to the columns (*M, C·k·k, h·w·B) that a kernel of size k sees."""
+def images_first(x: Tensor) -> Tensor:
+    """Images (*M, H, C, W, B), as the convolutions take them, to (*M, B, C, H, W)."""
+    return x.movedim(-1, -4).transpose(-3, -2)
+
+
+def rows_first(x: Tensor) -> Tensor:
+    """Images (*M, B, C, H, W) to (*M, H, C, W, B), as the convolutions take them."""
+    return x.transpose(-3, -2).movedim(-4, -1)
+
+
+Axis = tuple[int, int, int]  # of an image, rows or columns: their number; kernel size; stride
+
+
+def _places(axis: Axis) -> int:
+    """How many places a kernel takes along `axis`."""
+    length, size, stride = axis
+    return (length - size) // stride + 1
+
+
+class _Unfold(Function):
+    """(*M, H, C, W, B) to (*M, H, k·C, w·B): for every row, what the columns of a kernel see."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, geometry: Geometry) -> Tensor:
-        height, width, size, stride = ctx.geometry = geometry
-        models, batch = x.shape[:-4], x.shape[-1]
-        x = _distinct(x, x.ndim - 4).contiguous()
-        rows, places = (height - size) // stride + 1, (width - size) // stride + 1
-        *outer, line, pixel, one = x.stride()
-        windows = x.as_strided(
-            (*x.shape[:-3], size, size, rows, places, batch),
-            (*outer, line, pixel, stride * line, stride * pixel, one),
-        )
-        columns = windows.flatten(-6, -4).flatten(-3)
-        return columns.expand(*models, *columns.shape[-2:])
+    def forward(ctx: Any, x: Tensor, axis: Axis) -> Tensor:
+        ctx.axis = axis
+        _, size, stride = axis
+        models = x.shape[:-4]
+        x = _distinct(x, len(models)).contiguous()
+        height, channels, _, batch = x.shape[-4:]
+        *outer, row, channel, pixel, one = x.stride()
+        shape = (height, size, channels, _places(axis), batch)
+        seen = (row, pixel, channel, stride * pixel, one)
+        columns = _slots(x, x.shape[:-4], shape)
+        columns.copy_(x.as_strided(columns.shape, (*outer, *seen)))
+        columns = columns.flatten(-4, -3).flatten(-2)
+        return columns.expand(*models, *columns.shape[-3:])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Col2im.apply(gradient, ctx.geometry), None
+        return _Fold.apply(gradient, ctx.axis), None
 
 
-class _Col2im(Function):
-    """Adjoint of `_Im2col`: columns (*M, C·k·k, h·w·B) added up into images (*M, C, H, W, B)."""
+class _Fold(Function):
+    """Adjoint of `_Unfold`: columns (*M, H, k·C, w·B) added up to images (*M, H, C, W, B)."""
 
     @staticmethod
-    def forward(ctx: Any, columns: Tensor, geometry: Geometry) -> Tensor:
-        height, width, size, stride = ctx.geometry = geometry
-        rows, places = (height - size) // stride + 1, (width - size) // stride + 1
-        windows = columns.unflatten(-1, (rows, places, -1)).unflatten(-4, (-1, size, size))
-        *models, channels, _, _, _, _, batch = windows.shape
-        image = columns.new_zeros((*models, channels, height, width, batch))
-        for i in range(size):
-            for j in range(size):
-                down = slice(i, i + stride * (rows - 1) + 1, stride)
-                right = slice(j, j + stride * (places - 1) + 1, stride)
-                image[..., down, right, :] += windows[..., i, j, :, :, :]
+    def forward(ctx: Any, columns: Tensor, axis: Axis) -> Tensor:
+        ctx.axis = axis
+        width, size, stride = axis
+        places = _places(axis)
+        seen = columns.unflatten(-1, (places, -1)).unflatten(-3, (size, -1))
+        *outer, _, channels, _, batch = seen.shape
+        image = columns.new_zeros((*outer, channels, width, batch))
+        for j in range(size):
+            image[..., j : j + stride * (places - 1) + 1 : stride, :] += seen[..., j, :, :, :]
         return image
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Im2col.apply(gradient, ctx.geometry), None
+        return _Unfold.apply(gradient, ctx.axis), None
+
+
+class _Correlation(Function):
+    """Kernels (*M, O, k·k·C) on the columns (*M, H, k·C, w·B) of the rows: y (*M, h, O, w·B).
+
+    The columns of the k rows that a kernel sees are, as they lie in memory, one matrix
+    (k·k·C, w·B), which overlaps with the next: nothing is copied beyond `_Unfold`. ⟨y, g⟩ is linear
+    in kernels, columns and g; its other two derivatives are `_Transposed` and `_KernelGradient`,
+    and these three are one another's derivatives.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, kernels: Tensor, columns: Tensor, axis: Axis) -> Tensor:
+        ctx.save_for_backward(kernels, columns)
+        ctx.axis = axis
+        models, shape = kernels.shape[:-2], (_places(axis), kernels.shape[-2], columns.shape[-1])
+        y = _slots(columns, models, shape)
+        for kernel, own, out in _each(models, _aligned(kernels, 2), _aligned(columns, 3), y):
+            torch.bmm(kernel.expand(shape[0], -1, -1), _windows(own, axis), out=out)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        kernels, columns = ctx.saved_tensors
+        to_kernels, to_columns = _wanted(ctx, 0), _wanted(ctx, 1)
+        return (
+            _KernelGradient.apply(gradient, columns, ctx.axis) if to_kernels else None,
+            _Transposed.apply(kernels, gradient, ctx.axis) if to_columns else None,
+            None,
+        )
+
+
+class _Transposed(Function):
+    """Kernels (*M, O, k·k·C), transposed, on g (*M, h, O, w·B): columns (*M, H, k·C, w·B)."""
+
+    @staticmethod
+    def forward(ctx: Any, kernels: Tensor, g: Tensor, axis: Axis) -> Tensor:
+        ctx.save_for_backward(kernels, g)
+        ctx.axis = axis
+        models, (height, size, stride) = kernels.shape[:-2], axis
+        area = kernels.shape[-1] // size
+        columns = _slots(g, models, (height, area, g.shape[-1])).zero_()
+        for kernel, own, out in _each(models, _aligned(kernels, 2), _aligned(g, 3), columns):
+            for place, row in enumerate(own):
+                seen = out[place * stride : place * stride + size].flatten(0, 1)
+                seen.addmm_(kernel.mT, row)
+        return columns
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        kernels, g = ctx.saved_tensors
+        to_kernels, to_g = _wanted(ctx, 0), _wanted(ctx, 1)
+        return (
+            _KernelGradient.apply(g, gradient, ctx.axis) if to_kernels else None,
+            _Correlation.apply(kernels, gradient, ctx.axis) if to_g else None,
+            None,
+        )
+
+
+class _KernelGradient(Function):
+    """What `_Correlation` gives its kernels, of g (*M, h, O, w·B) and columns: (*M, O, k·k·C)."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, columns: Tensor, axis: Axis) -> Tensor:
+        ctx.save_for_backward(g, columns)
+        ctx.axis = axis
+        models, area = g.shape[:-3], axis[1] * columns.shape[-2]
+        kernels = g.new_empty((*models, g.shape[-2], area))
+        for own_g, own, out in _each(models, _aligned(g, 3), _aligned(columns, 3), kernels):
+            torch.sum(torch.bmm(own_g, _windows(own, axis).mT), 0, out=out)
+        return kernels
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        g, columns = ctx.saved_tensors
+        to_g, to_columns = _wanted(ctx, 0), _wanted(ctx, 1)
+        return (
+            _Correlation.apply(gradient, columns, ctx.axis) if to_g else None,
+            _Transposed.apply(gradient, g, ctx.axis) if to_columns else None,
+            None,
+        )
+
+
+def _wanted(ctx: Any, index: int) -> bool:
+    """Whether the backward pass that runs goes on beyond input `index` of the Function of `ctx`.
+
+    What needs a gradient some time does not always need it now: a VJP to x wants none of the
+    weights', training none of x's. Autograd skips those of its own functions, but leaves it to
+    others to ask.
+    """
+    if not ctx.needs_input_grad[index]:
+        return False
+    node = ctx.next_functions[index][0]
+    is_leaf = node.name() == "torch::autograd::AccumulateGrad"  # of which one cannot ask
+    return is_leaf or torch._C._will_engine_execute_node(node)
+
+
+def _windows(columns: Tensor, axis: Axis) -> Tensor:
+    """One model's columns (H, k·C, w·B) as the overlapping matrices (h, k·k·C, w·B) of k rows."""
+    _, size, stride = axis
+    _, area, places = columns.shape
+    row, column, one = columns.stride()
+    shape = (_places(axis), size * area, places)
+    return columns.as_strided(shape, (stride * row, column, one))
+
+
+def _each(models: torch.Size, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors (*M, ...) of one model after the other."""
+    for index in itertools.product(*map(range, models)):
+        yield tuple(tensor[index] for tensor in tensors)
 
 
 class _Product(Function):
@@ -139,108 +274,128 @@ class _Product(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        if a.ndim == 2:
-            return a @ b
         models = a.shape[:-2]
-        product = torch.bmm(_aligned(a), _aligned(b))
-        return product.unflatten(0, models)
+        product = _slots(a, models, (a.shape[-2], b.shape[-1]))
+        for own_a, own_b, out in _each(models, _matrices(a), _matrices(b), product):
+            torch.mm(own_a, own_b, out=out)
+        return product
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
-        to_a, to_b = ctx.needs_input_grad
         return (
-            _Product.apply(gradient, b.mT) if to_a else None,
-            _Product.apply(a.mT, gradient) if to_b else None,
+            _Product.apply(gradient, b.mT) if _wanted(ctx, 0) else None,
+            _Product.apply(a.mT, gradient) if _wanted(ctx, 1) else None,
         )
+
+
+def _matrices(x: Tensor) -> Tensor:
+    """x (*M, I, J), aligned, as it is or transposed in memory."""
+    return _aligned(x, 2) if x.stride(-1) == 1 else _aligned(x.mT, 2).mT
 
 
 _ALIGNMENT = 64  # bytes, a cache line
 
 
-def _aligned(x: Tensor) -> Tensor:
-    """x (*M, I, J) as (models, I, J), every model's matrix at a multiple of 64 bytes.
+def _slots(like: Tensor, models: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """Uninitialised (*models, *shape), every model's own at a multiple of 64 bytes.
 
     BLAS takes other code paths, with other roundings, for matrices at other alignments. On equal
     ones, a cell's last bit does not depend on which slot of the bank it has.
     """
-    x = x.flatten(0, -3)
-    if x.stride(0) * x.element_size() % _ALIGNMENT == 0 and x.data_ptr() % _ALIGNMENT == 0:
+    step = _ALIGNMENT // like.element_size()
+    slot = -(-math.prod(shape) // step) * step
+    place = like.new_empty((*models, slot))
+    return place[..., : math.prod(shape)].unflatten(-1, shape)
+
+
+def _aligned(x: Tensor, own: int) -> Tensor:
+    """x, whose last `own` dimensions are one model's, as if it came from `_slots`."""
+    leading = range(x.ndim - own)
+    contiguous = x[(0,) * len(leading)].is_contiguous()
+    offsets = (x.data_ptr(), *(x.stride(dim) * x.element_size() for dim in leading))
+    if contiguous and all(offset % _ALIGNMENT == 0 for offset in offsets):
         return x
-    transposed = x.stride(-1) != 1
-    x = x.mT if transposed else x
-    models, rows, columns = x.shape
-    step = _ALIGNMENT // x.element_size()
-    slot = -(-rows * columns // step) * step
-    padded = x.new_empty(models * slot).as_strided(x.shape, (slot, columns, 1))
-    padded.copy_(x)
-    return padded.mT if transposed else padded
+    return _slots(x, x.shape[: len(leading)], x.shape[len(leading) :]).copy_(x)
 
 
 class _MaxPool(Function):
-    """2×2 maxima of (..., H, W, B); of equals the first gets the gradient, as in torch."""
+    """2 × 2 maxima of (..., H, C, W, B); of equals the first gets the gradient, as in torch."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor) -> Tensor:
-        a, b, c, d = _quarters(y)
-        top, bottom = torch.maximum(a, b), torch.maximum(c, d)
-        low = bottom > top
-        winner = torch.where(low, (d > c).to(torch.uint8) + 2, (b > a).to(torch.uint8))
-        ctx.save_for_backward(winner)
-        ctx.size = y.shape[-3:-1]
-        return torch.maximum(top, bottom)
+        ctx.size = y.shape[-4], y.shape[-2]
+        left, right = _pairs(y, -2)
+        upper, lower = _pairs(torch.maximum(left, right), -4)
+        # 1 where the second of two is greater: as numbers, which multiply faster than truths.
+        ctx.save_for_backward((right > left).to(y.dtype), (lower > upper).to(y.dtype))
+        return torch.maximum(upper, lower)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (winner,) = ctx.saved_tensors
-        return _Scatter.apply(gradient, winner, ctx.size)
+        return _Scatter.apply(gradient, *ctx.saved_tensors, ctx.size)
 
 
 class _Scatter(Function):
-    """Put pooled values (..., h, w, B) back where the maxima were, zeros elsewhere."""
+    """Put pooled values (..., h, C, w, B) back where the maxima were, zeros elsewhere."""
 
     @staticmethod
-    def forward(ctx: Any, pooled: Tensor, winner: Tensor, size: tuple[int, int]) -> Tensor:
-        ctx.save_for_backward(winner)
-        y = pooled.new_empty((*pooled.shape[:-3], *size, pooled.shape[-1]))
-        if size[0] % 2 or size[1] % 2:
+    def forward(
+        ctx: Any, pooled: Tensor, is_right: Tensor, is_lower: Tensor, size: tuple[int, int]
+    ) -> Tensor:
+        ctx.save_for_backward(is_right, is_lower)
+        height, width = size
+        *outer, _, channels, _, batch = pooled.shape
+        rows = pooled.new_empty(is_right.shape)
+        y = pooled.new_empty((*outer, height, channels, width, batch))
+        if height % 2 or width % 2:
             y.zero_()
-        for index, quarter in enumerate(_quarters(y)):
-            torch.mul(pooled, winner == index, out=quarter)
+        _split(pooled, is_lower, *_pairs(rows, -4))
+        _split(rows, is_right, *_pairs(y, -2))
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (winner,) = ctx.saved_tensors
-        return _Gather.apply(gradient, winner), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Gather.apply(gradient, *ctx.saved_tensors), None, None, None
 
 
 class _Gather(Function):
-    """Adjoint of `_Scatter`: the values of (..., H, W, B) at the places of the maxima."""
+    """Adjoint of `_Scatter`: the values of (..., H, C, W, B) at the places of the maxima."""
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, winner: Tensor) -> Tensor:
-        ctx.save_for_backward(winner)
-        ctx.size = y.shape[-3:-1]
-        a, b, c, d = _quarters(y)
-        upper = torch.where(winner == 1, b, a)
-        return torch.where(winner > 1, torch.where(winner == 3, d, c), upper)
+    def forward(ctx: Any, y: Tensor, is_right: Tensor, is_lower: Tensor) -> Tensor:
+        ctx.save_for_backward(is_right, is_lower)
+        ctx.size = y.shape[-4], y.shape[-2]
+        # Exact at weights 0 and 1.
+        rows = torch.lerp(*_pairs(y, -2), is_right)
+        return torch.lerp(*_pairs(rows, -4), is_lower)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (winner,) = ctx.saved_tensors
-        return _Scatter.apply(gradient, winner, ctx.size), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Scatter.apply(gradient, *ctx.saved_tensors, ctx.size), None, None
 
 
-def _quarters(y: Tensor) -> list[Tensor]:
-    """The four corners of all 2×2 windows of (..., H, W, B); an odd last row or column is out."""
-    height, width = y.shape[-3] // 2 * 2, y.shape[-2] // 2 * 2
-    return [y[..., i:height:2, j:width:2, :] for i in (0, 1) for j in (0, 1)]
+def _pairs(y: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The first and the second of every two along `dim` (-4: rows, -2: columns); odd ends are out.
+
+    Of images (..., H, C, W, B) only whole 2 × 2 windows: columns are of an even number of rows.
+    """
+    for axis in (-4, dim):
+        y = y.narrow(axis, 0, y.shape[axis] // 2 * 2)
+    first, second = y.unflatten(dim, (-1, 2)).unbind(dim)
+    return first, second
+
+
+def _split(values: Tensor, is_second: Tensor, first: Tensor, second: Tensor) -> None:
+    """Write `values` into `second` where it is 1 and into `first` where 0, and zeros beside."""
+    torch.mul(values, is_second, out=second)
+    torch.sub(values, second, out=first)
 
 
 def _per_channel(bias: Tensor | None) -> Tensor:
+    """Biases (*M, C) for images (*M, H, C, W, B)."""
     assert bias is not None
-    return bias[..., None, None, None]
+    return bias[..., None, :, None, None]
 
 
 def _distinct(x: Tensor, leading: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.models.conceptizers import pooled_shape
-from pipeline.models.layers import Linear, PooledConv2d
+from pipeline.models.layers import Linear, PooledConv2d, images_first, rows_first
 
 Masks = tuple[Tensor, ...]
 
@@ -100,11 +100,11 @@ class ConvParameterizer(Parameterizer):
         self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
-        x = x.movedim(-4, -1)
+        x = rows_first(x)
         for convolution in self.convolutions:
             x = convolution(x)
         # A mask ≥ 0 per channel commutes with max-pooling and ReLU, and is cheaper after them.
-        x = _drop(x.movedim(-1, -4), masks, 0).flatten(-3)
+        x = _drop(images_first(x), masks, 0).flatten(-3)
         *hidden, last = self.layers
         for index, layer in enumerate(hidden, start=1):
             x = F.relu(_drop(layer(x), masks, index))

@@ -9,19 +9,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from pipeline.models.layers import Linear, PerChannelLinear, PooledConv2d, TransposedConv2d
+from pipeline.models.layers import (
+    Linear,
+    PerChannelLinear,
+    PooledConv2d,
+    TransposedConv2d,
+    images_first,
+    rows_first,
+)
 
 Function = Callable[[Tensor, Tensor, Tensor], Tensor]  # of one model's x, weight and bias
 
 
 def pooled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.relu(F.max_pool2d(F.conv2d(x.movedim(-1, 0), weight, bias), 2)).movedim(0, -1)
+    return rows_first(F.relu(F.max_pool2d(F.conv2d(images_first(x), weight, bias), 2)))
 
 
 def transposed(stride: int, padding: int) -> Function:
     def function(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        y = F.conv_transpose2d(x.movedim(-1, 0), weight, bias, stride, padding)
-        return y.movedim(0, -1)
+        return rows_first(F.conv_transpose2d(images_first(x), weight, bias, stride, padding))
 
     return function
 
@@ -36,17 +42,17 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Function, tuple[int, ...]]] = {
     "linear, one unit": (lambda: Linear(7, 1), F.linear, (6, 7)),
     "per channel, to scalars": (lambda: PerChannelLinear(3, 5, 1), per_channel, (6, 3, 5)),
     "per channel, from scalars": (lambda: PerChannelLinear(3, 1, 5), per_channel, (6, 3, 1)),
-    "convolution": (lambda: PooledConv2d(3, 4, 5), pooled, (3, 12, 10, 6)),
-    "convolution, odd maps": (lambda: PooledConv2d(1, 2, 3), pooled, (1, 11, 9, 6)),
-    "convolution, one example": (lambda: PooledConv2d(2, 2, 4), pooled, (2, 9, 8, 1)),
-    "convolution, 1 × 1": (lambda: PooledConv2d(2, 3, 1), pooled, (2, 5, 6, 4)),
-    "transposed": (lambda: TransposedConv2d(4, 3, 5), transposed(1, 0), (4, 3, 5, 6)),
+    "convolution": (lambda: PooledConv2d(3, 4, 5), pooled, (12, 3, 10, 6)),
+    "convolution, odd maps": (lambda: PooledConv2d(1, 2, 3), pooled, (11, 1, 9, 6)),
+    "convolution, one example": (lambda: PooledConv2d(2, 2, 4), pooled, (9, 2, 8, 1)),
+    "convolution, 1 × 1": (lambda: PooledConv2d(2, 3, 1), pooled, (5, 2, 6, 4)),
+    "transposed": (lambda: TransposedConv2d(4, 3, 5), transposed(1, 0), (3, 4, 5, 6)),
     "transposed, stride 2": (
         lambda: TransposedConv2d(2, 3, 5, stride=2),
         transposed(2, 0),
-        (2, 4, 3, 6),
+        (4, 2, 3, 6),
     ),
-    "transposed, padded": (lambda: TransposedConv2d(3, 1, 2, 2, 1), transposed(2, 1), (3, 4, 5, 6)),
+    "transposed, padded": (lambda: TransposedConv2d(3, 1, 2, 2, 1), transposed(2, 1), (4, 3, 5, 6)),
 }
 
 
@@ -105,10 +111,10 @@ def test_of_equal_maxima_the_first_gets_the_gradient():
     with torch.no_grad():
         for parameter in (layer.weight, layer.bias):
             parameter.copy_(torch.randint(-2, 3, parameter.shape, generator=generator))
-    x = torch.randint(0, 2, (1, 10, 10, 5), generator=generator).double()
+    x = torch.randint(0, 2, (10, 1, 10, 5), generator=generator).double()
     x[:, :, 4:] = 1  # an area without contrast: all are equal there
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    weights = torch.rand(2, 4, 4, 5, generator=generator, dtype=torch.float64)
+    weights = torch.rand(4, 2, 4, 5, generator=generator, dtype=torch.float64)
     (layer(ours) * weights).sum().backward()
     (pooled(theirs, layer.weight, layer.bias) * weights).sum().backward()
     assert_close(ours.grad, theirs.grad)
