@@ -58,15 +58,15 @@ def robustness_loss(
     """
     r = residuals(at, variant, probes)
     features = at.x.ndim - at.output.logits.ndim + 1
-    r = r.flatten(-features)  # (D, *M, B, features)
-    squares = r.shape[0] if probes is not None and not _tabular_review(at, variant) else 1
+    r = r.flatten(-features)  # (*M, D, B, features)
+    squares = r.shape[-3] if probes is not None and not _tabular_review(at, variant) else 1
     if reduction == "batch":
-        return torch.linalg.vector_norm(r, dim=(0, -2, -1)) / squares**0.5
-    return torch.linalg.vector_norm(r, dim=(0, -1)).mean(-1) / squares**0.5
+        return torch.linalg.vector_norm(r, dim=(-3, -2, -1)) / squares**0.5
+    return torch.linalg.vector_norm(r, dim=(-3, -1)).mean(-1) / squares**0.5
 
 
 def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) -> Tensor:
-    """Residuals Σ_c d_c r_c in each direction d over the classes, (D, B, *input_shape).
+    """Residuals Σ_c d_c r_c in each direction d over the classes, (D, B, *input_shape) of a model.
 
     Exact: D = C, and the directions are the classes. With `probes` (P, B, C): D = P.
 
@@ -90,11 +90,12 @@ def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) ->
             )
         q = 1 - classes * logits.softmax(-1)  # Σ_c ∇ℓ_c = Σ_c q_c ∇f_c
         summed = _vjp(at, h.unsqueeze(-1) * q.unsqueeze(-2), (theta * q.unsqueeze(-2)).sum(-1))
-        return summed - theta.movedim(-1, 0)
+        return summed.unsqueeze(-3) - theta.movedim(-1, -3)
     if probes is None:
         one_hot = torch.eye(classes, dtype=theta.dtype, device=theta.device)
         probes = one_hot.reshape(classes, *[1] * (logits.ndim - 1), classes)
-    return torch.stack([_vjp(at, *_cotangents(variant, h, theta, logits, d)) for d in probes])
+    pulled = [_vjp(at, *_cotangents(variant, h, theta, logits, d)) for d in probes]
+    return torch.stack(pulled, logits.ndim - 2)
 
 
 def draw_probes(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
