@@ -1,4 +1,4 @@
-"""Many models of one architecture as one module whose weights have model dimensions in front."""
+"""Many models of one architecture as one module whose weights have a model dimension in front."""
 
 import copy
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ _ALIGNMENT = 64  # numbers: whole cache lines, and whole turns of every vectoris
 class Stacked(NamedTuple):
     """A `Senn` of many models, and where all their weights and gradients are.
 
-    `senn` takes inputs (*shape, B, *input_shape), and all its outputs have `shape` in front.
-    `weights` is (*shape, numbers), one row a model; the parameters of `senn` are views of it, and
-    `gradients`, in their order, views of ``weights.grad``. Every parameter starts at a multiple of
-    64 numbers, so that the same arithmetic is done to the last bit for every model.
+    `senn` takes inputs (models, B, *input_shape), and all its outputs have the models in front.
+    `weights` is (models, numbers), one row each; the parameters of `senn` are views of it, and
+    `gradients`, in their order, views of ``weights.grad``. In a row each begins at a multiple of 64
+    numbers, so that the same arithmetic is done to the last bit for every model.
     """
 
     senn: Senn
@@ -32,21 +32,27 @@ class Stacked(NamedTuple):
             place.copy_(gradient)
 
 
-def stack(models: Sequence[Senn], shape: tuple[int, ...], device: torch.device) -> Stacked:
-    """Stack `models`, in the order given, into `shape` on `device`."""
-    senn = copy.deepcopy(models[0])
+def stack(models: Sequence[Senn], device: torch.device) -> Stacked:
+    """Stack `models` on `device`, in the order given."""
     sources = [dict(model.named_parameters()) for model in models]
-    places = _places(models[0])
     size = sum(_padded(value.numel()) for value in sources[0].values())
-    weights = torch.zeros(*shape, size, device=device)
+    dtype = next(iter(sources[0].values())).dtype
+    weights = torch.zeros(len(models), size, device=device, dtype=dtype)
     weights.grad = torch.zeros_like(weights)
+    stacked = stacked_on(models[0], weights, weights.grad)
+    for name, parameter in stacked.senn.named_parameters():
+        parameter.data.copy_(torch.stack([own[name].detach() for own in sources]))
+    return stacked
+
+
+def stacked_on(model: Senn, weights: Tensor, gradient: Tensor) -> Stacked:
+    """Models of the architecture of `model` whose rows are `weights`, with gradient `gradient`."""
+    senn, starts = copy.deepcopy(model), places(model)
     gradients = []
-    for name, place in places.items():
-        parameter = nn.Parameter(_view(weights, place, sources[0][name]))
-        together = torch.stack([own[name].detach() for own in sources]).unflatten(0, shape)
-        parameter.data.copy_(together)
-        gradients.append(_view(weights.grad, place, sources[0][name]))
+    for name, value in model.named_parameters():
+        gradients.append(_view(gradient, starts[name], value))
         folder, _, leaf = name.rpartition(".")
+        parameter = nn.Parameter(_view(weights, starts[name], value))
         setattr(senn.get_submodule(folder), leaf, parameter)
     return Stacked(senn, weights, gradients)
 
@@ -55,17 +61,17 @@ def unstack(model: Senn, row: Tensor) -> dict[str, Tensor]:
     """The state dict of one model of `model`'s architecture, from its row of stacked weights."""
     parameters = dict(model.named_parameters())
     return {
-        name: _view(row, place, parameters[name]).clone() for name, place in _places(model).items()
+        name: _view(row, place, parameters[name]).clone() for name, place in places(model).items()
     }
 
 
-def _places(model: Senn) -> dict[str, int]:
-    """Where each parameter begins in a model's row."""
-    places, end = {}, 0
+def places(model: Senn) -> dict[str, int]:
+    """Where each parameter of one `model` begins in its row."""
+    starts, end = {}, 0
     for name, value in model.named_parameters():
-        places[name] = end
+        starts[name] = end
         end += _padded(value.numel())
-    return places
+    return starts
 
 
 def _padded(numbers: int) -> int:

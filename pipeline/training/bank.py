@@ -1,41 +1,35 @@
 """Banks: many cells trained together as one batched computation.
 
-A bank is a rectangle of cells, one row per seed, and one model whose weights are stacked (seeds,
-λ). Each row has its own batches and noise, drawn from its seed and shared by its λ. Adam works
-elementwise, and the gradient of the sum of all losses is each cell's own: nothing mixes cells.
+A bank is a list of cells and one model whose weights are stacked, one row a cell. Each cell has the
+batches and the noise of its seed, whatever its λ. How steps are taken is `stepping`'s and
+`table_stepping`'s; here is what a training consists of: epochs, validations, the best weights, and
+checkpoints to go on from.
 """
 
+import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.models.senn import Senn
-from pipeline.models.stacking import Stacked, stack, unstack
+from pipeline.models.stacking import stack, unstack
 from pipeline.params import Experiment
+from pipeline.training.batches import draw_batches
 from pipeline.training.cells import Cell
-from pipeline.training.objectives import Losses, Objective, cross_entropy
-from pipeline.training.randomness import batch_order, generator
-from pipeline.training.robustness import draw_probes
+from pipeline.training.objectives import Losses, Objective
+from pipeline.training.stepping import TOGETHER, AutogradStepping, Stepping
 from pipeline.training.store import Checkpoint
+from pipeline.training.table_stepping import TableStepping, fits
 
-Bank = list[list[Cell]]
+Bank = list[Cell]
 
-# Seeds × λ in a bank. Constant for a kind of model and device, so that a cell's arithmetic never
-# depends on how many others there are; a bank with fewer cells is filled up with idle copies.
-SHAPES = {
-    ("cpu", "mlp"): (3, 5),
-    ("cpu", "conv"): (1, 5),
-    ("cuda", "mlp"): (16, 8),
-    ("cuda", "conv"): (3, 5),
-}
-VALIDATION_BATCH = 500
+_CURVE = (*(f"train_{term}" for term in Losses._fields), "valid_classification", "valid_accuracy")
 
 
 @dataclass(frozen=True)
@@ -53,19 +47,21 @@ class TrainedCell:
     curve: list[dict[str, float]]
 
 
-def pack(cells: Sequence[Cell], shape: tuple[int, int]) -> list[Bank]:
-    """Pack cells of one experiment into banks of `shape` (seeds, λ), padded with idle copies."""
-    seeds, lambdas = shape
-    rows = []
-    for seed in dict.fromkeys(cell.seed for cell in cells):
-        own = [cell for cell in cells if cell.seed == seed]
-        rows += [_padded(own[i : i + lambdas], lambdas) for i in range(0, len(own), lambdas)]
-    return [_padded(rows[i : i + seeds], seeds) for i in range(0, len(rows), seeds)]
+def pack(
+    cells: Sequence[Cell], experiment: Experiment, device: torch.device, workers: int
+) -> list[Bank]:
+    """Distribute the experiment's `cells` over banks, even ones, and as many for every worker.
 
-
-def bank_shape(experiment: Experiment, device: torch.device) -> tuple[int, int]:
-    """Seeds × λ in a bank of `experiment` on `device`."""
-    return SHAPES[device.type, experiment.parameterizer.name]
+    Which bank a cell is in changes nothing about it: its arithmetic is its own.
+    """
+    if not cells:
+        return []
+    if fits(experiment, device):  # all cores work on one bank
+        return [list(cells)]
+    banks = -(-len(cells) // TOGETHER[device.type])
+    banks = min(-(-banks // workers) * workers, len(cells))
+    bounds = [round(i * len(cells) / banks) for i in range(banks + 1)]
+    return [list(cells[a:b]) for a, b in itertools.pairwise(bounds)]
 
 
 def train_bank(
@@ -76,17 +72,18 @@ def train_bank(
     report: Callable[[int, float], None],
     checkpoint: Checkpoint,
 ) -> list[TrainedCell]:
-    """Train a bank, from its checkpoint if there is one; return each of its cells once, in order.
+    """Train a bank, from its checkpoint if there is one; return its cells in order.
 
     Parameters
     ----------
-    bank : rows of cells, one seed a row, all rows equally long.
+    bank : the cells, all of one experiment.
     objective : the experiment's loss.
-    initial : a seed's freshly initialised model.
+    initial : a seed's freshly initialised model, which is left as it is.
     data : the data set, whole, on the device to train on.
     report : called after every epoch with its number and the mean of the best validation
         accuracies so far.
-    checkpoint : of this very bank; written after every epoch, removed at the end.
+    checkpoint : written after every epoch; if it has all cells of the bank, whatever others too,
+        training goes on from it.
 
     Raises
     ------
@@ -94,103 +91,94 @@ def train_bank(
         If a loss is not finite; names the cell, the step and what to change.
     """
     device, experiment = data.train.x.device, objective.experiment
-    shape = len(bank), len(bank[0])
-    architecture = initial(bank[0][0].seed)
-    models = [initial(cell.seed) for row in bank for cell in row]
-    stacked = stack(models, shape, device)
-    senn, weights = stacked.senn, stacked.weights
-    robust_reg = torch.tensor([[c.robust_reg for c in row] for row in bank], device=device)
-    adam = torch.optim.Adam([weights], lr=experiment.lr, fused=True)
+    steps = _steps_per_epoch(data.train, experiment, bank[0])
+    architecture = initial(bank[0].seed)
+    weights = stack([initial(cell.seed) for cell in bank], device).weights
+    method = TableStepping if fits(experiment, device) else AutogradStepping
+    stepping: Stepping = method(architecture, weights, objective, bank, data)
 
     best = _Best(bank, weights)
-    steps = _steps_per_epoch(data.train, experiment, bank[0][0])
-    losses_since: list[Losses] = []
-    first = _resume(checkpoint, stacked, adam, best, losses_since)
+    losses_since: list[Tensor] = []
+    first = _resume(checkpoint, bank, weights, stepping, best, losses_since)
     for epoch in range(first, experiment.epochs + 1):
-        streams = [_batches(senn, objective, data.train, row[0].seed, epoch) for row in bank]
-        for step, draws in enumerate(zip(*streams, strict=True), start=(epoch - 1) * steps + 1):
-            x, y, noise, probes = tree_map(lambda *rows: _per_row(rows, shape), *draws)
-            losses = objective(senn, robust_reg, x, y, noise, probes)
-            stacked.differentiate(losses.total.sum())
-            adam.step()
-            losses_since.append(Losses(*(term.detach() for term in losses)))
+        drawn = {
+            seed: draw_batches(architecture, objective, seed, epoch, len(data.train), device)
+            for seed in dict.fromkeys(cell.seed for cell in bank)
+        }
+        for start, end in _stretches(epoch, steps, experiment):
+            part = {seed: batches.part(start, end) for seed, batches in drawn.items()}
+            done = (epoch - 1) * steps
+            losses_since.append(stepping.advance([part[c.seed] for c in bank], done + start))
+            step = done + end
             if step % experiment.eval_freq == 0 or step == steps * experiment.epochs:
-                _check_finite(bank, losses_since, epoch, step)
-                best.update(weights, epoch, step, losses_since, *_validate(senn, data.valid, shape))
+                losses = torch.cat(losses_since)
+                _check_finite(bank, losses, epoch, step)
+                best.update(weights, epoch, step, losses, *stepping.validate())
                 losses_since.clear()
-        _save(checkpoint, epoch, weights, adam, best, losses_since)
+        _save(checkpoint, bank, epoch, weights, stepping, best, losses_since)
         report(epoch, best.accuracy.mean().item())
-    checkpoint.remove()
     return best.cells(architecture)
+
+
+def _stretches(epoch: int, steps: int, experiment: Experiment) -> Iterator[tuple[int, int]]:
+    """An epoch's steps from one validation to the next: (first, end), counted in the epoch."""
+    done, every = (epoch - 1) * steps, experiment.eval_freq
+    due = range(every - done % every, steps, every)
+    yield from itertools.pairwise((0, *due, steps))
 
 
 def _save(
     checkpoint: Checkpoint,
+    bank: Bank,
     epoch: int,
     weights: Tensor,
-    adam: torch.optim.Adam,
+    stepping: Stepping,
     best: "_Best",
-    losses_since: list[Losses],
+    losses_since: list[Tensor],
 ) -> None:
     """Keep all that the next epochs depend on; random numbers start anew at every epoch."""
-    tensors = {
-        "weights": weights,
-        **{f"adam.{name}": value for name, value in adam.state[weights].items()},
-        **{f"best.{name}": getattr(best, name) for name in ("weights", "accuracy", "step")},
-    }
+    tensors = {"weights": weights, **best.state()}
+    tensors |= {f"stepping.{name}": value for name, value in stepping.state().items()}
     if losses_since:
-        tensors["losses"] = torch.stack([torch.stack(losses) for losses in losses_since])
-    checkpoint.save(tensors, {"epoch": json.dumps(epoch), "rows": json.dumps(best.rows)})
+        tensors["losses"] = torch.cat(losses_since)
+    cells = [dataclasses.astuple(cell) for cell in bank]
+    checkpoint.save(tensors, {"epoch": json.dumps(epoch), "cells": json.dumps(cells)})
 
 
 def _resume(
     checkpoint: Checkpoint,
-    stacked: Stacked,
-    adam: torch.optim.Adam,
+    bank: Bank,
+    weights: Tensor,
+    stepping: Stepping,
     best: "_Best",
-    losses_since: list[Losses],
+    losses_since: list[Tensor],
 ) -> int:
     """Restore what `_save` kept; the epoch to go on with."""
     saved = checkpoint.load()
     if saved is None:
         return 1
     tensors, metadata = saved
-    weights = stacked.weights
-    tensors = {name: value.to(weights.device) for name, value in tensors.items()}
-    weights.copy_(tensors["weights"])
-    adam.state[weights] = {
-        name.removeprefix("adam."): value
-        for name, value in tensors.items()
-        if name.startswith("adam.")
+    cells = [Cell(*cell) for cell in json.loads(metadata["cells"])]
+    if not set(bank) <= set(cells):
+        return 1
+    places = torch.tensor([cells.index(cell) for cell in bank])
+    own = {
+        name: _of_cells(name, value, places).to(weights.device) for name, value in tensors.items()
     }
-    best.weights, best.accuracy = tensors["best.weights"], tensors["best.accuracy"]
-    best.step, best.rows = tensors["best.step"], json.loads(metadata["rows"])
-    losses_since.extend(Losses(*terms) for terms in tensors.get("losses", ()))
+    weights.copy_(own["weights"])
+    best.restore(own)
+    prefix = "stepping."
+    stepping.restore({n.removeprefix(prefix): v for n, v in own.items() if n.startswith(prefix)})
+    if "losses" in own:
+        losses_since.append(own["losses"])
     return int(json.loads(metadata["epoch"])) + 1
 
 
-def _batches(
-    senn: Senn, objective: Objective, train: Split, seed: int, epoch: int
-) -> Iterator[tuple[Any, ...]]:
-    """One seed's epoch: x, y, the model's noise, the robustness loss's probes (None: exact)."""
-    device, experiment = train.x.device, objective.experiment
-    noise = generator(seed, "noise", epoch, device)
-    order = batch_order(seed, epoch, len(train.y), experiment.batch_size).to(device)
-    for index in order:
-        drawn = senn.draw_noise(len(index), noise)
-        probes = None
-        if objective.robustness.probes != "exact":
-            probes = draw_probes(
-                (len(index), objective.robustness.probes, experiment.num_classes), noise
-            )
-        yield train.x[index], train.y[index], drawn, probes
-
-
-def _per_row(rows: tuple[Any, ...], shape: tuple[int, int]) -> Tensor | None:
-    """Stack what every row of a bank drew, shared by its λ: (seeds, λ, ...), λ expanded."""
-    if rows[0] is None:  # no dropout, or no probes
-        return None
-    return torch.stack(rows).unsqueeze(1).expand(*shape, *rows[0].shape)
+def _of_cells(name: str, value: Tensor, places: Tensor) -> Tensor:
+    """What a tensor that `_save` kept says of the cells at `places` of its bank."""
+    if name in ("best.when", "stepping.step"):  # the same for all
+        return value
+    return value.index_select(-1 if name in ("best.curve", "losses") else 0, places)
 
 
 class _Best:
@@ -199,16 +187,17 @@ class _Best:
     def __init__(self, bank: Bank, weights: Tensor) -> None:
         self.bank = bank
         self.weights = weights.clone()
-        self.accuracy = torch.full(weights.shape[:2], -1.0, device=weights.device)
+        self.accuracy = torch.full_like(weights[:, 0], -1.0)
         self.step = torch.zeros_like(self.accuracy, dtype=torch.long)
-        self.rows: list[dict[str, Any]] = []
+        self.when = torch.empty(0, 2, dtype=torch.long)  # step and epoch of every validation
+        self.curve = weights.new_empty(0, len(_CURVE), len(bank))
 
     def update(
         self,
         weights: Tensor,
         epoch: int,
         step: int,
-        losses: list[Losses],
+        losses: Tensor,
         accuracy: Tensor,
         cross_entropy: Tensor,
     ) -> None:
@@ -217,53 +206,48 @@ class _Best:
         self.accuracy = torch.where(better, accuracy, self.accuracy)
         self.step = torch.where(better, step, self.step)
         self.weights = torch.where(better.unsqueeze(-1), weights, self.weights)
-        means = {
-            f"train_{name}": torch.stack([getattr(batch, name) for batch in losses]).mean(0)
-            for name in Losses._fields
-        }
-        columns = {**means, "valid_classification": cross_entropy, "valid_accuracy": accuracy}
-        values = {name: column.tolist() for name, column in columns.items()}
-        self.rows.append({"step": step, "epoch": epoch, **values})
+        row = torch.stack([*losses.mean(0), cross_entropy, accuracy])
+        self.curve = torch.cat([self.curve, row.unsqueeze(0)])
+        self.when = torch.cat([self.when, torch.tensor([[step, epoch]])])
+
+    def state(self) -> dict[str, Tensor]:
+        """All of it, for a checkpoint."""
+        names = ("weights", "accuracy", "step", "when", "curve")
+        return {f"best.{name}": getattr(self, name) for name in names}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Go back to what `state` returned."""
+        for name in self.state():
+            setattr(self, name.removeprefix("best."), tensors[name])
+        self.when = self.when.cpu()
 
     def cells(self, architecture: Senn) -> list[TrainedCell]:
-        """Every cell of the bank once; idle copies are left out."""
-        trained: dict[Cell, TrainedCell] = {}
-        for i, row in enumerate(self.bank):
-            for j, cell in enumerate(row):
-                trained.setdefault(cell, self._trained(cell, i, j, architecture))
-        return list(trained.values())
-
-    def _trained(self, cell: Cell, i: int, j: int, architecture: Senn) -> TrainedCell:
-        curve = [
-            {key: value[i][j] if isinstance(value, list) else value for key, value in row.items()}
-            for row in self.rows
+        """Every cell of the bank."""
+        when, curve = self.when.tolist(), self.curve.permute(2, 0, 1).tolist()
+        return [
+            TrainedCell(
+                cell,
+                unstack(architecture, self.weights[place].cpu()),
+                int(self.step[place]),
+                float(self.accuracy[place]),
+                [
+                    {"step": step, "epoch": epoch, **dict(zip(_CURVE, row, strict=True))}
+                    for (step, epoch), row in zip(when, curve[place], strict=True)
+                ],
+            )
+            for place, cell in enumerate(self.bank)
         ]
-        weights = unstack(architecture, self.weights[i, j].cpu())
-        return TrainedCell(cell, weights, int(self.step[i, j]), float(self.accuracy[i, j]), curve)
 
 
-@torch.no_grad()
-def _validate(senn: Senn, split: Split, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Accuracy and mean cross-entropy of every cell on the whole of `split`, each (seeds, λ)."""
-    correct = cross_entropies = torch.zeros(shape, device=split.x.device)
-    batches = zip(split.x.split(VALIDATION_BATCH), split.y.split(VALIDATION_BATCH), strict=True)
-    for x, y in batches:
-        x, y = x.expand(*shape, *x.shape), y.expand(*shape, *y.shape)
-        logits = senn.aggregator(senn.conceptizer.encode(x), senn.parameterizer(x))
-        correct = correct + (logits.argmax(-1) == y).sum(-1)
-        cross_entropies = cross_entropies + cross_entropy(logits, y) * y.shape[-1]
-    return correct / len(split.y), cross_entropies / len(split.y)
-
-
-def _check_finite(bank: Bank, losses: list[Losses], epoch: int, step: int) -> None:
-    finite = torch.stack([batch.total for batch in losses]).isfinite().all(0).tolist()
-    for row, fine in zip(bank, finite, strict=True):
-        for cell, is_finite in zip(row, fine, strict=True):
-            if not is_finite:
-                raise PipelineError(
-                    f"{cell}: the training loss is not finite by step {step} (epoch {epoch}). "
-                    f"Lower experiments.{cell.experiment}.lr, or λ, in params.yaml."
-                )
+def _check_finite(bank: Bank, losses: Tensor, epoch: int, step: int) -> None:
+    """Complain of the first cell whose total loss, of (steps, 4, cells), is not finite."""
+    finite = losses[:, Losses._fields.index("total")].isfinite().all(0).tolist()
+    for cell, is_finite in zip(bank, finite, strict=True):
+        if not is_finite:
+            raise PipelineError(
+                f"{cell}: the training loss is not finite by step {step} (epoch {epoch}). "
+                f"Lower experiments.{cell.experiment}.lr, or λ, in params.yaml."
+            )
 
 
 def _steps_per_epoch(train: Split, experiment: Experiment, cell: Cell) -> int:
@@ -274,7 +258,3 @@ def _steps_per_epoch(train: Split, experiment: Experiment, cell: Cell) -> int:
             f"{len(train.y)} training examples, got {experiment.batch_size}"
         )
     return steps
-
-
-def _padded(items: list[Any], length: int) -> list[Any]:
-    return items + [items[-1]] * (length - len(items))

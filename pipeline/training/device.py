@@ -1,5 +1,7 @@
 """Where to compute: `device: auto | cpu | cuda | cuda:N`."""
 
+import os
+
 import torch
 
 from pipeline.errors import PipelineError
@@ -32,3 +34,8 @@ def device_kind(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def cores() -> int:
+    """Cores this process may use, which in a container is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

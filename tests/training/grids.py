@@ -1,5 +1,6 @@
 """Small made-up data sets, and grids of cells to train on them."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from pipeline.data.dataset import Dataset, Prepared, Split, save_dataset
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
 from pipeline.params import Params, load_params
-from pipeline.training.bank import TrainedCell, bank_shape, pack, train_bank
+from pipeline.training.bank import TrainedCell, train_bank
 from pipeline.training.cells import Cell
 from pipeline.training.objectives import Objective
 from pipeline.training.store import Checkpoint
@@ -44,7 +45,7 @@ def settings(changes: dict[str, Any], params: Params = SMOKE) -> Params:
         section = content
         for name in path:
             section = section[name]
-        section[last] = value
+        section[last] = copy.deepcopy(value)
     return Params.model_validate(content)
 
 
@@ -103,15 +104,15 @@ def initial(name: str, data: Dataset, params: Params) -> Callable[[int], Senn]:
 
 
 def train(
-    cells: Sequence[Cell], data: Dataset, params: Params, shape: tuple[int, int] | None = None
+    cells: Sequence[Cell], data: Dataset, params: Params, width: int = 5
 ) -> dict[Cell, TrainedCell]:
-    """Train `cells` of one experiment in banks of `shape`, or of the usual one."""
+    """Train `cells` of one experiment in banks of `width`."""
     name = cells[0].experiment
-    experiment = params.experiment(name)
-    objective = Objective(experiment, params.robustness, params.vae)
+    objective = Objective(params.experiment(name), params.robustness, params.vae)
+    start = initial(name, data, params)
     trained = {}
-    for bank in pack(cells, shape or bank_shape(experiment, data.train.x.device)):
-        start = initial(name, data, params)
+    for i in range(0, len(cells), width):
+        bank = list(cells[i : i + width])
         for result in train_bank(bank, objective, start, data, lambda *_: None, NO_CHECKPOINT):
             trained[result.cell] = result
     return trained
@@ -127,3 +128,11 @@ def run_in_turn(work: Any, tasks: Sequence[Any], device: Any, report: Any) -> It
     torch.set_num_threads(1)
     for index, task in enumerate(tasks):
         yield index, work(task, lambda *state, index=index: report(index, *state))
+
+
+def run_as_one_node(
+    work: Any, tasks: Sequence[Any], shared: Any, device: Any, cores: int, report: Any
+) -> Iterator[Any]:
+    """`run_on_cluster` without a cluster: the same work here, one task after the other."""
+    for index, task in enumerate(tasks):
+        yield index, work(task, shared, lambda *state, index=index: report(index, *state))

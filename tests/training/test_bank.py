@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.errors import PipelineError
 from pipeline.params import Params
-from pipeline.training.bank import bank_shape, pack, train_bank
+from pipeline.training.bank import TOGETHER, pack, train_bank
 from pipeline.training.cells import Cell
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator
@@ -83,13 +83,17 @@ def train_by_the_textbook(
     last = e.epochs * (len(data.train.y) // e.batch_size)
     for epoch in range(1, e.epochs + 1):
         noise = generator(cell.seed, "noise", epoch, CPU)
-        for index in batch_order(cell.seed, epoch, len(data.train.y), e.batch_size):
+        order = batch_order(cell.seed, epoch, len(data.train.y), e.batch_size)
+        drawn_masks, drawn_latent = senn.draw_noise(order.numel(), noise)
+        if robustness.probes != "exact":
+            signs = torch.empty(order.numel(), robustness.probes, e.num_classes)
+            signs.bernoulli_(0.5, generator=noise).mul_(2).sub_(1)
+        for place, index in enumerate(order):
             x, y = data.train.x[index], data.train.y[index]
-            masks, latent = senn.draw_noise(len(index), noise)
-            probes = None
-            if robustness.probes != "exact":
-                signs = torch.empty(len(index), robustness.probes, e.num_classes)
-                probes = signs.bernoulli_(0.5, generator=noise).mul(2).sub(1).movedim(1, 0)
+            now = slice(place * len(index), (place + 1) * len(index))
+            masks = None if drawn_masks is None else tuple(mask[now] for mask in drawn_masks)
+            latent = None if drawn_latent is None else drawn_latent[now]
+            probes = None if robustness.probes == "exact" else signs[now].movedim(1, 0)
 
             output = network(x, masks, latent)
             classification = F.cross_entropy(output.logits, y)
@@ -147,7 +151,7 @@ AUTHORS_2_PROBES = {"variant": "authors2018", "probes": 2, "reduction": "batch"}
 def test_a_bank_trains_as_the_textbook_does(data, name, robustness, seeds, in_double_precision):
     dataset, params = double(data[name]), short(name, robustness)
     cells = grid(name, (2**-7, 0.5), seeds)
-    trained = train(cells, dataset, params, shape=(len(seeds), 2))
+    trained = train(cells, dataset, params)
     assert list(trained) == cells
     for cell in cells:
         best, curve = train_by_the_textbook(cell, dataset, params)
@@ -239,10 +243,10 @@ def test_reports_epochs_and_the_best_accuracy_so_far(data):
     name, reports = "compas_senn", []
     params = short(name, epochs=3, eval_freq=4)
     objective = Objective(params.experiments[name], params.robustness, params.vae)
-    bank = [[Cell(name, 0.5, 3)], [Cell(name, 0.5, 7)]]
+    cells = [Cell(name, 0.5, 3), Cell(name, 0.5, 7)]
     start = initial(name, data[name], params)
     trained = train_bank(
-        bank, objective, start, data[name], lambda *state: reports.append(state), NO_CHECKPOINT
+        cells, objective, start, data[name], lambda *state: reports.append(state), NO_CHECKPOINT
     )
     accuracies = [[row["valid_accuracy"] for row in result.curve] for result in trained]
     means = [sum(max(own[:n]) for own in accuracies) / 2 for n in (1, 2, 3)]
@@ -252,45 +256,24 @@ def test_reports_epochs_and_the_best_accuracy_so_far(data):
 # --- packing -----------------------------------------------------------------------------------
 
 
-def test_packs_rows_of_one_seed_padded_with_idle_copies():
-    cells = grid("compas_senn", lambdas=(0.0, 0.1, 1.0), seeds=(1, 2, 3))
-    (a, b, c), (d, e, f), (g, h, i) = cells[:3], cells[3:6], cells[6:]
-    assert pack(cells, (3, 3)) == [[[a, b, c], [d, e, f], [g, h, i]]]
-    assert pack(cells, (2, 3)) == [[[a, b, c], [d, e, f]], [[g, h, i], [g, h, i]]]
-    assert pack(cells[:6], (4, 2)) == [[[a, b], [c, c], [d, e], [f, f]]]
-    assert pack([a], (2, 2)) == [[[a, a], [a, a]]]
-    assert pack([], (2, 2)) == []
+@pytest.mark.parametrize("workers", [1, 2, 3, 64])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 6, 15, 45])
+def test_banks_are_even_and_as_many_for_every_worker(count, workers):
+    name = "mnist_senn"
+    cells = grid(name, lambdas=tuple(range(5)), seeds=tuple(range(9)))[:count]
+    banks = pack(cells, short(name).experiment(name), CPU, workers)
+    assert [cell for packed in banks for cell in packed] == cells
+    sizes = [len(packed) for packed in banks]
+    if count:
+        assert min(sizes) > 0 and max(sizes) <= min(min(sizes) + 1, TOGETHER["cpu"])
+        assert len(banks) % workers == 0 or len(banks) == count
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (3, 5), (4, 2)])
-@pytest.mark.parametrize(("seeds", "lambdas"), [(1, 1), (3, 5), (4, 7)])
-def test_every_bank_has_the_shape_and_every_cell_its_place(seeds, lambdas, shape):
-    cells = grid("compas_senn", tuple(i / 10 for i in range(lambdas)), tuple(range(seeds)))
-    banks = pack(cells, shape)
-    for bank in banks:
-        assert (len(bank), {len(row) for row in bank}) == (shape[0], {shape[1]})
-        assert all(len({cell.seed for cell in row}) == 1 for row in bank)
-    packed = [cell for bank in banks for row in bank for cell in row]
-    assert list(dict.fromkeys(packed)) == cells
-
-
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_bank_shape_does_not_depend_on_the_grid(name):
-    shape = bank_shape(short(name).experiments[name], CPU)
-    larger = settings(
-        {"seeds": [1, 2, 3, 4], "lambda_grid": [0.1, 0.2], f"experiments.{name}.lr": 1}
-    )
-    assert bank_shape(larger.experiments[name], CPU) == shape
-
-
-def test_idle_copies_are_dropped(data):
+def test_cells_of_tables_are_one_bank():
     name = "compas_senn"
-    params, cells = short(name), grid(name, lambdas=(0.0, 0.5), seeds=(3,))
-    objective = Objective(params.experiments[name], params.robustness, params.vae)
-    start = initial(name, data[name], params)
-    (bank,) = pack(cells, (2, 4))
-    trained = train_bank(bank, objective, start, data[name], lambda *_: None, NO_CHECKPOINT)
-    assert [result.cell for result in trained] == cells
+    cells = grid(name, lambdas=tuple(range(5)), seeds=tuple(range(200)))
+    assert pack(cells, short(name).experiment(name), CPU, 2) == [cells]
+    assert pack([], short(name).experiment(name), CPU, 2) == []
 
 
 # --- what goes wrong ---------------------------------------------------------------------------

@@ -183,7 +183,7 @@ def test_cross_entropy_is_torchs_for_every_model():
     [(TABLE_7, "compas_senn"), (DIGITS, "mnist_senn"), (DIGITS_VAE, "mnist_disenn")],
 )
 def test_losses_of_stacked_models_are_those_of_each(architecture, name, probes, reduction):
-    shape, examples = (2, 3), 5
+    examples = 5
     models = [architecture.senn(seed).double() for seed in range(6)]
     draws = []
     for seed in range(6):
@@ -195,14 +195,9 @@ def test_losses_of_stacked_models_are_those_of_each(architecture, name, probes, 
     robust_reg = torch.linspace(0, 1, 6, dtype=torch.float64)
     loss = objective(name, {"reduction": reduction, "probes": probes})
 
-    together = tree_map(lambda *t: None if t[0] is None else stacked(t, shape), *draws)
-    senn = stack(models, shape, torch.device("cpu")).senn.double()
-    found = loss(senn, robust_reg.view(shape), *together)
-    for index, (model, draw) in enumerate(zip(models, draws, strict=True)):
-        place = divmod(index, 3)
-        expected = loss(model, robust_reg[index], *draw)
+    together = tree_map(lambda *t: None if t[0] is None else torch.stack(t), *draws)
+    senn = stack(models, torch.device("cpu")).senn
+    found = loss(senn, robust_reg, *together)
+    for place, (model, draw) in enumerate(zip(models, draws, strict=True)):
+        expected = loss(model, robust_reg[place], *draw)
         assert_close(tuple(term[place] for term in found), tuple(expected))
-
-
-def stacked(tensors: tuple[torch.Tensor, ...], shape: tuple[int, ...]) -> torch.Tensor:
-    return torch.stack(tensors).unflatten(0, shape)

@@ -1,0 +1,120 @@
+"""How a bank takes its steps: by autograd, whatever the model and the device."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.models.senn import Senn
+from pipeline.models.stacking import Stacked, stacked_on
+from pipeline.training.batches import Batches, each_tensor
+from pipeline.training.cells import Cell
+from pipeline.training.objectives import Objective, cross_entropy
+
+VALIDATION_BATCH = 500
+TOGETHER = {"cpu": 5, "cuda": 64}  # the most cells in one graph
+
+
+class Stepping(Protocol):
+    """Trains a bank in place: one row of `Stacked.weights` a cell."""
+
+    def advance(self, batches: Sequence[Batches], done: int) -> Tensor:
+        """Take the steps `done` + 1, ... of the cells' `batches`, equally many.
+
+        Returns the terms of the training loss, (steps, 4, cells), in the order of `Losses`.
+        """
+
+    def validate(self) -> tuple[Tensor, Tensor]:
+        """Accuracy and mean cross-entropy of every cell on the validation split, each (cells,)."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What further steps depend on besides the weights: Adam's."""
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` returned."""
+
+
+class AutogradStepping:
+    """Some cells at a time in one graph: the gradient of the sum of their losses is each one's own.
+
+    All at once would be slower: what a step works on would not stay in a processor's caches.
+    """
+
+    def __init__(
+        self,
+        architecture: Senn,
+        weights: Tensor,
+        objective: Objective,
+        bank: Sequence[Cell],
+        data: Dataset,
+    ) -> None:
+        self.weights, self.objective, self.data = weights, objective, data
+        reg = [cell.robust_reg for cell in bank]
+        self.robust_reg = torch.tensor(reg, device=weights.device, dtype=weights.dtype)
+        self.adam = torch.optim.Adam([weights], lr=objective.experiment.lr, fused=True)
+        assert weights.grad is not None
+        count = -(-len(bank) // TOGETHER[weights.device.type])
+        bounds = [round(i * len(bank) / count) for i in range(count + 1)]
+        self.groups = [slice(a, b) for a, b in pairwise(bounds)]
+        self.models = [stacked_on(architecture, weights[g], weights.grad[g]) for g in self.groups]
+
+    def advance(self, batches: Sequence[Batches], done: int) -> Tensor:
+        losses = []
+        for step in range(len(batches[0].examples)):
+            losses.append(
+                torch.cat(
+                    [
+                        self._differentiate(group, models, batches, step)
+                        for group, models in zip(self.groups, self.models, strict=True)
+                    ],
+                    -1,
+                )
+            )
+            self.adam.step()
+        return torch.stack(losses)
+
+    def _differentiate(
+        self, group: slice, models: Stacked, batches: Sequence[Batches], step: int
+    ) -> Tensor:
+        """Put the gradients of a group's losses into place; the losses, (4, cells of the group)."""
+        examples, noise, probes = each_tensor(
+            lambda *cells: torch.stack([drawn[step] for drawn in cells]), *batches[group]
+        )
+        x, y = self.data.train.x[examples], self.data.train.y[examples]
+        losses = self.objective(models.senn, self.robust_reg[group], x, y, noise, probes)
+        models.differentiate(losses.total.sum())
+        return torch.stack(losses).detach()
+
+    def validate(self) -> tuple[Tensor, Tensor]:
+        found = [self._validate(models) for models in self.models]
+        accuracies, cross_entropies = zip(*found, strict=True)
+        return torch.cat(accuracies), torch.cat(cross_entropies)
+
+    @torch.no_grad()
+    def _validate(self, models: Stacked) -> tuple[Tensor, Tensor]:
+        senn, split, cells = models.senn, self.data.valid, len(models.weights)
+        correct, cross_entropies = torch.zeros(2, cells, device=split.x.device)
+        for part in _parts(split):
+            x, y = (drawn.expand(cells, *drawn.shape) for drawn in (part.x, part.y))
+            logits = senn.aggregator(senn.conceptizer.encode(x), senn.parameterizer(x))
+            correct += (logits.argmax(-1) == y).sum(-1)
+            cross_entropies += cross_entropy(logits, y) * len(part.y)
+        return correct / len(split.y), cross_entropies / len(split.y)
+
+    def state(self) -> dict[str, Tensor]:
+        return dict(self.adam.state[self.weights])
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.adam.state[self.weights] = dict(state)
+
+
+def _parts(split: Split) -> list[Split]:
+    return [
+        Split(x, y)
+        for x, y in zip(
+            split.x.split(VALIDATION_BATCH), split.y.split(VALIDATION_BATCH), strict=True
+        )
+    ]
