@@ -6,26 +6,38 @@ changes nothing but time. ``SENN_CELL_STORE`` names its folder, or ``off``; ``SE
 its size.
 """
 
+import hashlib
+import json
 import os
-import shutil
+import re
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from pipeline.errors import PipelineError
-from pipeline.files import atomic_path, sha256_of
+from pipeline.files import atomic_path
 from pipeline.tensors import read_tensors, write_tensors
 
-_DEFAULT_GB = 5.0
+_DEFAULT_GB = "5"
 _SUFFIX = ".safetensors"
+_UNFINISHED = "unfinished"
+# Cells, unfinished banks, and either while it is written. Whatever else is in the folder is not
+# ours to remove.
+_OURS = re.compile(rf"\.?([0-9a-f]{{64}}|{_UNFINISHED})-[0-9a-f]{{64}}\{_SUFFIX}(\.\w+\.part)?")
+# An unfinished bank is written after every epoch: one left alone for a day is nobody's any more.
+_IN_USE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
 class CellStore:
-    """A folder of files ``<fingerprint>-<SHA-256 of the file>.safetensors``.
+    """A folder of files ``<fingerprint>-<SHA-256 of fingerprint and content>.safetensors``.
 
     `folder` is None for a store that is off: nothing is found and nothing kept. `limit` is in
     bytes; beyond it the least recently used files go. Safe with several processes at once: files
@@ -42,10 +54,10 @@ class CellStore:
         Raises
         ------
         PipelineError
-            If ``SENN_CELL_STORE_GB`` is not a positive number.
+            If ``SENN_CELL_STORE_GB`` is not a positive number, or there is no such home.
         """
         place = os.environ.get("SENN_CELL_STORE", "")
-        size = os.environ.get("SENN_CELL_STORE_GB", str(_DEFAULT_GB))
+        size = os.environ.get("SENN_CELL_STORE_GB") or _DEFAULT_GB
         try:
             limit = int(float(size) * 1e9)
         except (ValueError, OverflowError):
@@ -54,23 +66,43 @@ class CellStore:
             raise PipelineError(
                 f"SENN_CELL_STORE_GB must be a number > 0 of gigabytes, got {size!r}"
             )
-        if place == "off":
+        if place.lower() == "off":
             return cls(None, limit)
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return cls(Path(place).expanduser() if place else cache / "senn" / "cells", limit)
+        if not place:
+            cache_home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+            place = f"{cache_home}/senn/cells"
+        try:
+            return cls(Path(place).expanduser(), limit)
+        except RuntimeError as error:
+            raise PipelineError(
+                f"SENN_CELL_STORE: {place} is in no home that there is. "
+                "Set it to a folder for trained cells, or to off."
+            ) from error
 
     def fetch(self, fingerprint: str, destination: Path) -> bool:
         """Copy the cell with `fingerprint` to `destination`; False if it is not there, or damaged.
 
         A damaged file is removed: the cell is trained again.
+
+        Raises
+        ------
+        PipelineError
+            If `destination` cannot be written.
         """
-        for entry in self._entries(f"{fingerprint}-*{_SUFFIX}"):
-            with suppress(FileNotFoundError):
-                if sha256_of(entry) == entry.stem.rpartition("-")[2]:
-                    with atomic_path(destination) as temporary:
-                        shutil.copyfile(entry, temporary)
+        if self.folder is None:
+            return False
+        for entry in sorted(self.folder.glob(f"{fingerprint}-*{_SUFFIX}")):
+            try:
+                content = entry.read_bytes()
+            except OSError:  # removed by another process, or not readable
+                continue
+            if entry.name == _entry_name(fingerprint, content):
+                with atomic_path(destination) as temporary:
+                    temporary.write_bytes(content)
+                with suppress(OSError):
                     os.utime(entry)  # used now
-                    return True
+                return True
+            with suppress(OSError):
                 entry.unlink()
         return False
 
@@ -81,34 +113,46 @@ class CellStore:
         """
         if self.folder is None:
             return
-        with suppress(PipelineError, OSError):
-            entry = self.folder / f"{fingerprint}-{sha256_of(cell)}{_SUFFIX}"
+        try:
+            content = cell.read_bytes()
+            entry = self.folder / _entry_name(fingerprint, content)
             with atomic_path(entry) as temporary:
-                shutil.copyfile(cell, temporary)
-            self._evict()
+                temporary.write_bytes(content)
+            self._evict(entry.name)
+        except (PipelineError, OSError) as error:
+            _complain(self.folder, error)
 
     def checkpoint(self, name: str) -> "Checkpoint":
-        """Where the bank called `name` keeps its unfinished state."""
-        return Checkpoint(
-            None if self.folder is None else self.folder / f"unfinished-{name}{_SUFFIX}"
-        )
+        """Where the bank called `name`, 64 hexadecimal digits, keeps its unfinished state."""
+        if self.folder is None:
+            return Checkpoint(None)
+        return Checkpoint(self.folder / f"{_UNFINISHED}-{name}{_SUFFIX}")
 
-    def _entries(self, pattern: str) -> list[Path]:
-        return [] if self.folder is None else sorted(self.folder.glob(pattern))
+    def _evict(self, written: str) -> None:
+        """Shrink to the limit, as far as that goes without what is in use.
 
-    def _evict(self) -> None:
-        files = sorted(self._ages(), reverse=True)
+        In use are the entry just `written`, and files that another process may be about to finish.
+        """
         total = 0
-        for _, size, path in files:
+        for idle, _, size, path in sorted(self._files(written)):
             total += size
-            if total > self.limit:
-                path.unlink(missing_ok=True)
+            if idle and total > self.limit:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
 
-    def _ages(self) -> Iterator[tuple[float, int, Path]]:
-        for path in self._entries(f"*{_SUFFIX}"):
-            with suppress(FileNotFoundError):
-                status = path.stat()
-                yield status.st_mtime, status.st_size, path
+    def _files(self, written: str) -> Iterator[tuple[bool, float, int, str]]:
+        """Of every file of ours: whether nobody uses it, seconds since it was used, bytes, path."""
+        assert self.folder is not None
+        now = time.time()
+        with os.scandir(self.folder) as files:
+            for file in files:
+                if _OURS.fullmatch(file.name):
+                    with suppress(FileNotFoundError):
+                        status = file.stat()
+                        age = now - status.st_mtime
+                        unfinished = file.name.startswith((_UNFINISHED, "."))
+                        in_use = file.name == written or (unfinished and age < _IN_USE_SECONDS)
+                        yield not in_use, age, status.st_size, file.path
 
 
 @dataclass(frozen=True)
@@ -119,20 +163,54 @@ class Checkpoint:
 
     def save(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
         """Replace the state. Where it cannot be written, an interrupted bank starts anew."""
-        if self.path is not None:
-            with suppress(PipelineError):
-                write_tensors(self.path, tensors, metadata)
+        if self.path is None:
+            return
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        sealed = {**metadata, "seal": _seal(self.path.name, tensors, metadata)}
+        try:
+            write_tensors(self.path, tensors, sealed)
+        except PipelineError as error:
+            _complain(self.path.parent, error)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, str]] | None:
-        """The state, or None if there is none that can be read."""
-        if self.path is None or not self.path.exists():
+        """The state as it was saved, or None if there is none, or it was damaged since."""
+        if self.path is None:
             return None
         try:
-            return read_tensors(self.path)
-        except PipelineError:
+            tensors, metadata = read_tensors(self.path)
+        except (PipelineError, RuntimeError):  # torch's: removed between header and tensors
             return None
+        seal = metadata.pop("seal", None)
+        return (tensors, metadata) if seal == _seal(self.path.name, tensors, metadata) else None
 
     def remove(self) -> None:
         """Forget the state: the bank is finished."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.unlink()
+
+
+def _entry_name(fingerprint: str, content: bytes) -> str:
+    digest = hashlib.sha256(fingerprint.encode())
+    digest.update(content)
+    return f"{fingerprint}-{digest.hexdigest()}{_SUFFIX}"
+
+
+def _seal(name: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 over all of a checkpoint; safetensors itself does not notice a changed number."""
+    kinds = {key: (str(tensor.dtype), list(tensor.shape)) for key, tensor in tensors.items()}
+    digest = hashlib.sha256(json.dumps([name, metadata, kinds], sort_keys=True).encode())
+    for key in sorted(tensors):
+        digest.update(tensors[key].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _complain(folder: Path, error: Exception) -> None:
+    cause = error.__cause__ or error
+    reason = cause.strerror if isinstance(cause, OSError) else cause
+    _say_once(f"cell store {folder}: {reason}; not all that is trained is kept")
+
+
+@cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
