@@ -46,6 +46,17 @@ class Robustness(Section):
     probes: kind.Probes
 
 
+class Train(Section):
+    """Who trains; no model depends on it.
+
+    engine : `local`, this machine; `ray`, a Ray cluster's nodes (pipeline/training/cluster.py).
+    cores_per_bank : of a node, reserved for each bank it trains on the CPU; the bank uses one.
+    """
+
+    engine: Literal["local", "ray"] = "local"
+    cores_per_bank: kind.Count = 1
+
+
 class Vae(Section):
     """The β-VAE: its architecture, and which of the published objectives it minimises.
 
@@ -219,6 +230,7 @@ class Params(Section):
     robust_reg : λ of the headline models; lambda_grid : further λ, for the trade-off curves.
     seeds : one cell per seed and λ; a cell's randomness comes from its seed alone.
     device : where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
+    train : who computes; may be left out.
     datasets : those to download and prepare.
     split_seed : of the train/valid/test split, the same for every cell.
     """
@@ -227,6 +239,7 @@ class Params(Section):
     lambda_grid: kind.LambdaGrid
     seeds: kind.Seeds
     device: kind.Device
+    train: Train = Train()
     datasets: kind.DatasetNames
     split_seed: kind.Seed
     robustness: Robustness

@@ -7,8 +7,9 @@ from pipeline.errors import run_stage
 from pipeline.files import write_csv
 from pipeline.params import load_params
 from pipeline.training.device import choose_device
-from pipeline.training.engine import Job, train_grid
+from pipeline.training.engine import train_grid
 from pipeline.training.store import CellStore
+from pipeline.training.task import Job
 
 
 def main() -> None:

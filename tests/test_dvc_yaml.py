@@ -125,7 +125,7 @@ READ = {
     "pretrain": {"pretrain", "seeds", "vae"},
     "train": {"experiments.{key}", "robustness", *GRID},
     "evaluate": {"evaluate", "experiments.{key}.dataset", *GRID},
-    "report": set(Params.model_fields) - {"device"},
+    "report": set(Params.model_fields) - {"device", "train"},
 }
 
 

@@ -149,6 +149,16 @@ def test_grid_is_headline_and_own_or_common_lambdas(content):
     assert all(type(value) is float for value in params.lambdas("compas_senn"))
 
 
+def test_this_machine_trains_unless_something_else_is_said(content):
+    content.pop("train")
+    assert Params.model_validate(content).train.engine == "local"
+    content["train"] = {"engine": "ray"}
+    assert Params.model_validate(content).train.model_dump() == {
+        "engine": "ray",
+        "cores_per_bank": 1,
+    }
+
+
 def test_empty_lambda_grid_leaves_the_headline(content):
     content["lambda_grid"] = []
     assert Params.model_validate(content).lambdas("mnist_senn") == (0.0001,)

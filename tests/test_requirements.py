@@ -38,11 +38,13 @@ def imported() -> set[str]:
 
 
 def test_everything_imported_is_required_and_nothing_else():
-    required = {name.lower() for name in pins("requirements.txt")}
+    required = {name.lower() for name in pins("requirements.txt") | pins("requirements-ray.txt")}
     assert required == imported() | RUN_BUT_NOT_IMPORTED
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-ray.txt"]
+)
 def test_pins_are_what_is_installed(name):
     for package, version in pins(name).items():
         installed = metadata.version(package).partition("+")[0]  # a build of torch may say +cpu

@@ -253,8 +253,9 @@ def provenance(results: Results) -> Several:
     header = ("experiment", "models", "torch", "device", "data", "training code")
     versions = [f"Python {platform.python_version()}"]
     versions += [f"{package} {metadata.version(package)}" for package in _PACKAGES]
-    # Where it ran is said by the weights; `device` in params.yaml says only what was asked for.
-    params = results.params.model_dump(mode="json", exclude={"device"}, exclude_none=True)
+    # Where it ran is said by the weights; these in params.yaml say only what was asked for.
+    asked = {"device", "train"}
+    params = results.params.model_dump(mode="json", exclude=asked, exclude_none=True)
     text = yaml.safe_dump(params, sort_keys=False, allow_unicode=True, default_flow_style=None)
     return Several(
         [

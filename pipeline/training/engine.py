@@ -1,49 +1,26 @@
-"""Train an experiment's whole grid: pack cells into banks, run the banks, write every cell."""
+"""Train an experiment's whole grid: pack cells into banks, have them trained, gather every cell.
 
-import hashlib
-from dataclasses import dataclass
+Banks are trained here, or by the nodes of a Ray cluster: `train.engine` in params.yaml.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.errors import PipelineError
-from pipeline.files import sha256_of
-from pipeline.models.building import Inputs, build_senn
-from pipeline.models.senn import Senn
-from pipeline.params import Experiment, Params
-from pipeline.training.bank import Bank, TrainedCell, bank_shape, pack, train_bank
-from pipeline.training.cells import Cell, grid, load_weights, save_weights
-from pipeline.training.device import device_kind
-from pipeline.training.fingerprint import code_digest, fingerprint
-from pipeline.training.objectives import Objective
+from pipeline.files import atomic_path, sha256_of
+from pipeline.training.bank import Bank, pack
+from pipeline.training.cells import Cell, grid, load_weights
+from pipeline.training.cluster import run_on_cluster
+from pipeline.training.device import cores
+from pipeline.training.fingerprint import fingerprint, provenance
 from pipeline.training.progress import TrainingProgress
-from pipeline.training.store import CellStore
-from pipeline.training.workers import Report, run_side_by_side
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to train any bank of an experiment.
-
-    `data` is the folder of the prepared data set, `vaes` that of the pretrained β-VAEs, `models`
-    the one to write cells into.
-    """
-
-    params: Params
-    name: str
-    device: torch.device
-    data: Path
-    vaes: Path
-    models: Path
-    store: CellStore
-
-    @property
-    def experiment(self) -> Experiment:
-        """The experiment's section of the params."""
-        return self.params.experiment(self.name)
+from pipeline.training.task import Job, Task, files_for, train, train_away
+from pipeline.training.workers import run_side_by_side
 
 
 def train_grid(job: Job) -> pd.DataFrame:
@@ -59,50 +36,58 @@ def train_grid(job: Job) -> pd.DataFrame:
     Raises
     ------
     PipelineError
-        If the data or the pretrained weights do not fit the params, or a loss is not finite.
+        If the data or the pretrained weights do not fit the params, or a loss is not finite; if
+        workers are killed, or the cluster cannot be used.
     """
     cells = grid(job.params, job.name)
     data = load_dataset(job.data)
     _check_classes(job, data)
-    prints = {cell: _fingerprint(job, data, cell) for cell in cells}
-    new = [c for c in cells if not job.store.fetch(prints[c], c.path(job.models))]
-    if len(new) < len(cells):
-        print(
-            f"{job.name}: {len(cells) - len(new)} of {len(cells)} cells reused from the cell store"
-        )
-    banks = pack(new, bank_shape(job.experiment, job.device))
-    tasks = [(job, bank) for bank in banks]
-    title = f"{job.name}: {len(new)} cells in {len(banks)} banks"
-    with TrainingProgress(title, len(banks), job.experiment.epochs, "valid accuracy") as progress:
-        done = run_side_by_side(_train, tasks, job.device, progress.epoch)
-        for count, (_, accuracy) in enumerate(done, start=1):
-            progress.finished(f"bank {count}/{len(banks)} done, valid accuracy {accuracy:.3f}")
+    described = _describe(job, data, cells)
+    is_shared = job.device.type == "cpu" and job.params.train.engine == "local"
+    banks = pack(cells, job.experiment, job.device, workers=cores() if is_shared else 1)
+    tasks = [task for bank in banks if (task := _task(job, bank, described)).bank]
+    new = sum(len(task.bank) for task in tasks)
+    if new < len(cells):
+        print(f"{job.name}: {len(cells) - new} of {len(cells)} cells reused from the cell store")
+    title = f"{job.name}: {new} cells in {len(tasks)} banks"
+    with TrainingProgress(title, len(tasks), job.experiment.epochs, "valid accuracy") as progress:
+        done = _train_all(job, tasks, progress.epoch)
+        for count, accuracy in enumerate(done, start=1):
+            progress.finished(f"bank {count}/{len(tasks)} done, valid accuracy {accuracy:.3f}")
     return pd.concat([_curve(job, cell) for cell in cells], ignore_index=True)
 
 
-def _train(task: tuple[Job, Bank], report: Report) -> float:
-    """Train one bank and write its cells; their mean validation accuracy. Runs in a worker."""
-    job, bank = task
-    experiment, params = job.experiment, job.params
-    data = load_dataset(job.data)
-    inputs = Inputs(data.input_shape, data.mean, data.std)
+def _task(job: Job, bank: Bank, described: dict[Cell, dict[str, Any]]) -> Task:
+    """To train those cells of `bank` that the store does not have; the others are fetched.
 
-    def initial(seed: int) -> Senn:
-        senn = build_senn(job.name, experiment, params.vae, inputs, seed)
-        if experiment.initial_weights == "models/vae":
-            _load_pretrained(senn, _vae_path(job, seed))
-        return senn
+    The checkpoint is the whole bank's, so that one killed between its first cell's and its last
+    one's storing goes on from it, too.
+    """
+    prints = {cell: described[cell]["fingerprint"] for cell in bank}
+    new = [c for c in bank if not job.store.fetch(prints[c], c.path(job.models))]
+    name = fingerprint(list(prints.values()))
+    if not new:
+        job.store.checkpoint(name).remove()
+    return Task(job, new, {cell: described[cell] for cell in new}, name)
 
-    prints = {cell: _fingerprint(job, data, cell) for row in bank for cell in row}
-    name = hashlib.sha256("".join(prints[c] for row in bank for c in row).encode()).hexdigest()
-    objective = Objective(experiment, params.robustness, params.vae)
-    checkpoint = job.store.checkpoint(name)
-    trained = train_bank(bank, objective, initial, data.to(job.device), report, checkpoint)
-    for result in trained:
-        path = result.cell.path(job.models)
-        save_weights(path, result.weights, _metadata(job, data, result))
-        job.store.keep(prints[result.cell], path)
-    return sum(result.valid_accuracy for result in trained) / len(trained)
+
+def _train_all(
+    job: Job, tasks: Sequence[Task], report: Callable[[int, int, float], None]
+) -> Iterator[float]:
+    """Have every bank trained; as each is done and in place, its mean validation accuracy."""
+    if job.params.train.engine == "local":
+        for _, accuracy in run_side_by_side(train, tasks, job.device, report):
+            yield accuracy
+    elif tasks:
+        cores, files = job.params.train.cores_per_bank, files_for(job)
+        done = run_on_cluster(train_away, tasks, files, job.device, cores, report)
+        for index, (accuracy, cells) in done:
+            for cell, content in cells.items():
+                path = cell.path(job.models)
+                with atomic_path(path) as temporary:
+                    temporary.write_bytes(content)
+                job.store.keep(tasks[index].described[cell]["fingerprint"], path)
+            yield accuracy
 
 
 def _curve(job: Job, cell: Cell) -> pd.DataFrame:
@@ -113,47 +98,27 @@ def _curve(job: Job, cell: Cell) -> pd.DataFrame:
     return curve
 
 
-def _metadata(job: Job, data: Dataset, result: TrainedCell) -> dict[str, Any]:
-    return {
-        **_determinants(job, data, result.cell),
-        "input_shape": list(data.input_shape),
-        "mean": data.mean,
-        "std": data.std,
-        "fingerprint": _fingerprint(job, data, result.cell),
-        "code": code_digest(),
-        "torch": torch.__version__,
-        "device": device_kind(job.device),
-        "step": result.step,
-        "valid_accuracy": result.valid_accuracy,
-        "curve": result.curve,
-    }
-
-
-def _fingerprint(job: Job, data: Dataset, cell: Cell) -> str:
-    return fingerprint(job.device, **_determinants(job, data, cell))
-
-
-def _determinants(job: Job, data: Dataset, cell: Cell) -> dict[str, Any]:
-    """All that a cell's weights follow from, besides code, torch and the device kind."""
-    experiment = job.experiment
-    pretrained = experiment.initial_weights == "models/vae"
-    has_vae = experiment.model_class == "DiSENN"
-    return {
-        "experiment": job.name,
-        "robust_reg": cell.robust_reg,
-        "seed": cell.seed,
+def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict[str, Any]]:
+    """All that each cell's weights follow from, and its fingerprint: their metadata."""
+    common = {
         "params": {
-            "experiment": experiment.model_dump(mode="json", exclude={"lambda_grid"}),
+            "experiment": job.experiment.model_dump(mode="json", exclude={"lambda_grid"}),
             "robustness": job.params.robustness.model_dump(mode="json"),
-            "vae": job.params.vae.model_dump(mode="json") if has_vae else None,
+            "vae": job.params.vae.model_dump(mode="json") if job.pretrained else None,
         },
-        "data": data.digest,
-        "initial_weights": _digest_of(_vae_path(job, cell.seed)) if pretrained else "seeded",
+        **provenance(data, job.device),
     }
+    starts = {seed: _start(job, seed) for seed in job.params.seeds}
+    described = {}
+    for cell in cells:
+        own = {**asdict(cell), "initial_weights": starts[cell.seed], **common}
+        described[cell] = {**own, "fingerprint": fingerprint(own)}
+    return described
 
 
-def _vae_path(job: Job, seed: int) -> Path:
-    return job.vaes / f"seed={seed}.safetensors"
+def _start(job: Job, seed: int) -> str:
+    """What identifies the weights that a seed's training starts from."""
+    return _digest_of(job.vae(seed)) if job.pretrained else "seeded"
 
 
 def _digest_of(pretrained: Path) -> str:
@@ -163,17 +128,6 @@ def _digest_of(pretrained: Path) -> str:
         raise PipelineError(
             f"cannot read {pretrained}: {error.strerror}. "
             "`dvc repro` runs the stage that writes it."
-        ) from error
-
-
-def _load_pretrained(senn: Senn, path: Path) -> None:
-    weights, _ = load_weights(path)
-    try:
-        senn.conceptizer.load_state_dict(weights)
-    except RuntimeError as error:
-        raise PipelineError(
-            f"{path} holds another β-VAE than section vae of params.yaml describes. "
-            "`dvc repro` pretrains that one."
         ) from error
 
 

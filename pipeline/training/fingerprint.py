@@ -4,34 +4,70 @@ import ast
 import hashlib
 import json
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pipeline.data.dataset import Dataset
 from pipeline.training.device import device_kind
 
 _PIPELINE = Path(__file__).parents[1]
-_TRAINING_CODE = ("data/dataset.py", "models/*.py", "training/*.py")
+# Everything between prepared data and weights: a new file counts unless it is named below. Values
+# of params.yaml, data and pretrained weights are determinants themselves, whatever code wrote or
+# checked them; `files` and `errors` move bytes and words.
+_TRAINING_CODE = (
+    "__init__.py",
+    "data/__init__.py",
+    "data/dataset.py",
+    "models/**/*.py",
+    "tensors.py",
+    "training/**/*.py",
+)
+_WITHOUT_EFFECT = {
+    "training/cluster.py",  # carries tasks and results, bytes both; says who may compute
+    "training/progress.py",  # shows what was computed
+}
 
 
-def fingerprint(device: torch.device, **determinants: Any) -> str:
-    """SHA-256 over `determinants` (JSON values), the training code, torch and the device kind."""
-    content = {
-        **determinants,
+def provenance(data: Dataset, device: torch.device) -> dict[str, Any]:
+    """Metadata of every file of weights: what the model must know of its inputs, what made it."""
+    return {
+        "input_shape": list(data.input_shape),
+        "mean": data.mean,
+        "std": data.std,
+        "data": data.digest,
+        **environment(device),
+    }
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """What decides the bits besides params, seed and data: code, what runs it, device kind."""
+    return {
         "code": code_digest(),
         "torch": torch.__version__,
+        "numba": version("numba"),
         "device": device_kind(device),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint(determinants: Any) -> str:
+    """SHA-256 over `determinants`, a JSON value; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(determinants, sort_keys=True).encode()).hexdigest()
 
 
 @cache
 def code_digest() -> str:
     """SHA-256 over the syntax trees of the code that trains: comments and layout do not count."""
     digest = hashlib.sha256()
-    for pattern in _TRAINING_CODE:
-        for path in sorted(_PIPELINE.glob(pattern)):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            digest.update(f"{path.relative_to(_PIPELINE).as_posix()}\n{ast.dump(tree)}\n".encode())
+    for name in sorted(training_code()):
+        tree = ast.parse((_PIPELINE / name).read_text(encoding="utf-8"))
+        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
     return digest.hexdigest()
+
+
+def training_code() -> set[str]:
+    """The files of pipeline/ whose every line counts, as paths within it."""
+    found = {path for pattern in _TRAINING_CODE for path in _PIPELINE.glob(pattern)}
+    return {path.relative_to(_PIPELINE).as_posix() for path in found} - _WITHOUT_EFFECT

@@ -8,14 +8,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import load_dataset
+from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.errors import PipelineError
 from pipeline.models.building import Inputs, build_vae
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.params import Params
 from pipeline.training.cells import save_weights
-from pipeline.training.device import device_kind
-from pipeline.training.fingerprint import code_digest
+from pipeline.training.fingerprint import provenance
 from pipeline.training.objectives import kl_to_standard_normal, reconstruction_error, vae_loss
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.randomness import batch_order, generator
@@ -93,8 +92,8 @@ def _pretrain(task: tuple[Pretraining, int], report: Report) -> list[dict[str, f
         validated = _validate(job, vae, valid)
         rows.append({"seed": seed, "epoch": epoch, "train_loss": train_loss, **validated})
         report(epoch, rows[-1]["valid_loss"])
-    metadata = _metadata(job, seed, inputs, data.digest)
-    save_weights(job.vaes / f"seed={seed}.safetensors", vae.state_dict(), metadata)
+    path = job.vaes / f"seed={seed}.safetensors"
+    save_weights(path, vae.state_dict(), _metadata(job, seed, data))
     return rows
 
 
@@ -112,18 +111,12 @@ def _validate(job: Pretraining, vae: VaeConceptizer, valid: Tensor) -> dict[str,
     }
 
 
-def _metadata(job: Pretraining, seed: int, inputs: Inputs, data_digest: str) -> dict[str, Any]:
+def _metadata(job: Pretraining, seed: int, data: Dataset) -> dict[str, Any]:
     return {
         "seed": seed,
         "params": {
             "vae": job.params.vae.model_dump(mode="json"),
             "pretrain": job.params.pretrain.model_dump(mode="json"),
         },
-        "input_shape": list(inputs.shape),
-        "mean": inputs.mean,
-        "std": inputs.std,
-        "data": data_digest,
-        "code": code_digest(),
-        "torch": torch.__version__,
-        "device": device_kind(job.device),
+        **provenance(data, job.device),
     }

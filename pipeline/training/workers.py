@@ -1,5 +1,7 @@
 """Run tasks side by side: one process and one thread each on the CPU, in turn on a GPU.
 
+A single task is run in this process, and starts at once.
+
 One thread per task, because small models gain little from more, and because then no result
 depends on how many cores there are.
 """
@@ -7,18 +9,28 @@ depends on how many cores there are.
 import multiprocessing
 import os
 import queue
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 import torch
+
+from pipeline.errors import PipelineError
+from pipeline.training.device import cores
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Report = Callable[[int, float], None]
 Work = Callable[[Task, Report], Result]
+
+GRACE = 5.0  # seconds a worker has to remove what it has half written
 
 _reports: Any = None  # in a worker: the queue to the parent
 
@@ -31,60 +43,104 @@ def run_side_by_side(
 ) -> Iterator[tuple[int, Result]]:
     """Yield (index of the task, its result) as tasks finish.
 
+    Whatever ends this early, an error, Ctrl-C or the parent's death, ends the workers at once.
+
     Parameters
     ----------
-    work : a function of a module, ``work(task, report)``; what it raises is raised here, and tasks
-        not yet begun are dropped.
+    work : a function of a module, ``work(task, report)``; what it raises is raised here.
     report : called here with (index of the task, epochs done, accuracy) as workers report.
+
+    Raises
+    ------
+    PipelineError
+        If a worker was killed.
     """
-    if device.type != "cpu":
-        for index, task in enumerate(tasks):
-            yield index, work(task, lambda *state, index=index: report(index, *state))
-        return
-    if not tasks:
+    if device.type != "cpu" or len(tasks) <= 1:
+        with one_thread():
+            for index, task in enumerate(tasks):
+                yield index, work(task, lambda *state, index=index: report(index, *state))
         return
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
-    workers = min(len(tasks), _cores())
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (reports, os.getpid()))
+    lifeline, held = context.Pipe(duplex=False)
+    workers = min(len(tasks), cores())
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (reports, lifeline))
     try:
-        futures = {
-            pool.submit(_in_worker, work, index, task): index for index, task in enumerate(tasks)
-        }
+        with _interrupts_blocked():  # for the workers, born here: Ctrl-C is the parent's to handle
+            futures = {
+                pool.submit(_in_worker, work, index, task): index
+                for index, task in enumerate(tasks)
+            }
+        # The pool looks for new workers before `submit` starts one: the last one's death would go
+        # unnoticed until another task is done.
+        pool.submit(int)
         waiting = set(futures)
         while waiting:
             done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            _drain(reports, report)
+            drain(reports, report)
             for future in done:
                 yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise PipelineError(
+            "a worker process was killed, most likely by the system for want of memory. Free some "
+            "and run the same command again, or run it on fewer cores, with a worker each: "
+            "`taskset --cpu-list 0 dvc repro` has one."
+        ) from error
     finally:
+        held.close()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _cores() -> int:
-    """Cores this process may use, which in a container is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As in a worker: torch computes on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
-def _start_worker(reports: Any, parent: int) -> None:
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Hold Ctrl-C back; processes started meanwhile never get it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(reports: Any, lifeline: Connection) -> None:
     global _reports
     _reports = reports
+    if lifeline.poll(0):
+        os._exit(1)  # the parent has let go while this worker was starting
     torch.set_num_threads(1)
-    threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
+    threading.Thread(target=_leave_with_parent, args=(lifeline,), daemon=True).start()
 
 
-def _leave_with_parent(parent: int) -> None:
-    """End this worker when its parent was killed: an orphan must not go on writing files."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _leave_with_parent(lifeline: Connection) -> None:
+    """End this worker when its parent lets go or was killed: an orphan must not go on writing."""
+    lifeline.poll(None)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
     os._exit(1)
 
 
 def _in_worker(work: Work[Task, Result], index: int, task: Task) -> Result:
-    return work(task, lambda *state: _reports.put((index, *state)))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, removing what is half written
+    try:
+        return work(task, lambda *state: _reports.put((index, *state)))
+    except SystemExit:  # the pool would take it for a result, and go on
+        os._exit(1)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _drain(reports: Any, report: Callable[[int, int, float], None]) -> None:
+def drain(reports: Any, report: Callable[[int, int, float], None]) -> None:
+    """Pass on to `report` all that is in the queue `reports`."""
     while True:
         try:
             report(*reports.get_nowait())

@@ -153,8 +153,8 @@ def test_features_are_no_learned_concepts(run):
     assert len([part for part in parts if isinstance(part, Table)]) == 2
 
 
-def test_provenance_says_what_decides_the_numbers_and_not_the_device_asked_for(run):
-    section = numbers.provenance(run(device="cuda:3"))
+def test_provenance_says_what_decides_the_numbers_and_not_who_was_asked(run):
+    section = numbers.provenance(run(device="cuda:3", train={"engine": "ray"}))
     (weights,) = shown(section, Table)
     assert [row[0] for row in weights.rows] == ["compas_senn", "mnist_senn", "mnist_disenn"]
     assert weights.rows[0][1:4] == ("4", "9.9.9", "a device")
@@ -164,7 +164,7 @@ def test_provenance_says_what_decides_the_numbers_and_not_the_device_asked_for(r
     assert f"matplotlib {matplotlib.__version__}" in versions.markdown
     (listing,) = shown(section, Listing)
     assert "robust_reg: 0.01" in listing.text
-    assert "cuda" not in listing.text
+    assert "cuda" not in listing.text and "engine" not in listing.text
 
 
 def test_neighbour_sentence_has_the_numbers(run):

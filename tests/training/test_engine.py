@@ -1,3 +1,9 @@
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
@@ -7,9 +13,11 @@ from torch.testing import assert_close
 from pipeline.data.dataset import load_dataset
 from pipeline.errors import PipelineError
 from pipeline.params import Params
+from pipeline.training import engine, task
 from pipeline.training.cells import Cell, grid, load_cell, load_weights, save_weights
-from pipeline.training.engine import Job, train_grid
+from pipeline.training.engine import train_grid
 from pipeline.training.store import CellStore
+from pipeline.training.task import Job
 from tests.models.textbook import Textbook, same_weights
 from tests.training.grids import (
     ARCHITECTURES,
@@ -126,6 +134,53 @@ def test_disenn_starts_from_the_pretrained_vae(job):
             if key.startswith("parameterizer."):
                 assert torch.equal(weights[key], fresh[key]), f"{cell}: {key}"
         assert any(not torch.equal(fresh[f"conceptizer.{key}"], vae[key]) for key in vae)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_away_from_its_files_a_cell_comes_out_the_same(job, tmp_path, monkeypatch, name):
+    here = job(name, short(name))
+    curves = train_grid(here)
+    files = {path: path.read_bytes() for path in here.models.rglob("*.safetensors")}
+    shutil.rmtree(here.models)
+
+    scratch, elsewhere = tmp_path / "scratch", tmp_path / "store of the node"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("SENN_CELL_STORE", str(elsewhere))
+    params = settings({"train.engine": "ray"}, here.params)
+    pd.testing.assert_frame_equal(train_grid(replace(here, params=params)), curves)
+    assert {path: path.read_bytes() for path in here.models.rglob("*.safetensors")} == files
+    assert list(scratch.iterdir()) == []
+    assert not elsewhere.exists()  # this machine has no store, so no other one is used
+
+    stored = replace(here, params=params, store=CellStore(tmp_path / "store", 10**9))
+    train_grid(stored)
+    names = {path.name for path in stored.store.folder.iterdir()}
+    assert len(names) == len(files)
+    assert {path.name for path in elsewhere.iterdir()} == names
+
+
+def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
+    name, params = "mnist_disenn", short("mnist_disenn", epochs=1)
+    this = job(name, params)
+    calls = Counter()
+
+    def counted(function):
+        def call(*arguments):
+            paths = [a.name for a in arguments if isinstance(a, Path) and a.parent == this.vaes]
+            calls[function.__name__, *paths] += 1
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(task, "build_senn", counted(task.build_senn))
+    monkeypatch.setattr(task, "load_weights", counted(task.load_weights))
+    monkeypatch.setattr(engine, "sha256_of", counted(engine.sha256_of))
+    train_grid(this)
+    assert len(grid(params, name)) == 4 and calls["build_senn",] == 2
+    for seed in params.seeds:
+        assert calls["load_weights", f"seed={seed}.safetensors"] == 1
+        assert calls["sha256_of", f"seed={seed}.safetensors"] == 1
 
 
 def test_training_pays(job):

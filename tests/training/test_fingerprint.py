@@ -1,22 +1,40 @@
 """A fingerprint must change with everything that can change a cell, and with nothing else."""
 
 import importlib.util
+import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import pytest
 import torch
+from ruamel.yaml import YAML
 
 from pipeline.data.dataset import FILE_NAME
-from pipeline.params import Params
+from pipeline.errors import PipelineError
+from pipeline.params import Params, Section
+from pipeline.training import engine
 from pipeline.training.cells import Cell, grid, save_weights
-from pipeline.training.engine import Job, train_grid
-from pipeline.training.fingerprint import code_digest, fingerprint
+from pipeline.training.engine import train_grid
+from pipeline.training.fingerprint import code_digest, fingerprint, training_code
 from pipeline.training.store import CellStore
+from pipeline.training.task import Job
 from tests.conftest import REPOSITORY
-from tests.training.grids import CPU, EXPERIMENTS, SMOKE, settings, write_data
+from tests.test_dvc_yaml import code_of
+from tests.training.grids import (
+    ARCHITECTURES,
+    CPU,
+    EXPERIMENTS,
+    SMOKE,
+    run_in_turn,
+    settings,
+    write_data,
+)
+
+SEEDS = (*SMOKE.seeds, SMOKE.seeds[-1] + 1)
 
 
 @dataclass(frozen=True)
@@ -51,7 +69,7 @@ class Workspace:
 def prepare(folder: Path) -> Workspace:
     for name in EXPERIMENTS:
         write_data(name, folder / name, train=12, valid=4, test=4)
-    for seed in SMOKE.seeds:
+    for seed in SEEDS:
         save_weights(folder / f"vae/seed={seed}.safetensors", {"w": torch.ones(3)}, {})
     save_weights(folder / "any cell", {}, {"curve": [{"valid_accuracy": 0.5}]})
     return Workspace(folder)
@@ -77,92 +95,212 @@ def workspace(tmp_path) -> Workspace:
 
 # --- params ------------------------------------------------------------------------------------
 
-# Where the next value of its type will not do.
-OTHERS: dict[str, dict[str, Any]] = {
-    "robustness.variant": {"robustness.variant": "paper2018"},
-    "robustness.reduction": {"robustness.reduction": "example"},
-    "robustness.probes": {"robustness.probes": "exact"},
-    "vae.objective": {"vae.objective": "elbo"},
-    "vae.target": {"vae.target": "unit"},
+
+class Leaf(NamedTuple):
+    """A value of params.yaml: its dotted key, itself, and what the models say it may be."""
+
+    key: str
+    value: Any
+    kind: Any
+
+
+def leaves(section: Section, prefix: str = "") -> Iterator[Leaf]:
+    """Every value of a section, however deep."""
+    for name, info in type(section).model_fields.items():
+        value, key = getattr(section, name), f"{prefix}{name}"
+        if isinstance(value, Section):
+            yield from leaves(value, f"{key}.")
+        elif isinstance(value, dict):
+            for of, part in value.items():
+                yield from leaves(part, f"{key}.{of}.")
+        else:
+            yield Leaf(key, value, info.annotation)
+
+
+def sections(kind: Any) -> set[type[Section]]:
+    """Every section that a value of type `kind` may have, however deep."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        inner = (sections(info.annotation) for info in kind.model_fields.values())
+        return {kind}.union(*inner)
+    return set().union(*map(sections, get_args(kind)))
+
+
+def choices(kind: Any) -> Iterator[str]:
+    """The words that a value of type `kind` may be."""
+    if get_origin(kind) is Literal:
+        yield from get_args(kind)
+    else:
+        yield from chain.from_iterable(map(choices, get_args(kind)))
+
+
+def others(leaf: Leaf) -> Iterator[Any]:
+    """Values that `leaf` may have, for all that its own type says."""
+    words = [word for word in choices(leaf.kind) if word != leaf.value]
+    match leaf.value:
+        case int():
+            yield leaf.value + 1
+        case float():
+            yield leaf.value / 2 + 1e-6
+        case (*front, int() | float() as last):
+            yield [*front, last + 1]
+        case (*front, str() as last):
+            yield from ([*front, last, word] for word in words)
+        case ():
+            yield [3]
+        case None:
+            yield from (0.5, [0.01, 0.7])
+    yield from words
+
+
+SMOKE_DIGITS = SMOKE.experiments["mnist_senn"].model_dump()
+MLP = {"name": "mlp", "hidden_sizes": [3]}
+# Where one value alone cannot change.
+TOGETHER: dict[str, dict[str, Any]] = {
+    "device": {"device": "auto"},
     "vae.num_concepts": {"vae.num_concepts": 6, "experiments.mnist_disenn.num_concepts": 6},
-    "experiments.compas_senn.dataset": {"experiments.compas_senn.dataset": "mnist_5k"},
-    "experiments.mnist_senn.dataset": {"experiments.mnist_senn.dataset": "compas"},
-    "experiments.mnist_disenn.dataset": {
-        "datasets": ["compas", "mnist_5k", "mnist"],
-        "pretrain.dataset": "mnist",
-        "experiments.mnist_disenn.dataset": "mnist",
-    },
-    "experiments.compas_senn.conceptizer.name": {
-        "experiments.compas_senn.conceptizer": SMOKE.experiments[
-            "mnist_senn"
-        ].conceptizer.model_dump()
-    },
-    "experiments.mnist_senn.conceptizer.name": {
-        "experiments.mnist_senn.conceptizer": {"name": "identity"}
-    },
     "experiments.mnist_disenn.num_concepts": {
         "experiments.mnist_disenn.num_concepts": 6,
         "vae.num_concepts": 6,
     },
     **{
-        f"experiments.{name}.parameterizer.name": {
-            f"experiments.{name}.parameterizer": {"name": "mlp", "hidden_sizes": [3]}
-            if name != "compas_senn"
-            else SMOKE.experiments["mnist_senn"].parameterizer.model_dump()
+        key: {
+            "datasets": ["compas", "mnist_5k", "mnist"],
+            "pretrain.dataset": "mnist",
+            "experiments.mnist_disenn.dataset": "mnist",
         }
-        for name in EXPERIMENTS
+        for key in ("pretrain.dataset", "experiments.mnist_disenn.dataset")
     },
+    "experiments.compas_senn.conceptizer.name": {
+        "experiments.compas_senn.conceptizer": SMOKE_DIGITS["conceptizer"]
+    },
+    "experiments.compas_senn.parameterizer.name": {
+        "experiments.compas_senn.parameterizer": SMOKE_DIGITS["parameterizer"]
+    },
+    "experiments.mnist_senn.conceptizer.name": {
+        "experiments.mnist_senn.conceptizer": {"name": "identity"}
+    },
+    "experiments.mnist_senn.parameterizer.name": {"experiments.mnist_senn.parameterizer": MLP},
+    "experiments.mnist_disenn.parameterizer.name": {"experiments.mnist_disenn.parameterizer": MLP},
 }
-# There is one value only, or the conceptizer, the data or the class names decide it.
-DECIDED = ("aggregator", "model_class", "num_classes", "lambda_grid", "initial_weights")
-DECIDED_BY_NAME = ("experiments.mnist_disenn.conceptizer.name",)
+# Where the other values leave no choice, or there is none; and what the data decide.
+SETTLED = {
+    *(f"experiments.{name}.{key}" for name in EXPERIMENTS for key in ("aggregator", "model_class")),
+    *(f"experiments.{name}.initial_weights" for name in EXPERIMENTS),
+    "experiments.compas_senn.beta",
+    "experiments.mnist_senn.beta",
+    "experiments.mnist_disenn.sparsity_reg",
+    "experiments.mnist_disenn.conceptizer.name",
+}
+BY_THE_DATA = "num_classes"
 
 
-def leaves(section: dict[str, Any], prefix: str) -> dict[str, Any]:
-    found = {}
-    for key, value in section.items():
-        if isinstance(value, dict):
-            found |= leaves(value, f"{prefix}{key}.")
+def fitting(changes: dict[str, Any]) -> bool:
+    try:
+        settings(changes)
+    except ValueError:
+        return False
+    return True
+
+
+def another(leaf: Leaf) -> dict[str, Any] | None:
+    """Changes that give `leaf` another value, or None if there are none."""
+    if leaf.key in TOGETHER:
+        return TOGETHER[leaf.key]
+    alone = ({leaf.key: value} for value in others(leaf))
+    return next(filter(fitting, alone), None)
+
+
+def read_by(name: str) -> set[str]:
+    """Keys and sections of params.yaml that decide what a cell of experiment `name` becomes.
+
+    Those that dvc.yaml says its stage reads, and those that reach it through the pretrained
+    weights; not those that say which cells there are.
+    """
+    pipeline = YAML(typ="safe", pure=True).load(REPOSITORY / "dvc.yaml")
+    train = pipeline["stages"]["train"]["do"]
+    declared = {key.replace("${key}", name) for key in train["params"]}
+    pretrained = {"vae"} if SMOKE.experiments[name].model_class == "DiSENN" else set()
+    return declared - {"robust_reg", "lambda_grid", "seeds"} | pretrained
+
+
+def decides(key: str, name: str) -> bool:
+    """Whether a cell of experiment `name` depends on the value of `key`."""
+    of_a_section = any(inside(section, key) for section in read_by(name))
+    return of_a_section and key != f"experiments.{name}.lambda_grid"
+
+
+LEAVES = list(leaves(SMOKE))
+CHANGES = {leaf.key: changes for leaf in LEAVES if (changes := another(leaf))}
+
+
+def test_every_value_that_params_may_have_is_looked_at():
+    seen = {type(section) for section in walk(SMOKE)}
+    assert seen == sections(Params), "the smoke preset has no example of it"
+    assert {leaf.key for leaf in LEAVES} - CHANGES.keys() == SETTLED
+
+
+def walk(section: Section) -> Iterator[Section]:
+    yield section
+    for value in vars(section).values():
+        for part in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(part, Section):
+                yield from walk(part)
+
+
+@pytest.mark.parametrize("key", CHANGES)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_value_that_decides_changes_it_and_no_other_does(fixed, usual, name, key):
+    before, params = usual[name], settings(CHANGES[key])
+    if key == f"experiments.{name}.{BY_THE_DATA}":
+        with pytest.raises(PipelineError, match=BY_THE_DATA):
+            fixed.fingerprints(name, params)
+        return
+    after = fixed.fingerprints(name, params)
+    both = before.keys() & after.keys()
+    changed = {cell for cell in both if before[cell] != after[cell]}
+    assert both and changed == (both if any(decides(k, name) for k in CHANGES[key]) else set())
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_what_does_not_change_it_does_not_change_a_byte(tmp_path, name):
+    """Nothing is missing from the fingerprint: with all other values changed, the same cells."""
+    data, vaes = write_data(name, tmp_path / "data", train=50, valid=40), tmp_path / "vae"
+    sizes = {f"experiments.{name}.{key}": 12 for key in ("batch_size", "eval_freq")}
+    for seed in SEEDS if name == "mnist_disenn" else ():
+        vae = ARCHITECTURES[name].senn(seed).conceptizer
+        save_weights(vaes / f"seed={seed}.safetensors", vae.state_dict(), {})
+
+    def cells(changes: dict[str, Any], folder: str) -> dict[Cell, bytes]:
+        params, models = settings({**sizes, **changes}), tmp_path / folder
+        train_grid(Job(params, name, CPU, data, vaes, models, CellStore(None, 1)))
+        return {cell: cell.path(models).read_bytes() for cell in grid(params, name)}
+
+    harmless = [c for c in CHANGES.values() if not any(decides(key, name) for key in c)]
+    assert len(harmless) > len(CHANGES) / 2
+    expected = cells({}, "models")
+    for number, changes in enumerate(together(harmless)):
+        found = cells(changes, f"other models {number}")
+        both = expected.keys() & found.keys()
+        assert both and {c: found[c] for c in both} == {c: expected[c] for c in both}, changes
+
+
+def together(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As few sets of changes as they fit into, one after the other."""
+    merged: list[dict[str, Any]] = []
+    for one in changes:
+        for several in merged:
+            if not any(inside(a, b) for a in several for b in one) and fitting(several | one):
+                several |= one
+                break
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            merged.append(dict(one))
+    return merged
 
 
-def read_by(name: str) -> dict[str, Any]:
-    """All values of params.yaml that experiment `name` is trained by, under their dotted keys."""
-    content = SMOKE.model_dump()
-    sections = [f"experiments.{name}.", "robustness."]
-    sections += ["vae."] if name == "mnist_disenn" else []
-    values = leaves(content, "")
-    return {key: value for key, value in values.items() if key.startswith(tuple(sections))}
-
-
-def another(key: str, value: Any) -> dict[str, Any]:
-    """Changes that give `key` another value."""
-    if key in OTHERS:
-        return OTHERS[key]
-    if isinstance(value, tuple):
-        return {key: [*value[:-1], value[-1] + 1] if value else [3]}
-    if isinstance(value, int):
-        return {key: value + 1}
-    assert isinstance(value, float), f"{key}: say in OTHERS what else it may be"
-    return {key: value / 2 + 1e-6}
-
-
-READ = [
-    (name, key, value)
-    for name in EXPERIMENTS
-    for key, value in read_by(name).items()
-    if value is not None and not key.endswith(DECIDED) and key not in DECIDED_BY_NAME
-]
-
-
-@pytest.mark.parametrize(("name", "key", "value"), READ, ids=[f"{n}-{k}" for n, k, _ in READ])
-def test_every_param_read_changes_it(fixed, usual, name, key, value):
-    before = usual[name]
-    after = fixed.fingerprints(name, settings(another(key, value)))
-    assert before.keys() == after.keys()
-    assert all(before[cell] != after[cell] for cell in before)
+def inside(one: str, other: str) -> bool:
+    """Whether one of two keys is the other's, or within it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def test_every_cell_has_its_own(fixed):
@@ -171,53 +309,84 @@ def test_every_cell_has_its_own(fixed):
     assert len(found) == 3 * 5 * 2 == len(set(found))
 
 
-UNREAD = {
-    "the headline": {"robust_reg": 0.01, "lambda_grid": [0.0001]},
-    "another λ": {"lambda_grid": [0.0001, 0.01, 0.5]},
-    "another seed's place": {"seeds": [333, 111]},
-    "the device setting": {"device": "auto"},
-    "the split's seed, which the data show": {"split_seed": 5},
-    "pretraining, which its weights show": {"pretrain.lr": 0.5, "pretrain.pretrain_epochs": 9},
-    "metrics": {"evaluate.anchors": 77},
-    "the report": {"report.prototypes": 77},
+REUSED: dict[str, tuple[dict[str, Any], int, int]] = {
+    "nothing": ({}, 4, 4),
+    "another λ": ({"lambda_grid": [0.0001, 0.01, 0.5]}, 4, 6),
+    "another headline": ({"robust_reg": 0.5}, 4, 6),
+    "fewer and other seeds": ({"seeds": [555, 333]}, 2, 4),
+    "another experiment": ({"experiments.mnist_senn.lr": 0.5, "vae.target": "unit"}, 4, 4),
+    "the learning rate": ({"experiments.compas_senn.lr": 0.02}, 0, 4),
+    "one more epoch": ({"experiments.compas_senn.epochs": 2}, 0, 4),
+    "the robustness loss": ({"robustness.probes": "exact"}, 0, 4),
 }
 
 
-@pytest.mark.parametrize("changes", UNREAD.values(), ids=UNREAD.keys())
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_what_a_cell_does_not_depend_on_does_not_change_it(fixed, usual, name, changes):
-    before = usual[name]
-    after = fixed.fingerprints(name, settings(changes))
-    assert {cell: after[cell] for cell in before} == before
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(("changes", "reused", "cells"), REUSED.values(), ids=REUSED.keys())
+def test_cells_reused_after_a_change(trained, tmp_path, capsys, changes, reused, cells):
+    assert counted(trained, tmp_path, capsys, changes) == (reused, cells)
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiments_own_grid_does_not_change_it(fixed, usual, name):
-    before = usual[name]
-    own = settings({f"experiments.{name}.lambda_grid": [0.01, 0.7]})
-    after = fixed.fingerprints(name, own)
-    assert {cell: after[cell] for cell in before} == before
+@pytest.mark.usefixtures("in_this_process")
+def test_cells_reused_after_other_changes(trained, tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", torch.__version__ + ".post1")
+        assert counted(trained, tmp_path / "torch", capsys, {}) == (0, 4)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.training.fingerprint.code_digest", lambda: "changed")
+        assert counted(trained, tmp_path / "code", capsys, {}) == (0, 4)
+    data = shutil.copytree(trained / "data", tmp_path / "other/data").parent
+    flip_last_bit(data / "data" / FILE_NAME)
+    shutil.copytree(trained / "store", data / "store")
+    assert counted(data, tmp_path / "data", capsys, {}) == (0, 4)
 
 
-def test_other_experiments_do_not_change_it(fixed, usual):
-    changes = {
-        **{f"experiments.mnist_senn.{key}": 3 for key in ("epochs", "batch_size", "lr")},
-        "vae.hidden_sizes": [7],
-        "vae.target": "unit",
-    }
-    assert fixed.fingerprints("compas_senn", settings(changes)) == usual["compas_senn"]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with a small table, and a store with the 4 cells trained on it."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_data("compas_senn", folder / "data", train=50, valid=40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "run_side_by_side", run_in_turn)
+        train_grid(small_job(folder, folder / "models", {}))
+    return folder
+
+
+def small_job(folder: Path, models: Path, changes: dict[str, Any]) -> Job:
+    sizes = {"batch_size": 12, "eval_freq": 12, "epochs": 1}
+    params = settings({f"experiments.compas_senn.{k}": v for k, v in sizes.items()} | changes)
+    store = CellStore(folder / "store", 10**9)
+    return Job(params, "compas_senn", CPU, folder / "data", folder / "vae", models, store)
+
+
+def counted(folder: Path, scratch: Path, capsys: Any, changes: dict[str, Any]) -> tuple[int, int]:
+    """Of how many cells how many the log says were reused, in a run with a copy of the store."""
+    shutil.copytree(folder / "store", scratch / "store")
+    shutil.copytree(folder / "data", scratch / "data")
+    this = small_job(scratch, scratch / "models", changes)
+    cells = grid(this.params, this.name)
+    capsys.readouterr()
+    train_grid(this)
+    assert all(cell.path(this.models).exists() for cell in cells)
+    said = re.findall(r"(\d+) of (\d+) cells reused from the cell store", capsys.readouterr().out)
+    assert len(said) <= 1, "one line says it"
+    reused, total = said[0] if said else (0, len(cells))
+    return int(reused), int(total)
 
 
 # --- data, initial weights, torch, device ------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_data_change_it(workspace, name):
-    before = workspace.fingerprints(name)
-    path = workspace.folder / name / FILE_NAME
+def flip_last_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_data_change_it(workspace, name):
+    before = workspace.fingerprints(name)
+    flip_last_bit(workspace.folder / name / FILE_NAME)
     after = workspace.fingerprints(name)
     assert all(before[cell] != after[cell] for cell in before)
 
@@ -237,6 +406,20 @@ def test_torchs_version_changes_it(fixed, usual, monkeypatch):
     assert all(before[cell] != after[cell] for cell in before)
 
 
+def test_the_code_changes_it(fixed, usual, monkeypatch):
+    before = usual["compas_senn"]
+    monkeypatch.setattr("pipeline.training.fingerprint.code_digest", lambda: "changed")
+    after = fixed.fingerprints("compas_senn")
+    assert all(before[cell] != after[cell] for cell in before)
+
+
+def test_what_the_processor_can_do_changes_it(fixed, usual, monkeypatch):
+    before = usual["compas_senn"]
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX1024")
+    after = fixed.fingerprints("compas_senn")
+    assert all(before[cell] != after[cell] for cell in before)
+
+
 def test_the_kind_of_device_changes_it_and_its_index_does_not(fixed, usual, monkeypatch):
     names = {0: "NVIDIA H100", 1: "NVIDIA H100", 2: "NVIDIA A100"}
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[device.index])
@@ -249,9 +432,9 @@ def test_the_kind_of_device_changes_it_and_its_index_does_not(fixed, usual, monk
 
 
 def test_the_order_of_determinants_does_not_matter():
-    one = fingerprint(CPU, seed=1, params={"a": 1, "b": [1, 2]})
-    assert fingerprint(CPU, params={"b": [1, 2], "a": 1}, seed=1) == one
-    assert fingerprint(CPU, params={"b": [2, 1], "a": 1}, seed=1) != one
+    one = fingerprint({"seed": 1, "params": {"a": 1, "b": [1, 2]}})
+    assert fingerprint({"params": {"b": [1, 2], "a": 1}, "seed": 1}) == one
+    assert fingerprint({"params": {"b": [2, 1], "a": 1}, "seed": 1}) != one
     assert len(one) == 64 and set(one) <= set("0123456789abcdef")
 
 
@@ -290,14 +473,31 @@ def library(tmp_path_factory) -> Library:
     return Library(folder)
 
 
-def code_that_trains() -> list[str]:
+# What training imports and its weights cannot depend on, for the reasons given in fingerprint.py.
+WITHOUT_EFFECT = {
+    "errors.py",
+    "files.py",
+    "params.py",
+    "params_errors.py",
+    "params_types.py",
+    "training/cluster.py",
+    "training/progress.py",
+}
+
+
+def code_that_trains() -> set[str]:
     pipeline = REPOSITORY / "pipeline"
-    folders = [*pipeline.rglob("models/**/*.py"), *pipeline.rglob("training/**/*.py")]
-    files = [pipeline / "data/dataset.py", *folders]
-    return sorted(path.relative_to(pipeline).as_posix() for path in files)
+    names = {p.relative_to(pipeline).as_posix() for p in code_of("train") if pipeline in p.parents}
+    return names - WITHOUT_EFFECT
 
 
-@pytest.mark.parametrize("path", code_that_trains())
+def test_all_code_that_the_stage_imports_is_training_code_or_named():
+    # A file of training that the stage does not import, as pretraining's, may count too.
+    assert training_code() >= code_that_trains()
+    assert not training_code() & WITHOUT_EFFECT
+
+
+@pytest.mark.parametrize("path", sorted(code_that_trains()))
 def test_a_line_of_training_code_changes_it_and_a_comment_does_not(library, path):
     assert library.digest_with(path, "\n\nONE_MORE = 1\n") != code_digest()
     assert library.digest_with(path, "\n\n\n# one more comment\n") == code_digest()
@@ -313,17 +513,19 @@ def test_a_changed_number_changes_it(library):
     assert library.digest() == code_digest()
 
 
-def test_a_renamed_and_an_added_file_change_it(library):
-    models = library.folder / "models"
-    (models / "attention.py").write_text("HEADS = 8\n")
+@pytest.mark.parametrize("folder", ["models", "models/layers", "training", "training/a/b"])
+def test_a_renamed_and_an_added_file_change_it(library, folder):
+    folder = library.folder / folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "attention.py").write_text("HEADS = 8\n")
     added = library.digest()
-    (models / "attention.py").rename(models / "attentions.py")
+    (folder / "attention.py").rename(folder / "attentions.py")
     renamed = library.digest()
-    (models / "attentions.py").unlink()
+    (folder / "attentions.py").unlink()
     assert len({code_digest(), added, renamed}) == 3
     assert library.digest() == code_digest()
 
 
-@pytest.mark.parametrize("path", ["errors.py", "data/compas.py", "reporting/claims.py"])
+@pytest.mark.parametrize("path", [*sorted(WITHOUT_EFFECT), "data/compas.py", "reporting/claims.py"])
 def test_code_that_does_not_train_does_not_change_it(library, path):
     assert library.digest_with(path, "\nONE_MORE = 1\n") == code_digest()

@@ -96,7 +96,7 @@ def test_trains_as_the_textbook_does(job, objective, target):
         (weights[name] for name, _ in vae.named_parameters()), parameters, strict=True
     ):
         # Adam moves a weight by up to lr a step, whatever its gradient: a hundredth of that.
-        assert_close(ours, theirs.detach(), rtol=1e-3, atol=5e-5)
+        assert_close(ours, theirs.detach(), rtol=1e-3, atol=1e-4)
 
 
 def same_weights_of_the_vae(vae: torch.nn.Module, network: Textbook) -> Textbook:

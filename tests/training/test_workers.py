@@ -1,14 +1,17 @@
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
 from pipeline.errors import PipelineError
+from pipeline.files import atomic_path
 from pipeline.training.workers import run_side_by_side
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -40,6 +43,12 @@ def one_core(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
 
 
+@pytest.fixture
+def two_cores(monkeypatch):
+    """As if this process might use two cores, and thus has two workers."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+
+
 def test_runs_every_task_in_as_many_workers_as_cores_of_one_thread_each(one_core):
     reports = []
     results = dict(
@@ -57,14 +66,47 @@ def test_runs_every_task_in_as_many_workers_as_cores_of_one_thread_each(one_core
     assert all(epochs in ([], [1], [1, 2]) for epochs in of_task)
 
 
-def test_results_come_as_tasks_finish_with_their_index(tmp_path):
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("needs two cores")
+def test_results_come_as_tasks_finish_with_their_index(two_cores, tmp_path):
     file = tmp_path / "first result"
     results = run_side_by_side(wait_for_a_file, [file, None], CPU, lambda *state: None)
     assert next(results) == (1, None)  # the first task waits for this result
     file.touch()
     assert list(results) == [(0, None)]
+
+
+def fail_beside_another(task: tuple[Path, str], report) -> None:
+    """The first waits for the second to write a file, and fails while that is half written."""
+    folder, role = task
+    if role == "writes":
+        with atomic_path(folder / "file"):
+            assert not eventually((folder / "never").exists, 600)
+    assert eventually(lambda: any(folder.iterdir()))
+    if role == "fails":
+        raise PipelineError("went wrong")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_an_error_ends_running_tasks_at_once_and_leaves_nothing_half_written(two_cores, tmp_path):
+    tasks = [(tmp_path, "fails"), (tmp_path, "writes")]
+    with pytest.raises(PipelineError, match=r"^went wrong$"):
+        list(run_side_by_side(fail_beside_another, tasks, CPU, lambda *state: None))
+    assert list(tmp_path.iterdir()) == []
+    assert multiprocessing.active_children() == []
+
+
+def test_a_killed_worker_is_an_error_that_says_what_to_do(two_cores, tmp_path):
+    tasks = [(tmp_path, "is killed"), (tmp_path, "writes")]
+    with pytest.raises(PipelineError, match=r"^a worker process was killed.*memory.*taskset"):
+        list(run_side_by_side(fail_beside_another, tasks, CPU, lambda *state: None))
+    assert list(tmp_path.iterdir()) == []
+    assert multiprocessing.active_children() == []
+
+
+def test_giving_up_on_the_results_ends_the_workers(two_cores, tmp_path):
+    results = run_side_by_side(wait_for_a_file, [None, tmp_path / "never"], CPU, lambda *_: None)
+    assert next(results) == (0, None)
+    results.close()
+    assert multiprocessing.active_children() == []
 
 
 def test_an_error_is_raised_here_and_what_has_not_begun_is_dropped(one_core, tmp_path):
@@ -89,37 +131,67 @@ def test_no_tasks():
 
 
 ENDLESS = """
-import os, sys, time
+import sys, time
 from pathlib import Path
+import os
 import torch
+from pipeline.errors import run_stage
+from pipeline.files import atomic_path
 from pipeline.training.workers import run_side_by_side
 
 def work(task, report):
-    Path(task, str(os.getpid())).touch()
-    time.sleep(600)
+    with atomic_path(Path(task, str(os.getpid()))):
+        time.sleep(600)
+
+def main():
+    os.sched_getaffinity = lambda process: {0, 1}
+    list(run_side_by_side(work, [sys.argv[1]] * 3, torch.device("cpu"), print))
 
 if __name__ == "__main__":
-    list(run_side_by_side(work, [sys.argv[1]], torch.device("cpu"), print))
+    run_stage(main)
 """
 
 
-def test_workers_die_with_their_killed_parent(tmp_path):
-    script, folder = tmp_path / "endless.py", tmp_path / "workers"
+@pytest.fixture
+def endless(tmp_path):
+    """A process group of a parent and its two workers, each in the middle of writing a file."""
+    script, folder = tmp_path / "endless.py", tmp_path / "folder"
     folder.mkdir()
     script.write_text(ENDLESS)
     parent = subprocess.Popen(
         [sys.executable, str(script), str(folder)],
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
-        assert eventually(lambda: any(folder.iterdir())), "no worker began"
-        (worker,) = (int(path.name) for path in folder.iterdir())
-        assert alive(worker)
+        assert eventually(lambda: len(list(folder.iterdir())) == 2), "no workers began"
+        yield parent, folder
     finally:
-        parent.send_signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
         parent.wait()
-    assert eventually(lambda: not alive(worker)), "the worker outlived its parent"
+
+
+def test_workers_die_with_their_killed_parent(endless):
+    parent, folder = endless
+    workers = [int(path.name.split(".")[1]) for path in folder.iterdir()]
+    assert all(map(alive, workers))
+    parent.send_signal(signal.SIGKILL)
+    assert eventually(lambda: not any(map(alive, workers))), "a worker outlived its parent"
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("to_the_group", [True, False], ids=["Ctrl-C", "to the parent alone"])
+def test_an_interrupt_ends_all_at_once_with_one_word(endless, to_the_group):
+    parent, folder = endless
+    workers = [int(path.name.split(".")[1]) for path in folder.iterdir()]
+    (os.killpg if to_the_group else os.kill)(parent.pid, signal.SIGINT)
+    _, err = parent.communicate(timeout=60)
+    assert (parent.returncode, err) == (1, "interrupted\n")
+    assert not any(map(alive, workers))
+    assert list(folder.iterdir()) == []
 
 
 def eventually(condition, seconds: float = 60) -> bool:

@@ -1,0 +1,216 @@
+"""Training on a real Ray cluster, on this machine: a head that trains nothing, and two nodes."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.training import cluster, engine
+from pipeline.training.cells import grid, save_weights
+from pipeline.training.engine import train_grid
+from pipeline.training.fingerprint import environment
+from pipeline.training.progress import TrainingProgress
+from pipeline.training.store import CellStore
+from pipeline.training.task import Job
+from tests.training.grids import ARCHITECTURES, CPU, run_in_turn, settings, write_data
+
+pytestmark = pytest.mark.xdist_group("ray")  # one worker: one cluster
+NEEDED = "needs Ray: pip install -r requirements-ray.txt"
+NO_STORE = CellStore(None, 1)
+EPOCHS = 150
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory) -> Iterator[Any]:
+    """The cluster; its nodes have room for one bank each, and a cell store of their own."""
+    pytest.importorskip("ray", reason=NEEDED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("SENN_CELL_STORE", str(tmp_path_factory.mktemp("store of the nodes")))
+        from ray.cluster_utils import Cluster
+
+        # For sockets, whose path must be short, and what a killed node leaves behind.
+        folder = tempfile.mkdtemp(prefix="senn-ray-")
+        patch.setenv("TMPDIR", folder)
+        notice = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
+        started = Cluster(True, head_node_args={"num_cpus": 0, "_system_config": notice})
+        try:
+            for _ in range(2):
+                started.add_node(num_cpus=1)
+            patch.setenv("RAY_ADDRESS", started.address)
+            yield started
+        finally:
+            started.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """``job(name, changes)``: of training experiment `name`, a bank a seed, on the cluster."""
+    monkeypatch.setattr(engine, "pack", lambda cells, *_, **__: [cells[:2], cells[2:]])
+
+    def make(name: str, changes: dict[str, Any], store: CellStore = NO_STORE) -> Job:
+        sizes = {f"experiments.{name}.{key}": value for key, value in changes.items()}
+        sizes |= {f"experiments.{name}.batch_size": 12, f"experiments.{name}.eval_freq": 100}
+        params = settings({**sizes, "train.engine": "ray"})
+        data, vaes = tmp_path / name, tmp_path / "vae"
+        if not data.exists():
+            write_data(name, data, train=50, valid=40)
+        if name == "mnist_disenn":
+            for seed in params.seeds:
+                vae = ARCHITECTURES[name].senn(seed + 1_000).conceptizer
+                save_weights(vaes / f"seed={seed}.safetensors", vae.state_dict(), {"seed": seed})
+        return Job(params, name, CPU, data, vaes, tmp_path / "models", store)
+
+    return make
+
+
+def trained_here(job: Job) -> tuple[dict[str, bytes], pd.DataFrame]:
+    """What this process makes of the same cells: all files, and the curves."""
+    folder = job.models.parent / "models of this process"
+    content = job.params.model_dump() | {"train": {"engine": "local"}}
+    here = Job(Params.model_validate(content), job.name, CPU, job.data, job.vaes, folder, NO_STORE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "run_side_by_side", run_in_turn)
+        curves = train_grid(here)
+    return contents(folder), curves
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def busy(node: Any) -> bool:
+    """Whether a process of this node is at work on a bank."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = status.read_text().rpartition(")")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(rest.split()[1]) == raylet and "(ray::_on_node" in name:
+            return True
+    return False
+
+
+def test_a_killed_node_is_made_up_for_and_every_byte_is_the_same(nodes, job, monkeypatch):
+    this = job("compas_senn", {"epochs": EPOCHS})
+    told: list[tuple[int, int]] = []
+    killed = []
+    show = TrainingProgress.epoch
+
+    def epoch(progress: TrainingProgress, bank: int, epoch: int, accuracy: float) -> None:
+        show(progress, bank, epoch, accuracy)
+        told.append((bank, epoch))
+        if not killed and {bank for bank, _ in told} == {0, 1}:
+            killed.append(next(node for node in list(nodes.worker_nodes) if busy(node)))
+            nodes.remove_node(killed[0], allow_graceful=False)
+
+    monkeypatch.setattr(TrainingProgress, "epoch", epoch)
+    curves = train_grid(this)
+    assert killed and len(nodes.worker_nodes) == 1
+    # One bank was begun again, by the node that is left; both were seen to the end.
+    epochs = [[epoch for of, epoch in told if of == bank] for bank in (0, 1)]
+    assert sorted(own == sorted(own) for own in epochs) == [False, True]
+
+    files, expected = trained_here(this)
+    assert len(files) == len(grid(this.params, this.name)) == 4
+    assert contents(this.models) == files
+    pd.testing.assert_frame_equal(curves, expected)
+
+
+def test_pretrained_weights_travel_and_cells_are_stored(nodes, job, tmp_path, capsys):
+    store = CellStore(tmp_path / "store", 10**9)
+    this = job("mnist_disenn", {"epochs": 1}, store)
+    train_grid(this)
+    assert contents(this.models) == trained_here(this)[0]
+    # Both this machine and the node keep the cells, the node no more than them.
+    names = {path.name for path in store.folder.iterdir()}
+    assert len(names) == 4
+    assert {path.name for path in Path(os.environ["SENN_CELL_STORE"]).iterdir()} == names
+
+    capsys.readouterr()
+    shutil.rmtree(this.models)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "run_on_cluster", None)  # nothing to train, nobody is asked
+        train_grid(this)
+    assert "4 of 4 cells reused" in capsys.readouterr().out
+
+
+def test_what_goes_wrong_on_a_node_is_told_here(nodes, job):
+    this = job("compas_senn", {"epochs": 1, "lr": 1e30})
+    message = r"^compas_senn λ=0\.0001 seed=\d+: the training loss is not finite by step 4"
+    with pytest.raises(PipelineError, match=message):
+        train_grid(this)
+    assert not this.models.exists()
+
+
+def test_a_node_that_would_compute_something_else_is_refused(nodes, job, monkeypatch):
+    this = job("compas_senn", {"epochs": 1})
+    monkeypatch.setattr(torch, "__version__", "1.2.3")
+    message = r"^Ray node [\d.]+: its torch is \d.*, this machine's is 1\.2\.3, so its models would"
+    with pytest.raises(PipelineError, match=message):
+        train_grid(this)
+    assert not this.models.exists()
+
+
+@pytest.mark.parametrize(("key", "told"), [("code", "training code"), ("device", "processor")])
+def test_all_that_decides_the_bits_is_compared(key, told):
+    pytest.importorskip("ray", reason=NEEDED)
+    expected = {**environment(CPU), key: "else"}
+    with pytest.raises(PipelineError, match=rf"its {told} is .*, this machine's is else, "):
+        cluster._on_node(None, 0, None, None, "cpu", expected, None)
+
+
+def test_a_task_whose_process_dies_again_and_again(nodes, monkeypatch):
+    monkeypatch.setattr(cluster, "RETRIES", 0)
+    message = r"^the Ray cluster gave up on a bank, after 0 retries: .*died"
+    with pytest.raises(PipelineError, match=message):
+        run(lambda *_: os._exit(1))
+
+
+def test_a_defect_keeps_its_own_error(nodes):
+    with pytest.raises(ZeroDivisionError, match="division by zero"):
+        run(lambda *_: 1 / 0)
+
+
+def run(work: Any, cores: int = 1) -> list[Any]:
+    return list(cluster.run_on_cluster(work, [None], None, CPU, cores, lambda *_: None))
+
+
+def test_no_node_has_so_many_cores(nodes):
+    message = r"^no node of the Ray cluster has 2 CPU for a bank: .*train\.cores_per_bank"
+    with pytest.raises(PipelineError, match=message):
+        run(None, cores=2)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:head"])
+def test_a_cluster_that_is_not_there(monkeypatch, address):
+    pytest.importorskip("ray", reason=NEEDED)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(PipelineError, match=rf"^cannot use the Ray cluster {address} "):
+        run(None)
+
+
+def test_rays_client_is_refused(monkeypatch):
+    pytest.importorskip("ray", reason=NEEDED)
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:1")
+    with pytest.raises(PipelineError, match=r"^RAY_ADDRESS must be .*, got ray://127\.0\.0\.1:1"):
+        run(None)
+
+
+def test_ray_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    message = r"^params\.yaml: train\.engine: ray needs .*requirements-ray\.txt"
+    with pytest.raises(PipelineError, match=message):
+        run(None)
