@@ -11,10 +11,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test venv clean
+.PHONY: help repro test benchmark venv clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: $(VENV)/.requirements ## run the pipeline, as far as it is not up to date: `dvc repro`
 	$(BIN)/dvc repro
@@ -25,6 +25,9 @@ test: $(VENV)/.requirements-dev ## linters, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+
+benchmark: $(VENV)/.requirements ## time training against the textbook; leave the machine alone meanwhile
+	$(BIN)/python -m benchmarks
 
 venv: $(VENV)/.requirements-dev ## only make the environment; then `. .venv/bin/activate`
 
@@ -43,6 +46,6 @@ $(VENV)/.requirements: requirements.txt | $(BIN)/pip
 	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements.txt
 	@touch $@
 
-$(VENV)/.requirements-dev: requirements-dev.txt $(VENV)/.requirements
+$(VENV)/.requirements-dev: requirements-dev.txt requirements-ray.txt $(VENV)/.requirements
 	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements-dev.txt
 	@touch $@

@@ -1,0 +1,183 @@
+"""Do models trained with one random probe come out like those trained with the exact loss?
+
+``python -m benchmarks.probes_agreement`` trains every experiment of params.yaml twice, over five
+seeds × its λ, with `robustness.probes` exact and 1 and all else the same, and compares accuracy and
+exact robustness loss on the test set. Cells come from the user's cell store where it has them.
+
+On tables the review's loss is one gradient whatever the probes (pipeline/training/robustness.py),
+so there the two are the same models; tables are compared under ``paper2018`` as well.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from scipy import stats
+
+from benchmarks.machine import describe, in_words
+from benchmarks.problems import REPOSITORY, changed
+from benchmarks.settings import PROBES
+from benchmarks.tables import markdown
+from pipeline.data.dataset import load_dataset
+from pipeline.errors import run_stage
+from pipeline.files import atomic_path, write_csv
+from pipeline.metrics.accuracy import correct
+from pipeline.metrics.robustness import residual_norm
+from pipeline.params import Params, load_params
+from pipeline.reporting.style import lambda_label
+from pipeline.training.cells import grid, load_cell
+from pipeline.training.device import choose_device
+from pipeline.training.engine import train_grid
+from pipeline.training.pretrain import Pretraining, pretrain_all
+from pipeline.training.store import CellStore
+from pipeline.training.task import Job
+
+METRICS = {"accuracy": "test accuracy", "test_robustness_loss": "test robustness loss"}
+_SEEDS = (111, 333, 555, 777, 999)
+_KEYS = ["experiment", "variant", "robust_reg"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, compare, and write ``probes_agreement{.csv,_cells.csv,.md}``."""
+    options = _options(arguments)
+    params = changed(load_params(options.params), {"seeds": options.seeds})
+    device = choose_device(options.device)
+    names = options.experiments or list(params.experiments)
+    if any(params.experiment(name).model_class == "DiSENN" for name in names):
+        data = options.data / params.pretrain.dataset
+        pretrain_all(Pretraining(params, device, data, options.work / "vae"))
+    tables = []
+    for name in names:
+        for variant in _variants(params, name, options.data):
+            for probes in PROBES:
+                changes = {"robustness.variant": variant, "robustness.probes": probes}
+                tables.append(_cells(changed(params, changes), name, device, options))
+    cells = pd.concat(tables, ignore_index=True)
+    summary = summarise(cells)
+    write_csv(options.output / "probes_agreement_cells.csv", cells)
+    write_csv(options.output / "probes_agreement.csv", summary)
+    text = in_markdown(summary, in_words(describe(device)))
+    with atomic_path(options.output / "probes_agreement.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def summarise(cells: pd.DataFrame) -> pd.DataFrame:
+    """One row per experiment, variant, λ and metric.
+
+    Mean and sample standard deviation over seeds with the exact loss and with one probe; their
+    difference; the seeds' `spread`, the root mean square of the two standard deviations; and
+    whether the difference is `within` it.
+
+    Parameters
+    ----------
+    cells : one row a cell: experiment, variant, robust_reg, seed, probes, and the metrics.
+    """
+    rows = []
+    for key, group in cells.groupby(_KEYS, sort=False):
+        exact, probe = (group[group["probes"] == str(probes)] for probes in PROBES)
+        for metric in METRICS:
+            a, b = exact[metric], probe[metric]
+            difference = b.mean() - a.mean()
+            spread = math.sqrt((a.var() + b.var()) / 2)
+            about = dict(zip(_KEYS, key, strict=True))
+            rows.append(
+                about
+                | {"metric": metric, "seeds": len(a)}
+                | {"exact_mean": a.mean(), "exact_sd": a.std()}
+                | {"probe_mean": b.mean(), "probe_sd": b.std()}
+                | {"difference": difference, "spread": spread}
+                | {"within": abs(difference) <= spread}
+            )
+    return pd.DataFrame(rows)
+
+
+def in_markdown(summary: pd.DataFrame, where: str) -> str:
+    """The comparison for a reader."""
+    head = ["experiment", "loss", "λ", "metric", "exact", "1 probe", "difference", "within spread"]
+    body = [
+        [
+            row["experiment"],
+            row["variant"],
+            lambda_label(row["robust_reg"]),
+            METRICS[row["metric"]],
+            f"{row['exact_mean']:.4g} ± {row['exact_sd']:.2g}",
+            f"{row['probe_mean']:.4g} ± {row['probe_sd']:.2g}",
+            f"{row['difference']:+.2g}",
+            "yes" if row["within"] else "no",
+        ]
+        for row in summary.to_dict("records")
+    ]
+    seeds = summary["seeds"].min()
+    chance = 2 * stats.t.sf(math.sqrt(seeds / 2), 2 * seeds - 2)
+    return "\n\n".join(
+        [
+            "# One probe or the exact robustness loss",
+            f"Mean ± standard deviation over {seeds} seeds on the test set, of models trained with "
+            "`robustness.probes` exact and 1. The difference of the means is within the seeds' "
+            f"spread in {summary['within'].sum()} of {len(summary)} comparisons. Two sets of "
+            f"{seeds} seeds trained the same way would differ by more in {chance:.0%} of "
+            f"comparisons. Trained on {where}.",
+            markdown(head, body) + "\n",
+        ]
+    )
+
+
+def _variants(params: Params, name: str, prepared: Path) -> Iterator[str]:
+    """The variant of `params`; and another where that one has no use for probes."""
+    yield params.robustness.variant
+    is_table = len(load_dataset(prepared / params.experiment(name).dataset).input_shape) == 1
+    if params.robustness.variant == "review2020" and is_table:
+        yield "paper2018"
+
+
+def _cells(
+    params: Params, name: str, device: torch.device, options: argparse.Namespace
+) -> pd.DataFrame:
+    """Train an experiment, and measure its cells on the test set."""
+    variant, probes = params.robustness.variant, params.robustness.probes
+    print(f"{name}, {variant}, probes {probes}", flush=True)
+    folder = options.data / params.experiment(name).dataset
+    models = options.work / variant / f"probes={probes}"
+    store = CellStore.from_environment()
+    train_grid(Job(params, name, device, folder, options.work / "vae", models, store))
+    data = load_dataset(folder).to(device)
+    rows = []
+    for cell in grid(params, name):
+        model = load_cell(cell.path(models))[0].to(device)
+        rows.append(
+            {
+                "experiment": name,
+                "variant": variant,
+                "robust_reg": cell.robust_reg,
+                "seed": cell.seed,
+                "probes": str(probes),
+                "accuracy": float(correct(model, data.test).double().mean()),
+                "test_robustness_loss": float(residual_norm(model, data.test.x).double().mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.probes_agreement",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--params", type=Path, default=REPOSITORY / "params.yaml")
+    parser.add_argument("--data", type=Path, default=REPOSITORY / "data/prepared")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--experiments", nargs="+", help="all, if not given")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(_SEEDS))
+    parser.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/probes")
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "benchmarks/results")
+    return parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+
+
+if __name__ == "__main__":
+    run_stage(main)

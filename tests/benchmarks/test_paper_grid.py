@@ -1,0 +1,81 @@
+import json
+
+import pandas as pd
+import pytest
+import yaml
+
+from benchmarks.paper_grid import main
+from tests.training.grids import SMOKE
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory, raw_data):
+    """What a run of the smoke preset, made smaller still, publishes; and what it prints."""
+    folder = tmp_path_factory.mktemp("paper")
+    mirror = folder / "mirror"
+    mirror.mkdir()
+    for name in ("compas", "mnist_5k"):
+        for file in raw_data(name).iterdir():
+            (mirror / file.name).symlink_to(file)
+    params = SMOKE.model_dump(mode="json")
+    params["evaluate"] |= {"anchors": 5, "lipschitz_local_steps": 1, "bootstrap": 100}
+    del params["experiments"]["mnist_senn"]  # one table and one kind of image will do
+    for experiment in params["experiments"].values():
+        experiment["batch_size"] = 100
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    output = folder / "reports" / "paper"
+    output.mkdir(parents=True)
+    (output / "stale.txt").write_text("of an earlier run")
+    places = {"params": folder / "tiny.yaml", "work": folder / "work", "output": output}
+    options = [text for key, path in places.items() for text in (f"--{key}", str(path))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SENN_DATA_MIRROR", str(mirror))
+        main([*options, "--device", "cpu", "--textbook", "5"])
+    return output
+
+
+def test_everything_is_published_and_nothing_else(published):
+    names = {path.name for path in published.iterdir()}
+    folders = {"cells", "curves", "figures", "lambda", "metrics"}
+    assert names == folders | {"report.html", "report.ipynb", "timings.json"}
+    assert not list(published.parent.glob(".*")), "a half-written copy was left behind"
+    page = (published / "report.html").read_text("utf-8")
+    assert "<title>Which results of self-explaining neural networks hold up?</title>" in page
+
+
+def test_every_cell_is_evaluated(published):
+    for name in ("compas_senn", "mnist_disenn"):
+        cells = pd.read_csv(published / "cells" / f"{name}.csv")
+        found = set(zip(cells["robust_reg"], cells["seed"], strict=True))
+        assert found == {(reg, seed) for reg in (0.0001, 0.01) for seed in (111, 333)}
+        assert cells["accuracy"].between(0, 1).all()
+        metrics = json.loads((published / "metrics" / f"{name}.json").read_text())
+        assert metrics["seeds"] == 2
+
+
+def test_timings_add_up(published):
+    timings = json.loads((published / "timings.json").read_text())
+    assert timings["preset"] == "tiny.yaml"
+    assert timings["machine"]["device"] == "cpu"
+    assert timings["cells"] == 8
+    experiments = timings["experiments"]
+    for key in ("train_seconds", "evaluate_seconds"):
+        total = sum(row[key] for row in experiments.values())
+        assert timings[key] == pytest.approx(total, rel=1e-3)
+    for row in experiments.values():
+        speed = row["cells"] / row["train_seconds"]
+        assert row["cells_per_second"] == pytest.approx(speed, rel=1e-2)
+
+
+def test_textbook_is_extrapolated_to_the_same_steps(published):
+    timings = json.loads((published / "timings.json").read_text())
+    book = timings["textbook"]
+    for name, row in book["experiments"].items():
+        assert row["steps_measured"] == 10, "the clock is read every ten steps"
+        # Training examples over the batch size, times epochs.
+        per_cell = 3858 // 100 * 2 if name == "compas_senn" else 4000 // 100
+        assert row["steps"] == per_cell * 4
+        seconds = row["ms_per_step"] / 1000 * row["steps"]
+        assert row["train_seconds"] == pytest.approx(seconds, rel=1e-2)
+    ratio = book["train_seconds"] / timings["train_seconds"]
+    assert book["faster"] == pytest.approx(ratio, rel=1e-2)
