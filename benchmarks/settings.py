@@ -22,8 +22,8 @@ class Settings:
     classes, concepts : of MNIST-SENN, to see how a step's cost grows; by banks of `growth_width`.
     """
 
-    rounds: int = 3
-    seconds: float = 3.0
+    rounds: int = 2
+    seconds: float = 2.0
     widths: tuple[int, ...] = (1, 5, 15, 50)
     grids: tuple[int, ...] = (15, 60, 250, 1000)
     epochs: int = 100
