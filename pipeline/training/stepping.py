@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset, Split
+from pipeline.data.dataset import Dataset
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import Stacked, stacked_on
 from pipeline.training.batches import Batches, each_tensor
@@ -63,16 +63,10 @@ class AutogradStepping:
 
     def advance(self, batches: Sequence[Batches], done: int) -> Tensor:
         losses = []
+        groups = list(zip(self.groups, self.models, strict=True))
         for step in range(len(batches[0].examples)):
-            losses.append(
-                torch.cat(
-                    [
-                        self._differentiate(group, models, batches, step)
-                        for group, models in zip(self.groups, self.models, strict=True)
-                    ],
-                    -1,
-                )
-            )
+            parts = [self._differentiate(group, own, batches, step) for group, own in groups]
+            losses.append(torch.cat(parts, -1))
             self.adam.step()
         return torch.stack(losses)
 
@@ -97,11 +91,12 @@ class AutogradStepping:
     def _validate(self, models: Stacked) -> tuple[Tensor, Tensor]:
         senn, split, cells = models.senn, self.data.valid, len(models.weights)
         correct, cross_entropies = torch.zeros(2, cells, device=split.x.device)
-        for part in _parts(split):
-            x, y = (drawn.expand(cells, *drawn.shape) for drawn in (part.x, part.y))
+        parts = zip(split.x.split(VALIDATION_BATCH), split.y.split(VALIDATION_BATCH), strict=True)
+        for part in parts:
+            x, y = (shared.expand(cells, *shared.shape) for shared in part)
             logits = senn.aggregator(senn.conceptizer.encode(x), senn.parameterizer(x))
             correct += (logits.argmax(-1) == y).sum(-1)
-            cross_entropies += cross_entropy(logits, y) * len(part.y)
+            cross_entropies += cross_entropy(logits, y) * y.shape[-1]
         return correct / len(split.y), cross_entropies / len(split.y)
 
     def state(self) -> dict[str, Tensor]:
@@ -109,12 +104,3 @@ class AutogradStepping:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         self.adam.state[self.weights] = dict(state)
-
-
-def _parts(split: Split) -> list[Split]:
-    return [
-        Split(x, y)
-        for x, y in zip(
-            split.x.split(VALIDATION_BATCH), split.y.split(VALIDATION_BATCH), strict=True
-        )
-    ]

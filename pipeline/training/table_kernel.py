@@ -138,9 +138,9 @@ def add_sums(places: Array, widths: Array, above: Array, gradient: Array) -> Non
     begin = widths[0]
     for layer in range(len(places)):
         for o in range(widths[layer + 1]):
-            total = gradient.dtype.type(0)
-            for value in above[begin + o]:
-                total += value
+            row, total = above[begin + o], gradient.dtype.type(0)
+            for b in range(len(row)):
+                total += row[b]
             gradient[places[layer, 1] + o] += total
         begin += widths[layer + 1]
 
@@ -191,19 +191,37 @@ def cotangents(target: int, d: Array, p: Array, on_theta: Array, on_h: Array) ->
     """Factors of direction d (C, B): h_k · on_theta_c on θ_kc, Σ_c θ_kc · on_h_c on h_k."""
     classes, batch = d.shape
     one = p.dtype.type(1)
-    for b in range(batch):
-        total = p.dtype.type(0)
+    if target == TABULAR_REVIEW:
         for c in range(classes):
-            total += d[c, b]
-        for c in range(classes):
-            if target == LOGITS:
-                on_theta[c, b], on_h[c, b] = d[c, b], 0
-            elif target == LOG_SOFTMAX:
-                on_h[c, b] = -total * p[c, b]
-                on_theta[c, b] = d[c, b] + on_h[c, b]
-            else:
+            for b in range(batch):
                 on_h[c, b] = one - classes * p[c, b]
-                on_theta[c, b] = on_h[c, b]
+        on_theta[:] = on_h
+        return
+    on_theta[:] = d
+    on_h[:] = 0
+    if target == LOG_SOFTMAX:
+        for other in range(classes):
+            for c in range(classes):
+                for b in range(batch):
+                    on_h[c, b] -= d[other, b] * p[c, b]
+        for c in range(classes):
+            for b in range(batch):
+                on_theta[c, b] += on_h[c, b]
+
+
+@compiled
+def cotangents_back(target: int, d: Array, back: Array, to_p: Array) -> None:
+    """Add what the factors' gradients, on_theta's and on_h's together (C, B), are to p."""
+    classes, batch = d.shape
+    if target == TABULAR_REVIEW:
+        for c in range(classes):
+            for b in range(batch):
+                to_p[c, b] -= classes * back[c, b]
+    elif target == LOG_SOFTMAX:
+        for other in range(classes):
+            for c in range(classes):
+                for b in range(batch):
+                    to_p[c, b] -= d[other, b] * back[c, b]
 
 
 @compiled
@@ -275,6 +293,7 @@ def train_steps(
     p = np.empty((classes, batch), weights.dtype)
     to_p = np.empty((classes, batch), weights.dtype)
     to_f = np.empty((classes, batch), weights.dtype)
+    back = np.empty((classes, batch), weights.dtype)
     norms = np.empty(batch, weights.dtype)
     gradient = np.empty_like(weights)
 
@@ -339,23 +358,15 @@ def train_steps(
                 pushed[:features] = r[n]
             push(weights, places, widths, slopes, pushed)
             add_products(places, widths, pulled[n], pushed, gradient)
-            for c in range(classes):
-                for b in range(batch):
-                    to_theta_factor = number(0)
-                    to_h_factor = number(0)
-                    for k in range(features):
-                        row = top + k * classes + c
-                        to_theta_factor += h[k, b] * pushed[row, b]
-                        to_h_factor += pushed[k, b] * values[row, b]
-                        adjoint[row, b] += pushed[k, b] * on_h[n, c, b]
-                    both = to_theta_factor + to_h_factor
-                    if target == LOG_SOFTMAX:
-                        total = number(0)
-                        for j in range(classes):
-                            total += d[n, j, b]
-                        to_p[c, b] -= total * both
-                    elif target == TABULAR_REVIEW:
-                        to_p[c, b] -= classes * both
+            back[:] = 0  # of the loss to what `cotangents` gave
+            for k in range(features):
+                for c in range(classes):
+                    row = top + k * classes + c
+                    up, share, out, factor = pushed[row], values[row], adjoint[row], on_h[n, c]
+                    for b in range(batch):
+                        back[c, b] += h[k, b] * up[b] + pushed[k, b] * share[b]
+                        out[b] += pushed[k, b] * factor[b]
+            cotangents_back(target, d[n], back, to_p)
         for b in range(batch):
             mean = number(0)
             for c in range(classes):

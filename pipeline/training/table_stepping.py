@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from pipeline.training.device import cores
 from pipeline.training.objectives import Losses, Objective
 
 Array = kernel.Array
+Result = TypeVar("Result")
 
 
 def fits(experiment: Experiment, device: torch.device) -> bool:
@@ -52,11 +53,15 @@ class TableStepping:
         self.widths = np.array([data.input_shape[0], *hidden, outputs])
         self.valid_x = _columns(data.valid.x)
         self.valid_y = data.valid.y.numpy()
+        self.threads = cores()
+        self.pool = ThreadPoolExecutor(self.threads)
 
     def advance(self, batches: Sequence[Batches], done: int) -> Tensor:
         experiment, (target, scale) = self.objective.experiment, self._robustness()
         per_example = self.objective.robustness.reduction == "example"
-        inputs = {id(drawn): self._inputs(drawn) for drawn in batches}  # cells share their seed's
+        own = {id(drawn): drawn for drawn in batches}  # cells share their seed's
+        inputs = {key: self._inputs(drawn) for key, drawn in own.items()}
+        concept_losses = {key: self._concept_loss(drawn) for key, drawn in own.items()}
 
         def train(index: int) -> Array:
             x, y, masks, probes = inputs[id(batches[index])]
@@ -80,9 +85,9 @@ class TableStepping:
             )
             return losses
 
-        found = torch.from_numpy(np.stack(_on_all_cores(train, len(self.bank)), -1))
+        found = torch.from_numpy(np.stack(self._of_every_cell(train), -1))
         classification, robustness = found.unbind(1)
-        concept = torch.stack([self._concept_loss(drawn) for drawn in batches], -1)
+        concept = torch.stack([concept_losses[id(drawn)] for drawn in batches], -1)
         reg = torch.tensor([cell.robust_reg for cell in self.bank], dtype=found.dtype)
         total = classification + reg * robustness + experiment.concept_reg * concept
         return torch.stack(Losses(total, classification, robustness, concept), 1)
@@ -95,7 +100,7 @@ class TableStepping:
                 self.weights[index], self.places, self.widths, self.valid_x, self.valid_y, classes
             )
 
-        correct, cross_entropies = zip(*_on_all_cores(validate, len(self.bank)), strict=True)
+        correct, cross_entropies = zip(*self._of_every_cell(validate), strict=True)
         dtype, examples = self.moments.dtype, len(self.valid_y)
         accuracy = torch.tensor(correct).to(dtype) / examples
         return accuracy, torch.tensor(cross_entropies, dtype=dtype)
@@ -105,6 +110,16 @@ class TableStepping:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         self.moments.copy_(state["moments"])
+
+    def _of_every_cell(self, work: Callable[[int], Result]) -> list[Result]:
+        """``work`` of every cell's place; compiled code leaves the interpreter to other threads."""
+        cells = range(len(self.bank))
+
+        def share(first: int) -> list[Result]:
+            return [work(cell) for cell in cells[first :: self.threads]]
+
+        shares = list(self.pool.map(share, range(self.threads)))
+        return [shares[cell % self.threads][cell // self.threads] for cell in cells]
 
     def _robustness(self) -> tuple[int, float]:
         """The kernel's name for the variant, and the factor of the loss: see `robustness_loss`."""
@@ -136,9 +151,3 @@ class TableStepping:
 def _columns(x: Tensor) -> Array:
     """x (..., B, rows) as (..., rows, B), contiguous."""
     return x.mT.contiguous().numpy()
-
-
-def _on_all_cores(work: Callable[[int], Any], tasks: int) -> list[Any]:
-    """``[work(0), ..., work(tasks - 1)]``; compiled code leaves the interpreter to others."""
-    with ThreadPoolExecutor(cores()) as pool:
-        return list(pool.map(work, range(tasks)))

@@ -1,0 +1,126 @@
+"""The compiled kernel against autograd, step by step, in float64."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from pipeline.data.dataset import Dataset, Split
+from pipeline.models.building import Inputs, build_senn
+from pipeline.models.stacking import stack
+from pipeline.params import Params
+from pipeline.training.batches import draw_batches
+from pipeline.training.cells import Cell
+from pipeline.training.objectives import Losses, Objective
+from pipeline.training.stepping import AutogradStepping
+from pipeline.training.table_stepping import TableStepping, fits
+from tests.training.grids import CPU, settings
+
+NAME = "compas_senn"
+CELLS = [Cell(NAME, robust_reg, seed) for robust_reg in (0.0, 0.1, 3.0) for seed in (1, 2)]
+
+
+@pytest.fixture(autouse=True)
+def in_double_precision():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def table(classes: int) -> Dataset:
+    """Random features and classes, 6 batches of 7 and 2 examples that no batch takes."""
+    draw = torch.Generator().manual_seed(0)
+
+    def split(examples: int) -> Split:
+        x = torch.rand(examples, 11, generator=draw)
+        return Split(x, torch.randint(classes, (examples,), generator=draw))
+
+    splits = {name: split(examples) for name, examples in (("train", 44), ("valid", 23))}
+    names = tuple(map(str, range(classes)))
+    return Dataset(
+        "compas",
+        **splits,
+        test=split(1),
+        feature_names=(),
+        class_names=names,
+        mean=0.0,
+        std=1.0,
+        low=0.0,
+        high=1.0,
+        digest="none",
+    )
+
+
+def changed(robustness: dict, **experiment) -> Params:
+    keys = {f"robustness.{key}": value for key, value in robustness.items()}
+    sizes = {"batch_size": 7, "lr": 0.05, "concept_reg": 0.3, "sparsity_reg": 0.01, **experiment}
+    return settings(keys | {f"experiments.{NAME}.{key}": value for key, value in sizes.items()})
+
+
+def both(params: Params, data: Dataset) -> list[tuple[torch.Tensor, ...]]:
+    """By autograd, by the kernel: losses, weights and validations after 2 epochs."""
+    experiment = params.experiment(NAME)
+    assert fits(experiment, CPU)
+    objective = Objective(experiment, params.robustness, params.vae)
+    inputs = Inputs((11,), 0.0, 1.0)
+    found = []
+    for method in (AutogradStepping, TableStepping):
+        models = [build_senn(NAME, experiment, None, inputs, cell.seed) for cell in CELLS]
+        weights = stack(models, CPU).weights
+        stepping = method(models[0], weights, objective, CELLS, data)
+        losses, done = [], 0
+        for epoch in (1, 2):
+            drawn = {s: draw_batches(models[0], objective, s, epoch, 44, CPU) for s in (1, 2)}
+            for part in ((0, 4), (4, 6)):
+                batches = {seed: own.part(*part) for seed, own in drawn.items()}
+                losses.append(stepping.advance([batches[c.seed] for c in CELLS], done))
+                done += part[1] - part[0]
+        found.append((torch.cat(losses), weights, *stepping.validate()))
+    return found
+
+
+@pytest.mark.parametrize("reduction", ["batch", "example"])
+@pytest.mark.parametrize("probes", ["exact", 1, 3])
+@pytest.mark.parametrize("variant", ["paper2018", "review2020", "authors2018"])
+@pytest.mark.parametrize(
+    ("classes", "hidden", "dropout"), [(2, (5, 5), 0.0), (3, (9, 4, 6), 0.4), (2, (), 0.0)]
+)
+def test_the_kernel_does_what_autograd_does(classes, hidden, dropout, variant, probes, reduction):
+    params = changed(
+        {"variant": variant, "probes": probes, "reduction": reduction},
+        num_classes=classes,
+        dropout=dropout,
+        parameterizer={"name": "mlp", "hidden_sizes": hidden},
+    )
+    (*expected, accuracy, cross_entropy), (*ours, our_accuracy, our_cross_entropy) = both(
+        params, table(classes)
+    )
+    assert ours[0].shape == (12, len(Losses._fields), len(CELLS))
+    assert_close(ours, expected, rtol=1e-8, atol=1e-10)
+    assert_close(our_cross_entropy, cross_entropy)
+    assert torch.equal(our_accuracy, accuracy)
+
+
+def test_a_residual_that_vanishes_has_no_gradient():
+    # Without hidden layers and weights θ is constant: the paper's residual is zero everywhere.
+    params = changed(
+        {"variant": "paper2018", "probes": "exact", "reduction": "example"},
+        parameterizer={"name": "mlp", "hidden_sizes": ()},
+    )
+    experiment, data = params.experiment(NAME), table(2)
+    objective = Objective(experiment, params.robustness, params.vae)
+    for method in (AutogradStepping, TableStepping):
+        model = build_senn(NAME, experiment, None, Inputs((11,), 0.0, 1.0), 1)
+        with torch.no_grad():
+            model.parameterizer.layers[0].weight.zero_()
+        weights = stack([model], CPU).weights
+        stepping = method(model, weights, objective, CELLS[-1:], data)
+        batches = draw_batches(model, objective, 1, 1, 44, CPU).part(0, 1)
+        losses = stepping.advance([batches], 0)
+        assert losses[0, Losses._fields.index("robustness")] == 0
+        assert weights.isfinite().all()
+
+
+def test_other_models_are_autograds():
+    params = changed({})
+    assert not fits(params.experiment("mnist_senn"), CPU)
+    assert not fits(params.experiment(NAME), torch.device("cuda"))
