@@ -1,10 +1,6 @@
 """`dvc repro`: everything once, nothing twice, the same bytes again."""
 
 import json
-import os
-import shutil
-import signal
-import time
 
 import pytest
 
@@ -71,37 +67,3 @@ def test_forced_run_gives_the_same_bytes(project):
     without_store = project.having(SENN_CELL_STORE="off")
     assert sorted(stages_run(without_store.run("dvc", "repro", "--force"))) == sorted(ALL)
     assert project.locked() == before
-
-
-def test_kill_in_the_middle_of_training(project, tmp_path):
-    expected = project.outs()
-    project = project.having(SENN_CELL_STORE=str(tmp_path / "store"))
-    models = project.folder / "models/mnist_disenn"
-    # Without the run cache DVC cannot bring the old models back, it must train them.
-    shutil.rmtree(project.folder / ".dvc/cache/runs")
-    shutil.rmtree(models)
-
-    with (tmp_path / "log").open("w") as log:
-        running = project.start(
-            *("dvc", "repro", "train@mnist_disenn"),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            # On one core one seed is trained after the other.
-            preexec_fn=lambda: os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]),
-        )
-    # The first bank has stored both of its cells; unfinished banks have names of another kind.
-    while len(list((tmp_path / "store").glob("[0-9a-f]*-*.safetensors"))) < 2:
-        assert running.poll() is None, (tmp_path / "log").read_text()
-        time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-    found = {path.name for path in models.rglob("*.safetensors")}
-    assert found == {"seed=111.safetensors"}, "killed too late to show anything"
-
-    assert "train@mnist_disenn" in project.run("dvc", "status")
-    printed = project.run("dvc", "repro")
-    assert stages_run(printed) == ["train@mnist_disenn"]
-    assert "mnist_disenn: 2 of 4 cells reused from the cell store" in printed
-    assert project.outs() == expected
-    assert UP_TO_DATE in project.run("dvc", "status")
