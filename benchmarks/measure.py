@@ -96,12 +96,14 @@ def textbook_speed(problem: Problem, device: torch.device, seconds: float, steps
 
 def textbooks_side_by_side(problem: Problem, device: torch.device, seconds: float) -> Speed:
     """The textbook in as many processes of one thread as there are cores, a model each."""
-    return _side_by_side(_train_textbook_in_company, Timed(problem, device, seconds))
+    return _side_by_side(_train_textbook_in_company, Timed(problem, device, seconds), cores())
 
 
 def bank_speed(problem: Problem, device: torch.device, seconds: float, width: int) -> Speed:
     """Banks of `width` cells as the pipeline runs them: side by side, one of a table alone."""
-    return _side_by_side(_train_bank, Timed(problem, device, seconds, width=width))
+    run = Timed(problem, device, seconds, width=width)
+    takes_all_cores = fits(problem.params.experiment(problem.name), device)
+    return _side_by_side(_train_bank, run, 1 if takes_all_cores else cores())
 
 
 def in_fresh_process(work: Callable[[Argument], Result], argument: Argument) -> Result:
@@ -111,10 +113,9 @@ def in_fresh_process(work: Callable[[Argument], Result], argument: Argument) -> 
         return pool.submit(work, argument).result()
 
 
-def _side_by_side(work: Callable[[Timed, Report], Timing], run: Timed) -> Speed:
-    experiment = run.problem.params.experiment(run.problem.name)
-    alone = run.device.type == "cuda" or (work is _train_bank and fits(experiment, run.device))
-    company = 1 if alone else cores()
+def _side_by_side(work: Callable[[Timed, Report], Timing], run: Timed, processes: int) -> Speed:
+    """`run` in so many processes at the same time; on a GPU in one."""
+    company = 1 if run.device.type == "cuda" else processes
     with tempfile.TemporaryDirectory() as meeting:
         runs = [replace(run, meeting=Path(meeting), company=company)] * company
         done = run_side_by_side(work, runs, run.device, lambda *_: None)
