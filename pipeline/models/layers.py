@@ -1,8 +1,8 @@
 """Layers that run one model, or a whole bank of them, with the same code.
 
-Weights may have leading model dimensions M (in a bank: seeds × λ); inputs then have them too. What
-several models share, above all their batch, comes in expanded, with stride 0, and is not copied:
-the columns of the first convolution are built once for all models that see the same images.
+Weights may have leading model dimensions M (a bank has one); inputs then have them too. What
+several models share, as the images that all are validated on, comes in expanded, with stride 0, and
+is not copied: the columns of the first convolution are built once for all of them.
 
 Convolutions are matrix products, and what they cost beside those is memory traffic. So images are
 (*M, H, C, W, B): with the batch last, rows of examples move as a whole, and with the rows of an

@@ -32,17 +32,16 @@ class Stacked(NamedTuple):
             place.copy_(gradient)
 
 
-def stack(models: Sequence[Senn], device: torch.device) -> Stacked:
-    """Stack `models` on `device`, in the order given."""
+def stacked_weights(models: Sequence[Senn], device: torch.device) -> Tensor:
+    """The weights of `models` on `device`, (models, numbers), a row each in the order given."""
     sources = [dict(model.named_parameters()) for model in models]
     size = sum(_padded(value.numel()) for value in sources[0].values())
-    dtype = next(iter(sources[0].values())).dtype
+    dtype = next(models[0].parameters()).dtype
     weights = torch.zeros(len(models), size, device=device, dtype=dtype)
-    weights.grad = torch.zeros_like(weights)
-    stacked = stacked_on(models[0], weights, weights.grad)
-    for name, parameter in stacked.senn.named_parameters():
-        parameter.data.copy_(torch.stack([own[name].detach() for own in sources]))
-    return stacked
+    for name, place in places(models[0]).items():
+        own = torch.stack([source[name].detach() for source in sources])
+        _view(weights, place, sources[0][name]).copy_(own)
+    return weights
 
 
 def stacked_on(model: Senn, weights: Tensor, gradient: Tensor) -> Stacked:

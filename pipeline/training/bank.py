@@ -6,7 +6,6 @@ batches and the noise of its seed, whatever its λ. How steps are taken is `step
 checkpoints to go on from.
 """
 
-import dataclasses
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +17,12 @@ from torch import Tensor
 from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.models.senn import Senn
-from pipeline.models.stacking import stack, unstack
+from pipeline.models.stacking import stacked_weights, unstack
 from pipeline.params import Experiment
 from pipeline.training.batches import draw_batches
 from pipeline.training.cells import Cell
 from pipeline.training.objectives import Losses, Objective
-from pipeline.training.stepping import TOGETHER, AutogradStepping, Stepping
+from pipeline.training.stepping import TOGETHER, AutogradStepping, Stepping, even_parts
 from pipeline.training.store import Checkpoint
 from pipeline.training.table_stepping import TableStepping, fits
 
@@ -60,8 +59,7 @@ def pack(
         return [list(cells)]
     banks = -(-len(cells) // TOGETHER[device.type])
     banks = min(-(-banks // workers) * workers, len(cells))
-    bounds = [round(i * len(cells) / banks) for i in range(banks + 1)]
-    return [list(cells[a:b]) for a, b in itertools.pairwise(bounds)]
+    return [list(cells[part]) for part in even_parts(len(cells), banks)]
 
 
 def train_bank(
@@ -93,7 +91,7 @@ def train_bank(
     device, experiment = data.train.x.device, objective.experiment
     steps = _steps_per_epoch(data.train, experiment, bank[0])
     architecture = initial(bank[0].seed)
-    weights = stack([initial(cell.seed) for cell in bank], device).weights
+    weights = stacked_weights([initial(cell.seed) for cell in bank], device)
     method = TableStepping if fits(experiment, device) else AutogradStepping
     stepping: Stepping = method(architecture, weights, objective, bank, data)
 
@@ -102,13 +100,12 @@ def train_bank(
     first = _resume(checkpoint, bank, weights, stepping, best, losses_since)
     for epoch in range(first, experiment.epochs + 1):
         drawn = {
-            seed: draw_batches(architecture, objective, seed, epoch, len(data.train), device)
+            seed: draw_batches(architecture, objective, seed, epoch, data.train)
             for seed in dict.fromkeys(cell.seed for cell in bank)
         }
         for start, end in _stretches(epoch, steps, experiment):
-            part = {seed: batches.part(start, end) for seed, batches in drawn.items()}
             done = (epoch - 1) * steps
-            losses_since.append(stepping.advance([part[c.seed] for c in bank], done + start))
+            losses_since.append(stepping.advance(drawn, start, end, done + start))
             step = done + end
             if step % experiment.eval_freq == 0 or step == steps * experiment.epochs:
                 losses = torch.cat(losses_since)
@@ -141,7 +138,7 @@ def _save(
     tensors |= {f"stepping.{name}": value for name, value in stepping.state().items()}
     if losses_since:
         tensors["losses"] = torch.cat(losses_since)
-    cells = [dataclasses.astuple(cell) for cell in bank]
+    cells = [(cell.experiment, cell.robust_reg, cell.seed) for cell in bank]
     checkpoint.save(tensors, {"epoch": json.dumps(epoch), "cells": json.dumps(cells)})
 
 

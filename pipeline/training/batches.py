@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
+from pipeline.data.dataset import Split
 from pipeline.models.senn import Senn, SennNoise
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator
-from pipeline.training.robustness import draw_probes
+from pipeline.training.robustness import directions, draw_probes
 
 
 class Batches(NamedTuple):
@@ -24,20 +23,14 @@ class Batches(NamedTuple):
     noise: SennNoise
     probes: Tensor | None
 
-    def part(self, first: int, end: int) -> "Batches":
-        """The batches `first` to `end` - 1."""
-        return each_tensor(lambda drawn: drawn[first:end], self)
 
-
-def draw_batches(
-    senn: Senn, objective: Objective, seed: int, epoch: int, examples: int, device: torch.device
-) -> Batches:
+def draw_batches(senn: Senn, objective: Objective, seed: int, epoch: int, train: Split) -> Batches:
     """All of `seed`'s batches in `epoch`; the last, incomplete one is dropped, as published."""
-    experiment, probes = objective.experiment, objective.robustness.probes
-    order = batch_order(seed, epoch, examples, experiment.batch_size)
+    experiment, device = objective.experiment, train.x.device
+    order = batch_order(seed, epoch, len(train), experiment.batch_size)
     noise = generator(seed, "noise", epoch, device)
     drawn = senn.draw_noise(order.numel(), noise)
-    signs = None
+    signs, probes = None, directions(objective.robustness, train.x.shape[1:])
     if probes != "exact":
         signs = draw_probes((order.numel(), probes, experiment.num_classes), noise)
     noise_and_probes = each_tensor(lambda t: t.unflatten(0, order.shape), (drawn, signs))
@@ -45,5 +38,12 @@ def draw_batches(
 
 
 def each_tensor(function: Callable[..., Tensor], *trees: Any) -> Any:
-    """`function` of the tensors at every place of equally built `trees`; what is None stays so."""
-    return tree_map(lambda *own: None if own[0] is None else function(*own), *trees)
+    """`function` of the tensors at every place of equal tuples of tuples; what is None stays so."""
+    match trees[0]:
+        case None:
+            return None
+        case Tensor():
+            return function(*trees)
+        case kind:
+            parts = [each_tensor(function, *own) for own in zip(*trees, strict=True)]
+            return kind._make(parts) if hasattr(kind, "_make") else tuple(parts)

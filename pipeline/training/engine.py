@@ -79,8 +79,8 @@ def _train_all(
         for _, accuracy in run_side_by_side(train, tasks, job.device, report):
             yield accuracy
     elif tasks:
-        cores, files = job.params.train.cores_per_bank, files_for(job)
-        done = run_on_cluster(train_away, tasks, files, job.device, cores, report)
+        reserved, files = job.params.train.cores_per_bank, files_for(job)
+        done = run_on_cluster(train_away, tasks, files, job.device, reserved, report)
         for index, (accuracy, cells) in done:
             for cell, content in cells.items():
                 path = cell.path(job.models)

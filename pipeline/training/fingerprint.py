@@ -1,11 +1,11 @@
 """Fingerprints: one digest of everything that determines a trained model, bit for bit."""
 
-import ast
 import hashlib
 import json
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import torch
@@ -29,6 +29,22 @@ _WITHOUT_EFFECT = {
     "training/cluster.py",  # carries tasks and results, bytes both; says who may compute
     "training/progress.py",  # shows what was computed
 }
+
+# All of a code object but where its lines are.
+_OF_CODE = (
+    "co_name",
+    "co_code",
+    "co_consts",
+    "co_names",
+    "co_varnames",
+    "co_freevars",
+    "co_cellvars",
+    "co_argcount",
+    "co_posonlyargcount",
+    "co_kwonlyargcount",
+    "co_flags",
+    "co_exceptiontable",
+)
 
 
 def provenance(data: Dataset, device: torch.device) -> dict[str, Any]:
@@ -59,12 +75,26 @@ def fingerprint(determinants: Any) -> str:
 
 @cache
 def code_digest() -> str:
-    """SHA-256 over the syntax trees of the code that trains: comments and layout do not count."""
+    """SHA-256 over the code that trains, as compiled: comments, docstrings, layout do not count."""
     digest = hashlib.sha256()
     for name in sorted(training_code()):
-        tree = ast.parse((_PIPELINE / name).read_text(encoding="utf-8"))
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+        source = (_PIPELINE / name).read_text(encoding="utf-8")
+        digest.update(f"{name}\n{_described(compile(source, name, 'exec', optimize=2))}\n".encode())
     return digest.hexdigest()
+
+
+def _described(constant: Any) -> str:
+    """A constant of compiled code in a form that is the same in every process."""
+    match constant:
+        case CodeType() as code:
+            parts = (getattr(code, name) for name in _OF_CODE)
+            return f"<{', '.join(map(_described, parts))}>"
+        case tuple() as items:
+            return f"({', '.join(map(_described, items))})"
+        case frozenset() as items:
+            return f"{{{', '.join(sorted(map(_described, items)))}}}"
+        case _:
+            return repr(constant)
 
 
 def training_code() -> set[str]:

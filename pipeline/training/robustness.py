@@ -11,12 +11,14 @@ residuals are VJPs too, with other cotangents on θ and h. `_cotangents` is that
 shared.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from pipeline.models.senn import Senn, SennNoise, SennOutput
+from pipeline.params import Robustness
 
 Variant = Literal["paper2018", "review2020", "authors2018"]
 Reduction = Literal["batch", "example"]
@@ -96,6 +98,16 @@ def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) ->
         probes = one_hot.reshape(classes, *[1] * (logits.ndim - 1), classes)
     pulled = [_vjp(at, *_cotangents(variant, h, theta, logits, d)) for d in probes]
     return torch.stack(pulled, logits.ndim - 2)
+
+
+def directions(robustness: Robustness, input_shape: Sequence[int]) -> int | Literal["exact"]:
+    """How many random directions over the classes the loss takes of each example, or all classes.
+
+    `robustness.probes`, but where one gradient serves all classes, which is as exact as it is
+    cheap.
+    """
+    is_table = len(input_shape) == 1
+    return "exact" if robustness.variant == "review2020" and is_table else robustness.probes
 
 
 def draw_probes(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

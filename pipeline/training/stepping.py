@@ -1,6 +1,6 @@
 """How a bank takes its steps: by autograd, whatever the model and the device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -21,8 +21,8 @@ TOGETHER = {"cpu": 5, "cuda": 64}  # the most cells in one graph
 class Stepping(Protocol):
     """Trains a bank in place: one row of `Stacked.weights` a cell."""
 
-    def advance(self, batches: Sequence[Batches], done: int) -> Tensor:
-        """Take the steps `done` + 1, ... of the cells' `batches`, equally many.
+    def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
+        """Take every seed's steps `first` to `end` - 1 of an epoch, before which `done` were taken.
 
         Returns the terms of the training loss, (steps, 4, cells), in the order of `Losses`.
         """
@@ -52,30 +52,29 @@ class AutogradStepping:
         data: Dataset,
     ) -> None:
         self.weights, self.objective, self.data = weights, objective, data
-        reg = [cell.robust_reg for cell in bank]
+        self.seeds, reg = [cell.seed for cell in bank], [cell.robust_reg for cell in bank]
         self.robust_reg = torch.tensor(reg, device=weights.device, dtype=weights.dtype)
         self.adam = torch.optim.Adam([weights], lr=objective.experiment.lr, fused=True)
-        assert weights.grad is not None
-        count = -(-len(bank) // TOGETHER[weights.device.type])
-        bounds = [round(i * len(bank) / count) for i in range(count + 1)]
-        self.groups = [slice(a, b) for a, b in pairwise(bounds)]
+        weights.grad = torch.zeros_like(weights)
+        self.groups = even_parts(len(bank), -(-len(bank) // TOGETHER[weights.device.type]))
         self.models = [stacked_on(architecture, weights[g], weights.grad[g]) for g in self.groups]
 
-    def advance(self, batches: Sequence[Batches], done: int) -> Tensor:
+    def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
         losses = []
         groups = list(zip(self.groups, self.models, strict=True))
-        for step in range(len(batches[0].examples)):
+        for step in range(first, end):
             parts = [self._differentiate(group, own, batches, step) for group, own in groups]
             losses.append(torch.cat(parts, -1))
             self.adam.step()
         return torch.stack(losses)
 
     def _differentiate(
-        self, group: slice, models: Stacked, batches: Sequence[Batches], step: int
+        self, group: slice, models: Stacked, batches: Mapping[int, Batches], step: int
     ) -> Tensor:
         """Put the gradients of a group's losses into place; the losses, (4, cells of the group)."""
         examples, noise, probes = each_tensor(
-            lambda *cells: torch.stack([drawn[step] for drawn in cells]), *batches[group]
+            lambda *cells: torch.stack([drawn[step] for drawn in cells]),
+            *(batches[seed] for seed in self.seeds[group]),
         )
         x, y = self.data.train.x[examples], self.data.train.y[examples]
         losses = self.objective(models.senn, self.robust_reg[group], x, y, noise, probes)
@@ -104,3 +103,9 @@ class AutogradStepping:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         self.adam.state[self.weights] = dict(state)
+
+
+def even_parts(items: int, count: int) -> list[slice]:
+    """So many items in `count` parts, one after the other, whose sizes differ by one at most."""
+    bounds = [round(i * items / count) for i in range(count + 1)]
+    return [slice(a, b) for a, b in pairwise(bounds)]

@@ -165,7 +165,7 @@ class Checkpoint:
         """Replace the state. Where it cannot be written, an interrupted bank starts anew."""
         if self.path is None:
             return
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         sealed = {**metadata, "seal": _seal(self.path.name, tensors, metadata)}
         try:
             write_tensors(self.path, tensors, sealed)

@@ -11,7 +11,8 @@ that), written out. Between its ReLUs θ is linear in x, so
 
 `robustness` says what cotangents and residuals are, and why. Arrays are (rows, B): the inputs',
 then all layers' outputs one below the other, those of θ concept by concept. Inner loops run over
-examples, contiguous in memory, and are vectorised.
+examples, contiguous in memory, and are vectorised. Rows are named by their numbers: a view of one
+would be counted as a reference, again and again.
 """
 
 from collections.abc import Callable
@@ -28,9 +29,13 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as in torch
 
 
 def compiled(function: F) -> F:
-    """Compile for this processor. Sums may be reordered: else they could not be vectorised."""
+    """Compile for this processor. Sums may be reordered: else they could not be vectorised.
+
+    What a function writes to one argument it must not read from another.
+    """
     freedom = {"reassoc", "contract", "nsz"}
-    return cast(F, njit(nogil=True, cache=True, error_model="numpy", fastmath=freedom)(function))
+    compile_ = njit(nogil=True, cache=True, error_model="numpy", fastmath=freedom)
+    return cast(F, compile_(function))
 
 
 @compiled
@@ -38,35 +43,38 @@ def forward(
     weights: Array, places: Array, widths: Array, masks: Array, values: Array, slopes: Array
 ) -> None:
     """Fill the layers' rows of `values`, and the hidden ones of `slopes`, ReLU's and dropout's."""
-    number = weights.dtype.type
+    number, batch = weights.dtype.type, values.shape[1]
     below, begin = 0, widths[0]
     for layer in range(len(places)):
         weight, bias = places[layer]
-        for o in range(widths[layer + 1]):
-            out, slope = values[begin + o], slopes[begin + o]
-            out[:] = weights[bias + o]
-            add_rows(weights[weight + o * widths[layer] :], 1, values[below:begin], out)
-            if layer < len(places) - 1:
-                mask = masks[begin - widths[0] + o]
-                for b in range(len(out)):
-                    slope[b] = mask[b] if out[b] * mask[b] > 0 else number(0)
-                    out[b] *= slope[b]
-        below, begin = begin, begin + widths[layer + 1]
+        end = begin + widths[layer + 1]
+        for row in range(begin, end):
+            for b in range(batch):
+                values[row, b] = weights[bias + row - begin]
+        combine(weights, weight, widths[layer], 1, values, below, begin, values, begin, end)
+        if layer < len(places) - 1:
+            for row in range(begin, end):
+                for b in range(batch):
+                    value = values[row, b] * masks[row - widths[0], b]
+                    slopes[row, b] = masks[row - widths[0], b] if value > 0 else number(0)
+                    values[row, b] = value if value > 0 else number(0)
+        below, begin = begin, end
 
 
 @compiled
-def pull(weights: Array, places: Array, widths: Array, slopes: Array, g: Array) -> None:
-    """Take a cotangent on θ, in the last rows of `g`, down to x, by way of all rows."""
-    below = len(g)
-    for layer in range(len(places) - 1, -1, -1):
-        end, below = below, below - widths[layer + 1]
+def pull(
+    weights: Array, places: Array, widths: Array, slopes: Array, g: Array, lowest: int
+) -> None:
+    """Take a cotangent on θ, in the last rows of `g`, down to what goes into layer `lowest`."""
+    end = len(g)
+    for layer in range(len(places) - 1, lowest - 1, -1):
+        below = end - widths[layer + 1]
         begin = below - widths[layer]
-        for i in range(widths[layer]):
-            out = g[begin + i]
-            out[:] = 0
-            add_rows(weights[places[layer, 0] + i :], widths[layer], g[below:end], out)
-            if layer > 0:
-                multiply(out, slopes[begin + i])
+        clear(g, begin, below)
+        combine(weights, places[layer, 0], 1, widths[layer], g, below, end, g, begin, below)
+        if layer > 0:
+            multiply(g, slopes, begin, below)
+        end = below
 
 
 @compiled
@@ -74,47 +82,100 @@ def push(weights: Array, places: Array, widths: Array, slopes: Array, t: Array) 
     """Take a change of x, in the first rows of `t`, up to that of θ, by way of all rows."""
     below, begin = 0, widths[0]
     for layer in range(len(places)):
-        for o in range(widths[layer + 1]):
-            out = t[begin + o]
-            out[:] = 0
-            add_rows(weights[places[layer, 0] + o * widths[layer] :], 1, t[below:begin], out)
-            if layer < len(places) - 1:
-                multiply(out, slopes[begin + o])
-        below, begin = begin, begin + widths[layer + 1]
+        end = begin + widths[layer + 1]
+        clear(t, begin, end)
+        combine(weights, places[layer, 0], widths[layer], 1, t, below, begin, t, begin, end)
+        if layer < len(places) - 1:
+            multiply(t, slopes, begin, end)
+        below, begin = begin, end
 
 
 @compiled
-def add_rows(factors: Array, stride: int, rows: Array, out: Array) -> None:
-    """out (B) += Σ_i factors[i · stride] rows[i]."""
-    i = 0
-    while i + 4 <= len(rows):
-        w0, w1 = factors[i * stride], factors[(i + 1) * stride]
-        w2, w3 = factors[(i + 2) * stride], factors[(i + 3) * stride]
-        r0, r1, r2, r3 = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        for b in range(len(out)):
-            out[b] += w0 * r0[b] + w1 * r1[b] + w2 * r2[b] + w3 * r3[b]
-        i += 4
-    while i < len(rows):
-        w, r = factors[i * stride], rows[i]
-        for b in range(len(out)):
-            out[b] += w * r[b]
-        i += 1
+def combine(
+    factors: Array,
+    place: int,
+    per_out: int,
+    per_row: int,
+    rows: Array,
+    first: int,
+    last: int,
+    out: Array,
+    begin: int,
+    end: int,
+) -> None:
+    """out[begin + o] += Σ_i factors[place + o · per_out + i · per_row] rows[first + i].
+
+    Of `rows` it takes those before `last`, of `out` those before `end`: two of these at a time, and
+    six of those, so that numbers once loaded serve several products.
+    """
+    batch = rows.shape[1]
+    for i in range(first, last, 6):
+        r1, r2, r3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
+        r4, r5 = min(i + 4, last - 1), min(i + 5, last - 1)
+        at = place + (i - first) * per_row
+        left = last - i
+        for o in range(begin, end - 1, 2):
+            u0, u1, u2, u3, u4, u5 = six(factors, at + (o - begin) * per_out, per_row, left)
+            v0, v1, v2, v3, v4, v5 = six(factors, at + (o + 1 - begin) * per_out, per_row, left)
+            for b in range(batch):
+                out[o, b] += (
+                    u0 * rows[i, b]
+                    + u1 * rows[r1, b]
+                    + u2 * rows[r2, b]
+                    + u3 * rows[r3, b]
+                    + u4 * rows[r4, b]
+                    + u5 * rows[r5, b]
+                )
+                out[o + 1, b] += (
+                    v0 * rows[i, b]
+                    + v1 * rows[r1, b]
+                    + v2 * rows[r2, b]
+                    + v3 * rows[r3, b]
+                    + v4 * rows[r4, b]
+                    + v5 * rows[r5, b]
+                )
+        if (end - begin) % 2 == 1:
+            o = end - 1
+            u0, u1, u2, u3, u4, u5 = six(factors, at + (o - begin) * per_out, per_row, left)
+            for b in range(batch):
+                out[o, b] += (
+                    u0 * rows[i, b]
+                    + u1 * rows[r1, b]
+                    + u2 * rows[r2, b]
+                    + u3 * rows[r3, b]
+                    + u4 * rows[r4, b]
+                    + u5 * rows[r5, b]
+                )
 
 
 @compiled
-def multiply(out: Array, factor: Array) -> None:
-    """out (B) *= factor (B)."""
-    for b in range(len(out)):
-        out[b] *= factor[b]
+def six(factors: Array, at: int, stride: int, count: int) -> tuple[Any, ...]:
+    """Six of `factors` from `at` on, 0 for those from `count` on."""
+    zero = factors.dtype.type(0)
+    return (
+        factors[at],
+        factors[at + stride] if count > 1 else zero,
+        factors[at + 2 * stride] if count > 2 else zero,
+        factors[at + 3 * stride] if count > 3 else zero,
+        factors[at + 4 * stride] if count > 4 else zero,
+        factors[at + 5 * stride] if count > 5 else zero,
+    )
 
 
 @compiled
-def dot(one: Array, other: Array) -> Any:
-    """Σ_b one·other."""
-    total = one.dtype.type(0)
-    for b in range(len(one)):
-        total += one[b] * other[b]
-    return total
+def clear(out: Array, begin: int, end: int) -> None:
+    """out[row] = 0 for the rows before `end`."""
+    for row in range(begin, end):
+        for b in range(out.shape[1]):
+            out[row, b] = 0
+
+
+@compiled
+def multiply(out: Array, factors: Array, begin: int, end: int) -> None:
+    """out[row] *= factors[row] for the rows before `end`."""
+    for row in range(begin, end):
+        for b in range(out.shape[1]):
+            out[row, b] *= factors[row, b]
 
 
 @compiled
@@ -122,14 +183,41 @@ def add_products(
     places: Array, widths: Array, above: Array, beneath: Array, gradient: Array
 ) -> None:
     """Add every layer's Σ_b above·beneath to the gradient of its weights."""
+    zero, batch = gradient.dtype.type(0), above.shape[1]
     below, begin = 0, widths[0]
     for layer in range(len(places)):
-        place = places[layer, 0]
-        for o in range(widths[layer + 1]):
-            for i in range(widths[layer]):
-                gradient[place] += dot(above[begin + o], beneath[below + i])
-                place += 1
-        below, begin = begin, begin + widths[layer + 1]
+        end, inputs = begin + widths[layer + 1], widths[layer]
+        for o in range(begin, end, 2):
+            p = min(o + 1, end - 1)
+            for i in range(below, begin, 4):
+                j, k, m = min(i + 1, begin - 1), min(i + 2, begin - 1), min(i + 3, begin - 1)
+                oi = oj = ok = om = pi = pj = pk = pm = zero
+                for b in range(batch):
+                    oi += above[o, b] * beneath[i, b]
+                    oj += above[o, b] * beneath[j, b]
+                    ok += above[o, b] * beneath[k, b]
+                    om += above[o, b] * beneath[m, b]
+                    pi += above[p, b] * beneath[i, b]
+                    pj += above[p, b] * beneath[j, b]
+                    pk += above[p, b] * beneath[k, b]
+                    pm += above[p, b] * beneath[m, b]
+                at = places[layer, 0] + (o - begin) * inputs + i - below
+                add_four(gradient, at, begin - i, oi, oj, ok, om)
+                if p > o:
+                    add_four(gradient, at + inputs, begin - i, pi, pj, pk, pm)
+        below, begin = begin, end
+
+
+@compiled
+def add_four(out: Array, at: int, count: int, a: Any, b: Any, c: Any, d: Any) -> None:
+    """Add the first `count` of four numbers to `out` from `at` on."""
+    out[at] += a
+    if count > 1:
+        out[at + 1] += b
+    if count > 2:
+        out[at + 2] += c
+    if count > 3:
+        out[at + 3] += d
 
 
 @compiled
@@ -138,9 +226,9 @@ def add_sums(places: Array, widths: Array, above: Array, gradient: Array) -> Non
     begin = widths[0]
     for layer in range(len(places)):
         for o in range(widths[layer + 1]):
-            row, total = above[begin + o], gradient.dtype.type(0)
-            for b in range(len(row)):
-                total += row[b]
+            total = gradient.dtype.type(0)
+            for b in range(above.shape[1]):
+                total += above[begin + o, b]
             gradient[places[layer, 1] + o] += total
         begin += widths[layer + 1]
 
@@ -152,38 +240,49 @@ def adam(weights: Array, moments: Array, gradient: Array, lr: float, step: int) 
     rate = number(lr / (1 - BETA1**step))
     unbiased = number(1 / np.sqrt(1 - BETA2**step))
     first, second, epsilon = number(1 - BETA1), number(1 - BETA2), number(EPSILON)
-    mean, square = moments
     for i in range(len(weights)):
-        mean[i] += first * (gradient[i] - mean[i])
-        square[i] += second * (gradient[i] * gradient[i] - square[i])
-        weights[i] -= rate * mean[i] / (np.sqrt(square[i]) * unbiased + epsilon)
+        moments[0, i] += first * (gradient[i] - moments[0, i])
+        moments[1, i] += second * (gradient[i] * gradient[i] - moments[1, i])
+        weights[i] -= rate * moments[0, i] / (np.sqrt(moments[1, i]) * unbiased + epsilon)
 
 
 @compiled
-def softmax(logits: Array) -> None:
-    """Softmax over the classes of `logits` (C, B), in place."""
+def softmax(logits: Array, y: Array, p: Array) -> float:
+    """Softmax p over the classes of `logits` (C, B); Σ_b of the cross-entropy with classes y (B).
+
+    An example's cross-entropy is log Σ_c exp(f_c − max f) − (f_y − max f). The logarithm is taken
+    of a product over examples, of few enough to stay far from overflow: every factor is at most C.
+    """
     classes, batch = logits.shape
+    number, cross_entropy, product = logits.dtype.type, 0.0, 1.0
     for b in range(batch):
         highest = logits[0, b]
         for c in range(1, classes):
             highest = max(highest, logits[c, b])
-        total = logits.dtype.type(0)
+        total = number(0)
         for c in range(classes):
-            logits[c, b] = np.exp(logits[c, b] - highest)
-            total += logits[c, b]
+            below = logits[c, b] - highest
+            p[c, b] = np.exp(below) if below < 0 else number(1)
+            total += p[c, b]
         for c in range(classes):
-            logits[c, b] /= total
+            p[c, b] /= total
+        cross_entropy += highest - logits[y[b], b]
+        product *= total
+        if b % 16 == 15:
+            cross_entropy += np.log(product)
+            product = 1.0
+    return cross_entropy + np.log(product)
 
 
 @compiled
-def logits_of(h: Array, theta: Array, out: Array) -> None:
-    """f_c = Σ_k h_k θ_kc, (C, B), of h (K, B) and θ (K · C, B)."""
+def logits_of(h: Array, theta: Array, top: int, out: Array) -> None:
+    """f_c = Σ_k h_k θ_kc, (C, B), of h (K, B) and θ, the rows from `top` on, K · C of them."""
     classes, batch = out.shape
     out[:] = 0
     for k in range(len(h)):
         for c in range(classes):
             for b in range(batch):
-                out[c, b] += h[k, b] * theta[k * classes + c, b]
+                out[c, b] += h[k, b] * theta[top + k * classes + c, b]
 
 
 @compiled
@@ -195,7 +294,7 @@ def cotangents(target: int, d: Array, p: Array, on_theta: Array, on_h: Array) ->
         for c in range(classes):
             for b in range(batch):
                 on_h[c, b] = one - classes * p[c, b]
-        on_theta[:] = on_h
+                on_theta[c, b] = on_h[c, b]
         return
     on_theta[:] = d
     on_h[:] = 0
@@ -247,8 +346,9 @@ def train_steps(
     moments: Array,
     places: Array,
     widths: Array,
-    x: Array,
-    y: Array,
+    inputs: Array,
+    classes_of: Array,
+    examples: Array,
     masks: Array,
     probes: Array,
     target: int,
@@ -267,7 +367,8 @@ def train_steps(
     moments : (2, numbers), Adam's.
     places : (layers, 2), where each layer's weight and bias begin in the row.
     widths : (layers + 1,), rows of the inputs and of every layer.
-    x, y : (steps, features, B) and (steps, B).
+    inputs, classes_of : (features, N) and (N,), all there is to train on.
+    examples : (steps, B), which of them each batch has.
     masks : (steps, hidden units, B), dropout's; or one step for all, of ones, without.
     probes : (steps, D, C, B), directions over the classes; or one step for all, the classes
         themselves, of the exact loss.
@@ -275,7 +376,8 @@ def train_steps(
     losses : (steps, 2), filled: classification, robustness.
     """
     number = weights.dtype.type
-    steps, features, batch = x.shape
+    features = len(inputs)
+    steps, batch = examples.shape
     classes = probes.shape[2]
     tabular = target == TABULAR_REVIEW  # one pull for all classes, and a residual for each
     pulls, residuals = (1, classes) if tabular else (probes.shape[1], probes.shape[1])
@@ -290,47 +392,46 @@ def train_steps(
     on_theta = np.empty((pulls, classes, batch), weights.dtype)
     on_h = np.empty((pulls, classes, batch), weights.dtype)
     r = np.empty((residuals, features, batch), weights.dtype)
+    f = np.empty((classes, batch), weights.dtype)
     p = np.empty((classes, batch), weights.dtype)
     to_p = np.empty((classes, batch), weights.dtype)
     to_f = np.empty((classes, batch), weights.dtype)
     back = np.empty((classes, batch), weights.dtype)
     norms = np.empty(batch, weights.dtype)
+    labels = np.empty(batch, np.int64)
     gradient = np.empty_like(weights)
+    h = values[:features]
 
     for step in range(steps):
-        h, d = x[step], probes[step % len(probes)]
-        values[:features] = h
-        forward(weights, places, widths, masks[step % len(masks)], values, slopes)
-        theta = values[top:]
-        logits_of(h, theta, p)
-        softmax(p)
-        classification = number(0)
+        d = probes[step % len(probes)]
         for b in range(batch):
-            classification -= np.log(p[y[step, b], b])
+            labels[b] = classes_of[examples[step, b]]
+        for k in range(features):
+            for b in range(batch):
+                values[k, b] = inputs[k, examples[step, b]]
+        forward(weights, places, widths, masks[step % len(masks)], values, slopes)
+        logits_of(h, values, top, f)
+        classification = softmax(f, labels, p)
 
         for n in range(pulls):
             cotangents(target, d[n], p, on_theta[n], on_h[n])
             for k in range(features):
                 for c in range(classes):
-                    out, factor = pulled[n, top + k * classes + c], on_theta[n, c]
                     for b in range(batch):
-                        out[b] = h[k, b] * factor[b]
-            pull(weights, places, widths, slopes, pulled[n])
+                        pulled[n, top + k * classes + c, b] = h[k, b] * on_theta[n, c, b]
+            pull(weights, places, widths, slopes, pulled[n], 0)
         for n in range(residuals):
             m = 0 if tabular else n
             for k in range(features):
-                out, pulled_to = r[n, k], pulled[m, k]
                 for b in range(batch):
-                    out[b] = pulled_to[b]
+                    r[n, k, b] = pulled[m, k, b]
                 if target != LOGITS:
                     for c in range(classes):
-                        share, factor = theta[k * classes + c], on_h[m, c]
                         for b in range(batch):
-                            out[b] += share[b] * factor[b]
+                            r[n, k, b] += values[top + k * classes + c, b] * on_h[m, c, b]
                 if tabular:
-                    share = theta[k * classes + n]
                     for b in range(batch):
-                        out[b] -= share[b]
+                        r[n, k, b] -= values[top + k * classes + n, b]
         losses[step, 0] = classification / batch
         losses[step, 1] = number(scale) * norm(r, per_example, norms)
 
@@ -340,20 +441,19 @@ def train_steps(
             norms[b] = strength / norms[b] if norms[b] > 0 else number(0)
         for n in range(residuals):
             for k in range(features):
-                multiply(r[n, k], norms)
+                for b in range(batch):
+                    r[n, k, b] *= norms[b]
         gradient[:] = 0
         adjoint[top:] = 0
         to_p[:] = 0
-        to_f[:] = 0
         for n in range(pulls):
             if tabular:
                 pushed[:features] = 0
                 for c in range(classes):
                     for k in range(features):
-                        out, share, through = pushed[k], adjoint[top + k * classes + c], r[c, k]
                         for b in range(batch):
-                            out[b] += through[b]
-                            share[b] -= through[b]
+                            pushed[k, b] += r[c, k, b]
+                            adjoint[top + k * classes + c, b] -= r[c, k, b]
             else:
                 pushed[:features] = r[n]
             push(weights, places, widths, slopes, pushed)
@@ -362,24 +462,23 @@ def train_steps(
             for k in range(features):
                 for c in range(classes):
                     row = top + k * classes + c
-                    up, share, out, factor = pushed[row], values[row], adjoint[row], on_h[n, c]
                     for b in range(batch):
-                        back[c, b] += h[k, b] * up[b] + pushed[k, b] * share[b]
-                        out[b] += pushed[k, b] * factor[b]
+                        back[c, b] += h[k, b] * pushed[row, b] + pushed[k, b] * values[row, b]
+                        adjoint[row, b] += pushed[k, b] * on_h[n, c, b]
             cotangents_back(target, d[n], back, to_p)
+        one_each = number(1) / number(batch)
         for b in range(batch):
             mean = number(0)
             for c in range(classes):
                 mean += p[c, b] * to_p[c, b]
             for c in range(classes):
-                to_f[c, b] += p[c, b] * (to_p[c, b] - mean) + p[c, b] / number(batch)
-            to_f[y[step, b], b] -= number(1) / number(batch)
+                to_f[c, b] = p[c, b] * (to_p[c, b] - mean + one_each)
+            to_f[labels[b], b] -= one_each
         for k in range(features):
             for c in range(classes):
-                out = adjoint[top + k * classes + c]
                 for b in range(batch):
-                    out[b] += h[k, b] * to_f[c, b]
-        pull(weights, places, widths, slopes, adjoint)
+                    adjoint[top + k * classes + c, b] += h[k, b] * to_f[c, b]
+        pull(weights, places, widths, slopes, adjoint, 1)
         add_products(places, widths, adjoint, values, gradient)
         add_sums(places, widths, adjoint, gradient)
         adam(weights, moments, gradient, lr, done + step + 1)
@@ -397,15 +496,15 @@ def validate(
     values[:features] = x
     masks = np.ones((rows - features - widths[-1], examples), weights.dtype)
     forward(weights, places, widths, masks, values, slopes)
+    f = np.empty((classes, examples), weights.dtype)
     p = np.empty((classes, examples), weights.dtype)
-    logits_of(x, values[rows - widths[-1] :], p)
-    softmax(p)
-    correct, cross_entropy = 0, weights.dtype.type(0)
+    logits_of(x, values, rows - widths[-1], f)
+    cross_entropy = softmax(f, y, p)
+    correct = 0
     for n in range(examples):
         best = 0
         for c in range(1, classes):
-            if p[c, n] > p[best, n]:
+            if f[c, n] > f[best, n]:
                 best = c
         correct += best == y[n]
-        cross_entropy -= np.log(p[y[n], n])
     return correct, cross_entropy / examples

@@ -1,14 +1,14 @@
 """How a bank of SENNs on a table takes its steps on a CPU: `table_kernel`, cell by cell."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, Split
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import places
 from pipeline.params import Experiment
@@ -40,9 +40,8 @@ class TableStepping:
         data: Dataset,
     ) -> None:
         self.objective, self.bank = objective, bank
-        self.train, self.valid = data.train, data.valid
         self.weights: Array = weights.numpy()  # the same memory
-        self.moments = torch.zeros(len(bank), 2, weights.shape[-1]).to(weights)
+        self.moments: Array = np.zeros((len(bank), 2, weights.shape[-1]), self.weights.dtype)
         parameterizer = objective.experiment.parameterizer
         hidden = parameterizer.hidden_sizes
         starts, layers = places(architecture), range(len(hidden) + 1)
@@ -51,28 +50,27 @@ class TableStepping:
         )
         outputs = objective.experiment.num_concepts * objective.experiment.num_classes
         self.widths = np.array([data.input_shape[0], *hidden, outputs])
-        self.valid_x = _columns(data.valid.x)
-        self.valid_y = data.valid.y.numpy()
+        self.train, self.valid = _Columns.of(data.train), _Columns.of(data.valid)
+        self.sizes = data.train.x.abs().sum(-1)
         self.threads = cores()
         self.pool = ThreadPoolExecutor(self.threads)
 
-    def advance(self, batches: Sequence[Batches], done: int) -> Tensor:
+    def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
         experiment, (target, scale) = self.objective.experiment, self._robustness()
         per_example = self.objective.robustness.reduction == "example"
-        own = {id(drawn): drawn for drawn in batches}  # cells share their seed's
-        inputs = {key: self._inputs(drawn) for key, drawn in own.items()}
-        concept_losses = {key: self._concept_loss(drawn) for key, drawn in own.items()}
+        drawn = {seed: self._drawn(own, first, end) for seed, own in batches.items()}
 
         def train(index: int) -> Array:
-            x, y, masks, probes = inputs[id(batches[index])]
-            losses = np.empty((len(x), 2), x.dtype)
+            examples, masks, probes = drawn[self.bank[index].seed]
+            losses = np.empty((len(examples), 2), self.weights.dtype)
             kernel.train_steps(
                 self.weights[index],
-                self.moments[index].numpy(),
+                self.moments[index],
                 self.places,
                 self.widths,
-                x,
-                y,
+                self.train.x,
+                self.train.y,
+                examples,
                 masks,
                 probes,
                 target,
@@ -87,29 +85,26 @@ class TableStepping:
 
         found = torch.from_numpy(np.stack(self._of_every_cell(train), -1))
         classification, robustness = found.unbind(1)
-        concept = torch.stack([concept_losses[id(drawn)] for drawn in batches], -1)
+        concept = self._concept_losses(batches, first, end)
         reg = torch.tensor([cell.robust_reg for cell in self.bank], dtype=found.dtype)
         total = classification + reg * robustness + experiment.concept_reg * concept
         return torch.stack(Losses(total, classification, robustness, concept), 1)
 
     def validate(self) -> tuple[Tensor, Tensor]:
-        classes = self.objective.experiment.num_classes
+        classes, (x, y) = self.objective.experiment.num_classes, self.valid
 
         def validate(index: int) -> tuple[float, float]:
-            return kernel.validate(
-                self.weights[index], self.places, self.widths, self.valid_x, self.valid_y, classes
-            )
+            return kernel.validate(self.weights[index], self.places, self.widths, x, y, classes)
 
         correct, cross_entropies = zip(*self._of_every_cell(validate), strict=True)
-        dtype, examples = self.moments.dtype, len(self.valid_y)
-        accuracy = torch.tensor(correct).to(dtype) / examples
-        return accuracy, torch.tensor(cross_entropies, dtype=dtype)
+        accuracy = torch.tensor(correct).to(self.sizes) / len(y)
+        return accuracy, torch.tensor(cross_entropies).to(self.sizes)
 
     def state(self) -> dict[str, Tensor]:
-        return {"moments": self.moments}
+        return {"moments": torch.from_numpy(self.moments)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        self.moments.copy_(state["moments"])
+        self.moments[:] = state["moments"].numpy()
 
     def _of_every_cell(self, work: Callable[[int], Result]) -> list[Result]:
         """``work`` of every cell's place; compiled code leaves the interpreter to other threads."""
@@ -129,23 +124,35 @@ class TableStepping:
         target = kernel.LOGITS if robustness.variant == "paper2018" else kernel.LOG_SOFTMAX
         return target, 1.0 if robustness.probes == "exact" else robustness.probes**-0.5
 
-    def _inputs(self, batches: Batches) -> tuple[Array, Array, Array, Array]:
-        """What the kernel wants of a seed's batches: x, y, masks, probes."""
-        x, y = self.train.x[batches.examples], self.train.y[batches.examples]
-        classes, batch = self.objective.experiment.num_classes, x.shape[1]
-        masks = torch.ones(1, batch, int(self.widths[1:-1].sum()), dtype=x.dtype)
+    def _drawn(self, batches: Batches, first: int, end: int) -> tuple[Array, Array, Array]:
+        """What the kernel wants of a seed's steps: examples, masks, probes."""
+        examples = batches.examples[first:end]
+        classes, batch = self.objective.experiment.num_classes, examples.shape[1]
+        masks = self.sizes.new_ones(1, batch, int(self.widths[1:-1].sum()))
         if batches.noise.masks is not None:
-            masks = torch.cat([mask.to(x) for mask in batches.noise.masks], -1)
-        probes = torch.eye(classes, dtype=x.dtype).expand(1, batch, classes, classes)
+            masks = torch.cat([mask[first:end].to(masks) for mask in batches.noise.masks], -1)
+        probes = torch.eye(classes).to(masks).expand(1, batch, classes, classes)
         if batches.probes is not None:
-            probes = batches.probes.to(x)
-        return _columns(x), y.numpy(), _columns(masks), _columns(probes.movedim(1, 2))
+            probes = batches.probes[first:end].to(masks)
+        return examples.numpy(), _columns(masks), _columns(probes.movedim(1, 2))
 
-    def _concept_loss(self, batches: Batches) -> Tensor:
-        """Of every batch: the identity reconstructs x, what is left are the concepts' sizes."""
+    def _concept_losses(self, batches: Mapping[int, Batches], first: int, end: int) -> Tensor:
+        """(steps, cells): the identity reconstructs x, what is left are the concepts' sizes."""
         assert self.objective.experiment.sparsity_reg is not None
-        sizes = self.train.x[batches.examples].abs().sum((-2, -1))
-        return self.objective.experiment.sparsity_reg * sizes
+        sizes = {s: self.sizes[own.examples[first:end]].sum(-1) for s, own in batches.items()}
+        own_sizes = torch.stack([sizes[cell.seed] for cell in self.bank], -1)
+        return self.objective.experiment.sparsity_reg * own_sizes
+
+
+class _Columns(NamedTuple):
+    """A split as the kernel wants it: x (features, N), y (N,)."""
+
+    x: Array
+    y: Array
+
+    @classmethod
+    def of(cls, split: Split) -> "_Columns":
+        return cls(_columns(split.x), split.y.numpy())
 
 
 def _columns(x: Tensor) -> Array:

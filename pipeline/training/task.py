@@ -18,7 +18,7 @@ from pipeline.training.bank import Bank, train_bank
 from pipeline.training.cells import Cell, load_weights, save_weights
 from pipeline.training.objectives import Objective
 from pipeline.training.store import CellStore
-from pipeline.training.workers import Report
+from pipeline.training.workers import Report, one_thread
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,6 @@ class Task:
 
 def train(task: Task, report: Report) -> float:
     """Train a bank, write its cells and store them; their mean validation accuracy."""
-    if task.job.device.type == "cpu":
-        torch.set_num_threads(1)  # in whatever process this is: sums depend on it
     data = load_dataset(task.job.data).to(task.job.device)
     accuracies = _train(task, data, report)
     return sum(accuracies) / len(accuracies)
@@ -134,7 +132,8 @@ def train_away(
             models=folder / "models",
             store=CellStore.from_environment() if task.job.store.folder else task.job.store,
         )
-        accuracy = train(replace(task, job=here), report)
+        with one_thread():
+            accuracy = train(replace(task, job=here), report)
         return accuracy, {cell: cell.path(here.models).read_bytes() for cell in task.described}
 
 

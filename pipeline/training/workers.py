@@ -93,7 +93,7 @@ def run_side_by_side(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """As in a worker: torch computes on one thread."""
+    """Torch computes on one thread, whose sums do not depend on how many there could be."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -2,10 +2,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from pipeline.models.stacking import stack, unstack
-from tests.models.textbook import DIGITS, DIGITS_VAE, TABLE_7, random_batch
+from pipeline.models.stacking import unstack
+from tests.models.textbook import DIGITS, DIGITS_VAE, TABLE_7, random_batch, stack
 
-CPU = torch.device("cpu")
 MODELS = 6
 
 
@@ -20,7 +19,7 @@ def models(architecture):
 
 def test_outputs_are_those_of_each_model(architecture):
     singles = models(architecture)
-    senn = stack(singles, CPU).senn
+    senn = stack(singles).senn
     x = random_batch(architecture, 5).float()
     own = torch.stack([random_batch(architecture, 5, seed).float() for seed in range(MODELS)])
     for inputs in (x.expand(MODELS, *x.shape), own):
@@ -37,7 +36,7 @@ def test_outputs_are_those_of_each_model(architecture):
 
 def test_gradients_are_those_of_each_model(architecture):
     singles = models(architecture)
-    stacked = stack(singles, CPU)
+    stacked = stack(singles)
     x = random_batch(architecture, 5).float()
     weight = torch.arange(1.0, 7)
 
@@ -59,7 +58,7 @@ def test_gradients_are_those_of_each_model(architecture):
 
 def test_unstacks_what_was_stacked(architecture):
     singles = models(architecture)
-    weights = stack(singles, CPU).weights
+    weights = stack(singles).weights
     for place, single in enumerate(singles):
         found = unstack(singles[0], weights[place])
         expected = single.state_dict()
@@ -69,7 +68,7 @@ def test_unstacks_what_was_stacked(architecture):
 
 def test_changing_the_weights_changes_the_models():
     singles = models(TABLE_7)
-    stacked = stack(singles, CPU)
+    stacked = stack(singles)
     x = random_batch(TABLE_7, 5).float()
     before = stacked.senn(x.expand(MODELS, *x.shape)).logits
     stacked.weights[1].zero_()

@@ -8,7 +8,6 @@ from torch.testing import assert_close
 from torch.utils._pytree import tree_map
 
 from pipeline.models.conceptizers import Latent
-from pipeline.models.stacking import stack
 from pipeline.params import Experiment, load_params
 from pipeline.training.objectives import (
     Objective,
@@ -19,7 +18,7 @@ from pipeline.training.objectives import (
 )
 from pipeline.training.robustness import draw_probes
 from tests.conftest import REPOSITORY
-from tests.models.textbook import DIGITS, DIGITS_VAE, TABLE_7, Architecture, random_batch
+from tests.models.textbook import DIGITS, DIGITS_VAE, TABLE_7, Architecture, random_batch, stack
 from tests.training import textbook
 
 SMOKE = load_params(REPOSITORY / "presets/smoke.yaml")
@@ -196,7 +195,7 @@ def test_losses_of_stacked_models_are_those_of_each(architecture, name, probes, 
     loss = objective(name, {"reduction": reduction, "probes": probes})
 
     together = tree_map(lambda *t: None if t[0] is None else torch.stack(t), *draws)
-    senn = stack(models, torch.device("cpu")).senn
+    senn = stack(models).senn
     found = loss(senn, robust_reg, *together)
     for place, (model, draw) in enumerate(zip(models, draws, strict=True)):
         expected = loss(model, robust_reg[place], *draw)

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from pipeline.data.dataset import Dataset, Split
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.stacking import stack
+from pipeline.models.stacking import stacked_weights
 from pipeline.params import Params
 from pipeline.training.batches import draw_batches
 from pipeline.training.cells import Cell
@@ -65,15 +65,14 @@ def both(params: Params, data: Dataset) -> list[tuple[torch.Tensor, ...]]:
     found = []
     for method in (AutogradStepping, TableStepping):
         models = [build_senn(NAME, experiment, None, inputs, cell.seed) for cell in CELLS]
-        weights = stack(models, CPU).weights
+        weights = stacked_weights(models, CPU)
         stepping = method(models[0], weights, objective, CELLS, data)
         losses, done = [], 0
         for epoch in (1, 2):
-            drawn = {s: draw_batches(models[0], objective, s, epoch, 44, CPU) for s in (1, 2)}
-            for part in ((0, 4), (4, 6)):
-                batches = {seed: own.part(*part) for seed, own in drawn.items()}
-                losses.append(stepping.advance([batches[c.seed] for c in CELLS], done))
-                done += part[1] - part[0]
+            drawn = {s: draw_batches(models[0], objective, s, epoch, data.train) for s in (1, 2)}
+            for first, end in ((0, 4), (4, 6)):
+                losses.append(stepping.advance(drawn, first, end, done))
+                done += end - first
         found.append((torch.cat(losses), weights, *stepping.validate()))
     return found
 
@@ -112,10 +111,10 @@ def test_a_residual_that_vanishes_has_no_gradient():
         model = build_senn(NAME, experiment, None, Inputs((11,), 0.0, 1.0), 1)
         with torch.no_grad():
             model.parameterizer.layers[0].weight.zero_()
-        weights = stack([model], CPU).weights
+        weights = stacked_weights([model], CPU)
         stepping = method(model, weights, objective, CELLS[-1:], data)
-        batches = draw_batches(model, objective, 1, 1, 44, CPU).part(0, 1)
-        losses = stepping.advance([batches], 0)
+        batches = draw_batches(model, objective, CELLS[-1].seed, 1, data.train)
+        losses = stepping.advance({CELLS[-1].seed: batches}, 0, 1, 0)
         assert losses[0, Losses._fields.index("robustness")] == 0
         assert weights.isfinite().all()
 
