@@ -7,10 +7,55 @@ on the others in its batch.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
 Method: TypeAlias = Callable[[ModelT, Tensor, Tensor], Tensor]
+
+
+class Background(NamedTuple):
+    """What a method may know of the data besides the example that it explains.
+
+    Attributes
+    ----------
+    baseline : Tensor (*input_shape)
+        An input that stands for absence: the training median of every feature.
+    low, high : float
+        The range of the inputs.
+    """
+
+    baseline: Tensor
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ExplanationMethod:
+    """An entry of the table of methods (`pipeline.explanations.methods`).
+
+    Attributes
+    ----------
+    name : str
+        Its key in tables and files.
+    label : str
+        Its name for people.
+    family : str
+    speaks_of : str
+        ``concepts``: attributions are (B, K), for a `Senn` alone; ``inputs``: (B, *input_shape),
+        for any module that answers (B, *input_shape) with logits (B, C).
+    build : callable
+        The method for data of a background.
+    is_costly : bool
+        Whether it runs the model hundreds of times per example, and is measured on fewer.
+    """
+
+    name: str
+    label: str
+    family: Literal["self-explaining", "gradient", "propagation", "perturbation"]
+    speaks_of: Literal["concepts", "inputs"]
+    build: Callable[[Background], Method[Any]]
+    is_costly: bool = False
