@@ -1,0 +1,94 @@
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from pipeline.errors import PipelineError
+from pipeline.explanations.layered import LayeredSenn, WeightedSum, layered
+from pipeline.models.building import Inputs, build_senn
+from pipeline.models.senn import Senn
+from pipeline.params import load_params
+from tests.conftest import REPOSITORY
+from tests.metrics.models import random_image_senn, random_table_senn, senn
+from tests.models.textbook import ARCHITECTURES, random_batch
+
+PARAMS = load_params(REPOSITORY / "params.yaml")
+SHAPES = {"compas_senn": (11,), "mnist_senn": (1, 28, 28), "mnist_disenn": (1, 28, 28)}
+STANDARD = (
+    nn.Conv2d, nn.Flatten, nn.Linear, nn.MaxPool2d, nn.ReLU, nn.Tanh, nn.Unflatten, WeightedSum
+)  # fmt: skip
+
+
+def experiment_senn(name: str) -> Senn:
+    inputs = Inputs(SHAPES[name], 0.1307, 0.3081)
+    return build_senn(name, PARAMS.experiments[name], PARAMS.vae, inputs, seed=0).eval()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_logits_of_the_experiments_models(name):
+    model = experiment_senn(name).double()
+    x = torch.randn(4, *SHAPES[name], generator=torch.Generator().manual_seed(1)).double()
+    assert_close(layered(model)(x), model(x).logits)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
+def test_every_architecture(architecture):
+    model, x = architecture.senn(seed=3).double().eval(), random_batch(architecture, 5)
+    network, output = layered(model), model(x)
+    assert_close(network(x), output.logits)
+    assert_close(network.concepts(x), output.concepts)
+    assert_close(network.relevances(x), output.relevances)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_its_leaves_are_standard_layers_each_used_once(name):
+    network = layered(experiment_senn(name))
+    used: list[nn.Module] = []
+    leaves = [module for module in network.modules() if not list(module.children())]
+    for leaf in leaves:
+        assert type(leaf) in STANDARD
+        leaf.register_forward_hook(lambda module, *_: used.append(module))
+    network(torch.zeros(2, *SHAPES[name]))
+    assert len(used) == len(leaves) and set(used) == set(leaves)
+
+
+@pytest.mark.parametrize("make", [random_table_senn, random_image_senn])
+def test_it_has_the_models_weights_and_sees_them_change(make):
+    model = make()
+    network = layered(model)
+    own = {parameter.data_ptr() for parameter in model.parameters()}
+    assert {parameter.data_ptr() for parameter in network.parameters()} <= own
+    x = torch.randn(3, *((6,) if make is random_table_senn else (1, 28, 28)))
+    before = network(x)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    assert_close(network(x), model(x).logits)
+    assert not torch.allclose(network(x), before)
+
+
+def test_the_model_stays_as_it_is():
+    model = random_image_senn().requires_grad_(False)
+    network = layered(model)
+    assert isinstance(network, LayeredSenn) and not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert not any("weight" in name for name, _ in model.named_buffers())
+    assert isinstance(model, Senn) and layered(model.train()).training
+
+
+def test_other_modules_pass_through():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
+    assert layered(model) is model
+
+
+def test_what_is_not_known_is_named():
+    with pytest.raises(PipelineError, match="conceptizer FunctionConceptizer"):
+        layered(senn(lambda x: x.unsqueeze(2)))
+    model = random_table_senn()
+    model.aggregator = torch.einsum
+    with pytest.raises(PipelineError, match="aggregator einsum"):
+        layered(model)
+    model = random_table_senn()
+    model.parameterizer = nn.Identity()
+    with pytest.raises(PipelineError, match="parameterizer Identity"):
+        layered(model)
