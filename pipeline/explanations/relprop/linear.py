@@ -1,0 +1,105 @@
+"""What rules of relevance propagation need of a linear layer: Σ_i x_i w_ij with other x and w."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.explanations.layered import WeightedSum
+from pipeline.models.aggregators import sum_aggregator
+
+LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, WeightedSum)
+
+
+class LinearMap(NamedTuple):
+    """A linear layer at work: ``output = apply(x, weight) + bias``.
+
+    `apply` is linear in each of its arguments. `bias` can be broadcast to the output.
+    """
+
+    apply: Callable[[Tensor, Tensor], Tensor]
+    x: Tensor
+    weight: Tensor
+    bias: Tensor
+    output: Tensor
+
+    def negative(self) -> "LinearMap":
+        """The map whose output is the opposite."""
+        return self._replace(weight=-self.weight, bias=-self.bias, output=-self.output)
+
+
+def linear_map(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> LinearMap:
+    """A layer of one of the types `LINEAR` as a linear map of its first input.
+
+    Pooling's weights within a window are equal; only how they compare matters to rules, so that
+    one weight of 1 stands for them. The product of a SENN is linear in its concepts: its weights
+    are the relevances θ.
+    """
+    x, none = inputs[0], output.new_zeros(())
+    match layer:
+        case nn.Linear():
+            bias = none if layer.bias is None else layer.bias.detach()
+            return LinearMap(F.linear, x, layer.weight.detach(), bias, output)
+        case nn.Conv2d():
+            bias = none if layer.bias is None else layer.bias.detach()[:, None, None]
+            return LinearMap(
+                lambda x, weight: layer._conv_forward(x, weight, None),
+                x,
+                layer.weight.detach(),
+                bias,
+                output,
+            )
+        case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
+            one = output.new_ones(())
+            return LinearMap(lambda x, weight: layer.forward(x) * weight, x, one, none, output)
+        case WeightedSum():
+            return LinearMap(sum_aggregator, x, inputs[1], none, output)
+    raise TypeError(f"{type(layer).__name__} is not linear")
+
+
+Part = tuple[Tensor, Tensor]
+
+
+def distribute(
+    linear: LinearMap,
+    relevance: Tensor,
+    parts: Sequence[Part],
+    bias: Tensor | float = 0.0,
+    epsilon: float = 0.0,
+) -> Tensor:
+    """R_i = Σ_j z_ij / z_j R_j with z_ij = Σ_parts x_i w_ij and z_j = Σ_i z_ij + b_j.
+
+    Computed without the z_ij, as s = R / z, c = wᵀ s, R_i = x_i c_i (Montavon, Samek and Müller
+    2018, section 5.4).
+
+    Parameters
+    ----------
+    linear : LinearMap
+    relevance : R_j, shaped like its output
+    parts : pairs (x, w)
+        Shaped like ``linear.x`` and ``linear.weight``.
+    bias : b_j
+    epsilon : float
+        Added to z_j with the sign of z_j.
+
+    Returns
+    -------
+    R_i, shaped like ``linear.x``
+    """
+    with torch.enable_grad():
+        inputs = [x.detach().requires_grad_() for x, _ in parts]
+        weights = [weight.detach() for _, weight in parts]
+        z = sum(map(linear.apply, inputs, weights), start=relevance.new_zeros(()))
+    shares = _quotient(relevance, z.detach() + bias, epsilon)
+    gradients = torch.autograd.grad(z, inputs, shares)
+    products = [x.detach() * gradient for x, gradient in zip(inputs, gradients, strict=True)]
+    return torch.stack(products).sum(0)
+
+
+def _quotient(relevance: Tensor, z: Tensor, epsilon: float) -> Tensor:
+    """R / z, and 0 where z is 0, or so near it that the quotient could overflow."""
+    z = z + epsilon * torch.where(z < 0, -1.0, 1.0)
+    is_zero = z.abs() < torch.finfo(z.dtype).tiny ** 0.5
+    return torch.where(is_zero, 0.0, relevance / z.masked_fill(is_zero, 1.0))

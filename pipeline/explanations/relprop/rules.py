@@ -1,0 +1,180 @@
+"""Rules of relevance propagation: each says what differs.
+
+All rules for linear layers are R_i = Σ_j z_ij / Σ_i' z_i'j R_j with another z_ij. The sum over j of
+what a neuron gives is what it has (conservation), wherever its denominator is not 0 and holds
+nothing but the z_ij. LRP-0 and LRP-ε count the bias b_j in the denominator, as it is part of what
+the neuron answers, and what it would get is nobody's; the other rules leave it out.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.explanations.relprop.linear import LinearMap, distribute, linear_map
+from pipeline.models.aggregators import sum_aggregator
+
+Relevances = tuple[Tensor | None, ...]
+Inputs = tuple[Tensor, ...]
+
+
+class LinearRule:
+    """A rule for the types `linear.LINEAR`: relevance goes to their first input.
+
+    Of the product of a SENN that is the concepts: the relevances θ are a gate, which lets the
+    signal h through and gets nothing ("signal-take-all", Arras et al. 2017, section 3.1 for the
+    gates of LSTMs).
+    """
+
+    def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
+        """Relevance of ``linear.x``, from that of its output."""
+        raise NotImplementedError
+
+    def __call__(
+        self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
+    ) -> Relevances:
+        shared = self.share(linear_map(layer, inputs, output), relevance)
+        return shared, *(None for _ in inputs[1:])
+
+
+@dataclass(frozen=True)
+class Epsilon(LinearRule):
+    """LRP-ε: z_ij = x_i w_ij over z_j + b_j + ε sign(z_j + b_j) (Bach et al. 2015, eq. 58).
+
+    With ε = 0 it is LRP-0 (eq. 56), which deep Taylor decomposition calls the z rule.
+    """
+
+    epsilon: float = 0.0
+
+    def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
+        parts = [(linear.x, linear.weight)]
+        return distribute(linear, relevance, parts, linear.bias, self.epsilon)
+
+
+@dataclass(frozen=True)
+class AlphaBeta(LinearRule):
+    """LRP-αβ: α z_ij⁺ / z_j⁺ - β z_ij⁻ / z_j⁻ (Bach et al. 2015, eq. 60), where α - β = 1.
+
+    z_ij = x_i w_ij is positive if x_i and w_ij have one sign, negative if two. A neuron conserves
+    relevance if it has parts of both kinds, or β = 0 and a positive part.
+    """
+
+    alpha: float = 2.0
+    beta: float = 1.0
+
+    def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
+        (x_pos, x_neg), (w_pos, w_neg) = _signs(linear.x), _signs(linear.weight)
+        activating = [(x_pos, w_pos), (x_neg, w_neg)]
+        shared = self.alpha * distribute(linear, relevance, activating)
+        if self.beta:
+            inhibiting = [(x_pos, w_neg), (x_neg, w_pos)]
+            shared = shared - self.beta * distribute(linear, relevance, inhibiting)
+        return shared
+
+
+class ZPlus(AlphaBeta):
+    """z⁺: z_ij = x_i w_ij⁺ for x ≥ 0 (Montavon et al. 2017, eq. 10).
+
+    For x of either sign it is α = 1, β = 0, which is the same where x ≥ 0.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(alpha=1.0, beta=0.0)
+
+
+class WSquare(LinearRule):
+    """w²: z_ij = w_ij², for x anywhere in ℝ^d (Montavon et al. 2017, eq. 9)."""
+
+    def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
+        parts = [(torch.ones_like(linear.x), linear.weight.square())]
+        return distribute(linear, relevance, parts)
+
+
+@dataclass(frozen=True)
+class ZBox(LinearRule):
+    """z^B: z_ij = x_i w_ij - l w_ij⁺ - h w_ij⁻ for l ≤ x ≤ h (Montavon et al. 2017, eq. 13)."""
+
+    low: float
+    high: float
+
+    def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
+        x, (positive, negative) = linear.x, _signs(linear.weight)
+        low, high = torch.full_like(x, self.low), torch.full_like(x, self.high)
+        parts = [(x, linear.weight), (low, -positive), (high, -negative)]
+        return distribute(linear, relevance, parts)
+
+
+@dataclass(frozen=True)
+class Oriented(LinearRule):
+    """`rule`, for outputs that no ReLU keeps from being negative: logits, concepts.
+
+    z⁺, z^B and αβ ask what made a neuron max(0, z_j) large. A negative output is large as
+    -z_j = Σ_i x_i (-w_ij) - b_j, and what made it so shares its relevance. Where a ReLU follows, a
+    negative z_j has no relevance, and this is `rule` itself.
+    """
+
+    rule: LinearRule
+
+    def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
+        is_negative = linear.output < 0
+        shared = self.rule.share(linear, relevance.masked_fill(is_negative, 0.0))
+        of_negative = relevance.masked_fill(~is_negative, 0.0)
+        if of_negative.any():
+            shared = shared + self.rule.share(linear.negative(), of_negative)
+        return shared
+
+
+@dataclass(frozen=True)
+class Split:
+    """Half the relevance of θ_kc h_k goes to the concept h_k, and half to the relevance θ_kc.
+
+    That is the Shapley value of a product's two factors, with 0 for absence. Only for the product
+    of a SENN.
+    """
+
+    rule: LinearRule
+
+    def __call__(
+        self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
+    ) -> Relevances:
+        of_concepts = linear_map(layer, inputs, output)
+        concepts, relevances = inputs
+        of_relevances = of_concepts._replace(
+            apply=lambda theta, h: sum_aggregator(h, theta), x=relevances, weight=concepts
+        )
+        half = relevance / 2
+        return self.rule.share(of_concepts, half), self.rule.share(of_relevances, half)
+
+
+class Transposed(LinearRule):
+    """The signal goes back through the transposed layer (Zeiler and Fergus 2014, section 2.1)."""
+
+    def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = linear.x.detach().requires_grad_()
+            z = linear.apply(x, linear.weight.detach())
+        (signal,) = torch.autograd.grad(z, x, relevance)
+        return signal
+
+
+class Pass:
+    """An activation function's input has the relevance of its output."""
+
+    def __call__(
+        self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
+    ) -> Relevances:
+        return (relevance,)
+
+
+class Rectify:
+    """The negative part of the signal stops at a ReLU (Zeiler and Fergus 2014, section 2.1)."""
+
+    def __call__(
+        self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
+    ) -> Relevances:
+        return (relevance.clamp(min=0.0),)
+
+
+def _signs(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The positive and the negative part."""
+    return values.clamp(min=0.0), values.clamp(max=0.0)
