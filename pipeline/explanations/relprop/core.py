@@ -96,8 +96,8 @@ def propagate(
     Raises
     ------
     PipelineError
-        If the model computes with a layer that has no rule, or with anything but layers; if its
-        dropout is at work.
+        If the model computes with a layer that has no rule or overwrites its input, or with
+        anything but layers; if its dropout is at work.
     """
     x = x.detach().requires_grad_()
     with torch.enable_grad(), _rules_at_work(model, composite):
@@ -107,7 +107,7 @@ def propagate(
         if not (name in _CHOOSING_NODES or _has_rule(node)):
             raise PipelineError(
                 f"relevance cannot be propagated through {node.name()}: it is the operation of no "
-                "layer with a rule. Models must compute with layers, none of them in place"
+                "layer with a rule. Models must compute with layers alone"
             )
     (relevance,) = torch.autograd.grad(output, x, start(output.detach()))
     return relevance
@@ -131,6 +131,12 @@ def _rules_at_work(model: nn.Module, composite: Composite) -> Iterator[None]:
         return result
 
     leaves = [module for module in model.modules() if not any(module.children())]
+    for leaf in leaves:
+        if getattr(leaf, "inplace", False):
+            raise PipelineError(
+                f"relevance cannot be propagated through a {type(leaf).__name__} that overwrites "
+                "its input: make it with inplace=False"
+            )
     handles = [leaf.register_forward_hook(hook, with_kwargs=True) for leaf in leaves]
     try:
         yield

@@ -100,6 +100,6 @@ def distribute(
 
 def _quotient(relevance: Tensor, z: Tensor, epsilon: float) -> Tensor:
     """R / z, and 0 where z is 0, or so near it that the quotient could overflow."""
-    z = z + epsilon * torch.where(z < 0, -1.0, 1.0)
+    z = torch.where(z < 0, z - epsilon, z + epsilon)
     is_zero = z.abs() < torch.finfo(z.dtype).tiny ** 0.5
     return torch.where(is_zero, 0.0, relevance / z.masked_fill(is_zero, 1.0))

@@ -55,8 +55,9 @@ class Epsilon(LinearRule):
 class AlphaBeta(LinearRule):
     """LRP-αβ: α z_ij⁺ / z_j⁺ - β z_ij⁻ / z_j⁻ (Bach et al. 2015, eq. 60), where α - β = 1.
 
-    z_ij = x_i w_ij is positive if x_i and w_ij have one sign, negative if two. A neuron conserves
-    relevance if it has parts of both kinds, or β = 0 and a positive part.
+    z_ij = x_i w_ij is positive if x_i and w_ij have one sign, negative if two. Where nothing
+    inhibits, z_j⁻ = 0 and the formula is undefined: what activates gets α - β, so that every neuron
+    conserves relevance that has a positive part.
     """
 
     alpha: float = 2.0
@@ -64,12 +65,14 @@ class AlphaBeta(LinearRule):
 
     def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
         (x_pos, x_neg), (w_pos, w_neg) = _signs(linear.x), _signs(linear.weight)
-        activating = [(x_pos, w_pos), (x_neg, w_neg)]
-        shared = self.alpha * distribute(linear, relevance, activating)
-        if self.beta:
-            inhibiting = [(x_pos, w_neg), (x_neg, w_pos)]
-            shared = shared - self.beta * distribute(linear, relevance, inhibiting)
-        return shared
+        activating, inhibiting = [(x_pos, w_pos), (x_neg, w_neg)], [(x_pos, w_neg), (x_neg, w_pos)]
+        if self.beta == 0:
+            return self.alpha * distribute(linear, relevance, activating)
+        inhibition = torch.stack([linear.apply(x, weight) for x, weight in inhibiting]).sum(0)
+        beta = relevance.new_full((), self.beta).where(inhibition != 0, 0.0)
+        alpha = self.alpha - self.beta + beta
+        activated = distribute(linear, alpha * relevance, activating)
+        return activated - distribute(linear, beta * relevance, inhibiting)
 
 
 class ZPlus(AlphaBeta):
