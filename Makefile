@@ -46,6 +46,7 @@ $(VENV)/.requirements: requirements.txt | $(BIN)/pip
 	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements.txt
 	@touch $@
 
-$(VENV)/.requirements-dev: requirements-dev.txt requirements-ray.txt $(VENV)/.requirements
+$(VENV)/.requirements-dev: requirements-dev.txt requirements-jax.txt requirements-ray.txt \
+  $(VENV)/.requirements
 	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements-dev.txt
 	@touch $@

@@ -10,6 +10,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 # DVC runs the stages, and the report's notebook needs a kernel; no code of ours imports them.
 RUN_BUT_NOT_IMPORTED = {"dvc", "ipykernel"}
+EXTRAS = ("requirements-jax.txt", "requirements-ray.txt")
 
 
 def pins(name: str) -> dict[str, str]:
@@ -38,13 +39,12 @@ def imported() -> set[str]:
 
 
 def test_everything_imported_is_required_and_nothing_else():
-    required = {name.lower() for name in pins("requirements.txt") | pins("requirements-ray.txt")}
+    files = ("requirements.txt", *EXTRAS)
+    required = {name.lower() for file in files for name in pins(file)}
     assert required == imported() | RUN_BUT_NOT_IMPORTED
 
 
-@pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-dev.txt", "requirements-ray.txt"]
-)
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", *EXTRAS])
 def test_pins_are_what_is_installed(name):
     for package, version in pins(name).items():
         installed = metadata.version(package).partition("+")[0]  # a build of torch may say +cpu
