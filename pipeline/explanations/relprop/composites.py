@@ -11,10 +11,12 @@ from torch import nn
 from pipeline.explanations.layered import WeightedSum
 from pipeline.explanations.relprop.core import Composite, Pairs
 from pipeline.explanations.relprop.linear import LINEAR
+from pipeline.explanations.relprop.operations import Add, Dense, MatMul
 from pipeline.explanations.relprop.rules import (
     Epsilon,
     LinearRule,
     Oriented,
+    Own,
     Pass,
     Rectify,
     Split,
@@ -23,11 +25,12 @@ from pipeline.explanations.relprop.rules import (
 )
 
 ACTIVATIONS: Pairs = [((nn.ReLU, nn.Tanh), Pass())]
+OPERATIONS: Pairs = [((Add, Dense), Own()), ((MatMul,), Own(share=0.5))]
 
 
 def lrp(rule: LinearRule) -> Composite:
     """`rule` at every linear layer (Bach et al. 2015)."""
-    return Composite([(LINEAR, rule), *ACTIVATIONS], first=[])
+    return Composite([(LINEAR, rule), *ACTIVATIONS, *OPERATIONS], first=[])
 
 
 def lrp_split(epsilon: float) -> Composite:
@@ -38,7 +41,7 @@ def lrp_split(epsilon: float) -> Composite:
 
 def deep_taylor(first: LinearRule) -> Composite:
     """Deep Taylor decomposition (Montavon et al. 2017): z⁺, and `first` at the inputs."""
-    rest: Pairs = [(LINEAR, Oriented(ZPlus())), *ACTIVATIONS]
+    rest: Pairs = [(LINEAR, Oriented(ZPlus())), *ACTIVATIONS, *OPERATIONS]
     return Composite(rest, first=[(LINEAR, Oriented(first))])
 
 

@@ -16,16 +16,19 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from pipeline.errors import PipelineError
+from pipeline.explanations.relprop.operations import Clone, IndexSelect
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
-CHOOSING = (nn.Flatten, nn.Unflatten, nn.Identity, nn.MaxPool2d, *DROPOUT)
+CHOOSING = (
+    nn.Flatten, nn.Unflatten, nn.Identity, nn.MaxPool2d, *DROPOUT, IndexSelect, Clone
+)  # fmt: skip
 
 # Their autograd nodes, in modules or outside of them.
 _CHOOSING_NODES = (
     "AccumulateGrad", "AliasBackward", "CatBackward", "CloneBackward", "ExpandBackward",
-    "MaxPool2DWithIndicesBackward", "PermuteBackward", "ReshapeAliasBackward", "SelectBackward",
-    "SliceBackward", "SqueezeBackward", "StackBackward", "TransposeBackward", "UnsafeViewBackward",
-    "UnsqueezeBackward", "ViewBackward",
+    "IndexSelectBackward", "MaxPool2DWithIndicesBackward", "PermuteBackward",
+    "ReshapeAliasBackward", "SelectBackward", "SliceBackward", "SqueezeBackward", "StackBackward",
+    "TransposeBackward", "UnsafeViewBackward", "UnsqueezeBackward", "ViewBackward",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ the neuron answers, and what it would get is nobody's; the other rules leave it 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -167,6 +168,18 @@ class Pass:
         self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
     ) -> Relevances:
         return (relevance,)
+
+
+@dataclass(frozen=True)
+class Own:
+    """`share` of what the layer's own ``relprop`` gives each input (`operations`)."""
+
+    share: float = 1.0
+
+    def __call__(self, layer: Any, inputs: Inputs, output: Tensor, relevance: Tensor) -> Relevances:
+        own = layer.relprop(relevance, *inputs)
+        of_each = own if isinstance(own, tuple) else (own,)
+        return tuple(self.share * one for one in of_each)
 
 
 class Rectify:
