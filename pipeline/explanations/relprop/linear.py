@@ -72,7 +72,7 @@ def distribute(
     """R_i = Σ_j z_ij / z_j R_j with z_ij = Σ_parts x_i w_ij and z_j = Σ_i z_ij + b_j.
 
     Computed without the z_ij, as s = R / z, c = wᵀ s, R_i = x_i c_i (Montavon, Samek and Müller
-    2018, section 5.4).
+    2018).
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from pipeline.explanations.relprop.composites import deconvolution, deep_taylor,
 from pipeline.explanations.relprop.core import Composite, propagate
 from pipeline.explanations.relprop.rules import AlphaBeta, Epsilon, Oriented, WSquare, ZBox
 
-EPSILON = 0.01  # as Arras et al. 2017
+EPSILON = 0.01  # of LRP-ε, in units of what layers answer
 
 
 def relevance_of_logit(composite: Composite) -> Method[nn.Module]:
@@ -49,19 +49,19 @@ PROPAGATION_METHODS = (
     _entry("lrp_epsilon", "LRP-ε", lambda _: relevance_of_logit(lrp(Epsilon(EPSILON)))),
     _entry(
         "lrp_epsilon_split",
-        "LRP-ε, product split",
+        "LRP-ε, through θ too",
         lambda _: relevance_of_logit(lrp_split(EPSILON)),
     ),
-    _entry("lrp_alpha_beta", "LRP-α₂β₁", lambda _: relevance_of_logit(lrp(Oriented(AlphaBeta())))),
+    _entry("lrp_alpha_beta", "LRP-αβ", lambda _: relevance_of_logit(lrp(Oriented(AlphaBeta())))),
     _entry(
         "deep_taylor",
-        "deep Taylor, zᴮ first",
+        "Deep Taylor, zᴮ",
         lambda data: relevance_of_logit(deep_taylor(ZBox(data.low, data.high))),
     ),
     _entry(
         "deep_taylor_w2",
-        "deep Taylor, w² first",
+        "Deep Taylor, w²",
         lambda _: relevance_of_logit(deep_taylor(WSquare())),
     ),
-    _entry("deconvolution", "deconvolution", lambda _: signal_of_class(deconvolution())),
+    _entry("deconvolution", "Deconvolution", lambda _: signal_of_class(deconvolution())),
 )

@@ -1,8 +1,8 @@
 """Operations on tensors as layers that propagate relevance: what attention networks are made of.
 
 ``layer(*inputs)`` computes, and ``layer.relprop(relevance, *inputs)`` gives each tensor among
-`inputs` its relevance, from that of the output. The rules are those of Chefer, Gur and Wolf (2021,
-section 3.1) for transformers; `jax_port` has the same for JAX.
+`inputs` its relevance, from that of the output. The rules are those of Chefer, Gur and Wolf
+(2021) for transformers; `jax_port` has the same for JAX.
 """
 
 from collections.abc import Sequence

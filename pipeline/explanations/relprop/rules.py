@@ -23,8 +23,7 @@ class LinearRule:
     """A rule for the types `linear.LINEAR`: relevance goes to their first input.
 
     Of the product of a SENN that is the concepts: the relevances θ are a gate, which lets the
-    signal h through and gets nothing ("signal-take-all", Arras et al. 2017, section 3.1 for the
-    gates of LSTMs).
+    signal h through and gets nothing (as the gates of LSTMs in Arras et al. 2017).
     """
 
     def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
@@ -77,7 +76,7 @@ class AlphaBeta(LinearRule):
 
 
 class ZPlus(AlphaBeta):
-    """z⁺: z_ij = x_i w_ij⁺ for x ≥ 0 (Montavon et al. 2017, eq. 10).
+    """z⁺: z_ij = x_i w_ij⁺ for x ≥ 0 (Montavon et al. 2017).
 
     For x of either sign it is α = 1, β = 0, which is the same where x ≥ 0.
     """
@@ -87,7 +86,7 @@ class ZPlus(AlphaBeta):
 
 
 class WSquare(LinearRule):
-    """w²: z_ij = w_ij², for x anywhere in ℝ^d (Montavon et al. 2017, eq. 9)."""
+    """w²: z_ij = w_ij², for x anywhere in ℝ^d (Montavon et al. 2017)."""
 
     def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
         parts = [(torch.ones_like(linear.x), linear.weight.square())]
@@ -96,7 +95,7 @@ class WSquare(LinearRule):
 
 @dataclass(frozen=True)
 class ZBox(LinearRule):
-    """z^B: z_ij = x_i w_ij - l w_ij⁺ - h w_ij⁻ for l ≤ x ≤ h (Montavon et al. 2017, eq. 13)."""
+    """z^B: z_ij = x_i w_ij - l w_ij⁺ - h w_ij⁻ for l ≤ x ≤ h (Montavon et al. 2017)."""
 
     low: float
     high: float

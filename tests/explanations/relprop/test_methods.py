@@ -170,6 +170,7 @@ def test_lrp_0_on_identity_concepts_is_the_contribution():
     model, x = TABLE_7.senn(seed=2).double().eval(), inputs((7,))
     theta = model(x).relevances[torch.arange(4), :, TARGET]
     assert_close(explain("lrp_0", model, x), theta * x)
+    assert_close(explain("deconvolution", model, x), theta)
 
 
 def test_split_lrp_0_is_half_of_gradient_times_input():
