@@ -41,8 +41,8 @@ class Robustness(Section):
     probes : `exact`, one VJP per class; or how many Rademacher probes estimate it.
     """
 
-    variant: Literal["paper2018", "review2020", "authors2018"]
-    reduction: Literal["batch", "example"]
+    variant: kind.Variant
+    reduction: kind.Reduction
     probes: kind.Probes
 
 
@@ -217,6 +217,22 @@ class Evaluate(Section):
     bootstrap: Annotated[int, Field(ge=100)]
 
 
+class Study(Section):
+    """What the study trains one experiment with; all else is as in the experiment's own section.
+
+    variants, reductions : of the robustness loss, each variant with each reduction.
+    probes : as `robustness.probes`.
+    lambda_grid : robustness strengths λ; all above 0, since they are drawn on a logarithmic axis.
+    seeds : one cell per seed, λ, variant and reduction; at least two, for intervals over them.
+    """
+
+    variants: kind.Variants
+    reductions: kind.Reductions
+    probes: kind.Probes
+    lambda_grid: kind.SeveralLambdas
+    seeds: kind.SeveralSeeds
+
+
 class Report(Section):
     """What the report shows: `explanations` per experiment, `prototypes` per concept."""
 
@@ -233,6 +249,7 @@ class Params(Section):
     train : who computes; may be left out.
     datasets : those to download and prepare.
     split_seed : of the train/valid/test split, the same for every cell.
+    study : experiments whose robustness loss is varied; may be {}.
     """
 
     robust_reg: kind.NonNegative
@@ -247,6 +264,7 @@ class Params(Section):
     pretrain: Pretrain
     experiments: Annotated[dict[kind.ExperimentName, Experiment], kind.NotEmpty]
     evaluate: Evaluate
+    study: dict[kind.ExperimentName, Study]
     report: Report
 
     def _problems(self) -> Iterator[Problem]:
@@ -259,6 +277,8 @@ class Params(Section):
         for key, experiment in experiments.items():
             if experiment.model_class == "DiSENN":
                 yield from self._disenn_problems(key, experiment)
+        for name in self.study:
+            yield from self._study_problems(name)
 
         own = (e.lambda_grid or () for e in self.experiments.values())
         for value in sorted({*self.lambda_grid, *chain(*own)} - {self.robust_reg}):
@@ -278,6 +298,15 @@ class Params(Section):
             words = f"must be vae.num_concepts, {self.vae.num_concepts}, with model_class DiSENN"
             yield f"{key}.num_concepts", words, experiment.num_concepts
 
+    def _study_problems(self, name: str) -> Iterator[Problem]:
+        """The study varies a SENN: a DiSENN starts from a β-VAE of each of its seeds."""
+        if name not in self.experiments:
+            words = f"must be called as one of the experiments ({', '.join(self.experiments)})"
+            yield f"study.{name}", f"{words}{did_you_mean(name, self.experiments)}", name
+        elif (model_class := self.experiments[name].model_class) != "SENN":
+            words = f"must be an experiment with model_class SENN, {name} has {model_class}"
+            yield f"study.{name}", words, name
+
     def experiment(self, name: str) -> Experiment:
         """The experiment called `name`.
 
@@ -290,6 +319,19 @@ class Params(Section):
             there, hint = ", ".join(self.experiments), did_you_mean(name, self.experiments)
             raise PipelineError(f"params.yaml: experiments: has {there}, not {name}{hint}")
         return self.experiments[name]
+
+    def study_of(self, name: str) -> Study:
+        """What the study does with experiment `name`.
+
+        Raises
+        ------
+        PipelineError
+            If it is not in the study; says which are.
+        """
+        if name not in self.study:
+            there, hint = ", ".join(self.study) or "nothing", did_you_mean(name, self.study)
+            raise PipelineError(f"params.yaml: study: has {there}, not {name}{hint}")
+        return self.study[name]
 
     def lambdas(self, name: str) -> tuple[float, ...]:
         """The robustness strengths λ of experiment `name`: {robust_reg} ∪ its grid, ascending."""

@@ -34,6 +34,12 @@ def _stored_apart(lambdas: tuple[float, ...]) -> tuple[float, ...]:
     return lambdas
 
 
+def _several(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(values) < 2:
+        raise ValueError("must be a list of at least 2")
+    return values
+
+
 def _pair(values: Any) -> Any:
     if not isinstance(values, list | tuple) or len(values) != 2:
         raise ValueError("must be a list of 2 whole numbers")
@@ -71,10 +77,22 @@ Probability = Annotated[Finite, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Seeds = Annotated[tuple[Seed, ...], _AnyList, NotEmpty, _Distinct]
+SeveralSeeds = Annotated[Seeds, AfterValidator(_several)]
 Sizes = Annotated[tuple[Count, ...], _AnyList]
 SomeSizes = Annotated[Sizes, NotEmpty]
 TwoSizes = Annotated[tuple[Count, Count], _AnyList, BeforeValidator(_pair)]
 LambdaGrid = Annotated[tuple[NonNegative, ...], _AnyList, _Distinct, AfterValidator(_stored_apart)]
+SeveralLambdas = Annotated[
+    tuple[Positive, ...],
+    _AnyList,
+    _Distinct,
+    AfterValidator(_stored_apart),
+    AfterValidator(_several),
+]
+Variant = Literal["paper2018", "review2020", "authors2018"]
+Reduction = Literal["batch", "example"]
+Variants = Annotated[tuple[Variant, ...], _AnyList, NotEmpty, _Distinct]
+Reductions = Annotated[tuple[Reduction, ...], _AnyList, NotEmpty, _Distinct]
 DatasetName = Literal["compas", "mnist_5k", "mnist"]
 DatasetNames = Annotated[tuple[DatasetName, ...], _AnyList, NotEmpty, _Distinct]
 ExperimentName = Annotated[str, BeforeValidator(_experiment_name)]

@@ -1,5 +1,6 @@
 """Evaluate an experiment's whole grid, one cell per core at a time."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +20,10 @@ from pipeline.training.workers import Report, run_side_by_side
 class _Task:
     """What a worker needs to evaluate one cell."""
 
-    cell: Cell
+    file: Path
     settings: Evaluate
     device: torch.device
     data: Path
-    models: Path
 
 
 def evaluate_grid(
@@ -42,13 +42,12 @@ def evaluate_grid(
         If the data or a cell is missing or damaged.
     """
     cells = grid(params, name)
-    tasks = [_Task(cell, params.evaluate, device, data, models) for cell in cells]
+    files = [cell.path(models) for cell in cells]
     evaluations = {}
     console = Console()
     with Progress(console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(f"evaluate {name}", total=len(cells))
-        done = run_side_by_side(_evaluate, tasks, device, lambda *_: None)
-        for index, evaluation in done:
+        for index, evaluation in evaluate_files(files, params.evaluate, device, data):
             cell = cells[index]
             evaluations[cell] = evaluation
             progress.advance(bar)
@@ -56,10 +55,18 @@ def evaluate_grid(
     return evaluations
 
 
+def evaluate_files(
+    files: Sequence[Path], settings: Evaluate, device: torch.device, data: Path
+) -> Iterator[tuple[int, Evaluation]]:
+    """Evaluate cells trained on the data set in folder `data`; yields (index, result) when done."""
+    tasks = [_Task(file, settings, device, data) for file in files]
+    yield from run_side_by_side(_evaluate, tasks, device, lambda *_: None)
+
+
 def _evaluate(task: _Task, report: Report) -> Evaluation:
     """Evaluate one cell; runs in a worker."""
     protocol = _protocol(task.data, task.settings, task.device)
-    model, _ = load_cell(task.cell.path(task.models))
+    model, _ = load_cell(task.file)
     return evaluate_cell(model.to(task.device), protocol)
 
 

@@ -1,0 +1,32 @@
+"""Train an experiment under every definition of its loss: ``python -m stages.study compas_senn``."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.data.dataset import load_dataset
+from pipeline.errors import run_stage
+from pipeline.files import write_csv, write_json
+from pipeline.params import load_params
+from pipeline.study.run import run_study
+from pipeline.study.summary import summarise
+from pipeline.training.device import choose_device
+from pipeline.training.store import CellStore
+
+
+def main() -> None:
+    """Write ``reports/study/<experiment>.csv`` and ``reports/metrics/study/<experiment>.json``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiment")
+    name = parser.parse_args().experiment
+    params = load_params(Path("params.yaml"))
+
+    data = Path("data/prepared", params.experiment(name).dataset)
+    device, store = choose_device(params.device), CellStore.from_environment()
+    cells = run_study(params, name, device, data, store)
+    summary = summarise(cells, params.experiment(name), load_dataset(data))
+    write_csv(Path("reports/study", f"{name}.csv"), cells)
+    write_json(Path("reports/metrics/study", f"{name}.json"), summary)
+
+
+if __name__ == "__main__":
+    run_stage(main)
