@@ -1,4 +1,4 @@
-"""Train an experiment under every definition of its loss: ``python -m stages.study compas_senn``."""
+"""Train under every definition of the robustness loss: ``python -m stages.study compas_senn``."""
 
 import argparse
 from pathlib import Path

@@ -125,6 +125,7 @@ READ = {
     "pretrain": {"pretrain", "seeds", "vae"},
     "train": {"experiments.{key}", "robustness", *GRID},
     "evaluate": {"evaluate", "experiments.{key}.dataset", *GRID},
+    "study": {"evaluate", "experiments.{key}", "study.{key}"},
     "report": set(Params.model_fields) - {"device", "train"},
 }
 

@@ -121,6 +121,9 @@ _STATUS_CLASSES = {
     "not reproduced": "no",
     "not tested": "open",
     "left to the reader": "open",
+    "supported": "yes",
+    "not supported": "no",
+    "undecided": "open",
 }
 
 

@@ -1,5 +1,6 @@
 """Everything a run produced, read from its files when asked for."""
 
+import json
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -163,6 +164,12 @@ class Results:
         vae.load_state_dict(weights)
         return vae.eval().requires_grad_(False)
 
+    def study(self, name: str) -> tuple[pd.DataFrame, dict[str, float]]:
+        """The study of experiment `name`: one row a cell, and its summary."""
+        reports = self._folders.reports
+        cells = _read_csv(reports / "study" / f"{name}.csv")
+        return cells, _read_json(reports / "metrics/study" / f"{name}.json")
+
     @cached_property
     def vae_curves(self) -> pd.DataFrame:
         """One row a seed and epoch of pretraining."""
@@ -173,6 +180,15 @@ def _read_csv(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise PipelineError(
-            f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _read_json(path: Path) -> dict[str, float]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> PipelineError:
+    return PipelineError(f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it.")

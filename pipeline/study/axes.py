@@ -52,15 +52,13 @@ def batch_factor(curves: Curves, variant: str) -> Estimate:
     summed = (curves.points["reduction"] == "batch").to_numpy()
     batch, example = of_variant & summed, of_variant & ~summed
     along = curves.axis("robust_reg")[0]
+    shifts = _FACTORS[:, np.newaxis]
     best = []
     for accuracy in curves.accuracy:
         b, e = accuracy[batch], accuracy[example]
-        errors = [
-            np.square(np.interp(along[batch] + shift, along[example], e) - b).sum()
-            + np.square(np.interp(along[example] - shift, along[batch], b) - e).sum()
-            for shift in _FACTORS
-        ]
-        best.append(10 ** _FACTORS[int(np.argmin(errors))])
+        errors = np.square(np.interp(along[batch] + shifts, along[example], e) - b).sum(1)
+        errors += np.square(np.interp(along[example] - shifts, along[batch], b) - e).sum(1)
+        best.append(10 ** _FACTORS[errors.argmin()])
     return estimate(np.array(best))
 
 

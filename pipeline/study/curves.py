@@ -41,18 +41,20 @@ class Curves:
     """
 
     def __init__(
-        self, cells: pd.DataFrame, batch_size: int, resamples: int = 1000, seed: int = 0
+        self, cells: pd.DataFrame, batch_size: int, resamples: int = 500, seed: int = 0
     ) -> None:
         names = ["variant", "reduction", "robust_reg"]
-        self._cells = cells.set_index([*names, "seed"]).unstack("seed")
-        self.points = pd.DataFrame(self._cells.index.to_frame(index=False), columns=names)
+        self.points = cells[names].drop_duplicates(ignore_index=True)
+        by_seed = cells.set_index([*names, "seed"]).unstack("seed")
+        self._cells = by_seed.reindex(pd.MultiIndex.from_frame(self.points))
         seeds = cells["seed"].nunique()
         generator = np.random.default_rng(seed)
         scale = np.sqrt((seeds - 1) / generator.chisquare(seeds - 1, (resamples, 1)))
         drawn = scale * generator.standard_normal((resamples, seeds))
         self._errors = np.vstack([np.zeros(seeds), drawn]) / math.sqrt(seeds * (seeds - 1))
         self._batch_size = batch_size
-        self.accuracy = self._means(self._cells["accuracy"].to_numpy())
+        self.accuracies: np.ndarray = self._cells["accuracy"].to_numpy()  # (P, S)
+        self.accuracy = self._means(self.accuracies)
 
     def definitions(self) -> Iterator[tuple[Definition, np.ndarray]]:
         """Every definition, and which points (P,) are its own."""
@@ -82,9 +84,13 @@ class Curves:
                 summed = (self.points["reduction"] == "batch").to_numpy()
                 weight = weight * np.where(summed, math.sqrt(self._batch_size), 1.0)
             return np.tile(np.log10(weight), (len(self._errors), 1))
-        values = self._cells[name].to_numpy()
+        return self._means(self.by_seed(name))
+
+    def by_seed(self, column: str) -> np.ndarray:
+        """log₁₀ of a column of the cells, (P, S); what is next to nothing is all the same."""
+        values = self._cells[column].to_numpy()
         floor = max(_SMALLEST * np.nanmax(values, initial=0.0), np.finfo(float).tiny)
-        return self._means(np.log10(np.maximum(values, floor)))
+        return np.log10(np.maximum(values, floor))
 
     def _means(self, values: np.ndarray) -> np.ndarray:
         """Means (1 + R, P) of values (P, seeds)."""

@@ -1,8 +1,8 @@
 r"""What classifiers on raw features can be had for nothing, and when only a constant one can.
 
-The paper's loss is 0 for logits that are homogeneous of degree one in the concepts: then θ = ∇ₕf has
-θᵀh = f (Euler), and its residual Σ_k h_k ∇θ_kc vanishes. A linear classifier, θ constant, is one of
-them, so on a table no λ need cost more than a linear classifier does.
+The paper's loss is 0 for logits that are homogeneous of degree one in the concepts: then θ = ∇ₕf
+has θᵀh = f (Euler), and its residual Σ_k h_k ∇θ_kc vanishes. A linear classifier, θ constant, is
+one of them, so on a table no λ need cost more than a linear classifier does.
 
 The review's loss on tables compares one gradient g with the relevances of all classes:
 

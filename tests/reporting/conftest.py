@@ -14,6 +14,8 @@ def run(tmp_path) -> Callable[..., Results]:
 
     def results(**changes: Any) -> Results:
         params = default_params() | changes
+        # Of the default study, what concerns experiments that there are.
+        params["study"] = {n: s for n, s in params["study"].items() if n in params["experiments"]}
         make_workspace(tmp_path, params)
         return read(tmp_path)
 

@@ -7,13 +7,14 @@ import matplotlib
 import pytest
 import torch
 
-from pipeline.reporting import gallery, numbers, pretraining
+from pipeline.reporting import gallery, numbers, pretraining, study
 from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
 from tests.reporting.workspace import default_params
 
 SECTIONS = {
     "claims": numbers.claims,
     "accuracy": numbers.accuracy,
+    "study": study.disagreement,
     "explanations": gallery.explanations,
     "prototypes": gallery.prototypes,
     "disenn": gallery.disenn,
@@ -61,6 +62,7 @@ def test_the_default_run_shows_everything(run):
     explained = [f"explanation_{n}_{i}" for n in ("compas_senn", senn, disenn) for i in (1, 2)]
     others = ["claims", "accuracy_compas_senn", f"accuracy_{senn}", f"filters_{senn}"]
     others += ["reconstructions", "pretraining", "training_compas_senn"]
+    others += [f"study_{kind}_{n}" for kind in ("lambda", "axes") for n in ("compas_senn", senn)]
     assert names == {*both, *explained, *others, f"accuracy_{disenn}"}
     assert all(len(picture.alt) > 20 for picture in pictures)
 
