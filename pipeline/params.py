@@ -302,7 +302,7 @@ class Params(Section):
         """The study varies a SENN: a DiSENN starts from a β-VAE of each of its seeds."""
         if name not in self.experiments:
             words = f"must be called as one of the experiments ({', '.join(self.experiments)})"
-            yield f"study.{name}", f"{words}{did_you_mean(name, self.experiments)}", name
+            yield f"study.{name}", words, name
         elif (model_class := self.experiments[name].model_class) != "SENN":
             words = f"must be an experiment with model_class SENN, {name} has {model_class}"
             yield f"study.{name}", words, name

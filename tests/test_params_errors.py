@@ -53,6 +53,13 @@ def leaves(content: dict[str, Any], prefix: str = "") -> list[str]:
 SENN, DISENN = "experiments.mnist_senn", "experiments.mnist_disenn"
 CONV_KEYS = "name, channels, kernel_size, decoder_channels"
 BAD_NAME = "an experiment's name must be lowercase letters, digits and _, starting with a letter"
+STUDY = {
+    "variants": ["paper2018"],
+    "reductions": ["batch"],
+    "probes": "exact",
+    "lambda_grid": [0.1, 1.0],
+    "seeds": [1, 2],
+}
 WRONG_VALUES = [
     # numbers
     ("robust_reg", -1, "robust_reg: must be ≥ 0, got -1"),
@@ -272,6 +279,33 @@ WRONG_VALUES = [
         f"{DISENN}.num_concepts",
         7,
         f"{DISENN}.num_concepts: must be vae.num_concepts, 5, with model_class DiSENN, got 7",
+    ),
+    (
+        "study.mnist_sen",
+        STUDY,
+        "study.mnist_sen: must be called as one of the experiments (compas_senn, mnist_senn, "
+        'mnist_disenn), got "mnist_sen"',
+    ),
+    (
+        "study.mnist_disenn",
+        STUDY,
+        "study.mnist_disenn: must be an experiment with model_class SENN, mnist_disenn has DiSENN, "
+        'got "mnist_disenn"',
+    ),
+    (
+        "study.compas_senn.seeds",
+        [7],
+        "study.compas_senn.seeds: must be a list of at least 2, got [7]",
+    ),
+    (
+        "study.compas_senn.lambda_grid",
+        [0.0, 1.0],
+        "study.compas_senn.lambda_grid[0]: must be > 0, got 0.0",
+    ),
+    (
+        "study.compas_senn.variants",
+        ["paper2018", "review"],
+        'study.compas_senn.variants[1]: must be paper2018, review2020 or authors2018, got "review"; did you mean review2020?',
     ),
     (
         "pretrain.dataset",

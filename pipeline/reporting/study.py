@@ -31,6 +31,7 @@ _AXIS_NAMES = {
     "per_example": "√B · λ under batch, λ under example",
     **MEASURED,
 }
+RESAMPLES = 500  # of the seeds, for the intervals
 _PUBLISHED_BATCH_SIZE = 200  # the review's, of both SENNs
 
 
@@ -41,7 +42,8 @@ def disagreement(results: Results) -> Several:
         cells, references = results.study(name)
         experiment = results.experiments[name]
         settings = experiment.settings
-        study = Study(settings, cells, references, Curves(cells, settings.batch_size))
+        curves = Curves(cells, settings.batch_size, RESAMPLES)
+        study = Study(settings, cells, references, curves)
         parts += [Prose(heading(experiment)), Prose(_about(study)), *_pictures(name, study)]
         parts += [_predictions(study)]
         found = [(p, nearness(study, p)) for p in published_losses(name, study.lambdas)]

@@ -11,7 +11,8 @@ Across = Literal["variant", "reduction"]
 AXES = {"robust_reg": False, "per_example": False, "test_robustness_loss": True,
         "lipschitz_discrete": True}  # fmt: skip
 """Name of an axis, and whether accuracy is expected to rise along it."""
-_FACTORS = np.linspace(0, 3, 121)  # log₁₀
+_STEP = 0.025  # of log₁₀ of a factor
+_FACTORS = np.arange(0, 3 + _STEP / 2, _STEP)
 
 
 def prediction_errors(curves: Curves, axis: str, across: Across) -> np.ndarray:
@@ -46,7 +47,7 @@ def batch_factor(curves: Curves, variant: str) -> Estimate:
     """By what factor λ weighs more under ``batch`` than under ``example``, for one variant.
 
     That at which the two curves of accuracy against λ predict each other best, with λ multiplied by
-    it under ``batch``; between 1 and 1000, in steps of 6 %.
+    it under ``batch``; searched between 1 and 1000, in steps that the interval includes.
     """
     of_variant = (curves.points["variant"] == variant).to_numpy()
     summed = (curves.points["reduction"] == "batch").to_numpy()
@@ -58,8 +59,9 @@ def batch_factor(curves: Curves, variant: str) -> Estimate:
         b, e = accuracy[batch], accuracy[example]
         errors = np.square(np.interp(along[batch] + shifts, along[example], e) - b).sum(1)
         errors += np.square(np.interp(along[example] - shifts, along[batch], b) - e).sum(1)
-        best.append(10 ** _FACTORS[errors.argmin()])
-    return estimate(np.array(best))
+        best.append(_FACTORS[errors.argmin()])
+    value, low, high = estimate(np.array(best))
+    return Estimate(10**value, 10 ** (low - _STEP / 2), 10 ** (high + _STEP / 2))
 
 
 def _monotone(

@@ -38,11 +38,11 @@ class Curves:
     ----------
     cells : as `run_study` returns it; at least two seeds.
     batch_size : of the training.
+    resamples : R.
+    seed : of the draws.
     """
 
-    def __init__(
-        self, cells: pd.DataFrame, batch_size: int, resamples: int = 500, seed: int = 0
-    ) -> None:
+    def __init__(self, cells: pd.DataFrame, batch_size: int, resamples: int, seed: int = 0) -> None:
         names = ["variant", "reduction", "robust_reg"]
         self.points = cells[names].drop_duplicates(ignore_index=True)
         by_seed = cells.set_index([*names, "seed"]).unstack("seed")

@@ -26,6 +26,7 @@ def files(project: Project) -> set[str]:
         ("pretrain",),
         ("train", "compas_senn"),
         ("evaluate", "compas_senn"),
+        ("study", "compas_senn"),
         ("report",),
     ],
     ids=lambda stage: stage[0],

@@ -49,6 +49,7 @@ def all_sections(results) -> dict[str, Several]:
 @pytest.fixture(autouse=True)
 def quick_to_draw(monkeypatch):
     monkeypatch.setattr("pipeline.reporting.style.DPI", 30)
+    monkeypatch.setattr("pipeline.reporting.study.RESAMPLES", 20)
 
 
 def test_the_default_run_shows_everything(run):

@@ -37,6 +37,8 @@ def default_params() -> dict[str, Any]:
     params |= {"robust_reg": 0.01, "lambda_grid": [0.01, 1.0], "seeds": [5, 6]}
     params["vae"]["hidden_sizes"] = [20]
     params["report"] = {"explanations": 2, "prototypes": 3}
+    for study in params["study"].values():
+        study |= {"lambda_grid": [0.0001, 1.0], "seeds": [5, 6]}
     return params
 
 

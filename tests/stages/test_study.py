@@ -1,0 +1,95 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from pipeline.data.dataset import Prepared, Split, save_dataset
+from pipeline.errors import PipelineError
+from pipeline.study.run import MEASURES
+from stages import study, train
+from tests.conftest import REPOSITORY
+
+OUTS = ("reports/study/compas_senn.csv", "reports/metrics/study/compas_senn.json")
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> dict:
+    """A folder with params.yaml, a prepared table, and a cell store of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SENN_CELL_STORE", str(tmp_path / "store"))
+    content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
+    content["experiments"]["compas_senn"] |= {"batch_size": 30, "eval_freq": 2}
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    generator = torch.Generator().manual_seed(0)
+
+    def split(size: int) -> Split:
+        x = torch.rand(size, 11, generator=generator)
+        return Split(x, (x.sum(1) > 5.5).long())
+
+    names = tuple(f"feature {i}" for i in range(11))
+    prepared = Prepared("compas", split(90), split(20), split(50), names, ("Low", "High"))
+    save_dataset(Path("data/prepared/compas"), prepared)
+    return content
+
+
+def run(monkeypatch, stage=study, experiment="compas_senn") -> None:
+    monkeypatch.setattr("sys.argv", ["stage", experiment])
+    stage.main()
+
+
+def in_turn(work, tasks, device, report):
+    """As `run_side_by_side`, without the seconds that processes take to start."""
+    return ((index, work(task, report)) for index, task in enumerate(tasks))
+
+
+def test_whole_study(workspace, monkeypatch, capsys):
+    """After `train`: a row a cell, shared cells trained once, the same bytes in another process."""
+    monkeypatch.setattr("pipeline.metrics.grid.run_side_by_side", in_turn)
+    run(monkeypatch, train)
+    shutil.rmtree("models")
+    capsys.readouterr()
+    run(monkeypatch)
+    # Under review2020 the smoke preset's study has the very grid that `train` has.
+    printed = capsys.readouterr().out
+    assert printed.count("4 of 4 cells reused from the cell store") == 1
+    assert printed.count("reused") == 1
+    assert "study of compas_senn: paper2018, batch" in printed
+    assert not Path("models").exists()  # they are in the cell store alone
+    _check_tables(workspace["study"]["compas_senn"])
+
+    here = [Path(path).read_bytes() for path in OUTS]
+    for path in OUTS:
+        Path(path).unlink()
+    outside = {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": "12345", "SENN_CELL_STORE": "off"}
+    command = [sys.executable, "-m", "stages.study", "compas_senn"]
+    subprocess.run(command, env=os.environ | outside, check=True)
+    assert [Path(path).read_bytes() for path in OUTS] == here
+
+
+def _check_tables(settings: dict) -> None:
+    cells, summary = pd.read_csv(OUTS[0]), json.loads(Path(OUTS[1]).read_text())
+    names = ["experiment", "variant", "reduction", "robust_reg", "seed"]
+    assert list(cells) == [*names, *MEASURES]
+    expected = [
+        ("compas_senn", variant, reduction, robust_reg, seed)
+        for variant in settings["variants"]
+        for reduction in settings["reductions"]
+        for robust_reg in settings["lambda_grid"]
+        for seed in settings["seeds"]
+    ]
+    assert list(cells[names].itertuples(index=False, name=None)) == expected
+    assert cells["accuracy"].between(0, 1).all()
+    assert {"linear_accuracy", "paper2018_batch_accuracy_lost"} < set(summary)
+
+
+def test_an_experiment_that_is_not_studied(workspace, monkeypatch):
+    with pytest.raises(PipelineError, match="study: has compas_senn, not mnist_senn"):
+        run(monkeypatch, experiment="mnist_senn")
+    assert not Path("reports").exists()
