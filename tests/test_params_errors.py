@@ -305,7 +305,8 @@ WRONG_VALUES = [
     (
         "study.compas_senn.variants",
         ["paper2018", "review"],
-        'study.compas_senn.variants[1]: must be paper2018, review2020 or authors2018, got "review"; did you mean review2020?',
+        "study.compas_senn.variants[1]: must be paper2018, review2020 or authors2018, "
+        'got "review"; did you mean review2020?',
     ),
     (
         "pretrain.dataset",
