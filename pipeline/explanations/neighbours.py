@@ -1,7 +1,7 @@
 """Are explanations alike for inputs that look alike? Nearest neighbours against random pairs.
 
-The review looks at a few visually similar digits side by side (its "study of robustness"); this
-puts a number on it. Neighbours are those in pixel distance, among the same set of examples.
+The review seeks each digit's nearest neighbours in an autoencoder's latent space and looks at their
+explanations side by side; this puts a number on it. Neighbours are from the same set of examples.
 """
 
 from typing import NamedTuple
@@ -10,32 +10,67 @@ import torch
 from torch import Tensor
 
 _CHUNK = 512  # rows of a distance matrix held at once
+_EXACT = "donot_use_mm_for_euclid_dist"  # else equal vectors are some 1e-8 apart
 
 
-class NeighbourStudy(NamedTuple):
-    """Mean distances ‖θ_·ŷ(x) - θ_·ŷ(x')‖ from each example x, with ŷ its prediction, each (N,).
+class Distances(NamedTuple):
+    """Distances of neighbours (`near`) and of random pairs (`far`), by example, each (N,).
 
-    `neighbours` (N, count), indices, nearest first. Distances `to_neighbours`, and `to_others`: all
-    other examples, which is the expectation over random pairs. The same `within_class`, where both
-    count only those x' that have the prediction ŷ too; NaN where there is none.
+    Each pair has a weight, the pairs that start at one example have weight 1 together. `near` and
+    `far` are weighted sums over the pairs that an example is in, at whichever end;
+    `near_weights` and `far_weights` are the weights' sums.
     """
 
-    neighbours: Tensor
-    to_neighbours: Tensor
-    to_others: Tensor
-    to_neighbours_within_class: Tensor
-    to_others_within_class: Tensor
+    near: Tensor
+    near_weights: Tensor
+    far: Tensor
+    far_weights: Tensor
 
     def ratio(self) -> float | None:
         """Distance of neighbours over distance of random pairs: 0 equal, 1 no more alike than any.
 
-        None if all relevances are the same, which leaves nothing to compare.
+        None if all distances are 0, or there are no pairs, which leaves nothing to compare.
         """
-        return _ratio(self.to_neighbours, self.to_others)
+        if not (self.near_weights.sum() > 0 and self.far.sum() > 0):
+            return None
+        return (_mean(self.near, self.near_weights) / _mean(self.far, self.far_weights)).item()
 
-    def ratio_within_class(self) -> float | None:
-        """As `ratio`, among examples with the same prediction: what likeness adds to the class."""
-        return _ratio(self.to_neighbours_within_class, self.to_others_within_class)
+    def standard_error(self) -> float | None:
+        """Of `ratio`, over examples; None where there is no ratio.
+
+        Pairs with an example in common are not independent: what counts is each example's influence
+        through all pairs that it is in. Infinitesimal jackknife (Efron 1982, section 6.3); up to a
+        term of lower order the dyadic cluster-robust error (Aronow, Samii and Assenova 2015).
+        """
+        ratio = self.ratio()
+        if ratio is None:
+            return None
+        near, far = (
+            2 * (sums - _mean(sums, weights) * weights) / weights.sum()
+            for sums, weights in ((self.near, self.near_weights), (self.far, self.far_weights))
+        )
+        influence = (near - ratio * far) / _mean(self.far, self.far_weights)
+        return influence.square().sum().sqrt().item()
+
+
+class NeighbourStudy(NamedTuple):
+    """How far neighbours' explanations are apart, beside those of random pairs.
+
+    Attributes
+    ----------
+    neighbours : (N, count), indices, nearest first.
+    relevances : ‖θ_·ŷ(x) - θ_·ŷ(x')‖, with ŷ the prediction for x.
+    within_class : the same, counting only those x' that have the prediction ŷ too: what likeness
+        adds to the class.
+    concepts : ‖h(x) - h(x')‖.
+
+    Random pairs are all pairs, which is the expectation over them.
+    """
+
+    neighbours: Tensor
+    relevances: Distances
+    within_class: Distances
+    concepts: Distances
 
 
 def nearest_neighbours(x: Tensor, count: int) -> Tensor:
@@ -58,35 +93,58 @@ def nearest_neighbours(x: Tensor, count: int) -> Tensor:
     return torch.cat(nearest)
 
 
-def neighbour_study(neighbours: Tensor, relevances: Tensor, predictions: Tensor) -> NeighbourStudy:
-    """Compare the relevances of neighbours with those of random pairs.
+def neighbour_study(
+    neighbours: Tensor, concepts: Tensor, relevances: Tensor, predictions: Tensor
+) -> NeighbourStudy:
+    """Compare the explanations of neighbours with those of random pairs.
 
     Parameters
     ----------
     neighbours : (N, count), from `nearest_neighbours`.
+    concepts : (N, K).
     relevances : (N, K, C).
     predictions : (N,), predicted classes; every distance from x is measured in its own class.
     """
-    results = torch.empty(4, len(predictions))
+    count = len(predictions)
+    of_relevances, within_class, of_concepts = (
+        torch.zeros(4, count, dtype=torch.float64) for _ in range(3)
+    )
+    everyone = torch.ones(count, dtype=torch.bool)
     for label in predictions.unique():
-        of_class = relevances[:, :, label]
         same = predictions == label
         for rows in same.nonzero().squeeze(1).split(_CHUNK):
-            distances = (of_class[rows].unsqueeze(1) - of_class).norm(dim=2)
-            near, near_same = distances.gather(1, neighbours[rows]), same[neighbours[rows]]
-            results[:, rows] = torch.stack(
-                [
-                    near.mean(1),
-                    distances.sum(1) / (len(predictions) - 1),
-                    (near * near_same).sum(1) / near_same.sum(1),
-                    distances[:, same].sum(1) / (same.sum() - 1),
-                ]
-            )
-    return NeighbourStudy(neighbours, *results)
+            of_class = _distances(relevances[:, :, label], rows)
+            for sums, distances, counted in (
+                (of_relevances, of_class, everyone),
+                (within_class, of_class, same),
+                (of_concepts, _distances(concepts, rows), everyone),
+            ):
+                _add(sums, distances, rows, neighbours[rows], counted)
+    return NeighbourStudy(
+        neighbours, Distances(*of_relevances), Distances(*within_class), Distances(*of_concepts)
+    )
 
 
-def _ratio(near: Tensor, far: Tensor) -> float | None:
-    """Ratio of means over the examples for which both are defined."""
-    defined = ~(near.isnan() | far.isnan())
-    denominator = far[defined].sum().item()
-    return near[defined].sum().item() / denominator if denominator > 0 else None
+def _mean(sums: Tensor, weights: Tensor) -> Tensor:
+    """Mean distance over pairs; each pair is in the sums of both its ends, and in both weights."""
+    return sums.sum() / weights.sum()
+
+
+def _distances(vectors: Tensor, rows: Tensor) -> Tensor:
+    return torch.cdist(vectors[rows].double(), vectors.double(), compute_mode=_EXACT)
+
+
+def _add(sums: Tensor, distances: Tensor, rows: Tensor, near: Tensor, counted: Tensor) -> None:
+    """Add pairs from `rows` to those that are `counted` to the fields of a `Distances`.
+
+    Rows without a near pair are left out of the far ones too, so that both are of the same rows.
+    """
+    is_near = torch.zeros_like(distances).scatter_(1, near, 1) * counted
+    is_far = counted.to(distances).repeat(len(rows), 1)
+    is_far[torch.arange(len(rows)), rows] = 0
+    is_far *= is_near.any(1, keepdim=True)
+    for first, pairs in ((0, is_near), (2, is_far)):
+        weights = pairs / pairs.sum(1, keepdim=True).clamp(min=1)
+        for field, values in ((first, weights * distances), (first + 1, weights)):
+            sums[field] += values.sum(0)
+            sums[field, rows] += values.sum(1)

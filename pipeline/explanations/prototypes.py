@@ -5,6 +5,7 @@ set of examples is searched, as in the published code; what is published as an o
 inputs is here an optimum over that set.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -56,11 +57,16 @@ def purity(prototypes: Tensor, labels: Tensor) -> Tensor:
     return counts.max(1).values / prototypes.shape[1]
 
 
-def chance_purity(labels: Tensor, count: int, draws: int = 10_000, seed: int = 0) -> float:
-    """Expected `purity` of `count` examples drawn at random from `labels`, by simulation."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(len(labels), (draws, count), generator=generator)
-    return purity(drawn, labels).mean().item()
+def chance_purities(labels: Tensor, count: int, draws: int = 10_000, seed: int = 0) -> Tensor:
+    """`purity` of `count` different examples, at most N, drawn at random from `labels` (N,).
+
+    Returns
+    -------
+    (draws,)
+    """
+    generator, count = np.random.default_rng(seed), min(count, len(labels))
+    drawn = generator.multivariate_hypergeometric(labels.bincount().numpy(), count, draws)
+    return torch.from_numpy(drawn.max(1) / count)
 
 
 def first_layer_filters(conceptizer: ConvConceptizer) -> Tensor:

@@ -25,6 +25,16 @@ def constant_concepts(concepts: Tensor) -> Tensor:
     return concepts.double().std(0, unbiased=False) <= _ROUNDING * scale
 
 
+def correlation_matrix(concepts: Tensor) -> Tensor:
+    """Pearson correlations between concepts (N, K), (K, K); NaN for constant ones."""
+    correlations = torch.full((concepts.shape[1],) * 2, torch.nan, dtype=torch.float64)
+    varying = ~constant_concepts(concepts)
+    if varying.any():
+        among = torch.corrcoef(concepts[:, varying].double().T)
+        correlations[varying.outer(varying)] = among.flatten()
+    return correlations
+
+
 def concept_correlation(concepts: Tensor) -> float:
     """Diversity: mean |Pearson correlation| over pairs of different concepts, 0 the most diverse.
 
@@ -37,12 +47,9 @@ def concept_correlation(concepts: Tensor) -> float:
     float in [0, 1]; NaN, undefined, with fewer than two concepts that are not constant. Pairs with
     a constant concept are left out.
     """
-    varying = concepts[:, ~constant_concepts(concepts)].double()
-    count = varying.shape[1]
-    if count < 2:
-        return torch.nan
-    correlation = torch.corrcoef(varying.T).abs()
-    return float((correlation.sum() - count) / (count * (count - 1)))
+    correlations = correlation_matrix(concepts).abs()
+    off_diagonal = ~torch.eye(len(correlations), dtype=torch.bool)
+    return float(correlations[off_diagonal & ~correlations.isnan()].mean())
 
 
 def concept_sparsity(concepts: Tensor) -> float:

@@ -133,6 +133,6 @@ def _lines(text: str) -> str:
 
 
 def _kind_of(text: str) -> str:
-    """A verdict's cell is coloured by its verdict."""
-    status = _STATUS_CLASSES.get(text)
+    """A verdict's cell is coloured by its verdict, its first line."""
+    status = _STATUS_CLASSES.get(text.split("\n")[0])
     return f' class="status {status}"' if status else ""

@@ -1,41 +1,27 @@
-"""The report's sections made of pictures: explanations, prototypes, neighbours."""
+"""The report's sections of single predictions, explained."""
 
 import statistics
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from pipeline.explanations.latents import latent_spread
-from pipeline.explanations.neighbours import NeighbourStudy
-from pipeline.explanations.prototypes import (
-    chance_purity,
-    concept_filters,
-    first_layer_filters,
-    highest_activation,
-    highest_contrast,
-    purity,
-)
 from pipeline.explanations.traversal import prototype_strips
-from pipeline.models.conceptizers import ConvConceptizer, VaeConceptizer
+from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import wording
-from pipeline.reporting.display import Picture, Prose, Several
+from pipeline.reporting.display import Picture, Prose, Several, Table
 from pipeline.reporting.examples import Example, common_limits, decoded, explained, pick, raw
 from pipeline.reporting.figures.explanations import (
     contrastive_explanation,
     image_explanation,
     table_explanation,
 )
-from pipeline.reporting.figures.neighbours import Neighbourhood, neighbour_relevances
-from pipeline.reporting.figures.prototypes import filter_grid, prototype_grid
 from pipeline.reporting.numbers import heading
-from pipeline.reporting.results import NEIGHBOURS, ExperimentResults, Results
-from pipeline.reporting.verdicts import seed_interval
+from pipeline.reporting.results import ExperimentResults, Results
 
 STRIP_STEPS, STRIP_WIDTH = 7, 2.0
-RANDOM_OTHERS = 3
 
-Shown = list[Prose | Picture]
+Shown = list[Prose | Picture | Table]
 
 
 def explanations(results: Results) -> Several:
@@ -47,7 +33,7 @@ def explanations(results: Results) -> Several:
         figures = _image_explanations if experiment.has_images else _table_explanations
         parts.append(Prose(heading(experiment)))
         parts += figures(experiment, _examples(experiment, results))
-    return _or_nothing(parts, "This run has no SENN whose explanations can be drawn.")
+    return or_nothing(parts, "This run has no SENN whose explanations can be drawn.")
 
 
 def disenn(results: Results) -> Several:
@@ -59,35 +45,7 @@ def disenn(results: Results) -> Several:
         examples = _examples(experiment, results)
         parts.append(Prose(heading(experiment)))
         parts += _contrastive_explanations(experiment, examples)
-    return _or_nothing(parts, "This run has no DiSENN on images.")
-
-
-def prototypes(results: Results) -> Several:
-    """Prototypes by activation and contrast, and filters, of learned concepts of images."""
-    count = results.params.report.prototypes
-    parts: Shown = []
-    for experiment in _on_images(results):
-        parts += [Prose(heading(experiment)), *_prototype_pictures(experiment, count)]
-    return _or_nothing(parts, "This run has no concepts learned from images.")
-
-
-def neighbours(results: Results) -> Several:
-    """The nearest-neighbour study, for every experiment on images."""
-    parts: Shown = []
-    for experiment in _on_images(results):
-        anchors = _examples_at(experiment, results)
-        title = "Do similar images get similar relevances?"
-        figure = neighbour_relevances(
-            [_neighbourhood(experiment, int(anchor)) for anchor in anchors], title
-        )
-        alt = (
-            f"{len(anchors)} test images of {experiment.name}, each with its {NEIGHBOURS} nearest "
-            f"neighbours and {RANDOM_OTHERS} random others, over a heat map of their relevances."
-        )
-        parts.append(Prose(heading(experiment)))
-        parts.append(Prose(_neighbour_sentence(experiment.neighbour_studies)))
-        parts.append(Picture(figure, f"neighbours_{experiment.name}", alt))
-    return _or_nothing(parts, "This run has no concepts learned from images.")
+    return or_nothing(parts, "This run has no DiSENN on images.")
 
 
 def _table_explanations(experiment: ExperimentResults, examples: list[Example]) -> Shown:
@@ -144,91 +102,13 @@ def _contrastive_explanations(experiment: ExperimentResults, examples: list[Exam
     return [Prose(sentence), *pictures]
 
 
-def _prototype_pictures(experiment: ExperimentResults, count: int) -> Shown:
-    data, concepts = experiment.data, experiment.test_outputs[0].concepts
-    chance = chance_purity(data.test.y, count)
-    pictures: Shown = []
-    ways: dict[str, tuple[str, Callable[[Tensor, int], Tensor]]] = {
-        "activation": ("What activates each concept most", highest_activation),
-        "contrast": ("What activates each concept, and not the others", highest_contrast),
-    }
-    for way, (title, choose) in ways.items():
-        chosen = choose(concepts, min(count, len(data.test)))
-        images = raw(data.test.x[chosen], data).numpy()
-        pure = purity(chosen, data.test.y)
-        commonest = data.test.y[chosen].mode(1).values
-        notes = [
-            f"{round(float(share) * chosen.shape[1])} of {chosen.shape[1]} are "
-            f"{data.class_names[int(label)]}"
-            for share, label in zip(pure, commonest, strict=True)
-        ]
-        alt = f"{title}: {count} test images per concept. Commonest class: {wording.listed(notes)}."
-        caption = (
-            f"On average {100 * pure.mean():.0f} % of a row are of its commonest class; of {count} "
-            f"images drawn at random {100 * chance:.0f} % would be."
-        )
-        figure = prototype_grid(images, notes, title)
-        pictures.append(Picture(figure, f"prototypes_{way}_{experiment.name}", alt, caption))
-    if isinstance(conceptizer := experiment.model.conceptizer, ConvConceptizer):
-        figure = filter_grid(
-            first_layer_filters(conceptizer).mean(1).numpy(),
-            concept_filters(conceptizer).numpy(),
-            "What the encoder’s filters look for",
-        )
-        alt = "Filters of the encoder’s first layer, and each concept’s filter in its last."
-        caption = (
-            "First row: filters on pixels. Below: each concept’s filter, one slice per filter of "
-            "the layer before. Blue weights are positive, vermilion ones negative."
-        )
-        pictures.append(Picture(figure, f"filters_{experiment.name}", alt, caption))
-    return pictures
-
-
-def _neighbourhood(experiment: ExperimentResults, anchor: int) -> Neighbourhood:
-    data, output = experiment.data, experiment.test_outputs[0]
-    near = experiment.neighbour_studies[0].neighbours[anchor]
-    generator = torch.Generator().manual_seed(anchor)
-    others = torch.randperm(len(data.test), generator=generator)
-    others = others[others != anchor][:RANDOM_OTHERS]
-    shown = torch.cat([torch.tensor([anchor]), near, others])
-    label = output.logits[anchor].argmax()
-    return Neighbourhood(
-        raw(data.test.x[shown], data).numpy(),
-        output.relevances[shown, :, label].T.numpy(),
-        len(near),
-    )
-
-
-def _neighbour_sentence(studies: list[NeighbourStudy]) -> str:
-    ratios = [study.ratio() for study in studies]
-    same = [study.ratio_within_class() for study in studies]
-    if None in ratios or None in same:
-        return "A model gives all images the same relevances: there is nothing to compare."
-    text = []
-    for values in (ratios, same):
-        interval = seed_interval([value for value in values if value is not None])
-        mean = sum(value for value in values if value is not None) / len(values)
-        text.append(f"{mean:.2f}" + (f" ({wording.bounds(interval)})" if interval else ""))
-    return (
-        f"The relevances of a test image and its {NEIGHBOURS} nearest neighbours are on average "
-        f"**{text[0]}** times as far apart as those of random pairs: 0 would be equal, 1 no more "
-        "alike than any two. Part of that is the predicted class, which neighbours mostly share. "
-        f"Among images with the same prediction it is {text[1]}."
-    )
-
-
-def _examples_at(experiment: ExperimentResults, results: Results) -> Tensor:
+def examples_at(experiment: ExperimentResults, results: Results) -> Tensor:
+    """Indices of the test examples that are shown."""
     return pick(experiment.data.test.y, results.params.report.explanations)
 
 
 def _examples(experiment: ExperimentResults, results: Results) -> list[Example]:
-    return explained(experiment.model, experiment.data, _examples_at(experiment, results))
-
-
-def _on_images(results: Results) -> list[ExperimentResults]:
-    """The experiments that learn concepts from images."""
-    experiments = results.experiments.values()
-    return [one for one in experiments if one.has_images and one.learns_concepts]
+    return explained(experiment.model, experiment.data, examples_at(experiment, results))
 
 
 def _concept_names(example: Example) -> list[str]:
@@ -244,5 +124,6 @@ def _alt(example: Example, names: list[str]) -> str:
     )
 
 
-def _or_nothing(parts: Shown, otherwise: str) -> Several:
+def or_nothing(parts: Shown, otherwise: str) -> Several:
+    """`parts`, or a sentence where there are none."""
     return Several(parts or [Prose(otherwise)])

@@ -66,12 +66,12 @@ def lead(results: Results) -> Prose:
     together = f", each with λ = {wording.lambdas(*grids)}" if len(grids) == 1 else ""
     found = [verdict.status for verdict in verdicts(results)]
     counts = [
-        f"{found.count(status)} {words}"
+        words.format(found.count(status))
         for status, words in (
-            ("reproduced", "reproduced"),
-            ("not reproduced", "did not reproduce"),
-            ("not tested", "could not be tested by this run"),
-            ("left to the reader", "are left to the reader, with a number to go by"),
+            ("reproduced", "reproduces {}"),
+            ("not reproduced", "does not reproduce {}"),
+            ("not tested", "cannot test {}"),
+            ("left to the reader", "leaves {} to the reader, with a number to go by"),
         )
         if status in found
     ]
@@ -85,7 +85,7 @@ def lead(results: Results) -> Prose:
     data = {e.settings.dataset: e.data for e in results.experiments.values()}
     sizes = [f"{name} {len(d.train):,} and {len(d.test):,}" for name, d in data.items()]
     return Prose(
-        f"**Of {len(found)} published claims, {wording.listed(counts)}.** This run trained "
+        f"**Of {len(found)} published claims, this run {wording.listed(counts)}.** It trained "
         f"{wording.counted(models, 'model')}: {wording.listed(parts)}{together}, from {seeds}. "
         f"Training and test examples: {'; '.join(sizes)}. "
         f"The robustness loss in training is the variant `{robustness.variant}`, {probes}. Where "
@@ -108,8 +108,8 @@ def claims(results: Results) -> Several:
                 "claims",
                 f"Dot plot of {len(measured)} published accuracies beside the 95 % intervals of "
                 "this run; the table below has the same numbers.",
-                f"{wording.counted(tested, 'claim')} tested. Lines are 95 % intervals, rows are "
-                "the claims of the table.",
+                f"{wording.counted(tested, 'claim')} tested: ✓ reproduced, ✗ not reproduced, ○ not "
+                "tested. Blue lines are 95 % intervals, rows are the claims of the table.",
             )
         )
     rows = [_claim_row(verdict, results.params.robust_reg) for verdict in judged]
@@ -129,14 +129,15 @@ def _claim_row(verdict: Verdict, headline: float) -> tuple[str, ...]:
     else:
         said = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
     lambdas = " to ".join(lambda_label(value) for value in claim.lambdas or (headline,))
-    remarks = [verdict.reason] if verdict.reason else []
-    return (
-        "\n".join([claim.text, claim.id, *remarks]),
+    judged = "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark)))
+    row = (
+        f"{claim.text}\n{claim.id}",
         lambdas,
         f"{claim.published}\n{claim.source}",
         said,
-        verdict.status,
+        judged,
     )
+    return tuple(text.replace(" %", "\u00a0%").replace(" λ", "\u00a0λ") for text in row)
 
 
 def accuracy(results: Results) -> Several:

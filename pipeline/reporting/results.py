@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.errors import PipelineError
+from pipeline.explanations.latents import active_units
 from pipeline.explanations.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
 from pipeline.models.building import Inputs, build_vae
 from pipeline.models.conceptizers import VaeConceptizer
@@ -19,6 +21,7 @@ from pipeline.params import Experiment, Params, Vae, load_params
 from pipeline.training.cells import Cell, grid, load_cell, load_weights
 
 NEIGHBOURS = 5
+LATENT_SPACE, PIXELS = "latent space", "pixels"
 
 
 @dataclass(frozen=True)
@@ -30,19 +33,34 @@ class Folders:
     reports: Path
 
 
-class _Datasets:
-    """Datasets by name, and the nearest neighbours in their test sets: each made once."""
+class _Shared:
+    """What experiments share, each made once: datasets and β-VAEs, and neighbours in test sets."""
 
-    def __init__(self, prepared: Path) -> None:
-        self.load = cache(lambda name: load_dataset(prepared / name))
-        self.neighbours = cache(lambda name: nearest_neighbours(self.load(name).test.x, NEIGHBOURS))
+    def __init__(self, folders: Folders) -> None:
+        self._vaes = folders.models / "vae"
+        self.dataset = cache(lambda name: load_dataset(folders.prepared / name))
+        self.vae = cache(self._vae)
+        self.neighbours = cache(self._neighbours)
+
+    def _vae(self, seed: int) -> VaeConceptizer:
+        """The pretrained β-VAE of `seed`, in evaluation mode."""
+        weights, about = load_weights(self._vaes / f"seed={seed}.safetensors")
+        inputs = Inputs(tuple(about["input_shape"]), about["mean"], about["std"])
+        vae = build_vae(Vae.model_validate(about["params"]["vae"]), inputs, about["seed"])
+        vae.load_state_dict(weights)
+        return vae.eval().requires_grad_(False)
+
+    def _neighbours(self, name: str, seed: int | None) -> Tensor:
+        """Nearest neighbours in test set `name`: in the latent space of `seed`, or in pixels."""
+        x = self.dataset(name).test.x
+        return nearest_neighbours(x if seed is None else self.vae(seed).encode(x), NEIGHBOURS)
 
 
 class ExperimentResults:
     """One experiment of a run."""
 
-    def __init__(self, name: str, params: Params, folders: Folders, datasets: _Datasets) -> None:
-        self.name, self._params, self._folders, self._datasets = name, params, folders, datasets
+    def __init__(self, name: str, params: Params, folders: Folders, shared: _Shared) -> None:
+        self.name, self._params, self._folders, self._shared = name, params, folders, shared
         self.settings: Experiment = params.experiment(name)
         self.robust_reg = params.robust_reg
 
@@ -76,7 +94,7 @@ class ExperimentResults:
     @property
     def data(self) -> Dataset:
         """Its dataset, on the CPU."""
-        return self._datasets.load(self.settings.dataset)
+        return self._shared.dataset(self.settings.dataset)
 
     @property
     def has_images(self) -> bool:
@@ -120,13 +138,37 @@ class ExperimentResults:
         return outputs
 
     @cached_property
-    def neighbour_studies(self) -> list[NeighbourStudy]:
-        """`neighbour_study` of the test set, one a seed."""
-        neighbours = self._datasets.neighbours(self.settings.dataset)
-        return [
-            neighbour_study(neighbours, output.relevances, output.logits.argmax(1))
-            for output in self.test_outputs
-        ]
+    def why_no_latent_space(self) -> str:
+        """Why neighbours cannot be sought in the β-VAE's latent space; empty if they can."""
+        pretrain, x = self._params.pretrain, self.data.test.x
+        if self.settings.dataset != pretrain.dataset:
+            return f"the β-VAE was trained on {pretrain.dataset}"
+        vaes = [self._shared.vae(seed) for seed in self._params.seeds]
+        if not all(active_units(vae.posterior(x)) for vae in vaes):
+            return "the β-VAE has collapsed to its prior"
+        return ""
+
+    @cached_property
+    def neighbour_studies(self) -> dict[str, list[NeighbourStudy]]:
+        """`neighbour_study` of the test set, one a seed, by the space neighbours are sought in.
+
+        In the latent space of the seed's pretrained β-VAE, as in the review, if that can be; and in
+        pixels. Claims rest on the first.
+        """
+        seeds = self._params.seeds
+        return {
+            space: [
+                neighbour_study(
+                    self._shared.neighbours(self.settings.dataset, seed if latent else None),
+                    output.concepts,
+                    output.relevances,
+                    output.logits.argmax(1),
+                )
+                for seed, output in zip(seeds, self.test_outputs, strict=True)
+            ]
+            for space, latent in ((LATENT_SPACE, True), (PIXELS, False))
+            if not (latent and self.why_no_latent_space)
+        }
 
     def _load(self, seed: int) -> tuple[Senn, dict[str, Any]]:
         return load_cell(Cell(self.name, self.robust_reg, seed).path(self._folders.models))
@@ -137,11 +179,17 @@ class Results:
 
     def __init__(self, params_file: Path, folders: Folders) -> None:
         self.params = load_params(params_file)
-        self._folders, self._datasets = folders, _Datasets(folders.prepared)
+        self._folders, self._shared = folders, _Shared(folders)
         self.experiments = {
-            name: ExperimentResults(name, self.params, folders, self._datasets)
+            name: ExperimentResults(name, self.params, folders, self._shared)
             for name in self.params.experiments
         }
+
+    @property
+    def on_images(self) -> list[ExperimentResults]:
+        """The experiments that learn concepts from images."""
+        experiments = self.experiments.values()
+        return [one for one in experiments if one.has_images and one.learns_concepts]
 
     @property
     def pretrained(self) -> bool:
@@ -152,17 +200,12 @@ class Results:
     @property
     def vae_data(self) -> Dataset:
         """The dataset that the β-VAE was pretrained on."""
-        return self._datasets.load(self.params.pretrain.dataset)
+        return self._shared.dataset(self.params.pretrain.dataset)
 
-    @cached_property
+    @property
     def vae(self) -> VaeConceptizer:
         """The pretrained β-VAE of the first seed, in evaluation mode."""
-        path = self._folders.models / "vae" / f"seed={self.params.seeds[0]}.safetensors"
-        weights, about = load_weights(path)
-        inputs = Inputs(tuple(about["input_shape"]), about["mean"], about["std"])
-        vae = build_vae(Vae.model_validate(about["params"]["vae"]), inputs, about["seed"])
-        vae.load_state_dict(weights)
-        return vae.eval().requires_grad_(False)
+        return self._shared.vae(self.params.seeds[0])
 
     def study(self, name: str) -> tuple[pd.DataFrame, dict[str, float]]:
         """The study of experiment `name`: one row a cell, and its summary."""

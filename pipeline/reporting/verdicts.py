@@ -28,6 +28,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def within(self, least: float, most: float) -> "Interval":
+        """The same where the quantity can only be from `least` to `most`."""
+        return Interval(self.mean, max(self.low, least), min(self.high, most))
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -40,20 +44,28 @@ class Verdict:
         The number of this run; None if there is none. For a claim on every λ: `mean`, `low` and
         `high` are those of the λ farthest from the published range.
     reason : str
-        Why it was not tested, or what to mind; empty if there is nothing to add.
+        Why it was not tested, or what to mind, in words that change only if that does; empty if
+        there is nothing to add.
+    remark : str
+        What helps to read the number, with other numbers of this run; may be empty.
     """
 
     claim: Claim
     status: Status
     here: Interval | None
     reason: str
+    remark: str = ""
 
 
 class Evidence(NamedTuple):
-    """The number that stands for a qualitative claim, said in a sentence."""
+    """The number that stands for a qualitative claim.
+
+    `quantity` says what it is, and `remark` what to compare it with, as in `Verdict`.
+    """
 
     here: Interval | None
-    sentence: str
+    quantity: str
+    remark: str = ""
 
 
 def seed_interval(
@@ -91,7 +103,8 @@ def seed_interval(
 def accuracy_interval(cells: pd.DataFrame) -> Interval | None:
     """`seed_interval` of the test accuracy of `cells`, one row a seed."""
     widths = (cells["accuracy_high"] - cells["accuracy_low"]) / 2
-    return seed_interval(cells["accuracy"].tolist(), widths.tolist())
+    interval = seed_interval(cells["accuracy"].tolist(), widths.tolist())
+    return interval and interval.within(0, 1)
 
 
 def judge(
@@ -135,46 +148,59 @@ def _judge(
 ) -> Verdict:
     if claim.experiment not in cells:
         return Verdict(claim, "not tested", None, f"no experiment {claim.experiment} in this run")
+    dataset = datasets[claim.experiment]
+    stand_in = f"only on {dataset}, a stand-in" if dataset != claim.dataset else ""
     if claim.kind == "qualitative":
         if claim.id not in evidence:
             return Verdict(claim, "not tested", None, "no image concepts in this run")
-        here, sentence = evidence[claim.id]
-        return Verdict(claim, "left to the reader", here, sentence)
+        here, quantity, remark = evidence[claim.id]
+        reason = "; ".join(filter(None, (f"the number is the {quantity}", stand_in)))
+        return Verdict(claim, "left to the reader", here, reason, remark)
     try:
-        here = _MEASURES[claim.kind](claim, cells[claim.experiment])
+        here, remark = _MEASURES[claim.kind](claim, cells[claim.experiment])
     except _NotTestedError as error:
         return Verdict(claim, "not tested", None, str(error))
+    if stand_in:
+        holds = "holds" if _holds(here, claim) else "misses"
+        reason = f"{stand_in} (its interval {holds} {claim.published})"
+        return Verdict(claim, "not tested", here, reason, remark)
+    status: Status = "reproduced" if _holds(here, claim) else "not reproduced"
+    return Verdict(claim, status, here, "", remark)
+
+
+def _holds(here: Interval, claim: Claim) -> bool:
     assert claim.low is not None and claim.high is not None
-    inside = here.low <= claim.high and claim.low <= here.high
-    dataset = datasets[claim.experiment]
-    if dataset != claim.dataset:
-        where = "inside" if inside else "outside"
-        reason = f"measured on {dataset}, a stand-in; the published number is {where} its interval"
-        return Verdict(claim, "not tested", here, reason)
-    return Verdict(claim, "reproduced" if inside else "not reproduced", here, "")
+    return here.low <= claim.high and claim.low <= here.high
 
 
 class _NotTestedError(Exception):
     """The run lacks what the claim is about; the message says what."""
 
 
-def _accuracy(claim: Claim, cells: pd.DataFrame) -> Interval:
-    return _interval_at(cells, claim.lambdas[0])
+def _accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
+    return _interval_at(cells, claim.lambdas[0]), ""
 
 
-def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> Interval:
-    """The interval farthest from the published range: if it overlaps, they all do."""
+def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
+    """The interval farthest from the published range: if it overlaps, they all do.
+
+    One λ is enough to refute the claim. To confirm it takes the largest, where most is to be lost.
+    """
     assert claim.low is not None and claim.high is not None
     low, high = claim.low, claim.high
     least, most = claim.lambdas
     tested = sorted(value for value in cells["robust_reg"].unique() if least <= value <= most)
     if len(tested) < 2:
         raise _NotTestedError(f"fewer than two λ between {least:g} and {most:g} in this run")
-    intervals = [_interval_at(cells, value) for value in tested]
-    return max(intervals, key=lambda here: max(low - here.high, here.low - high))
+    intervals = {value: _interval_at(cells, value) for value in tested}
+    farthest = max(tested, key=lambda at: max(low - intervals[at].high, intervals[at].low - high))
+    if _holds(intervals[farthest], claim) and tested[-1] < most:
+        raise _NotTestedError(f"no λ = {most:g} in this run; up to {tested[-1]:g} it holds")
+    remark = f"this is λ = {farthest:g}, the farthest off of {tested[0]:g} to {tested[-1]:g}"
+    return intervals[farthest], remark
 
 
-def _accuracy_lost(claim: Claim, cells: pd.DataFrame) -> Interval:
+def _accuracy_lost(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
     """The difference seed by seed, since a seed's cells share all randomness but λ.
 
     The two models also share the test set; its part of the interval is taken as if they did not,
@@ -185,7 +211,7 @@ def _accuracy_lost(claim: Claim, cells: pd.DataFrame) -> Interval:
     widths = [(end["accuracy_high"] - end["accuracy_low"]) / 2 for end in (smallest, largest)]
     one, other = (width[lost.index].to_numpy() for width in widths)
     interval = seed_interval(lost.tolist(), np.hypot(one, other).tolist())
-    return _known(interval, cells)
+    return _known(interval).within(-1, 1), ""
 
 
 _MEASURES = {
@@ -196,7 +222,7 @@ _MEASURES = {
 
 
 def _interval_at(cells: pd.DataFrame, robust_reg: float) -> Interval:
-    return _known(accuracy_interval(_at(cells, robust_reg)), cells)
+    return _known(accuracy_interval(_at(cells, robust_reg)))
 
 
 def _at(cells: pd.DataFrame, robust_reg: float) -> pd.DataFrame:
@@ -206,7 +232,7 @@ def _at(cells: pd.DataFrame, robust_reg: float) -> pd.DataFrame:
     return chosen
 
 
-def _known(interval: Interval | None, cells: pd.DataFrame) -> Interval:
+def _known(interval: Interval | None) -> Interval:
     if interval is None:
         raise _NotTestedError("one seed gives no interval over seeds")
     return interval

@@ -39,48 +39,93 @@ def test_too_few_examples():
         nearest_neighbours(torch.zeros(5, 2), 5)
 
 
-def test_study_against_loops(images, chunk):
+@pytest.fixture
+def study_inputs(images):
+    """Neighbours, concepts, relevances and predictions of 30 images."""
     generator = torch.Generator().manual_seed(2)
+    concepts = torch.randn(30, 4, generator=generator)
     relevances = torch.randn(30, 4, 3, generator=generator)
     predictions = torch.randint(3, (30,), generator=generator)
-    near = nearest_neighbours(images, 5)
-    study = neighbour_study(near, relevances, predictions)
+    return nearest_neighbours(images, 5), concepts, relevances, predictions
 
-    def distance(i, j):
-        label = int(predictions[i])
-        return math.dist(relevances[i, :, label].tolist(), relevances[j, :, label].tolist())
 
-    def mean(values):
-        return sum(values) / len(values) if values else math.nan
+class Textbook:
+    """A field of the study by its definition, every example with a weight."""
 
+    def __init__(self, field, near, concepts, relevances, predictions):
+        self.pairs = []  # per example that counts: its near pairs and its far pairs
+        for i in range(len(near)):
+            vectors = concepts if field == "concepts" else relevances[:, :, predictions[i]]
+            others = [j for j in range(len(near)) if j != i]
+            if field == "within_class":
+                others = [j for j in others if predictions[j] == predictions[i]]
+            distances = {j: math.dist(vectors[i].tolist(), vectors[j].tolist()) for j in others}
+            close = {j: distances[j] for j in near[i].tolist() if j in distances}
+            if close:
+                self.pairs.append((i, close, distances))
+
+    def ratio(self, weights):
+        """Ratio of mean distances; a pair weighs as much as both its ends together, multiplied."""
+        sums = [0.0, 0.0, 0.0, 0.0]
+        for i, *sides in self.pairs:
+            for side, distances in enumerate(sides):
+                for j, distance in distances.items():
+                    weight = weights[i] * weights[j] / len(distances)
+                    sums[2 * side] += weight * distance
+                    sums[2 * side + 1] += weight
+        near, near_weights, far, far_weights = sums
+        return near / near_weights / (far / far_weights)
+
+
+@pytest.mark.parametrize("field", ["relevances", "within_class", "concepts"])
+def test_study_against_loops(study_inputs, field, chunk):
+    found = getattr(neighbour_study(*study_inputs), field)
+    textbook = Textbook(field, *study_inputs)
+    assert found.ratio() == pytest.approx(textbook.ratio([1.0] * 30), rel=1e-5)
+
+    # How much the ratio changes with every example's weight, by finite differences.
+    step, changes = 1e-4, []
     for i in range(30):
-        others = [j for j in range(30) if j != i]
-        same = [j for j in others if predictions[j] == predictions[i]]
-        near_same = [j for j in near[i].tolist() if predictions[j] == predictions[i]]
-        for field, members in (
-            (study.to_neighbours, near[i].tolist()),
-            (study.to_others, others),
-            (study.to_neighbours_within_class, near_same),
-            (study.to_others_within_class, same),
-        ):
-            expected = mean([distance(i, j) for j in members])
-            assert field[i].item() == pytest.approx(expected, rel=1e-5, nan_ok=True)
+        more, less = ([1 + sign * step * (j == i) for j in range(30)] for sign in (1, -1))
+        changes.append((textbook.ratio(more) - textbook.ratio(less)) / (2 * step))
+    assert found.standard_error() == pytest.approx(math.hypot(*changes), rel=1e-4)
+
+
+def test_the_standard_error_covers_the_truth_as_often_as_it_should():
+    # Relevances have nothing to do with the input, so the ratio is 1 in truth. In 50 dimensions a
+    # few examples are neighbours of many.
+    generator = torch.Generator().manual_seed(4)
+    covered = 0
+    for _ in range(200):
+        near = nearest_neighbours(torch.randn(100, 50, generator=generator), 5)
+        relevances = torch.randn(100, 5, 1, generator=generator)
+        found = relevance_study(near, relevances, torch.zeros(100, dtype=int)).relevances
+        covered += abs(found.ratio() - 1) < 1.96 * found.standard_error()
+    assert 0.92 <= covered / 200 <= 0.99
+
+
+def relevance_study(near, relevances, predictions):
+    """A study of `relevances` (N, K, C) alone; concepts do not matter."""
+    return neighbour_study(near, torch.zeros(len(near), 2), relevances, predictions)
 
 
 def test_ratio_is_one_where_relevances_ignore_the_input():
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(400, 8, generator=generator)
     relevances = torch.randn(400, 5, 2, generator=generator)
-    study = neighbour_study(nearest_neighbours(x, 5), relevances, torch.zeros(400, dtype=int))
-    assert study.ratio() == pytest.approx(1, abs=0.03)
-    assert study.ratio_within_class() == pytest.approx(study.ratio())
+    near = nearest_neighbours(x, 5)
+    study = relevance_study(near, relevances, torch.zeros(400, dtype=int))
+    assert study.relevances.ratio() == pytest.approx(1, abs=0.03)
+    assert study.within_class.ratio() == pytest.approx(study.relevances.ratio())
 
 
 def test_ratio_is_that_of_distances_where_relevances_are_the_input():
     x = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
-    study = neighbour_study(nearest_neighbours(x, 1), x.unsqueeze(-1), torch.zeros(4, dtype=int))
+    near, predictions = nearest_neighbours(x, 1), torch.zeros(4, dtype=int)
+    study = neighbour_study(near, 3 * x, x.unsqueeze(-1), predictions)
     # 1 to the neighbour; to the others (1 + 10 + 11) / 3 or (1 + 9 + 10) / 3.
-    assert study.ratio() == pytest.approx(1 / 7)
+    assert study.relevances.ratio() == pytest.approx(1 / 7)
+    assert study.concepts.ratio() == pytest.approx(1 / 7)
 
 
 def test_within_class_only_the_same_prediction_counts():
@@ -88,16 +133,24 @@ def test_within_class_only_the_same_prediction_counts():
     x = torch.tensor([[0.0], [0.1], [9.0], [9.1], [9.3]])
     predictions = torch.tensor([0, 1, 0, 0, 0])
     relevances = torch.tensor([0.0, 100.0, 1.0, 1.5, 4.0]).view(-1, 1, 1).expand(-1, 1, 2)
-    study = neighbour_study(nearest_neighbours(x, 1), relevances, predictions)
-    assert study.to_neighbours_within_class.isnan().tolist() == [True, True, False, False, False]
+    study = relevance_study(nearest_neighbours(x, 1), relevances, predictions)
     # 2→3, 3→2, 4→3 against all others of class 0, for those three.
     near = (0.5 + 0.5 + 2.5) / 3
     far = ((1 + 0.5 + 3) / 3 + (1.5 + 0.5 + 2.5) / 3 + (4 + 3 + 2.5) / 3) / 3
-    assert study.ratio_within_class() == pytest.approx(near / far)
+    assert study.within_class.ratio() == pytest.approx(near / far)
 
 
-def test_no_ratio_where_all_relevances_are_the_same(images):
-    predictions = torch.zeros(30, dtype=int)
-    study = neighbour_study(nearest_neighbours(images, 3), torch.ones(30, 4, 2), predictions)
-    assert study.ratio() is None
-    assert study.ratio_within_class() is None
+def test_no_ratio_where_all_are_the_same(images):
+    same = torch.full((30, 4, 2), 0.1)
+    near, predictions = nearest_neighbours(images, 3), torch.zeros(30, dtype=int)
+    study = neighbour_study(near, same[..., 0], same, predictions)
+    for distances in (study.relevances, study.within_class, study.concepts):
+        assert distances.ratio() is None
+        assert distances.standard_error() is None
+
+
+def test_neighbours_with_equal_relevances_have_ratio_0():
+    x = torch.tensor([[0.0], [0.0], [5.0], [5.0]])
+    near, predictions = nearest_neighbours(x, 1), torch.zeros(4, dtype=int)
+    found = relevance_study(near, x.unsqueeze(-1), predictions).relevances
+    assert (found.ratio(), found.standard_error()) == (0, 0)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from pipeline.explanations.prototypes import (
-    chance_purity,
+    chance_purities,
     concept_filters,
     contrast,
     first_layer_filters,
@@ -54,9 +54,17 @@ def test_purity():
 def test_chance_purity_of_three_fair_coins():
     # Three alike with probability 1/4, else two of three.
     expected = 1 / 4 + 3 / 4 * 2 / 3
-    labels = torch.tensor([0, 1] * 500)
-    assert chance_purity(labels, 3) == pytest.approx(expected, abs=0.01)
-    assert chance_purity(labels, 3) == chance_purity(labels, 3)
+    chance = chance_purities(torch.tensor([0, 1] * 5_000), 3)
+    assert set(chance.tolist()) == {2 / 3, 1.0}
+    assert chance.mean().item() == pytest.approx(expected, abs=0.01)
+    assert torch.equal(chance, chance_purities(torch.tensor([0, 1] * 5_000), 3))
+
+
+def test_chance_draws_different_examples():
+    # After the first of a class only one of the other three is of that class.
+    labels = torch.tensor([0, 0, 1, 1])
+    assert chance_purities(labels, 2).mean().item() == pytest.approx(1 / 3 + 2 / 3 / 2, abs=0.01)
+    assert chance_purities(labels, 9, draws=5).tolist() == [0.5] * 5
 
 
 def test_filters_are_those_of_the_first_and_the_last_convolution():

@@ -7,6 +7,7 @@ from pipeline.metrics.concepts import (
     concept_correlation,
     concept_sparsity,
     constant_concepts,
+    correlation_matrix,
     encode,
     reconstruction_mse,
 )
@@ -26,6 +27,7 @@ def test_correlation_of_known_covariance():
     matrix = torch.tensor([[1, 0.5, -0.3], [0.5, 1, 0.1], [-0.3, 0.1, 1]], dtype=torch.float64)
     concepts = concepts_with_correlation(matrix)
     assert concept_correlation(concepts) == pytest.approx((0.5 + 0.3 + 0.1) / 3, abs=1e-3)
+    torch.testing.assert_close(correlation_matrix(concepts), matrix, atol=1e-3, rtol=0)
 
 
 def test_correlation_of_copies_is_1():
@@ -39,9 +41,14 @@ def test_constant_concepts_are_left_out_and_counted():
     concepts[:, 2] = 0.1
     assert constant_concepts(concepts).tolist() == [False, False, True]
     assert concept_correlation(concepts) == pytest.approx(0.5, abs=1e-4)
+    known = correlation_matrix(concepts)
+    assert known[:2, :2].flatten().tolist() == pytest.approx([1, 0.5, 0.5, 1], abs=1e-4)
+    assert known[2].isnan().all() and known[:, 2].isnan().all()
     concepts[:, 1] = 0
     assert constant_concepts(concepts).tolist() == [False, True, True]
     assert math.isnan(concept_correlation(concepts))
+    concepts[:, 0] = 3
+    assert correlation_matrix(concepts).isnan().all()
 
 
 def test_sparsity_is_the_mean_absolute_concept():

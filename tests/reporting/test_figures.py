@@ -17,13 +17,14 @@ from pipeline.reporting.claims import CLAIMS, PublishedCurve, PublishedRange
 from pipeline.reporting.examples import Example
 from pipeline.reporting.figures.accuracy import accuracy_against_lambda
 from pipeline.reporting.figures.claims import claims_at_a_glance
+from pipeline.reporting.figures.correlations import correlation_heat_map
 from pipeline.reporting.figures.explanations import (
     contrastive_explanation,
     image_explanation,
     table_explanation,
 )
 from pipeline.reporting.figures.neighbours import Neighbourhood, neighbour_relevances
-from pipeline.reporting.figures.prototypes import filter_grid, prototype_grid
+from pipeline.reporting.figures.prototypes import Chance, filter_grid, prototype_grid
 from pipeline.reporting.figures.reconstructions import reconstructions
 from pipeline.reporting.figures.training import pretraining_curves, training_curves
 from pipeline.reporting.verdicts import Interval, Verdict, accuracy_interval
@@ -61,6 +62,20 @@ def curves(quantities=("valid_accuracy", "train_robustness", "train_concept")) -
 def neighbourhood(near=5, far=3) -> Neighbourhood:
     total = 1 + near + far
     return Neighbourhood(RANDOM.random((total, 1, 28, 28)), RANDOM.normal(size=(5, total)), near)
+
+
+def prototypes(images: np.ndarray) -> Figure:
+    concepts = len(images)
+    notes = [f"note {index}" for index in range(concepts)]
+    return prototype_grid(
+        images, notes, np.linspace(0, 1, concepts), Chance(0.3, 0.2, 0.4), "Title"
+    )
+
+
+def correlations(concepts: int, constant: tuple[int, ...] = ()) -> np.ndarray:
+    matrix = np.corrcoef(RANDOM.normal(size=(concepts, 9)))
+    matrix[list(constant)] = matrix[:, list(constant)] = np.nan
+    return matrix
 
 
 def vae_curves() -> pd.DataFrame:
@@ -104,9 +119,9 @@ FIGURES = {
         RANDOM.random((5, 7, 1, 28, 28)),
         3.0,
     ),
-    "prototypes": lambda: prototype_grid(
-        RANDOM.random((5, 9, 1, 28, 28)), ["9 of 9 are 8"] * 5, "Title"
-    ),
+    "prototypes": lambda: prototypes(RANDOM.random((5, 9, 1, 28, 28))),
+    "correlations": lambda: correlation_heat_map(correlations(5), "Title"),
+    "correlations, many": lambda: correlation_heat_map(correlations(30, (3,)), "Title"),
     "filters": lambda: filter_grid(
         RANDOM.normal(size=(10, 5, 5)), RANDOM.normal(size=(5, 10, 5, 5)), "Title"
     ),
@@ -281,7 +296,7 @@ def test_contrastive_explanation():
 
 def test_images_on_a_canvas_are_square_upright_and_apart():
     images = RANDOM.random((2, 3, 1, 4, 4))
-    drawn = prototype_grid(images, ["x", "y"], "T").axes[0].images
+    drawn = prototypes(images).axes[0].images
     boxes = [image.get_window_extent() for image in drawn]
     assert all(box.width == pytest.approx(box.height) for box in boxes)
     for one, other in pairwise(boxes[:3]):
@@ -294,15 +309,42 @@ def test_images_on_a_canvas_are_square_upright_and_apart():
 
 def test_prototypes():
     images = RANDOM.random((3, 4, 1, 5, 5))
-    figure = prototype_grid(images, ["one", "two", "three"], "T")
+    figure = prototypes(images)
     drawn = np.array([image.get_array() for image in figure.axes[0].images]).reshape(3, 4, 5, 5)
     np.testing.assert_array_equal(drawn, images[:, :, 0])
-    assert {"h1", "h2", "h3", "one", "two", "three"} <= texts(figure)
+    assert {"h1", "h2", "h3", "note 0", "note 1", "note 2"} <= texts(figure)
+
+
+def test_shares_of_prototypes_are_drawn_on_the_scale_of_chance():
+    axes = prototypes(RANDOM.random((3, 4, 1, 5, 5))).axes[0]
+    *_, scale = (line for line in axes.lines if len(line.get_xdata()) == 2)
+    zero, one = scale.get_xdata()
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    shares = [(dot.get_xdata()[0] - zero) / (one - zero) for dot in dots]
+    assert shares == pytest.approx([0, 0.5, 1])
+    (band,) = axes.patches
+    ends = (band.get_x() - zero) / (one - zero), band.get_width() / (one - zero)
+    assert ends == pytest.approx((0.2, 0.2))
+    # Each dot is beside its row of images.
+    for row, dot in enumerate(dots):
+        top, bottom = sorted(axes.images[4 * row].get_extent()[2:])
+        assert top < dot.get_ydata()[0] < bottom
+
+
+def test_correlations():
+    matrix = correlations(3, constant=(2,))
+    figure = correlation_heat_map(matrix, "T")
+    image = figure.axes[0].images[0]
+    np.testing.assert_array_equal(np.ma.filled(image.get_array(), np.nan), matrix)
+    assert image.get_clim() == (-1, 1)
+    shown = f"{matrix[0, 1]:.2f}".replace("-", "−")
+    assert {"h1", "h2", "h3", shown, "–"} <= texts(figure)
+    assert "0.00" in texts(correlation_heat_map(np.array([[1, -0.001], [-0.001, 1]]), "T"))
 
 
 def test_images_in_colour_keep_their_colours():
     images = RANDOM.random((1, 1, 3, 5, 5))
-    (axes,) = prototype_grid(images, ["x"], "T").axes
+    (axes,) = prototypes(images).axes
     np.testing.assert_allclose(axes.images[0].get_array(), images[0, 0].transpose(1, 2, 0))
 
 

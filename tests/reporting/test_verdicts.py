@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from pipeline.reporting.claims import CLAIMS
 from pipeline.reporting.verdicts import Evidence, Interval, judge, seed_interval
 
 
@@ -120,11 +121,28 @@ def test_every_accuracy_needs_all_lambdas():
     found = verdict("mnist-accuracy-paper", {"mnist_senn": cells(bad)})
     assert found.status == "not reproduced"
     assert found.here.mean == pytest.approx(0.91)  # not λ = 2, which the claim is not about
+    assert found.remark == "this is λ = 0.01, the farthest off of 0 to 1"
     only = verdict("mnist-accuracy-paper", {"mnist_senn": cells({0.1: [0.98, 0.99]})})
     assert (only.status, only.reason) == (
         "not tested",
         "fewer than two λ between 0 and 1 in this run",
     )
+
+
+def test_every_accuracy_is_refuted_by_any_lambda_and_confirmed_by_the_largest():
+    good, bad = [0.988, 0.989, 0.990], [0.90, 0.91, 0.92]
+    weak = verdict("mnist-accuracy-paper", {"mnist_senn": cells({1e-4: good, 1e-2: good})})
+    assert (weak.status, weak.here) == ("not tested", None)
+    assert weak.reason == "no λ = 1 in this run; up to 0.01 it holds"
+    refuted = verdict("mnist-accuracy-paper", {"mnist_senn": cells({1e-4: good, 1e-2: bad})})
+    assert refuted.status == "not reproduced"
+
+
+def test_intervals_of_shares_are_shares():
+    found = verdict("mnist-accuracy", {"mnist_senn": cells({1e-4: [0.97, 0.99, 1.0]})})
+    assert found.here.high == 1 and found.here.low > 0
+    lost = {1e-4: [1.0, 1.0, 0.0], 1.0: [0.0, 0.0, 1.0]}
+    assert verdict("compas-tradeoff", {"compas_senn": cells(lost)}).here[1:] == (-1, 1)
 
 
 def test_a_stand_in_dataset_judges_nothing():
@@ -135,8 +153,8 @@ def test_a_stand_in_dataset_judges_nothing():
     )
     assert accuracy.status == collapse.status == "not tested"
     assert accuracy.here.mean == pytest.approx(0.96)
-    assert "mnist_5k" in accuracy.reason and "outside" in accuracy.reason
-    assert "inside" in collapse.reason
+    assert accuracy.reason == "only on mnist_5k, a stand-in (its interval misses 98.9 %)"
+    assert collapse.reason == "only on mnist_5k, a stand-in (its interval holds 40 %)"
 
 
 @pytest.mark.parametrize(
@@ -155,12 +173,20 @@ def test_not_tested_says_why(tables, reason):
 def test_qualitative_claims_are_left_to_the_reader():
     tables = {"mnist_senn": cells({1e-4: [0.9, 0.9]})}
     number = Interval(0.3, 0.2, 0.4)
-    evidence = {"stable-explanations": Evidence(number, "a third")}
+    evidence = {"stable-explanations": Evidence(number, "distance", "chance 0.5")}
     found = verdict("stable-explanations", tables, evidence=evidence)
-    assert (found.status, found.here, found.reason) == ("left to the reader", number, "a third")
+    assert (found.status, found.here) == ("left to the reader", number)
+    assert (found.reason, found.remark) == ("the number is the distance", "chance 0.5")
+    elsewhere = {"mnist_senn": "mnist_5k"}
+    found = verdict("stable-explanations", tables, elsewhere, evidence)
+    assert found.status == "left to the reader"
+    assert found.reason == "the number is the distance; only on mnist_5k, a stand-in"
     assert verdict("poor-explanations", tables, evidence=evidence).status == "not tested"
     assert verdict("disenn-diversity", tables).reason == "no experiment mnist_disenn in this run"
 
 
 def test_every_claim_gets_a_verdict():
-    assert len(judge({}, {}, {})) == 12
+    found = judge({}, {}, {})
+    assert [v.claim for v in found] == list(CLAIMS)
+    assert {v.status for v in found} == {"not tested"}
+    assert all(v.reason for v in found)

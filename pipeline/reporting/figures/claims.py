@@ -12,6 +12,7 @@ from pipeline.reporting.verdicts import Verdict
 
 _MARKS = {"reproduced": "✓", "not reproduced": "✗", "not tested": "○"}
 _SOURCES = {"review": (style.VERMILION, "D"), "paper": (style.GREEN, "^")}
+_ABOVE = 0.33  # rows, by which what was published is above what was measured
 
 
 @style.styled
@@ -20,7 +21,7 @@ def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
 
     This run's interval is filled where it judges the claim, hollow where it only stands in for it.
     """
-    figure = style.new_figure(0.95 + 0.3 * len(verdicts), title)
+    figure = style.new_figure(0.95 + 0.34 * len(verdicts), title)
     axes = figure.subplots()
     for row, verdict in enumerate(verdicts):
         claim, here = verdict.claim, verdict.here
@@ -37,19 +38,20 @@ def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
             zorder=3,
         )
         colour, marker = _SOURCES[claim.source]
+        above = row - _ABOVE
         axes.plot(
             [claim.low, claim.high],
-            [row, row],
+            [above, above],
             color=colour,
             linewidth=5,
             alpha=0.35,
             solid_capstyle="butt",
             zorder=1,
         )
-        axes.plot((claim.low + claim.high) / 2, row, marker, color=colour, markersize=5, zorder=4)
+        axes.plot((claim.low + claim.high) / 2, above, marker, color=colour, markersize=5, zorder=4)
     labels = [f"{verdict.claim.id}  {_MARKS[verdict.status]}" for verdict in verdicts]
     axes.set_yticks(np.arange(len(verdicts)), labels)
-    axes.set_ylim(len(verdicts) - 0.5, -0.5)
+    axes.set_ylim(len(verdicts) - 0.5, -0.7)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)

@@ -1,35 +1,66 @@
 """What the concepts stand for: prototypes and filters."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from pipeline.reporting import style
 
 
+class Chance(NamedTuple):
+    """What a share would be by chance: its mean, and the range in which it mostly is."""
+
+    mean: float
+    low: float
+    high: float
+
+
 @style.styled
-def prototype_grid(images: np.ndarray, notes: Sequence[str], title: str) -> Figure:
-    """One row of prototypes per concept.
+def prototype_grid(
+    images: np.ndarray, notes: Sequence[str], shares: np.ndarray, chance: Chance, title: str
+) -> Figure:
+    """One row of prototypes per concept, and how many of them are of one class.
 
     Parameters
     ----------
     images : pixels in [0, 1], (K, count, channels, height, width), best first.
     notes : one per concept, written at the end of its row.
+    shares : (K,), of the commonest class in each row; `chance` is what they are compared with.
     """
     concepts, count = images.shape[:2]
-    left, right, top = 0.28, 0.78, 0.08
+    left, right, top, scale = 0.28, 1.6, 0.08, 0.5
     side = (style.WIDTH - left - right) / count
-    figure, paper = style.canvas(top + concepts * side + 0.04, title)
+    below = top + concepts * side
+    figure, paper = style.canvas(below + 0.24, title)
+    zero = style.WIDTH - scale - 0.22
+
+    paper.add_patch(
+        Rectangle(
+            (zero + scale * chance.low, top),
+            scale * (chance.high - chance.low),
+            below - top,
+            color=style.FAINT,
+            linewidth=0,
+        )
+    )
+    paper.plot([zero + scale * chance.mean] * 2, [top, below], color=style.GREY, linewidth=0.8)
+    paper.plot([zero, zero + scale], [below, below], color=style.GREY, linewidth=0.6)
+    for share, text in ((0, "0"), (1, "100 %")):
+        paper.text(zero + scale * share, below + 0.04, text, ha="center", va="top", fontsize=7.5)
+
     for concept, index in np.ndindex(concepts, count):
         place = (left + index * side, top + concept * side, side)
         style.show_image(paper, images[concept, index], place)
-    for concept, note in enumerate(notes):
+    for concept, (note, share) in enumerate(zip(notes, shares, strict=True)):
         middle = top + (concept + 0.5) * side
         _label_row(paper, left, middle, f"h{concept + 1}")
         paper.text(style.WIDTH - right + 0.07, middle, note, va="center", fontsize=8)
+        paper.plot(zero + scale * share, middle, "o", color=style.BLUE)
     return figure
 
 
