@@ -69,6 +69,9 @@ def _check_comparisons(project: Project) -> None:
     params = json.loads(project.run("dvc", "params", "diff", "--json"))
     assert params == {"params.yaml": {"robust_reg": {"old": 0.0001, "new": 0.1, "diff": 0.0999}}}
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
+    claims = metrics.pop("reports/claims.json")
+    assert claims["stable-explanations.mean"]["diff"] != 0
+    assert not any(name.endswith(("published_low", "published_high")) for name in claims)
     assert set(metrics) == {f"reports/metrics/{name}.json" for name in EXPERIMENTS}
     for of_experiment in metrics.values():
         assert of_experiment["robust_reg"] == {"old": 0.0001, "new": 0.1, "diff": 0.0999}

@@ -29,7 +29,8 @@ def run_stage(folder: Path) -> subprocess.CompletedProcess[str]:
 def written(folder: Path) -> dict[str, str]:
     """What the stage wrote: path below reports/ → SHA-256."""
     reports = folder / "reports"
-    paths = [reports / "report.ipynb", reports / "report.html", *reports.glob("figures/*")]
+    names = ("report.ipynb", "report.html", "claims.json")
+    paths = [*(reports / name for name in names), *reports.glob("figures/*")]
     return {
         path.relative_to(reports).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in paths
@@ -69,6 +70,18 @@ def test_the_page_is_whole(soup):
     assert all(image["src"].startswith("data:image/png;base64,") for image in images)
     assert len(soup.select_one(".claims").select("tbody tr")) == 12
     assert len(soup.nav.find_all("a")) == len(soup.find_all("h2")) == 12
+
+
+def test_claims_are_those_of_the_page(workspace, soup):
+    claims = json.loads((workspace / "reports/claims.json").read_text("utf-8"))
+    rows = soup.select(".claims tbody tr")
+    assert len(claims) == 7 * len(rows)
+    for row in rows:
+        identity = row.th.small.text
+        verdict = row.find_all("td")[-1]
+        assert claims[f"{identity}.verdict"] == verdict.find(string=True)
+        reason = claims[f"{identity}.reason"]
+        assert reason is None or reason == verdict.small.text.replace("\u00a0", " ")
 
 
 def test_the_page_needs_nothing_from_elsewhere(soup):
