@@ -131,20 +131,25 @@ def _mean(sums: Tensor, weights: Tensor) -> Tensor:
 
 
 def _distances(vectors: Tensor, rows: Tensor) -> Tensor:
-    return torch.cdist(vectors[rows].double(), vectors.double(), compute_mode=_EXACT)
+    return torch.cdist(vectors[rows], vectors, compute_mode=_EXACT)
 
 
 def _add(sums: Tensor, distances: Tensor, rows: Tensor, near: Tensor, counted: Tensor) -> None:
-    """Add pairs from `rows` to those that are `counted` to the fields of a `Distances`.
+    """Add pairs from `rows` to others that are `counted`, as `rows` are, to a `Distances`.
 
     Rows without a near pair are left out of the far ones too, so that both are of the same rows.
     """
-    is_near = torch.zeros_like(distances).scatter_(1, near, 1) * counted
-    is_far = counted.to(distances).repeat(len(rows), 1)
-    is_far[torch.arange(len(rows)), rows] = 0
-    is_far *= is_near.any(1, keepdim=True)
-    for first, pairs in ((0, is_near), (2, is_far)):
-        weights = pairs / pairs.sum(1, keepdim=True).clamp(min=1)
-        for field, values in ((first, weights * distances), (first + 1, weights)):
-            sums[field] += values.sum(0)
-            sums[field, rows] += values.sum(1)
+    weights = counted[near].to(sums)
+    is_kept = weights.any(1)
+    weights /= weights.sum(1, keepdim=True).clamp(min=1)
+    for field, values in ((0, distances.gather(1, near) * weights), (1, weights)):
+        sums[field, rows] += values.sum(1)
+        sums[field].index_add_(0, near.flatten(), values.flatten())
+
+    kept, others = rows[is_kept], counted.nonzero().squeeze(1)
+    weight = 1 / max(len(others) - 1, 1)
+    far = distances if len(others) == len(counted) else distances[is_kept][:, others]
+    sums[2, kept] += weight * far.sum(1, dtype=sums.dtype)  # from each row to itself it is 0
+    sums[2, others] += weight * far.sum(0, dtype=sums.dtype)
+    sums[3, kept] += 1 - weight  # its own column is no pair
+    sums[3, others] += len(kept) * weight
