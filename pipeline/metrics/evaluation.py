@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.dataset import Dataset
-from pipeline.explanations.senn import SENN_EXPLANATIONS, relevances
+from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.accuracy import accuracy_interval, correct, predict
 from pipeline.metrics.concepts import (
     concept_correlation,
@@ -150,7 +150,7 @@ def _faithfulness(model: Senn, data: Dataset, train_concepts: Tensor) -> Row:
     else:
         drops = concept_drops(model, x, target, train_concepts.mean(0))
     row: Row = {}
-    for name, explain in SENN_EXPLANATIONS.items():
+    for name, explain in {"relevance": relevances, "contribution": contributions}.items():
         values = faithfulness(model, explain, x, target, drops)
         row[f"faithfulness_{name}"] = _of_defined(torch.mean, values)
         row[f"faithfulness_{name}_undefined"] = _undefined(values)
