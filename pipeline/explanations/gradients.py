@@ -6,7 +6,7 @@ Differentiable in x where x requires a gradient.
 import torch
 from torch import Tensor, nn
 
-from pipeline.explanations.layered import layered
+from pipeline.explanations.logits import target_logit
 from pipeline.explanations.method import ExplanationMethod
 
 
@@ -45,12 +45,6 @@ def gradient_times_input(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     Samek & Müller 2018, section 4.2).
     """
     return sensitivity(model, x, target) * x
-
-
-def target_logit(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """The logit f_c(x) of class c = `target`, (B,), of a `Senn` or a module that answers (B, C)."""
-    logits: Tensor = layered(model)(x)
-    return logits.gather(1, target.unsqueeze(1)).squeeze(1)
 
 
 def logit_and_gradient(model: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.explanations.gradients import logit_and_gradient, target_logit
+from pipeline.explanations.gradients import logit_and_gradient
+from pipeline.explanations.logits import target_logit
 from pipeline.explanations.method import Background, ExplanationMethod, Method
 
 _TOLERANCE = 1e-3  # of a root: |f_c(x̃)| relative to |f_c(x)|

@@ -1,0 +1,206 @@
+"""Methods of captum 0.9.0 (Kokhlikyan et al. 2020) in the call shape of all methods.
+
+Not differentiable in x. `baseline` (*input_shape) stands for absence. What is removed at a time is
+a feature of a table, or a patch of 4 × 4 pixels of an image, through all channels; the value of a
+patch is spread evenly over its features, so that a sum over features is one over patches. Random
+methods draw the same for every example, from a seed of their own.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from captum._utils.models.linear_model import SkLearnRidge
+from captum.attr import (
+    FeatureAblation,
+    IntegratedGradients,
+    KernelShap,
+    Lime,
+    ShapleyValueSampling,
+)
+from torch import Tensor, nn
+
+from pipeline.explanations.library_layers import deep_lift, guided_backprop
+from pipeline.explanations.logits import logits
+from pipeline.explanations.method import Background, ExplanationMethod, Method
+
+PATCH = 4  # pixels, height and width
+INTEGRATION_STEPS = 32  # points of the Gauss-Legendre quadrature
+SHAPLEY_PERMUTATIONS = 25
+KERNEL_SHAP_SAMPLES = 500
+LIME_SAMPLES = 500
+LIME_KERNEL_WIDTH = 0.25  # in cosine distances, as in Ribeiro's implementation
+LIME_RIDGE = 1.0  # as there
+
+_SEED = 0
+_FORWARD_BATCH = 200  # inputs in one pass; on CPUs more leave the cache
+
+
+def integrated_gradients(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
+    """(x_i - b_i) ∫₀¹ ∂_i f_c(b + t (x - b)) dt, by quadrature; its sum is f_c(x) - f_c(b).
+
+    Sundararajan, Taly & Yan 2017, equation 1.
+
+    Parameters
+    ----------
+    x : (B, *input_shape)
+    target : (B,), int64
+    baseline : (*input_shape)
+
+    Returns
+    -------
+    (B, *input_shape)
+    """
+    attributions = IntegratedGradients(partial(logits, model)).attribute(
+        x.detach(),
+        baseline.unsqueeze(0),
+        target,
+        n_steps=INTEGRATION_STEPS,
+        internal_batch_size=max(_FORWARD_BATCH, len(x)),
+    )
+    return attributions.detach().to(x.dtype)
+
+
+def occlusion(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
+    """The change f_c(x) - f_c(x without the patch); parameters as for `integrated_gradients`.
+
+    Zeiler & Fergus 2014, section 4.2, with patches side by side.
+    """
+    ablation = FeatureAblation(partial(logits, model))
+    return _per_feature(ablation.attribute, x, target, baseline)
+
+
+def shapley_sampling(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
+    """Shapley values of the patches, estimated; parameters as for `integrated_gradients`.
+
+    The mean, over random orders in which patches come in, of the change that each makes (Castro,
+    Gómez & Tejada 2009). Whatever the orders, the sum is f_c(x) - f_c(b).
+    """
+    sampling = ShapleyValueSampling(partial(logits, model))
+    with _same_draws():
+        return _per_feature(
+            partial(sampling.attribute, n_samples=SHAPLEY_PERMUTATIONS), x, target, baseline
+        )
+
+
+def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
+    """Shapley values of the patches as a regression; parameters as for `integrated_gradients`.
+
+    Lundberg & Lee 2017, theorem 2: least squares with the Shapley kernel as weights, on random
+    sets of patches. The sum is f_c(x) - f_c(b), by a weight of a million on these two.
+    """
+    shap = KernelShap(partial(logits, model))
+    return _one_by_one(partial(shap.attribute, n_samples=KERNEL_SHAP_SAMPLES), x, target, baseline)
+
+
+def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
+    """A linear model of presence near x; parameters as for `integrated_gradients`.
+
+    Ribeiro, Singh & Guestrin 2016, section 3, as in their implementation: ridge regression on
+    random halves of the patches, weighted by `_closeness`; the patches are the superpixels.
+    """
+    surrogate = SkLearnRidge(alpha=LIME_RIDGE)
+    explainer = Lime(partial(logits, model), surrogate, similarity_func=_closeness)
+    return _one_by_one(partial(explainer.attribute, n_samples=LIME_SAMPLES), x, target, baseline)
+
+
+def patches(input_shape: tuple[int, ...]) -> Tensor:
+    """Which patch each feature belongs to, (1, *input_shape), numbered from 0.
+
+    Of images (channels, height, width), patches of 4 × 4 pixels from the upper left, cut off at the
+    other ends; of anything else, every feature is its own.
+    """
+    if len(input_shape) != 3:
+        return torch.arange(math.prod(input_shape)).view(1, *input_shape)
+    _, height, width = input_shape
+    row, column = torch.arange(height) // PATCH, torch.arange(width) // PATCH
+    numbers = row.unsqueeze(1) * (column[-1] + 1) + column
+    return numbers.expand(1, *input_shape)
+
+
+def _closeness(original: Tensor, perturbed: Tensor, presence: Tensor, **_: Any) -> float:
+    """LIME's kernel, of the cosine distance between presence (1, patches), 0 or 1, and ones."""
+    distance = 1 - presence.float().mean().sqrt().item()
+    return math.exp(-(distance**2) / (2 * LIME_KERNEL_WIDTH**2))
+
+
+def _per_feature(
+    attribute: Callable[..., Tensor], x: Tensor, target: Tensor, baseline: Tensor
+) -> Tensor:
+    """The patches' values from captum's `attribute`, spread evenly over their features."""
+    mask = patches(tuple(x.shape[1:])).to(x.device)
+    values = attribute(
+        x.detach(),
+        baseline.unsqueeze(0),
+        target,
+        feature_mask=mask,
+        perturbations_per_eval=max(1, _FORWARD_BATCH // len(x)),
+    )
+    return (values / mask.flatten().bincount()[mask]).detach().to(x.dtype)
+
+
+def _one_by_one(
+    attribute: Callable[..., Tensor], x: Tensor, target: Tensor, baseline: Tensor
+) -> Tensor:
+    """`_per_feature`, for each example the same random patches."""
+    explained = []
+    for one, label in zip(x.split(1), target.split(1), strict=True):
+        with _same_draws(), torch.no_grad():
+            explained.append(_per_feature(attribute, one, label, baseline))
+    return torch.cat(explained)
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """captum draws on the CPU from the global generator: seed it, and leave it as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        yield
+
+
+def _with_baseline(method: Callable[..., Tensor]) -> Callable[[Background], Method[nn.Module]]:
+    return lambda background: partial(method, baseline=background.baseline)
+
+
+LIBRARY_METHODS = (
+    ExplanationMethod(
+        "guided_backprop",
+        "Guided backpropagation",
+        "propagation",
+        "inputs",
+        lambda background: guided_backprop,
+    ),
+    ExplanationMethod("deep_lift", "DeepLIFT", "propagation", "inputs", _with_baseline(deep_lift)),
+    ExplanationMethod(
+        "integrated_gradients",
+        "Integrated gradients",
+        "gradient",
+        "inputs",
+        _with_baseline(integrated_gradients),
+    ),
+    ExplanationMethod(
+        "occlusion", "Occlusion", "perturbation", "inputs", _with_baseline(occlusion)
+    ),
+    ExplanationMethod(
+        "shapley_sampling",
+        "Shapley sampling",
+        "perturbation",
+        "inputs",
+        _with_baseline(shapley_sampling),
+        is_costly=True,
+    ),
+    ExplanationMethod(
+        "kernel_shap",
+        "KernelSHAP",
+        "perturbation",
+        "inputs",
+        _with_baseline(kernel_shap),
+        is_costly=True,
+    ),
+    ExplanationMethod(
+        "lime", "LIME", "perturbation", "inputs", _with_baseline(lime), is_costly=True
+    ),
+)
