@@ -34,11 +34,12 @@ def deep_lift(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> 
     network = layered(model)
     if isinstance(network, LayeredSenn):
         network = _SecantSenn(network)
-    # Where nothing changes in a pooling, captum takes the gradient of the batch's first example
-    # (its issue 1276): nothing to the sum, nor to a feature but where changes cancel to the last bit.
+    # Where a pooling's input is the baseline's, captum takes the gradient of the batch's first
+    # example (issue 1276). It adds nothing to the sum, and something to features only where their
+    # changes cancel to the last bit.
     with _quietly(), _own_inputs(network):
-        reference = baseline.expand_as(x)
-        attributions: Tensor = DeepLift(network).attribute(x.detach(), reference, target)
+        point, reference = x.detach().requires_grad_(), baseline.expand_as(x)
+        attributions: Tensor = DeepLift(network).attribute(point, reference, target)
     return attributions.detach()
 
 
@@ -49,7 +50,8 @@ def guided_backprop(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     The product θ·h of a `Senn` and its tanh have their gradients.
     """
     with _quietly():
-        attributions: Tensor = GuidedBackprop(layered(model)).attribute(x.detach(), target)
+        point = x.detach().requires_grad_()
+        attributions: Tensor = GuidedBackprop(layered(model)).attribute(point, target)
     return attributions.detach()
 
 
@@ -96,7 +98,7 @@ def _own_inputs(network: nn.Module) -> Iterator[None]:
     hooks = [
         layer.register_forward_pre_hook(lambda _, inputs: tuple(value.clone() for value in inputs))
         for layer in network.modules()
-        if next(layer.children(), None) is None
+        if layer is not network and next(layer.children(), None) is None
     ]
     try:
         yield
