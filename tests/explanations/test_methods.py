@@ -1,0 +1,122 @@
+"""Every method on every experiment's architecture: one call shape, and nothing left behind."""
+
+import functools
+import importlib
+import pkgutil
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline import explanations
+from pipeline.explanations.method import Background
+from pipeline.explanations.methods import METHODS, methods_for
+from pipeline.models.building import Inputs, build_senn
+from pipeline.models.senn import Senn
+from pipeline.params import load_params
+from tests.conftest import REPOSITORY
+
+PARAMS = load_params(REPOSITORY / "params.yaml")
+SHAPES = {"compas_senn": (11,), "mnist_senn": (1, 28, 28), "mnist_disenn": (1, 28, 28)}
+BACKGROUND = {
+    shape: Background(torch.full(shape, 0.25), 0.0, 1.0) for shape in set(SHAPES.values())
+}
+TARGET = torch.tensor([1, 0, 1])
+
+
+@functools.cache
+def experiment_senn(name: str) -> Senn:
+    inputs = Inputs(SHAPES[name], 0.1307, 0.3081)
+    return build_senn(name, PARAMS.experiments[name], PARAMS.vae, inputs, seed=0).eval()
+
+
+def random_inputs(name: str) -> torch.Tensor:
+    return torch.rand(3, *SHAPES[name], generator=torch.Generator().manual_seed(1))
+
+
+def state(model: nn.Module) -> tuple[object, ...]:
+    """All of a model that a method could leave changed, to compare."""
+    weights = {name: value.numpy().tobytes() for name, value in model.state_dict().items()}
+    gradients = [(value.requires_grad, value.grad) for value in model.parameters()]
+    modules = [
+        (module.training, sorted(vars(module)), [len(hooks) for hooks in all_hooks(module)])
+        for module in model.modules()
+    ]
+    return weights, gradients, modules
+
+
+def all_hooks(module: nn.Module) -> tuple[dict, ...]:
+    return (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+
+
+@pytest.mark.parametrize("experiment", SHAPES)
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_on_every_experiment(experiment, name):
+    model, x, method = experiment_senn(experiment), random_inputs(experiment), METHODS[name]
+    assert name in methods_for(model)
+    explain = method.build(BACKGROUND[SHAPES[experiment]])
+    before, x_before, draws = state(model), x.clone(), torch.random.get_rng_state()
+    attributions = explain(model, x, TARGET)
+
+    concepts = (len(x), PARAMS.experiments[experiment].num_concepts)
+    assert attributions.shape == (concepts if method.speaks_of == "concepts" else x.shape)
+    assert attributions.dtype == x.dtype
+    assert attributions.isfinite().all()
+    assert (attributions.flatten(1).std(1) > 0).all()
+
+    # An example's attributions are its own.
+    alone = torch.cat([explain(model, x[i : i + 1], TARGET[i : i + 1]) for i in (0, 2)])
+    scale = attributions.abs().max()
+    torch.testing.assert_close(attributions[[0, 2]] / scale, alone / scale, rtol=1e-4, atol=1e-5)
+
+    assert state(model) == before
+    assert torch.equal(x, x_before)
+    assert not x.requires_grad
+    assert torch.equal(torch.random.get_rng_state(), draws)
+
+
+@pytest.mark.parametrize("name", methods_for(nn.Sequential()))
+def test_any_module_of_layers_is_left_as_it_was(name):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)).eval()
+    model[0].weight.requires_grad_(False)
+    x, background = torch.rand(3, 4), Background(torch.full((4,), 0.25), 0.0, 1.0)
+    before = state(model)
+    assert METHODS[name].build(background)(model, x, TARGET).shape == x.shape
+    assert state(model) == before
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_computed_without_gradients_too(name):
+    model, x = experiment_senn("compas_senn"), random_inputs("compas_senn")
+    explain = METHODS[name].build(BACKGROUND[(11,)])
+    expected = explain(model, x, TARGET).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(explain(model, x, TARGET), expected)
+
+
+def test_self_explaining_methods_need_a_senn():
+    others = METHODS.keys() - methods_for(nn.Sequential()).keys()
+    assert others == {"relevance", "contribution", "pull_back"}
+
+
+def test_no_method_of_any_file_is_missing():
+    defined = set()
+    for module in pkgutil.walk_packages(explanations.__path__, "pipeline.explanations."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if name.endswith("_METHODS"):
+                defined |= {method.name for method in value}
+    assert defined == METHODS.keys()
+
+
+def test_enough_methods_and_families_stand_together():
+    families = [method.family for method in METHODS.values()]
+    assert families == sorted(families, key=list(dict.fromkeys(families)).index)
+    assert all(name == method.name for name, method in METHODS.items())
+    labels = [method.label for method in METHODS.values()]
+    assert len(set(labels)) == len(labels) >= 12
