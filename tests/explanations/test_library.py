@@ -59,8 +59,8 @@ def test_lime_of_affine_models_is_the_closed_form_shrunk_by_the_ridge():
     assert_close(lime(model, x, TARGET, baseline), expected, atol=0.02, rtol=0.05)
 
 
-def test_lime_weighs_by_presence():
-    # One feature, f(x) = x² between b = 0 and x = 3: presence alone, weights cancel but the ridge.
+def test_lime_of_one_feature_that_differs():
+    # f(x) = x² is 0 or 9, whatever the weights, but for the ridge.
     class Square(nn.Module):
         def forward(self, x):
             return x.square().sum(1, keepdim=True)
@@ -86,7 +86,7 @@ def test_completeness(explain, kind):
         }[kind]()
     expected = change(model, x, target, baseline)
     tolerance = {
-        integrated_gradients: 1e-5 if kind == "tanh" else 0.05,  # quadrature over kinks
+        integrated_gradients: 1e-5 if kind == "tanh" else 0.1,  # quadrature over kinks
         shapley_sampling: 1e-4,  # adds in float32
         kernel_shap: 1e-4,  # by a weight of a million
         deep_lift: 1e-10,
@@ -120,7 +120,7 @@ def test_shapley_values_of_a_product(explain):
     x = torch.tensor([[2.0, 3.0, 5.0]]).double()
     values = explain(Product(), x, torch.tensor([0]), torch.zeros(3).double())[0]
     assert values.sum().item() == pytest.approx(11, abs=1e-3)
-    assert values[2].item() == pytest.approx(5, abs=0.1)
+    assert values[2].item() == pytest.approx(5, abs=0.2)
     assert values[:2].tolist() == pytest.approx([3, 3], abs=1)
 
 
@@ -144,6 +144,19 @@ def test_patches():
     colours = patches((3, 6, 9))
     assert colours.shape == (1, 3, 6, 9)
     assert colours[0, 2].tolist() == 4 * [[0] * 4 + [1] * 4 + [2]] + 2 * [[3] * 4 + [4] * 4 + [5]]
+
+
+@pytest.mark.parametrize("explain", [kernel_shap, lime])
+def test_patches_that_do_not_differ_from_the_baseline_are_worth_nothing(explain):
+    model, (x, baseline), target = random_image_senn().double(), images(), TARGET[:2]
+    part = baseline.repeat(2, 1, 1, 1)
+    part[:, :, 4:8, 8:20] = x[:, :, 4:8, 8:20]
+    explained = explain(model, part, target, baseline)
+    assert (explained[:, :, 4:8, 8:20] != 0).all()
+    explained[:, :, 4:8, 8:20] = 0
+    assert (explained == 0).all()
+    nothing = explain(model, baseline[None], target[:1], baseline)
+    assert (nothing == 0).all()
 
 
 def test_rescale_rule_of_one_hidden_layer():
@@ -189,6 +202,6 @@ def test_silent_and_the_same_every_time(method):
     model, (x, baseline) = random_table_senn().double(), table()
     explain = method.build(Background(baseline, -3, 3))
     with warnings.catch_warnings(action="error"):
-        first = explain(model, x, TARGET)
+        first = explain(model, x[:2], TARGET[:2])
         torch.manual_seed(5)
-        assert torch.equal(explain(model, x, TARGET), first)
+        assert torch.equal(explain(model, x[:2], TARGET[:2]), first)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pipeline import explanations
+from pipeline.explanations import library
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS, methods_for
 from pipeline.models.building import Inputs, build_senn
@@ -22,6 +23,14 @@ BACKGROUND = {
     shape: Background(torch.full(shape, 0.25), 0.0, 1.0) for shape in set(SHAPES.values())
 }
 TARGET = torch.tensor([1, 0, 1])
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """How many draws there are is no matter here."""
+    monkeypatch.setattr(library, "SHAPLEY_PERMUTATIONS", 3)
+    monkeypatch.setattr(library, "KERNEL_SHAP_SAMPLES", 100)
+    monkeypatch.setattr(library, "LIME_SAMPLES", 100)
 
 
 @functools.cache
