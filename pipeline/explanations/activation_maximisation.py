@@ -1,0 +1,115 @@
+"""Activation maximisation: an input that a model takes for the purest of a class.
+
+    x*_c = argmax_x  s_c(x) - λ ‖x - x̄‖² - τ TV(x)   within the range of the inputs,
+
+with s_c the log-probability or the logit of class c, and x̄ the mean of the data (Montavon, Samek &
+Müller 2018, section 3.1, who regularise towards 0 or a density of the data). The total variation
+TV, anisotropic, is of images (Mahendran & Vedaldi 2015, equation 3, with β = 1).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.explanations.logits import logits
+
+STEPS = 400
+RESTARTS = 4
+_RATE = 0.1  # Adam's learning rate at the start, in units of the range; falls linearly to 0
+_SEED = 0
+
+
+class ClassPrototypes(NamedTuple):
+    """A prototype `x` (C, *input_shape) per class, and what the model says of it.
+
+    `objective` (C,), the maximum found, and `probability` (C,), of the prototype's own class.
+    """
+
+    x: Tensor
+    objective: Tensor
+    probability: Tensor
+
+
+def log_probability(values: Tensor) -> Tensor:
+    """s_c = log p(c | x) of logits (B, C): what is of this class and not of another."""
+    return values.log_softmax(1)
+
+
+def logit(values: Tensor) -> Tensor:
+    """s_c = f_c(x), of logits (B, C)."""
+    return values
+
+
+def class_prototypes(
+    model: nn.Module,
+    mean: Tensor,
+    low: float,
+    high: float,
+    l2: float,
+    total_variation: float = 0.0,
+    score: Callable[[Tensor], Tensor] = log_probability,
+) -> ClassPrototypes:
+    """Maximise each class's score: projected Adam, from several starts, all at once.
+
+    Parameters
+    ----------
+    model : a `Senn`, or a module that answers (B, *input_shape) with logits (B, C).
+    mean : (*input_shape), x̄; the first start, the others are uniform in the range.
+    low, high : range of the inputs, to which every step is projected.
+    l2 : λ ≥ 0.
+    total_variation : τ ≥ 0; above 0 for images alone.
+    score : of logits (B, C), `log_probability` or `logit`.
+
+    Returns
+    -------
+    ClassPrototypes
+        Of each class the best of its starts; of equals the first.
+    """
+    with torch.no_grad():
+        classes = logits(model, mean.unsqueeze(0)).shape[1]
+    target = torch.arange(classes, device=mean.device).repeat(RESTARTS)
+
+    def objective(x: Tensor) -> Tensor:
+        scores = score(logits(model, x)).gather(1, target.unsqueeze(1)).squeeze(1)
+        value = scores - l2 * (x - mean).flatten(1).square().sum(1)
+        return value - total_variation * _variation(x) if total_variation else value
+
+    x = _starts(mean, low, high, classes)
+    with torch.enable_grad():
+        _ascend(x.requires_grad_(), objective, low, high)
+    with torch.no_grad():
+        reached = objective(x).view(RESTARTS, classes)
+        best = reached.argmax(0)
+        own = torch.arange(classes, device=mean.device)
+        found = x.detach().unflatten(0, (RESTARTS, classes))[best, own]
+        probability = logits(model, found).softmax(1)[own, own]
+    return ClassPrototypes(found, reached[best, own], probability)
+
+
+def _starts(mean: Tensor, low: float, high: float, classes: int) -> Tensor:
+    """The mean, and random points drawn on the CPU: (RESTARTS · classes, *input_shape)."""
+    generator = torch.Generator().manual_seed(_SEED)
+    shape = (RESTARTS, classes, *mean.shape)
+    starts = low + (high - low) * torch.rand(shape, generator=generator).to(mean)
+    starts[0] = mean
+    return starts.flatten(0, 1).clamp(low, high)
+
+
+def _ascend(x: Tensor, objective: Callable[[Tensor], Tensor], low: float, high: float) -> None:
+    """Adam on every example's own objective, in place; examples do not see one another."""
+    optimizer = torch.optim.Adam([x], lr=_RATE * (high - low), maximize=True)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
+    for _ in range(STEPS):
+        (x.grad,) = torch.autograd.grad(objective(x).sum(), x)
+        optimizer.step()
+        schedule.step()
+        with torch.no_grad():
+            x.clamp_(low, high)
+
+
+def _variation(x: Tensor) -> Tensor:
+    """Σ |differences of neighbouring pixels| of images (B, C, H, W), (B,)."""
+    down, across = x.diff(dim=-2), x.diff(dim=-1)
+    return down.abs().flatten(1).sum(1) + across.abs().flatten(1).sum(1)
