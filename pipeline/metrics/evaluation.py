@@ -23,10 +23,16 @@ from pipeline.metrics.concepts import (
     encode,
     reconstruction_mse,
 )
-from pipeline.metrics.faithfulness import concept_drops, faithfulness, feature_drops
+from pipeline.metrics.faithfulness import faithfulness
+from pipeline.metrics.removal import removal_drops, removal_of_concepts
 from pipeline.metrics.robustness import residual_norm
-from pipeline.metrics.stability import Box, find_neighbours, lipschitz_discrete, lipschitz_local
-from pipeline.models.conceptizers import IdentityConceptizer
+from pipeline.metrics.stability import (
+    Box,
+    find_neighbours,
+    lipschitz_discrete,
+    lipschitz_local,
+    spread,
+)
 from pipeline.models.senn import Senn
 from pipeline.params import Evaluate
 
@@ -74,7 +80,7 @@ def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
     generator = torch.Generator().manual_seed(_ANCHOR_SEED)
     drawn = torch.randperm(len(data.test), generator=generator)[: settings.anchors]
     anchors = data.test.x[drawn.sort().values.to(data.test.x.device)]
-    radius = settings.lipschitz_discrete_radius * _spread(data.train.x)
+    radius = settings.lipschitz_discrete_radius * spread(data.train.x)
     deviation = data.train.x.std(0, unbiased=False)
     return Protocol(
         data,
@@ -114,7 +120,7 @@ def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
     """Stability of the relevances, relative to the concepts."""
     settings, data, anchors = protocol.settings, protocol.data, protocol.anchors
     target, h = predict(model, anchors), model.conceptizer.encode
-    resolution = settings.lipschitz_concept_resolution * _spread(train_concepts)
+    resolution = settings.lipschitz_concept_resolution * spread(train_concepts)
     discrete = lipschitz_discrete(
         model, relevances, anchors, target, data.test.x, protocol.neighbours, h
     )
@@ -144,22 +150,14 @@ def _faithfulness(model: Senn, data: Dataset, train_concepts: Tensor) -> Row:
     """Faithfulness of SENN's own explanations, mean over the whole test set."""
     x = data.test.x
     target = predict(model, x)
-    if isinstance(model.conceptizer, IdentityConceptizer):
-        # The lower median, a value that the feature takes.
-        drops = feature_drops(model, x, target, data.train.x.median(0).values).flatten(1)
-    else:
-        drops = concept_drops(model, x, target, train_concepts.mean(0))
+    removal = removal_of_concepts(model, data.train.x, train_concepts)
+    drops = removal_drops(removal, model, x, target)
     row: Row = {}
     for name, explain in {"relevance": relevances, "contribution": contributions}.items():
-        values = faithfulness(model, explain, x, target, drops)
+        values = faithfulness(model, explain, x, target, drops, removal)
         row[f"faithfulness_{name}"] = _of_defined(torch.mean, values)
         row[f"faithfulness_{name}_undefined"] = _undefined(values)
     return row
-
-
-def _spread(points: Tensor) -> float:
-    """Root-mean-square distance (L2) of points (N, ...) from their mean."""
-    return float(points.flatten(1).var(0, unbiased=False).sum().sqrt())
 
 
 def _of_defined(statistic: Callable[[Tensor], Tensor], values: Tensor) -> float:

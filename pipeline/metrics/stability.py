@@ -51,6 +51,29 @@ def find_neighbours(x: Tensor, others: Tensor, radius: float) -> Tensor:
     return in_batches(near, x)
 
 
+def nearest(x: Tensor, others: Tensor, count: int) -> Tensor:
+    """Which `count` of `others` (N, *input_shape) are nearest (L2) to each of x, (A, N) bool.
+
+    Inputs equal to x are not among them; where there are no more, fewer are. Of those at equal
+    distances the first count.
+    """
+    flat = others.flatten(1)
+
+    def near(x: Tensor) -> Tensor:
+        distances = torch.cdist(x.flatten(1), flat, compute_mode=_EXACT)
+        distances = distances.where(distances > 0, torch.inf)
+        chosen = distances.argsort(dim=1, stable=True)[:, :count]
+        is_chosen = torch.zeros_like(distances, dtype=torch.bool).scatter(1, chosen, True)
+        return is_chosen & distances.isfinite()
+
+    return in_batches(near, x)
+
+
+def spread(points: Tensor) -> float:
+    """Root-mean-square distance (L2) of points (N, ...) from their mean."""
+    return float(points.flatten(1).var(0, unbiased=False).sum().sqrt())
+
+
 def lipschitz_discrete(
     model: ModelT,
     explain: Method[ModelT],
@@ -125,7 +148,7 @@ def lipschitz_local(
     target : (A,), int64, the classes predicted there.
     concepts : inputs to (B, K).
     resolution : ≥ 0, in units of ‖h‖.
-    steps : gradient steps from each start.
+    steps : gradient steps from each start; with 0 only the starts count, for any method.
     restarts : starts.
     seed : of the starts, drawn on the CPU: the same on every device, for every model.
 

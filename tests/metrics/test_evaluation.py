@@ -7,7 +7,8 @@ import torch
 from pipeline.data.dataset import Dataset, Split
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.evaluation import evaluate_cell, prepare_protocol
-from pipeline.metrics.faithfulness import concept_drops, faithfulness, feature_drops
+from pipeline.metrics.faithfulness import faithfulness
+from pipeline.metrics.removal import ConceptRemoval, InputRemoval, Removal, removal_drops
 from pipeline.params import Evaluate
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 
@@ -111,12 +112,12 @@ def test_row(model, shape, classes):
     if shape == (6,):
         assert row["reconstruction_mse"] == 0
         median = data.train.x.sort(0).values[59]  # the lower of the two in the middle
-        drops = feature_drops(model, data.test.x, target, median)
+        removal: Removal = InputRemoval(median)
     else:
-        mean = model(data.train.x).concepts.mean(0)
-        drops = concept_drops(model, data.test.x, target, mean)
+        removal = ConceptRemoval(model(data.train.x).concepts.mean(0))
+    x, drops = data.test.x, removal_drops(removal, model, data.test.x, target)
     for name, explain in (("relevance", relevances), ("contribution", contributions)):
-        expected = faithfulness(model, explain, data.test.x, target, drops).mean().item()
+        expected = faithfulness(model, explain, x, target, drops, removal).mean().item()
         assert row[f"faithfulness_{name}"] == pytest.approx(expected, rel=1e-3, abs=1e-5)
     again, _ = evaluate_cell(model, protocol)
     assert row == again

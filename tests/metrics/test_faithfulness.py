@@ -6,7 +6,8 @@ import torch
 
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.accuracy import predict
-from pipeline.metrics.faithfulness import concept_drops, faithfulness, feature_drops
+from pipeline.metrics.faithfulness import faithfulness
+from pipeline.metrics.removal import ConceptRemoval, InputRemoval, removal_drops
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 
 
@@ -14,6 +15,15 @@ def probability_aggregator(concepts, relevances):
     """Logits whose softmax is ½ ± Σ_k θ_k h_k: probabilities linear in the concepts."""
     p = 0.5 + torch.einsum("bk,bk->b", concepts, relevances[..., 0])
     return torch.stack([p, 1 - p], 1).log()
+
+
+def concept_drops(model, x, target, baseline):
+    return removal_drops(ConceptRemoval(baseline), model, x, target)
+
+
+def correlations(model, explain, x, target, drops):
+    """Faithfulness of attributions to features or pixels, one by one."""
+    return faithfulness(model, explain, x, target, drops, InputRemoval(torch.zeros(x.shape[1:])))
 
 
 def linear_in_probability(theta):
@@ -33,9 +43,9 @@ def test_contributions_are_faithful_where_probability_is_linear(inputs):
         target = torch.full((230,), label)
         drops = concept_drops(model, inputs, target, torch.zeros(4))
         torch.testing.assert_close(drops.float(), contributions(model, inputs, target))
-        found = faithfulness(model, contributions, inputs, target, drops)
+        found = correlations(model, contributions, inputs, target, drops)
         torch.testing.assert_close(found, torch.ones(230, dtype=torch.float64))
-        found = faithfulness(model, lambda *a: -contributions(*a), inputs, target, drops)
+        found = correlations(model, lambda *a: -contributions(*a), inputs, target, drops)
         torch.testing.assert_close(found, -torch.ones(230, dtype=torch.float64))
 
 
@@ -48,7 +58,7 @@ def test_relevances_correlate_as_numpy_says(inputs):
         np.corrcoef(t, t * (x - baseline))[0, 1] for t, x in zip(theta, inputs, strict=True)
     ]
     drops = concept_drops(model, inputs, target, baseline)
-    found = faithfulness(model, relevances, inputs, target, drops)
+    found = correlations(model, relevances, inputs, target, drops)
     assert found.tolist() == pytest.approx(expected, abs=1e-4)
 
 
@@ -68,7 +78,7 @@ def test_concepts_are_removed_with_relevances_held():
 def test_features_are_removed_and_the_model_run_again():
     model, x = random_table_senn(), torch.rand(120, 6)
     target, baseline = predict(model, x), torch.linspace(0, 1, 6)
-    found = feature_drops(model, x, target, baseline)
+    found = removal_drops(InputRemoval(baseline), model, x, target)
     for k in range(6):
         removed = x.clone()
         removed[:, k] = baseline[k]
@@ -86,10 +96,9 @@ def test_pixels_are_features_too():
     )
     x = torch.rand(5, 1, 3, 3)
     target = torch.zeros(5, dtype=torch.int64)
-    drops = feature_drops(model, x, target, torch.zeros(1, 3, 3))
-    assert drops.shape == x.shape
-    torch.testing.assert_close(drops.float(), 0.01 * x, atol=1e-6, rtol=1e-4)
-    found = faithfulness(model, lambda model, x, target: x, x, target, drops)
+    drops = removal_drops(InputRemoval(torch.zeros(1, 3, 3)), model, x, target)
+    torch.testing.assert_close(drops.float(), 0.01 * x.flatten(1), atol=1e-6, rtol=1e-4)
+    found = correlations(model, lambda model, x, target: x, x, target, drops)
     torch.testing.assert_close(found, torch.ones(5, dtype=torch.float64), atol=1e-5, rtol=0)
 
 
@@ -97,19 +106,19 @@ def test_undefined_where_relevances_or_drops_are_constant(inputs):
     target = torch.zeros(230, dtype=torch.int64)
     constant = linear_in_probability(lambda x: two_classes(torch.full_like(x, 0.1)))
     drops = concept_drops(constant, inputs, target, torch.zeros(4))
-    assert faithfulness(constant, relevances, inputs, target, drops).isnan().all()
-    assert not faithfulness(constant, contributions, inputs, target, drops).isnan().any()
+    assert correlations(constant, relevances, inputs, target, drops).isnan().all()
+    assert not correlations(constant, contributions, inputs, target, drops).isnan().any()
 
     def rounded(model, x, target):  # constant but for the last bits of float32
         return 0.1 + 1e-8 * x
 
-    assert faithfulness(constant, rounded, inputs, target, drops).isnan().all()
+    assert correlations(constant, rounded, inputs, target, drops).isnan().all()
 
     model = random_table_senn(4)
     median = inputs.median(0).values
     x = torch.stack([median, inputs[0]])  # removing from the median changes nothing
-    drops = feature_drops(model, x, target[:2], median)
-    found = faithfulness(model, relevances, x, target[:2], drops)
+    drops = removal_drops(InputRemoval(median), model, x, target[:2])
+    found = correlations(model, relevances, x, target[:2], drops)
     assert [math.isnan(value) for value in found] == [True, False]
 
 

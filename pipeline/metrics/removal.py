@@ -1,0 +1,175 @@
+"""Removal: what attributions speak of, and what a model says of an example without parts of it.
+
+Attributions speak of inputs or of concepts. Both fall into groups that can be removed, set to a
+value that stands for absence: the features of a table, the patches of an image, the concepts.
+Whatever removes can be crossed with any method that speaks of the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.metrics.batches import in_batches
+from pipeline.models.conceptizers import IdentityConceptizer
+from pipeline.models.senn import Senn
+
+
+class Removal(Protocol):
+    """What attributions speak of, in groups that can be removed."""
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are, G."""
+        ...
+
+    def pool(self, attributions: Tensor) -> Tensor:
+        """Attributions of groups, (B, G): the sum over the members of each."""
+        ...
+
+    def answer(self, model: Any, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """`model` at x (B, *input_shape), as a function of what is removed.
+
+        ``answer(model, x)(removed)`` are the logits (B, C) without the groups `removed` (B, G)
+        bool.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class InputRemoval:
+    """Inputs are set to their baseline and the model is run again.
+
+    Attributes
+    ----------
+    baseline : Tensor (*input_shape)
+        The training median of every feature.
+    patch : int
+        Side of the groups of an image, patch × patch pixels of all channels, fewer at its right
+        and lower edge; a table's features are groups of their own.
+    """
+
+    baseline: Tensor
+    patch: int = 1
+
+    @property
+    def groups(self) -> int:
+        return int(self._group_of_feature().max()) + 1
+
+    def pool(self, attributions: Tensor) -> Tensor:
+        index = self._group_of_feature().flatten().expand(len(attributions), -1)
+        pooled = attributions.new_zeros(len(attributions), self.groups)
+        return pooled.scatter_add(1, index, attributions.flatten(1))
+
+    def answer(self, model: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+        group = self._group_of_feature()
+        return lambda removed: logits(model, torch.where(removed[:, group], self.baseline, x))
+
+    def _group_of_feature(self) -> Tensor:
+        """The group of each feature, (*input_shape) int64."""
+        shape, device = self.baseline.shape, self.baseline.device
+        if len(shape) == 1:
+            return torch.arange(shape[0], device=device)
+        rows, columns = (torch.arange(side, device=device) // self.patch for side in shape[1:])
+        return (rows.unsqueeze(1) * (columns[-1] + 1) + columns).expand(shape)
+
+
+@dataclass(frozen=True)
+class ConceptRemoval:
+    """A `Senn`'s concepts are set to their baseline and the relevances are held.
+
+    Attributes
+    ----------
+    baseline : Tensor (K,)
+        The training mean of every concept.
+    """
+
+    baseline: Tensor
+
+    @property
+    def groups(self) -> int:
+        return len(self.baseline)
+
+    def pool(self, attributions: Tensor) -> Tensor:
+        return attributions
+
+    def answer(self, model: Senn, x: Tensor) -> Callable[[Tensor], Tensor]:
+        h, theta = model.conceptizer.encode(x), model.parameterizer(x)
+        return lambda removed: model.aggregator(torch.where(removed, self.baseline, h), theta)
+
+
+def removal_of_concepts(model: Senn, train_x: Tensor, train_concepts: Tensor) -> Removal:
+    """How the concepts of `model` are removed.
+
+    Concepts that are the features are removed from the input; learned ones are set to their mean.
+
+    Parameters
+    ----------
+    train_x : (N, *input_shape)
+    train_concepts : (N, K), the concepts of `train_x`.
+    """
+    if isinstance(model.conceptizer, IdentityConceptizer):
+        return InputRemoval(median(train_x))
+    return ConceptRemoval(train_concepts.mean(0))
+
+
+def median(x: Tensor) -> Tensor:
+    """The lower median of every feature, a value that the feature takes, (*input_shape)."""
+    return x.median(0).values
+
+
+def probabilities(
+    removal: Removal, model: nn.Module, x: Tensor, target: Tensor, removed: Tensor
+) -> Tensor:
+    """p(target | x without some groups), for several choices of groups.
+
+    Parameters
+    ----------
+    x : (N, *input_shape)
+    target : (N,), int64
+    removed : (N, M, G), bool: M choices per example; or (M, G), the same ones for all.
+
+    Returns
+    -------
+    (N, M), float64
+    """
+
+    def of_batch(x: Tensor, target: Tensor, removed: Tensor) -> Tensor:
+        answer = removal.answer(model, x)
+        choices = [_probability(answer(choice), target) for choice in removed.unbind(1)]
+        return torch.stack(choices, 1)
+
+    return in_batches(of_batch, x, target, removed.expand(len(x), *removed.shape[-2:]))
+
+
+def removal_drops(removal: Removal, model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """Drop of p(target | x) when one group is removed, each in turn.
+
+    Parameters
+    ----------
+    x : (N, *input_shape)
+    target : (N,), int64
+
+    Returns
+    -------
+    (N, G), float64, > 0 where removal lowers the probability.
+    """
+    none_and_each = F.pad(torch.eye(removal.groups, device=x.device), (0, 0, 1, 0)).bool()
+    found = probabilities(removal, model, x, target, none_and_each)
+    return found[:, :1] - found[:, 1:]
+
+
+def logits(model: nn.Module, x: Tensor) -> Tensor:
+    """Logits (B, C) of inputs (B, *input_shape); of a `Senn`, without its reconstruction."""
+    if isinstance(model, Senn):
+        return model.aggregator(model.conceptizer.encode(x), model.parameterizer(x))
+    answer: Tensor = model(x)
+    return answer
+
+
+def _probability(logits: Tensor, target: Tensor) -> Tensor:
+    # In float64: a saturated softmax keeps the differences that its logits have in float32.
+    return logits.double().softmax(1).gather(1, target.unsqueeze(1)).squeeze(1)
