@@ -1,13 +1,11 @@
 """Accuracy on a whole split, and how far to trust it."""
 
-import math
-
 import numpy as np
-from scipy import stats
 from torch import Tensor
 
 from pipeline.data.dataset import Split
 from pipeline.metrics.batches import in_batches
+from pipeline.metrics.intervals import seed_errors
 from pipeline.models.senn import Senn
 
 
@@ -27,11 +25,8 @@ def accuracy_interval(
     """Bootstrap interval of the mean accuracy of models trained from several seeds.
 
     It covers both kinds of chance: another set of test examples, and other seeds. All models share
-    one test set, so examples are resampled for all at once. Seeds are too few to be resampled: no
-    resample of three accuracies leaves their range, which misses their expectation in a quarter of
-    cases. Their part of each resample's error is a draw from Student's t instead, with S - 1
-    degrees of freedom and the standard error of the S accuracies. With one seed the interval is
-    over test examples only.
+    one test set, so examples are resampled for all at once; what chance between seeds adds is
+    `seed_errors`. With one seed the interval is over test examples only.
 
     Parameters
     ----------
@@ -54,11 +49,7 @@ def accuracy_interval(
     kinds = np.bincount(correct.sum(0), minlength=seeds + 1) / examples
     drawn = generator.multinomial(examples, kinds, resamples)
     means = drawn @ np.arange(seeds + 1) / (seeds * examples)
-    if seeds > 1:
-        error = correct.mean(1).std(ddof=1) / math.sqrt(seeds)
-        # Quantiles in random order: draws whose heavy tails are exact.
-        ranks = (generator.permutation(resamples) + 0.5) / resamples
-        means = means + error * stats.t.ppf(ranks, seeds - 1)
+    means = means + seed_errors(correct.mean(1), resamples, generator)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail]).clip(0, 1)
     return float(low), float(high)

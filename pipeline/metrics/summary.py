@@ -65,14 +65,15 @@ def headline(lambdas: pd.DataFrame, robust_reg: float) -> dict[str, float | int 
     del row["experiment"]
     row["accuracy_at_lambda_min"] = lambdas["accuracy"].iloc[0]
     row["accuracy_at_lambda_max"] = lambdas["accuracy"].iloc[-1]
-    return {str(name): _json_number(value) for name, value in row.items()}
+    return {str(name): json_number(value) for name, value in row.items()}
 
 
 def _over_seeds(values: pd.Series) -> float:
     return values.max() if str(values.name).endswith("_max") else values.mean()
 
 
-def _json_number(value: float | int) -> float | int | None:
+def json_number(value: float | int) -> float | int | None:
+    """`value` to 8 digits, as JSON takes it: None for NaN."""
     if isinstance(value, int):
         return value
     return None if math.isnan(value) else float(f"{value:.{_DIGITS}g}")
