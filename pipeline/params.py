@@ -217,6 +217,35 @@ class Evaluate(Section):
     bootstrap: Annotated[int, Field(ge=100)]
 
 
+class Explain(Section):
+    """Settings of the comparison of explanation methods (pipeline/metrics/comparison.py).
+
+    seeds : of `seeds` the first so many: the headline models whose explanations are scored.
+    examples : test examples explained by every method.
+    costly_examples : fewer, for methods that run the model hundreds of times per example.
+    patch : pixels; images are removed in patches of patch × patch.
+    curve_steps : steps in which a deletion or insertion curve removes or adds everything.
+    lipschitz_neighbours : test points nearest to an example, the neighbourhood of eq. 6.
+    lipschitz_points : random points of the box around an example, for eq. 5.
+    noise_levels : standard deviations of Gaussian noise, in those of each feature.
+    power_neighbours : k of the nearest-neighbour classifiers of the explanatory power index.
+    """
+
+    seeds: kind.Count
+    examples: Annotated[int, Field(ge=2)]
+    costly_examples: Annotated[int, Field(ge=2)]
+    patch: kind.Count
+    curve_steps: kind.Count
+    lipschitz_neighbours: kind.Count
+    lipschitz_points: kind.Count
+    noise_levels: kind.Levels
+    power_neighbours: kind.Counts
+
+    def _problems(self) -> Iterator[Problem]:
+        if self.costly_examples > self.examples:
+            yield "costly_examples", f"must be ≤ examples, {self.examples}", self.costly_examples
+
+
 class Study(Section):
     """What the study trains one experiment with; all else is as in the experiment's own section.
 
@@ -264,6 +293,7 @@ class Params(Section):
     pretrain: Pretrain
     experiments: Annotated[dict[kind.ExperimentName, Experiment], kind.NotEmpty]
     evaluate: Evaluate
+    explain: Explain
     study: dict[kind.ExperimentName, Study]
     report: Report
 

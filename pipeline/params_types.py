@@ -5,6 +5,7 @@ pipeline/params_errors.py.
 """
 
 import re
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -37,6 +38,12 @@ def _stored_apart(lambdas: tuple[float, ...]) -> tuple[float, ...]:
 def _several(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(values) < 2:
         raise ValueError("must be a list of at least 2")
+    return values
+
+
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    if any(one >= following for one, following in pairwise(values)):
+        raise ValueError("must be in ascending order, none twice")
     return values
 
 
@@ -81,6 +88,8 @@ SeveralSeeds = Annotated[Seeds, AfterValidator(_several)]
 Sizes = Annotated[tuple[Count, ...], _AnyList]
 SomeSizes = Annotated[Sizes, NotEmpty]
 TwoSizes = Annotated[tuple[Count, Count], _AnyList, BeforeValidator(_pair)]
+Counts = Annotated[SomeSizes, AfterValidator(_ascending)]
+Levels = Annotated[tuple[Positive, ...], _AnyList, NotEmpty, AfterValidator(_ascending)]
 LambdaGrid = Annotated[tuple[NonNegative, ...], _AnyList, _Distinct, AfterValidator(_stored_apart)]
 SeveralLambdas = Annotated[
     tuple[Positive, ...],
