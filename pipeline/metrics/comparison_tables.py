@@ -1,0 +1,88 @@
+"""Tables of the comparison of methods: scores, curves, and a few numbers as a flat mapping."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from pipeline.explanations.method import ExplanationMethod
+from pipeline.metrics.comparison import MethodScores
+from pipeline.metrics.intervals import estimate
+from pipeline.metrics.scores import CURVES, SCORES
+from pipeline.metrics.summary import json_number
+
+OWN = ("contribution", "pull_back")
+
+Scores = Mapping[str, list[MethodScores]]
+
+
+def scores_table(
+    found: Scores, methods: Mapping[str, ExplanationMethod], resamples: int
+) -> pd.DataFrame:
+    """One row a method: what it is, on how many seeds and examples, then per score four columns.
+
+    ``<score>``, ``<score>_low`` and ``<score>_high`` are `estimate`'s, over examples and seeds;
+    ``<score>_undefined`` is how many values, of seeds × examples, it leaves out.
+
+    Parameters
+    ----------
+    found : per name of a method its scores, one a seed.
+    methods : per name what the table says of it.
+    resamples : of the bootstrap.
+    """
+    rows = []
+    for name, of_seeds in found.items():
+        row: dict[str, str | int | float] = {
+            "method": name,
+            "label": methods[name].label,
+            "family": methods[name].family,
+            "speaks_of": methods[name].speaks_of,
+            "seeds": len(of_seeds),
+            "examples": len(of_seeds[0].values[next(iter(SCORES))]),
+        }
+        for score in SCORES.values():
+            values = np.stack([scores.values[score.name] for scores in of_seeds])
+            value, low, high, undefined = estimate(values, score.statistic, resamples)
+            row |= {
+                score.name: value,
+                f"{score.name}_low": low,
+                f"{score.name}_high": high,
+                f"{score.name}_undefined": undefined,
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def curves_table(found: Scores, methods: Mapping[str, ExplanationMethod]) -> pd.DataFrame:
+    """One row a point: method, label, curve, position, value; without those undefined.
+
+    A value is the statistic of `CURVES` over examples, and the mean over seeds.
+    """
+    rows = []
+    for name, of_seeds in found.items():
+        for curve, statistic in CURVES.items():
+            for index, position in enumerate(of_seeds[0].positions[curve]):
+                values = np.stack([scores.curves[curve][:, index] for scores in of_seeds])
+                value = estimate(values, statistic, resamples=1).value
+                if not math.isnan(value):
+                    point = {"curve": curve, "position": position, "value": value}
+                    rows.append({"method": name, "label": methods[name].label, **point})
+    return pd.DataFrame(rows)
+
+
+def comparison_summary(table: pd.DataFrame) -> dict[str, float | int | None]:
+    """A few numbers of `scores_table`, flat, as JSON takes it: None for undefined.
+
+    How much was compared, and every score of SENN's own two: ``contribution_<score>``, in terms of
+    concepts, and ``pull_back_<score>``, in terms of inputs.
+    """
+    own = table.set_index("method").loc[list(OWN)]
+    summary: dict[str, float | int | None] = {
+        "methods": len(table),
+        "seeds": int(table["seeds"].max()),
+        "examples": int(table["examples"].max()),
+    }
+    for name, row in own.iterrows():
+        summary |= {f"{name}_{score}": json_number(float(row[score])) for score in SCORES}
+    return summary

@@ -1,0 +1,31 @@
+"""Score every explanation method on an experiment: ``python -m stages.explain compas_senn``."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.errors import run_stage
+from pipeline.explanations.methods import METHODS
+from pipeline.files import write_csv, write_json
+from pipeline.metrics.comparison_grid import compare_methods
+from pipeline.metrics.comparison_tables import comparison_summary, curves_table, scores_table
+from pipeline.params import load_params
+from pipeline.training.device import choose_device
+
+
+def main() -> None:
+    """Write ``reports/methods`` and ``reports/methods_curves`` (CSV), and a summary (JSON)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiment")
+    name = parser.parse_args().experiment
+    params = load_params(Path("params.yaml"))
+
+    data = Path("data/prepared", params.experiment(name).dataset)
+    found = compare_methods(params, name, choose_device(params.device), data, Path("models"))
+    table = scores_table(found, METHODS, params.evaluate.bootstrap)
+    write_csv(Path("reports/methods", f"{name}.csv"), table)
+    write_csv(Path("reports/methods_curves", f"{name}.csv"), curves_table(found, METHODS))
+    write_json(Path("reports/methods_summary", f"{name}.json"), comparison_summary(table))
+
+
+if __name__ == "__main__":
+    run_stage(main)
