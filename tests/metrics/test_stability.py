@@ -5,7 +5,13 @@ import torch
 
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.accuracy import predict
-from pipeline.metrics.stability import Box, find_neighbours, lipschitz_discrete, lipschitz_local
+from pipeline.metrics.stability import (
+    Box,
+    find_neighbours,
+    lipschitz_discrete,
+    lipschitz_local,
+    nearest,
+)
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 
 INFINITE = 1e6
@@ -225,3 +231,27 @@ def test_local_is_deterministic_and_leaves_the_global_generator_alone():
     assert torch.equal(first, second)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(1))
+
+
+def test_nearest_are_the_closest_others_that_differ():
+    x = torch.tensor([[0.0], [5.0]])
+    others = torch.tensor([[0.0], [1.0], [-1.0], [5.0], [4.5], [100.0]])
+    chosen = [[1, 2], [4, 1]]
+    found = nearest(x, others, 2)
+    assert [row.nonzero().flatten().tolist() for row in found] == [sorted(row) for row in chosen]
+    # Of three others at equal distance the first two; of too few all.
+    assert nearest(torch.zeros(1, 1), torch.tensor([[1.0], [-1.0], [1.0]]), 2).tolist() == [
+        [True, True, False]
+    ]
+    assert nearest(torch.zeros(1, 1), torch.tensor([[0.0], [3.0]]), 5).tolist() == [[False, True]]
+
+
+def test_without_steps_only_the_random_points_of_the_box_count():
+    # θ(x) = x²: the ratio of x and x' is |x + x'|, here of the points that the seed draws.
+    model = senn(lambda x: two_classes(x**2))
+    x = torch.tensor([[1.0], [3.0]])
+    found = local(model, x, box([0.5]), steps=0, restarts=4)
+    generator = torch.Generator().manual_seed(0)
+    points = [x - 0.5 + torch.rand(x.shape, generator=generator) for _ in range(4)]
+    expected = torch.stack([x + point for point in points]).amax(0).flatten()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,170 @@
+"""Noise, complexity, randomisation, explanatory power: cases whose value is known."""
+
+import math
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
+from sklearn.neighbors import KNeighborsClassifier
+from torch import nn
+
+from pipeline.explanations.senn import relevances
+from pipeline.metrics.complexity import effective_features
+from pipeline.metrics.explanatory_power import explanatory_power, relevance_weighted
+from pipeline.metrics.memory import remembering
+from pipeline.metrics.noise import noise_distances
+from pipeline.metrics.randomisation import cascade, layers_from_output, similarities
+from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
+
+
+def targets(x):
+    return torch.zeros(len(x), dtype=torch.int64)
+
+
+def identity(model, x, target):
+    return x
+
+
+def nothing(model, x, target):
+    return torch.zeros_like(x)
+
+
+ANY = nn.Identity()
+
+
+def test_linear_explanations_move_in_proportion_to_the_noise():
+    x, noise = torch.randn(130, 1, 3, 3), torch.randn(130, 1, 3, 3)
+    found = noise_distances(ANY, identity, x, targets(x), noise, (0.1, 1.0))
+    ratio = noise.flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)
+    torch.testing.assert_close(found.float(), torch.stack([0.1 * ratio, ratio], 1))
+    constant = lambda model, x, target: torch.ones_like(x)  # noqa: E731
+    assert not noise_distances(ANY, constant, x, targets(x), noise, (0.5,)).any()
+    assert noise_distances(ANY, nothing, x, targets(x), noise, (0.5,)).isnan().all()
+
+
+def test_effective_features_of_equal_shares_is_their_number():
+    x = torch.tensor([[1.0, 0, 0, 0], [2, -2, 0, 0], [3, 3, 3, -3], [1, 0.5, 0.5, 0]])
+    found = effective_features(ANY, identity, x, targets(x))
+    assert found.tolist() == pytest.approx([1, 2, 4, 2**1.5])  # H = ½ ln 2 + ½ ln 4
+    assert effective_features(ANY, nothing, x, targets(x)).isnan().all()
+
+
+def test_layers_are_shuffled_from_the_output_back_and_keep_their_numbers():
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    copies = cascade(model)
+    assert len(copies) == 2
+    weights = [[m[0].weight, m[0].bias, m[2].weight, m[2].bias] for m in (model, *copies)]
+    changed = [[not torch.equal(a, b) for a, b in zip(weights[0], w, strict=True)] for w in weights]
+    assert changed == [[False] * 4, [False, False, True, True], [True] * 4]
+    assert torch.equal(weights[1][2], weights[2][2])  # cascading: what was shuffled stays so
+    for original, shuffled in zip(weights[0], weights[2], strict=True):
+        assert torch.equal(original.flatten().sort().values, shuffled.flatten().sort().values)
+    again = cascade(model)
+    assert all(torch.equal(a, b) for a, b in zip(weights[2], again[1].parameters(), strict=True))
+
+
+def test_both_branches_of_a_senn_are_shuffled_side_by_side_and_its_decoder_never():
+    model = random_image_senn()
+    assert [len(step) for step in layers_from_output(model)] == [2, 2, 2]
+    last, _, every = cascade(model)
+    for name, before in model.named_parameters():
+        if name.endswith("bias"):  # of few numbers, which may fall into the same order
+            continue
+        is_last = name.split(".")[1] in ("to_scalar", "layers")
+        is_decoder = "deconvolutions" in name or "from_scalar" in name
+        assert torch.equal(before, last.get_parameter(name)) != is_last, name
+        assert torch.equal(before, every.get_parameter(name)) == is_decoder, name
+
+
+def test_a_table_has_no_layers_of_concepts():
+    assert [len(step) for step in layers_from_output(random_table_senn())] == [1, 1, 1]
+
+
+def test_similarity_is_spearmans_of_absolute_values():
+    model, x = random_table_senn(), torch.rand(120, 6)
+    randomised = cascade(model)
+    found = similarities(model, relevances, x, targets(x), randomised)
+    for depth, other in enumerate(randomised):
+        before, after = (relevances(m, x, targets(x)).detach().abs() for m in (model, other))
+        for i in (0, 99, 100, 119):
+            expected = spearmanr(before[i], after[i]).statistic
+            assert found[i, depth].item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_methods_that_ignore_the_model_stay_alike_and_ties_have_mean_ranks():
+    model, x = random_table_senn(), torch.rand(5, 6).round(decimals=0)
+    x[:, :2] = torch.tensor([-1.0, 0.0])
+    found = similarities(model, identity, x, targets(x), cascade(model))
+    torch.testing.assert_close(found, torch.ones(5, 3, dtype=torch.float64))
+    assert similarities(model, nothing, x, targets(x), cascade(model)).isnan().all()
+
+
+def test_weighted_examples_have_length_one():
+    x = torch.tensor([[3.0, 2.0], [0.0, 0.0], [-1.0, 0.0]])
+    e = torch.tensor([[1.0, 2.0], [5.0, 5.0], [2.0, 7.0]])
+    found = relevance_weighted(ANY, lambda *_: e, x, targets(x), x)
+    expected = [0.6, 0.8, 0.0, 0.0, -1.0, 0.0]
+    assert found.flatten().tolist() == pytest.approx(expected)
+
+
+def test_explanatory_power_by_hand():
+    # Nearest of the others: a b a | b b; of three others the majority.
+    vectors = torch.tensor([[0.0], [1.0], [2.2], [10.0], [11.5]])
+    labels = torch.tensor([0, 1, 0, 1, 1])
+    nearest = [0, 0, 0, 1, 1]  # 0's is 1 (wrong), 1's is 0, 2's is 1, 3's is 4, 4's is 3
+    assert explanatory_power(vectors, labels, (1,)).tolist() == nearest
+    assert explanatory_power(vectors, labels, (4,)).tolist() == [0, 0, 0, 0, 0]
+    assert explanatory_power(vectors, labels, (1, 9)).tolist() == nearest
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_explanatory_power_is_leave_one_out_accuracy(k):
+    torch.manual_seed(0)
+    labels = torch.randint(3, (60,))
+    vectors = torch.randn(60, 4) + labels.unsqueeze(1)
+    model = KNeighborsClassifier(k, algorithm="brute")
+    predicted = cross_val_predict(model, vectors.numpy(), labels.numpy(), cv=LeaveOneOut())
+    expected = (predicted == labels.numpy()).astype(float).tolist()
+    assert explanatory_power(vectors, labels, (k,)).tolist() == expected
+
+
+def test_explanatory_power_takes_the_best_k():
+    torch.manual_seed(1)
+    labels = torch.randint(4, (80,))
+    vectors = torch.randn(80, 3) + 0.8 * labels.unsqueeze(1)
+    means = [explanatory_power(vectors, labels, (k,)).mean().item() for k in (1, 5, 15)]
+    assert explanatory_power(vectors, labels, (1, 5, 15)).mean().item() == max(means)
+    assert len(set(means)) == 3
+
+
+def test_remembered_explanations_are_computed_once():
+    asked = []
+
+    def explain(model, x, target):
+        asked.append(len(x))
+        return relevances(model, x, target)
+
+    model, other = random_table_senn(), random_table_senn(seed=1)
+    x, target = torch.rand(6, 6), torch.tensor([0, 1, 2, 0, 1, 2])
+    remembered = remembering(explain)
+    expected = relevances(model, x, target)
+    torch.testing.assert_close(remembered(model, x, target), expected)
+    torch.testing.assert_close(remembered(model, x.flip(0), target.flip(0)), expected.flip(0))
+    assert asked == [6]
+    swapped = target.roll(1)
+    torch.testing.assert_close(remembered(model, x, swapped), relevances(model, x, swapped))
+    torch.testing.assert_close(remembered(other, x, target), relevances(other, x, target))
+    assert asked == [6, 6, 6]
+    twice, classes = torch.cat([x[:1], 1 - x[:1], 1 - x[:1]]), torch.tensor([0, 1, 1])
+    torch.testing.assert_close(remembered(model, twice, classes), explain(model, twice, classes))
+    assert asked[3] == 1
+
+
+def test_stability_scores_know_a_linear_model():
+    model = senn(lambda x: two_classes(2 * x))
+    x, noise = torch.rand(4, 3) + 1, torch.randn(4, 3)
+    found = noise_distances(model, relevances, x, targets(x), noise, (0.5,))
+    expected = [0.5 * math.dist(n, (0, 0, 0)) / math.dist(v, (0, 0, 0))
+                for n, v in zip(noise.tolist(), x.tolist(), strict=True)]  # fmt: skip
+    assert found.flatten().tolist() == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,83 @@
+import pytest
+import torch
+from torch import nn
+
+from pipeline.metrics.removal import (
+    ConceptRemoval,
+    InputRemoval,
+    logits,
+    probabilities,
+    removal_drops,
+    removal_of_concepts,
+)
+from tests.metrics.models import random_image_senn, random_table_senn
+
+
+def test_attributions_of_patches_are_sums_over_their_pixels():
+    removal = InputRemoval(torch.zeros(3, 8, 8), patch=4)
+    e = torch.rand(5, 3, 8, 8)
+    sides = (slice(0, 4), slice(4, 8))
+    expected = [e[:, :, rows, columns].sum((1, 2, 3)) for rows in sides for columns in sides]
+    assert removal.groups == 4
+    torch.testing.assert_close(removal.pool(e), torch.stack(expected, 1))
+
+
+def test_patches_at_the_edge_are_smaller():
+    removal = InputRemoval(torch.zeros(1, 5, 7), patch=3)
+    assert removal.groups == 2 * 3
+    pixels = removal.pool(torch.ones(1, 1, 5, 7))[0]
+    assert pixels.tolist() == [9, 9, 3, 6, 6, 2]
+
+
+def test_features_of_tables_and_concepts_are_groups_of_their_own():
+    e = torch.rand(4, 6)
+    for removal in (InputRemoval(torch.zeros(6), patch=4), ConceptRemoval(torch.zeros(6))):
+        assert removal.groups == 6
+        assert torch.equal(removal.pool(e), e)
+
+
+def test_removed_patches_are_set_to_the_baseline():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
+    x, baseline = torch.rand(150, 1, 8, 8), torch.rand(1, 8, 8)
+    target = torch.arange(150) % 3
+    removed = torch.rand(150, 5, 4) < 0.5
+    removal = InputRemoval(baseline, patch=4)
+    found = probabilities(removal, model, x, target, removed)
+    for i in (0, 99, 100, 149):
+        for m in range(5):
+            point = x[i].clone()
+            for group in removed[i, m].nonzero().flatten().tolist():
+                row, column = 4 * (group // 2), 4 * (group % 2)
+                corner = (0, slice(row, row + 4), slice(column, column + 4))
+                point[corner] = baseline[corner]
+            p = model(point.unsqueeze(0)).softmax(1)[0, target[i]].item()
+            assert found[i, m].item() == pytest.approx(p, rel=1e-5)
+
+
+def test_the_same_choices_for_all_examples():
+    model, x = random_table_senn(), torch.rand(3, 6)
+    target = torch.tensor([0, 1, 2])
+    removal, removed = InputRemoval(torch.full((6,), 0.5)), torch.eye(6, dtype=torch.bool)[:2]
+    p = probabilities(removal, model, x, target, removed)
+    assert torch.equal(p, probabilities(removal, model, x, target, removed.expand(3, 2, 6)))
+    intact = probabilities(removal, model, x, target, torch.zeros(1, 6, dtype=torch.bool))
+    assert torch.equal(removal_drops(removal, model, x, target)[:, :2], intact - p)
+
+
+@pytest.mark.parametrize("model", [random_table_senn(), random_image_senn()])
+def test_logits_are_the_models(model):
+    shape = (6,) if model.parameterizer.num_concepts == 6 else (1, 28, 28)
+    x = torch.rand(4, *shape)
+    torch.testing.assert_close(logits(model, x), model(x).logits)
+
+
+def test_concepts_that_are_features_are_removed_from_the_input():
+    x = torch.tensor([[1.0, 5.0], [2.0, 6.0], [3.0, 0.0], [9.0, 7.0]]).repeat(1, 3)
+    removal = removal_of_concepts(random_table_senn(), x, x)
+    assert isinstance(removal, InputRemoval)
+    assert removal.baseline.tolist() == [2.0, 5.0] * 3  # lower medians
+    h = torch.rand(10, 3)
+    removal = removal_of_concepts(random_image_senn(), torch.rand(10, 1, 28, 28), h)
+    assert isinstance(removal, ConceptRemoval)
+    torch.testing.assert_close(removal.baseline, h.mean(0))
