@@ -223,7 +223,6 @@ class Explain(Section):
     seeds : of `seeds` the first so many: the headline models whose explanations are scored.
     examples : test examples explained by every method.
     costly_examples : fewer, for methods that run the model hundreds of times per example.
-    patch : pixels; images are removed in patches of patch × patch.
     curve_steps : steps in which a deletion or insertion curve removes or adds everything.
     lipschitz_neighbours : test points nearest to an example, the neighbourhood of eq. 6.
     lipschitz_points : random points of the box around an example, for eq. 5.
@@ -234,7 +233,6 @@ class Explain(Section):
     seeds: kind.Count
     examples: Annotated[int, Field(ge=2)]
     costly_examples: Annotated[int, Field(ge=2)]
-    patch: kind.Count
     curve_steps: kind.Count
     lipschitz_neighbours: kind.Count
     lipschitz_points: kind.Count

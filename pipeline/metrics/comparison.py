@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.data.dataset import Dataset
+from pipeline.explanations.library import PATCH
 from pipeline.explanations.method import Background, ExplanationMethod, Method
 from pipeline.metrics.batches import in_batches
 from pipeline.metrics.complexity import effective_features
@@ -120,8 +121,8 @@ class Examination:
 
     @cached_property
     def inputs(self) -> Space:
-        """The inputs: images in patches, tables by feature."""
-        removal = InputRemoval(self.background.baseline, self.settings.patch)
+        """The inputs: images in the patches of the perturbation methods, tables by feature."""
+        removal = InputRemoval(self.background.baseline, PATCH)
         unit = spread(self.data.train.x)
         return self._space(removal, lambda x: x / unit)
 

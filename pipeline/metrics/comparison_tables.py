@@ -9,8 +9,8 @@ import pandas as pd
 from pipeline.explanations.method import ExplanationMethod
 from pipeline.metrics.comparison import MethodScores
 from pipeline.metrics.intervals import estimate
+from pipeline.metrics.json_numbers import json_number
 from pipeline.metrics.scores import CURVES, SCORES
-from pipeline.metrics.summary import json_number
 
 OWN = ("contribution", "pull_back")
 

@@ -4,12 +4,11 @@ Arras et al. (2017), "What is relevant in a text document?", section "Measuring 
 power": examples weighted by their relevance are classified by their nearest neighbours.
 """
 
-import torch
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.explanations.method import Method, ModelT
+from pipeline.explanations.neighbours import nearest_neighbours
 from pipeline.metrics.batches import in_batches
 
 
@@ -52,9 +51,7 @@ def explanatory_power(vectors: Tensor, labels: Tensor, neighbours: tuple[int, ..
     """
     others = len(vectors) - 1
     tried = sorted({min(k, others) for k in neighbours})
-    search = NearestNeighbors(n_neighbors=tried[-1], algorithm="brute").fit(vectors.cpu().numpy())
-    nearest = torch.from_numpy(search.kneighbors(return_distance=False))  # none is its own
-    of_class = F.one_hot(labels.cpu())
-    votes = of_class[nearest].cumsum(1)[:, [k - 1 for k in tried]]  # (N, tried, C)
-    right = (votes.argmax(2) == labels.cpu().unsqueeze(1)).double()
+    of_class = F.one_hot(labels)[nearest_neighbours(vectors, tried[-1])]  # (N, k, C)
+    votes = of_class.cumsum(1)[:, [k - 1 for k in tried]]
+    right = (votes.argmax(2) == labels.unsqueeze(1)).double()
     return right[:, right.mean(0).argmax()]

@@ -3,12 +3,12 @@
 import math
 import warnings
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-Statistic = Literal["mean", "median"]
+from pipeline.metrics.scores import Statistic
 
 
 class Estimate(NamedTuple):

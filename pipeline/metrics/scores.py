@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.metrics.intervals import Statistic
+Statistic = Literal["mean", "median"]
 
 
 @dataclass(frozen=True)

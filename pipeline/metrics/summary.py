@@ -1,6 +1,5 @@
 """Tables of metrics: one row a cell, one row a λ, and the headline λ as a flat mapping."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,9 +7,8 @@ import pandas as pd
 
 from pipeline.metrics.accuracy import accuracy_interval
 from pipeline.metrics.evaluation import Evaluation
+from pipeline.metrics.json_numbers import json_number
 from pipeline.training.cells import Cell
-
-_DIGITS = 8  # as many as float32 has, and as the CSV files
 
 
 def cells_table(evaluations: Mapping[Cell, Evaluation]) -> pd.DataFrame:
@@ -70,10 +68,3 @@ def headline(lambdas: pd.DataFrame, robust_reg: float) -> dict[str, float | int 
 
 def _over_seeds(values: pd.Series) -> float:
     return values.max() if str(values.name).endswith("_max") else values.mean()
-
-
-def json_number(value: float | int) -> float | int | None:
-    """`value` to 8 digits, as JSON takes it: None for NaN."""
-    if isinstance(value, int):
-        return value
-    return None if math.isnan(value) else float(f"{value:.{_DIGITS}g}")
