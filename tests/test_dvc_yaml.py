@@ -112,7 +112,7 @@ def test_an_experiment_or_a_dataset_is_an_entry_of_params(tmp_path):
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
     with Repo(str(tmp_path)) as repo:
         found = {stage.name: {dep.def_path for dep in stage.deps} for stage in repo.index.stages}
-    added = {"download@mnist", "prepare@mnist", "train@wide", "evaluate@wide"}
+    added = {"download@mnist", "prepare@mnist", "train@wide", "evaluate@wide", "explain@wide"}
     assert set(found) - set(stages()) == added
     assert "data/prepared/mnist" in found["train@wide"] & found["evaluate@wide"]
     assert "models/wide" in found["evaluate@wide"]
@@ -125,6 +125,15 @@ READ = {
     "pretrain": {"pretrain", "seeds", "vae"},
     "train": {"experiments.{key}", "robustness", *GRID},
     "evaluate": {"evaluate", "experiments.{key}.dataset", *GRID},
+    "explain": {
+        "evaluate.bootstrap",
+        "evaluate.lipschitz_concept_resolution",
+        "evaluate.lipschitz_local_radius",
+        "experiments.{key}.dataset",
+        "explain",
+        "robust_reg",
+        "seeds",
+    },
     "study": {"evaluate", "experiments.{key}", "study.{key}"},
     "report": set(Params.model_fields) - {"device", "train"},
 }
