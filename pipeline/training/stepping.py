@@ -13,9 +13,10 @@ from pipeline.models.stacking import Stacked, stacked_on
 from pipeline.training.batches import Batches, each_tensor
 from pipeline.training.cells import Cell
 from pipeline.training.objectives import Objective, cross_entropy
+from pipeline.training.robustness import directions
 
 VALIDATION_BATCH = 500
-TOGETHER = {"cpu": 5, "cuda": 64}  # the most cells in one graph
+TOGETHER = {"cpu": 5, "cuda": 64}  # the most cells in one graph, see `_together`
 
 
 class Stepping(Protocol):
@@ -56,7 +57,8 @@ class AutogradStepping:
         self.robust_reg = torch.tensor(reg, device=weights.device, dtype=weights.dtype)
         self.adam = torch.optim.Adam([weights], lr=objective.experiment.lr, fused=True)
         weights.grad = torch.zeros_like(weights)
-        self.groups = even_parts(len(bank), -(-len(bank) // TOGETHER[weights.device.type]))
+        together = _together(objective, data)
+        self.groups = even_parts(len(bank), -(-len(bank) // together))
         self.models = [stacked_on(architecture, weights[g], weights.grad[g]) for g in self.groups]
 
     def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
@@ -103,6 +105,17 @@ class AutogradStepping:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         self.adam.state[self.weights] = dict(state)
+
+
+def _together(objective: Objective, data: Dataset) -> int:
+    """How many cells to have in one graph; on a CPU fewer, where each keeps many VJPs for its own.
+
+    On a GPU it is for the work that they are together, which fills it.
+    """
+    device, shape = data.train.x.device, data.input_shape
+    drawn = directions(objective.robustness, shape)
+    vjps = objective.experiment.num_classes if drawn == "exact" else drawn
+    return max(1, TOGETHER["cpu"] // vjps) if device.type == "cpu" else TOGETHER[device.type]
 
 
 def even_parts(items: int, count: int) -> list[slice]:
