@@ -34,6 +34,11 @@ COLUMNS = [
     "lipschitz_local_p95",
     "lipschitz_local_max",
     "lipschitz_local_undefined",
+    *(
+        f"lipschitz_input_{name}{statistic}"
+        for name in ("lower", "exact", "certified")
+        for statistic in ("", "_p95", "_max", "_undefined")
+    ),
     "faithfulness_relevance",
     "faithfulness_relevance_undefined",
     "faithfulness_contribution",
@@ -106,8 +111,14 @@ def test_row(model, shape, classes):
     assert correct.tolist() == (target == data.test.y).tolist()
     assert row["accuracy"] == pytest.approx(correct.mean())
     assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
-    for name in ("lipschitz_discrete", "lipschitz_local"):
-        assert 0 < row[name] < row[f"{name}_p95"] < row[f"{name}_max"]
+    for name in ("discrete", "local", "input_lower", "input_exact", "input_certified"):
+        lipschitz = f"lipschitz_{name}"
+        assert 0 < row[lipschitz] < row[f"{lipschitz}_p95"] <= row[f"{lipschitz}_max"]
+        assert row[f"{lipschitz}_undefined"] == 0
+    for statistic in ("", "_p95", "_max"):
+        certified = row[f"lipschitz_input_certified{statistic}"]
+        assert row[f"lipschitz_input_lower{statistic}"] <= certified
+        assert row[f"lipschitz_input_exact{statistic}"] <= certified
     assert row["concept_sparsity"] == pytest.approx(output.concepts.abs().mean().item())
     if shape == (6,):
         assert row["reconstruction_mse"] == 0
@@ -134,6 +145,17 @@ def test_statistics_over_anchors():
     assert row["lipschitz_local"] == pytest.approx(2 * x.quantile(0.5).item() + r, abs=0.02)
     assert row["lipschitz_local_p95"] == pytest.approx(2 * x.quantile(0.95).item() + r, abs=0.02)
     assert row["lipschitz_local_max"] == pytest.approx(2, abs=0.01)
+    # One anchor in four; at an anchor the slope is 2 x.
+    fewer = protocol.anchors[::4].flatten()
+    for q, statistic in ((0.5, ""), (0.95, "_p95"), (1, "_max")):
+        slope = 2 * fewer.quantile(q).item()
+        assert row[f"lipschitz_input_exact{statistic}"] == pytest.approx(slope, rel=1e-6)
+        assert row[f"lipschitz_input_lower{statistic}"] == pytest.approx(
+            min(slope + r, 2), abs=0.02
+        )
+    # Its layers are not known, so nothing is certified, and said to be.
+    assert math.isnan(row["lipschitz_input_certified"])
+    assert row["lipschitz_input_certified_undefined"] == 250
 
 
 def test_resolution_is_in_units_of_the_concepts_spread():

@@ -1,0 +1,137 @@
+r"""Exact and certified stability of relevances, in input space.
+
+How far can `lipschitz_local` be trusted, a search that may miss the worst point? Three numbers for
+the ratio of the paper's equation 5 (Alvarez-Melis & Jaakkola 2018), over x' in the box around x,
+
+    ‖e(x) − e(x')‖ / ‖x − x'‖:
+
+- lower: found by `lipschitz_local` with the identity for `concepts`, so its maximum is no less;
+- exact at the anchor (`jacobian_norm`): its limit as the box shrinks, the spectral norm ‖J_e(x)‖₂;
+- certified (`certified_lipschitz`): an upper bound, which no point of the box exceeds (Hein &
+  Andriushchenko 2017; Weng et al. 2018).
+
+The denominator is the distance of inputs for every model. For tables it is equation 5 itself, where
+h(x) = x. Learned concepts map many features to few: some x' ≠ x have h(x') = h(x) and another
+explanation, equation 5 has no maximum, and there is nothing to certify.
+
+The Jacobian takes directions as they come; at the edge of the data's range the box is open to one
+side only. So lower ≤ certified and exact ≤ certified always, but lower < exact can be.
+"""
+
+import copy
+from itertools import accumulate
+from operator import mul
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from pipeline.explanations.layered import LayeredSenn, layered
+from pipeline.explanations.method import Method, ModelT
+from pipeline.metrics.batches import in_batches
+from pipeline.metrics.enclosures import Enclosure, IntervalMatrix, Link, enclose
+from pipeline.metrics.stability import Box
+from pipeline.models.senn import Senn
+
+_BESIDE = 1e-9  # of the way into the box: how near the anchor the Jacobian is taken
+_BATCH_SIZE = 25  # interval matrices of so many anchors stay in a CPU's cache
+_MARGIN = 1e-9  # relative; more than the rounding errors of norms in float64
+
+
+def jacobian_norm(
+    model: ModelT, explain: Method[ModelT], x: Tensor, target: Tensor, box: Box, seed: int = 0
+) -> Tensor:
+    """Spectral norm ‖J_e(x)‖₂ of the explanation's Jacobian at each anchor, in float64.
+
+    Features of no width are left out: they do not move. Blank margins of images put networks
+    exactly on a kink, where windows of max-pooling have equals. There the Jacobian is that of the
+    linear piece which lies in a random direction, within the box, from the anchor.
+
+    Parameters
+    ----------
+    explain : a method differentiable in x.
+    x : (A, *input_shape), the anchors.
+    target : (A,), int64, the classes predicted there.
+    seed : of the directions, drawn on the CPU: the same on every device, for every model.
+
+    Returns
+    -------
+    (A,), float64
+    """
+    model = copy.deepcopy(model).double()
+    start = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)).to(x)
+
+    def norms(x: Tensor, target: Tensor, start: Tensor) -> Tensor:
+        low, high = _changes(x, box)
+        beside = (x.double() + _BESIDE * (low + start * (high - low))).requires_grad_()
+        e = explain(model, beside, target).flatten(1)
+        rows = [torch.autograd.grad(c.sum(), beside, retain_graph=True)[0] for c in e.unbind(1)]
+        jacobian = torch.stack(rows, 1) * (box.half_width > 0)
+        return torch.linalg.matrix_norm(jacobian.flatten(2), 2)
+
+    return in_batches(norms, x, target, start)
+
+
+def certified_lipschitz(model: Senn, x: Tensor, target: Tensor, box: Box) -> Tensor:
+    """Upper bound, on each anchor's box, of the relevances' ratio and of ‖J_e‖₂ at the anchor.
+
+    The change of relevances is a product of matrices, one a layer (see `enclosures`). Wherever it
+    is cut in two, its norm is at most that of the left part, an interval matrix, times the norms
+    of the layers on the right: the first is tight in small boxes and for few layers, the second
+    in large ones, where most units can switch. The smallest of these bounds counts.
+
+    It holds for the network with these weights in exact arithmetic.
+
+    Parameters
+    ----------
+    x : (A, *input_shape), the anchors.
+    target : (A,), int64, the classes predicted there.
+
+    Returns
+    -------
+    (A,), float64
+
+    Raises
+    ------
+    PipelineError
+        If the network has a part whose layers are not known.
+    """
+    layers = layered(model)
+    assert isinstance(layers, LayeredSenn)
+    network = copy.deepcopy(layers.relevances).double()
+    with torch.no_grad():
+        batches = zip(x.split(_BATCH_SIZE), target.split(_BATCH_SIZE), strict=True)
+        return torch.cat([_certify(network, box, *batch) for batch in batches])
+
+
+def _certify(network: nn.Sequential, box: Box, x: Tensor, target: Tensor) -> Tensor:
+    enclosure = Enclosure(x.double(), *_changes(x, box))
+    links: list[Link] = []
+    for layer in network:
+        enclosure, link = enclose(layer, enclosure)
+        links.append(link)
+    # norms[i] is that of all links before link i.
+    norms = list(accumulate((link.norm for link in links), mul, initial=enclosure.at.new_ones(())))
+    product = _of_class(enclosure.at, target)
+    bound = product.norm() * norms.pop()
+    for link in reversed(links):
+        product = link.pull(product)
+        bound = torch.minimum(bound, product.norm() * norms.pop())
+    moves = box.half_width > 0
+    product = IntervalMatrix(product.centre * moves, product.radius * moves)
+    return (1 + _MARGIN) * torch.minimum(bound, product.norm())
+
+
+def _of_class(relevances: Tensor, target: Tensor) -> IntervalMatrix:
+    """The matrix (B, K, K, C) that takes the target's relevances (B, K) out of all (B, K, C)."""
+    _, concepts, classes = relevances.shape
+    own = torch.eye(concepts).to(relevances).unsqueeze(-1)
+    chosen = own * one_hot(target, classes).to(relevances).view(-1, 1, 1, classes)
+    return IntervalMatrix(chosen, torch.zeros_like(chosen))
+
+
+def _changes(x: Tensor, box: Box) -> tuple[Tensor, Tensor]:
+    """The least and the largest change of each feature within the box, in float64."""
+    x, half_width = x.double(), box.half_width.double()
+    low = torch.maximum(-half_width, (box.low - x).clamp(max=0))
+    return low, torch.minimum(half_width, (box.high - x).clamp(min=0))
