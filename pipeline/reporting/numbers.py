@@ -1,5 +1,6 @@
 """The report's sections made of numbers: claims, accuracy, metrics, training, provenance."""
 
+import math
 import platform
 from importlib import metadata
 
@@ -12,6 +13,7 @@ from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
 from pipeline.reporting.evidence import qualitative_evidence
 from pipeline.reporting.figures.accuracy import accuracy_against_lambda
 from pipeline.reporting.figures.claims import claims_at_a_glance
+from pipeline.reporting.figures.stability import CERTIFIED, EXACT, LOWER, certified_stability
 from pipeline.reporting.figures.training import training_curves
 from pipeline.reporting.results import ExperimentResults, Results
 from pipeline.reporting.style import lambda_label
@@ -22,6 +24,7 @@ STABILITY = {
     "test_robustness_loss": "robustness loss",
     "lipschitz_discrete": "Lipschitz, test points",
     "lipschitz_local": "Lipschitz, box",
+    EXACT: "Lipschitz, input",
     "faithfulness_relevance": "faithfulness, relevance",
     "faithfulness_contribution": "faithfulness, contribution",
 }
@@ -182,39 +185,62 @@ def _spoken(experiment: ExperimentResults) -> str:
 
 
 def stability(results: Results) -> Several:
-    """Stability and faithfulness, a table per experiment."""
-    return _metric_tables(results, STABILITY)
+    """Stability and faithfulness, a table and a figure per experiment."""
+    parts: list[Prose | Table | Picture] = []
+    for experiment in results.experiments.values():
+        parts += [Prose(heading(experiment)), _metric_table(results, experiment, STABILITY)]
+        if (experiment.cells.filter([LOWER, EXACT, CERTIFIED]) > 0).any(axis=None):
+            parts.append(_certified(experiment))
+    return Several(parts)
+
+
+def _certified(experiment: ExperimentResults) -> Picture:
+    found, certified = (experiment.headline[name].mean() for name in (LOWER, CERTIFIED))
+    title = f"Worst ratio at λ = {lambda_label(experiment.robust_reg)}: "
+    if math.isnan(certified):
+        title += f"at least {wording.significant(found)}"
+    else:
+        title += f"{wording.significant(found)} to {wording.significant(certified)}"
+    return Picture(
+        certified_stability(experiment.cells, title),
+        f"stability_{experiment.name}",
+        f"{title}. Against λ, a band from the largest ratio found to the certified bound, and the "
+        "exact ratio at the example; column “Lipschitz, input” above has the same numbers.",
+        "Medians over test examples, means over seeds; rings are seeds.",
+    )
 
 
 def concept_quality(results: Results) -> Several:
     """Fidelity, diversity and sparsity of learned concepts, a table per experiment."""
-    tables = _metric_tables(results, CONCEPTS, learned_only=True)
-    return tables if tables.parts else Several([Prose("This run has no learned concepts.")])
-
-
-def _metric_tables(
-    results: Results, columns: dict[str, str], learned_only: bool = False
-) -> Several:
     parts: list[Prose | Table] = []
     for experiment in results.experiments.values():
-        if learned_only and not experiment.learns_concepts:
-            continue
-        shown = {key: name for key, name in columns.items() if key in experiment.cells}
-        lambdas = results.params.lambdas(experiment.name)
-        rows = []
-        for robust_reg in lambdas:
-            cells = experiment.cells[experiment.cells["robust_reg"] == robust_reg]
-            texts = [_cell_text(key, cells[key]) for key in shown]
-            rows.append((lambda_label(robust_reg), *texts))
-        chosen = {lambdas.index(experiment.robust_reg)}
-        parts.append(Prose(heading(experiment)))
-        parts.append(Table(("λ", *shown.values()), rows, marked=frozenset(chosen)))
-    return Several(parts)
+        if experiment.learns_concepts:
+            parts += [Prose(heading(experiment)), _metric_table(results, experiment, CONCEPTS)]
+    return Several(parts or [Prose("This run has no learned concepts.")])
 
 
-def _cell_text(key: str, values: pd.Series) -> str:
+def _metric_table(
+    results: Results, experiment: ExperimentResults, columns: dict[str, str]
+) -> Table:
+    shown = {key: name for key, name in columns.items() if key in experiment.cells}
+    lambdas = results.params.lambdas(experiment.name)
+    rows = []
+    for robust_reg in lambdas:
+        cells = experiment.cells[experiment.cells["robust_reg"] == robust_reg]
+        rows.append((lambda_label(robust_reg), *(_cell_text(key, cells) for key in shown)))
+    chosen = {lambdas.index(experiment.robust_reg)}
+    return Table(("λ", *shown.values()), rows, marked=frozenset(chosen))
+
+
+def _cell_text(key: str, cells: pd.DataFrame) -> str:
     spread = wording.percent_and_spread if key == "accuracy" else wording.mean_and_spread
-    return spread(values)
+    text = spread(cells[key])
+    if key == EXACT:
+        ends = (cells[end].mean() for end in (LOWER, CERTIFIED))
+        text += "\n" + " to ".join(
+            wording.MISSING if math.isnan(end) else wording.significant(end) for end in ends
+        )
+    return text
 
 
 def training(results: Results) -> Several:

@@ -26,6 +26,7 @@ from pipeline.reporting.figures.explanations import (
 from pipeline.reporting.figures.neighbours import Neighbourhood, neighbour_relevances
 from pipeline.reporting.figures.prototypes import Chance, filter_grid, prototype_grid
 from pipeline.reporting.figures.reconstructions import reconstructions
+from pipeline.reporting.figures.stability import certified_stability
 from pipeline.reporting.figures.training import pretraining_curves, training_curves
 from pipeline.reporting.verdicts import Interval, Verdict, accuracy_interval
 
@@ -97,11 +98,23 @@ def some_verdicts() -> list[Verdict]:
     ]
 
 
+def ratios(lambdas=(1e-4, 1e-2, 1.0), **changes) -> pd.DataFrame:
+    table = cells(lambdas)
+    steps = np.arange(len(table))
+    columns = {"lower": 0.1 / (1 + steps), "exact": 0.2 / (1 + steps), "certified": 3.0 + steps}
+    columns = {name: changes.get(name, values) for name, values in columns.items()}
+    return table.assign(**{f"lipschitz_input_{name}": v for name, v in columns.items()})
+
+
 FIGURES = {
     "accuracy": lambda: accuracy_against_lambda(cells(), [REVIEW], [PAPER], "Title"),
     "accuracy, one seed": lambda: accuracy_against_lambda(cells(seeds=1), [], [], "Title"),
     "accuracy, λ = 0": lambda: accuracy_against_lambda(cells((0, 0.1)), [REVIEW], [], "Title"),
     "accuracy, only λ = 0": lambda: accuracy_against_lambda(cells((0,)), [], [], "Title"),
+    "certified": lambda: certified_stability(ratios(), "Title"),
+    "certified, one λ": lambda: certified_stability(ratios((0.1,)), "Title"),
+    "certified, λ = 0": lambda: certified_stability(ratios((0, 0.1), lower=0.0), "Title"),
+    "certified, unknown": lambda: certified_stability(ratios(certified=np.nan), "Title"),
     "claims": lambda: claims_at_a_glance(some_verdicts(), "Title"),
     "table": lambda: table_explanation(
         example(11, image=False), ["Age Above FourtyFive"] * 11, 1.0, (3.0, 3.0)
@@ -446,3 +459,12 @@ def test_nice_tick(limit, tick):
 def test_all_zero_values_still_have_an_axis():
     assert style.common_limit(np.zeros(3)) == 1.0
     assert style.common_limit(np.array([-2.0, 1.0])) == pytest.approx(2.1)
+
+
+def test_the_band_of_ratios_is_from_found_to_certified():
+    figure = certified_stability(ratios((0.1, 1.0)), "Title")
+    lines = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    # Means over three seeds.
+    assert lines["certified, never exceeded"] == pytest.approx([4, 7])
+    assert lines["found by search"] == pytest.approx([0.1 * 11 / 18, 0.1 * 37 / 180])
+    assert lines["exact, at the example"] == pytest.approx([0.2 * 11 / 18, 0.2 * 37 / 180])

@@ -66,6 +66,7 @@ def test_the_default_run_shows_everything(run):
     others = ["claims", "accuracy_compas_senn", f"accuracy_{senn}", f"filters_{senn}"]
     others += ["reconstructions", "pretraining", "training_compas_senn"]
     others += [f"study_{kind}_{n}" for kind in ("lambda", "axes") for n in ("compas_senn", senn)]
+    others += [f"stability_{name}" for name in ("compas_senn", senn, disenn)]
     assert names == {*both, *explained, *others, f"accuracy_{disenn}"}
     assert all(len(picture.alt) > 20 for picture in pictures)
 
@@ -160,6 +161,26 @@ def test_metric_tables_mark_the_headline(run):
         assert table.marked == {1}
     assert tables[0].rows[0][1] == "80.0 ± 1.4"
     assert tables[0].rows[0][3] == "3.010 ± 0.014"
+
+
+def test_stability_shows_what_is_found_exact_and_certified(run):
+    section = numbers.stability(run())
+    table, picture = shown(section, Table)[0], shown(section, Picture)[0]
+    # Two seeds 0.02 apart, at the first and the third place of the grid's four cells.
+    assert table.rows[0][table.header.index("Lipschitz, input")] == ("5.010 ± 0.014\n4.01 to 9.01")
+    assert picture.figure.get_suptitle() == "Worst ratio at λ = 0.01: 4.01 to 9.01"
+
+
+def test_what_could_not_be_certified_is_left_open(run):
+    results = run()
+    cells = results.experiments["compas_senn"].cells
+    cells["lipschitz_input_certified"] = float("nan")
+    section = numbers.stability(results)
+    table, picture = shown(section, Table)[0], shown(section, Picture)[0]
+    assert "\n4.01 to –" in table.rows[0][table.header.index("Lipschitz, input")]
+    assert picture.figure.get_suptitle() == "Worst ratio at λ = 0.01: at least 4.01"
+    cells[["lipschitz_input_lower", "lipschitz_input_exact"]] = 0.0
+    assert len(shown(numbers.stability(results), Picture)) == 2
 
 
 def test_features_are_no_learned_concepts(run):

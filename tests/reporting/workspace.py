@@ -21,6 +21,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 METRICS = {
     "lipschitz_discrete": 3.0,
     "lipschitz_local": 5.0,
+    "lipschitz_input_lower": 4.0,
+    "lipschitz_input_exact": 5.0,
+    "lipschitz_input_certified": 9.0,
     "faithfulness_relevance": 0.3,
     "faithfulness_contribution": 0.7,
     "test_robustness_loss": 2.0,
