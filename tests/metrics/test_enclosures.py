@@ -74,6 +74,25 @@ def test_sampled_changes_and_their_matrices_are_enclosed(name, size):
 
 
 @pytest.mark.parametrize("name", LAYERS)
+def test_interval_matrices_stay_so_through_a_layer(name):
+    make, shape = LAYERS[name]
+    over = enclosure(shape)
+    layer = make().double().requires_grad_(False)
+    after, link = enclose(layer, over)
+    centre = torch.randn(4, 1, *after.at.shape[1:], dtype=torch.double)
+    radius = torch.rand_like(centre)
+    pulled = link.pull(IntervalMatrix(centre, radius))
+    for _ in range(100):
+        # The member of the interval, of those with extreme entries, that makes most of a change.
+        change = over.low + torch.rand_like(over.at).round() * (over.high - over.low)
+        out = (layer(over.at + change) - after.at).unsqueeze(1)
+        made = ((centre + radius * out.sign()) * out).flatten(1).sum(1)
+        d = change.unsqueeze(1)
+        bound = (pulled.centre * d + pulled.radius * d.abs()).flatten(1).sum(1)
+        assert (made <= bound + 1e-12).all()
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_the_jacobian_at_the_anchor_is_enclosed(name):
     make, shape = LAYERS[name]
     over = enclosure(shape, anchors=1)
