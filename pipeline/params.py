@@ -213,7 +213,7 @@ class Evaluate(Section):
     lipschitz_local_steps: kind.Count
     lipschitz_local_restarts: kind.Count
     lipschitz_concept_resolution: kind.Positive
-    anchors: Annotated[int, Field(ge=2)]
+    anchors: kind.Anchors
     bootstrap: Annotated[int, Field(ge=100)]
 
 
@@ -251,6 +251,7 @@ class Study(Section):
     probes : as `robustness.probes`.
     lambda_grid : robustness strengths λ; all above 0, since they are drawn on a logarithmic axis.
     seeds : one cell per seed, λ, variant and reduction; at least two, for intervals over them.
+    anchors : as `evaluate.anchors`; the other settings of the metrics are those of `evaluate`.
     """
 
     variants: kind.Variants
@@ -258,6 +259,7 @@ class Study(Section):
     probes: kind.Probes
     lambda_grid: kind.SeveralLambdas
     seeds: kind.SeveralSeeds
+    anchors: kind.Anchors
 
 
 class Report(Section):

@@ -59,6 +59,7 @@ STUDY = {
     "probes": "exact",
     "lambda_grid": [0.1, 1.0],
     "seeds": [1, 2],
+    "anchors": 9,
 }
 WRONG_VALUES = [
     # numbers

@@ -46,10 +46,12 @@ def run_study(
         If the experiment is not in the study, the data do not fit the params, or a loss is not
         finite.
     """
+    study = params.study_of(name)
+    settings = params.evaluate.model_copy(update={"anchors": study.anchors})
     cells: list[tuple[Definition, Cell]] = []
     with TemporaryDirectory(prefix="senn-study-") as folder:
         files = []
-        for definition in definitions(params.study_of(name)):
+        for definition in definitions(study):
             print(f"study of {name}: {definition}", flush=True)
             own = params_for(params, name, definition)
             models = Path(folder, "-".join(definition))
@@ -58,7 +60,7 @@ def run_study(
             cells += [(definition, cell) for cell in trained]
             files += [cell.path(models) for cell in trained]
         print(f"study of {name}: measuring {len(files)} models", flush=True)
-        rows = {i: e.row for i, e in evaluate_files(files, params.evaluate, device, data)}
+        rows = {i: e.row for i, e in evaluate_files(files, settings, device, data)}
     return pd.DataFrame(
         {
             "experiment": name,
