@@ -31,6 +31,10 @@ _AXIS_NAMES = {
     "per_example": "√B · λ under batch, λ under example",
     **MEASURED,
 }
+_BOUND = (
+    " The dotted vertical line is the λ from which on a constant prediction is the optimum of "
+    "review2020, if the axis reaches that far."
+)
 RESAMPLES = 500  # of the seeds, for the intervals
 _PUBLISHED_BATCH_SIZE = 200  # the review's, of both SENNs
 
@@ -80,8 +84,8 @@ def _pictures(name: str, study: Study) -> list[Picture]:
         f"study_lambda_{name}",
         f"Accuracy against λ by definition of the robustness loss. Points lost: {spoken}.",
         "Solid: this run, means over seeds with the 95 % intervals that verdicts rest on. Dashed: "
-        "published, the review’s on its validation data. A dotted vertical line: the λ from which "
-        "on a constant prediction is the optimum of review2020.",
+        "published, the review’s on its validation data."
+        + (_BOUND if any(name.startswith("constant_from") for name in study.references) else ""),
     )
     bought = accuracy_against(study, MEASURED, "Accuracy against what λ bought")
     return [
@@ -115,7 +119,7 @@ def _definitions(study: Study, found: Sequence[tuple[PublishedLoss, list[Nearnes
             (own,) = [one for one in ranked if one.definition == definition]
             row.append(_with_bounds(own.distance))
         rows.append(row)
-    header = ["definition", f"points lost to λ = {lambda_label(most)}"]
+    header = ["definition", f"points lost, λ\u00a0=\u00a0{lambda_label(most)}"]
     header += [f"distance from the {published.source}’s curve" for published, _ in found]
     return Table(header, rows)
 
