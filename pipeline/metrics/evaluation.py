@@ -156,7 +156,7 @@ def _certified_stability(model: Senn, protocol: Protocol) -> Row:
         target,
         partial(torch.flatten, start_dim=1),
         box,
-        settings.lipschitz_concept_resolution * _spread(protocol.data.train.x),
+        settings.lipschitz_concept_resolution * spread(protocol.data.train.x),
         settings.lipschitz_local_steps,
         settings.lipschitz_local_restarts,
     )
