@@ -24,7 +24,7 @@ def main() -> None:
     table = scores_table(found, METHODS, params.evaluate.bootstrap)
     write_csv(Path("reports/methods", f"{name}.csv"), table)
     write_csv(Path("reports/methods_curves", f"{name}.csv"), curves_table(found, METHODS))
-    write_json(Path("reports/methods_summary", f"{name}.json"), comparison_summary(table))
+    write_json(Path("reports/metrics/methods", f"{name}.json"), comparison_summary(table))
 
 
 if __name__ == "__main__":

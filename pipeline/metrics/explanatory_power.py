@@ -4,6 +4,7 @@ Arras et al. (2017), "What is relevant in a text document?", section "Measuring 
 power": examples weighted by their relevance are classified by their nearest neighbours.
 """
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -41,17 +42,18 @@ def explanatory_power(vectors: Tensor, labels: Tensor, neighbours: tuple[int, ..
 
     Parameters
     ----------
-    vectors : (N, G), N ≥ 2, from `relevance_weighted`.
+    vectors : (N, G), from `relevance_weighted`.
     labels : (N,), int64, the true classes.
-    neighbours : k, those tried; all others where there are fewer than k.
+    neighbours : k, those tried, in ascending order.
 
     Returns
     -------
-    (N,), float64: 1 right, 0 wrong. Of classes with equally many neighbours the first counts.
+    (N,), float64: 1 right, 0 wrong. Of classes with equally many neighbours the first counts. NaN,
+    undefined, throughout where there are too few examples for the largest k.
     """
-    others = len(vectors) - 1
-    tried = sorted({min(k, others) for k in neighbours})
-    of_class = F.one_hot(labels)[nearest_neighbours(vectors, tried[-1])]  # (N, k, C)
-    votes = of_class.cumsum(1)[:, [k - 1 for k in tried]]
+    if len(vectors) <= neighbours[-1]:
+        return vectors.new_full((len(vectors),), torch.nan)
+    of_class = F.one_hot(labels)[nearest_neighbours(vectors, neighbours[-1])]  # (N, k, C)
+    votes = of_class.cumsum(1)[:, [k - 1 for k in neighbours]]
     right = (votes.argmax(2) == labels.unsqueeze(1)).double()
     return right[:, right.mean(0).argmax()]

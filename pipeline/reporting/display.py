@@ -56,34 +56,37 @@ class Prose:
 class Table:
     """An HTML table: `header`, and `rows` of texts; what comes after a text's first line is small.
 
-    `kind` is its CSS class; `marked` the indices of rows to stand out. The first text of a row is
-    its heading. Texts are escaped.
+    `kind` is its CSS class; `marked` the indices of rows to stand out, `best` those of single cells
+    (row, column). The first text of a row is its heading. Texts are escaped.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     kind: str = "numbers"
     marked: frozenset[int] = frozenset()
+    best: frozenset[tuple[int, int]] = frozenset()
 
     def html(self) -> str:
         """The table, in a container that scrolls sideways where it must."""
         head = "".join(f'<th scope="col">{escape(text)}</th>' for text in self.header)
-        body = "\n".join(
-            self._row(row, index in self.marked) for index, row in enumerate(self.rows)
-        )
+        body = "\n".join(self._row(index, row) for index, row in enumerate(self.rows))
         return (
             f'<div class="table {self.kind}" tabindex="0" role="group" aria-label="table">'
             f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
         )
 
-    def _row(self, row: Sequence[str], marked: bool) -> str:
+    def _row(self, index: int, row: Sequence[str]) -> str:
         first, *rest = row
         cells = "".join(
-            f'<td data-label="{escape(label)}"{_kind_of(text)}>{_lines(text)}</td>'
-            for label, text in zip(self.header[1:], rest, strict=True)
+            f'<td data-label="{escape(label)}"{self._kind_of(index, column, text)}>'
+            f"{_lines(text)}</td>"
+            for column, (label, text) in enumerate(zip(self.header[1:], rest, strict=True), start=1)
         )
-        attribute = ' class="marked"' if marked else ""
+        attribute = ' class="marked"' if index in self.marked else ""
         return f'<tr{attribute}><th scope="row">{_lines(first)}</th>{cells}</tr>'
+
+    def _kind_of(self, row: int, column: int, text: str) -> str:
+        return ' class="best"' if (row, column) in self.best else _kind_of(text)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         lines = [" | ".join(row) for row in (self.header, *self.rows)]

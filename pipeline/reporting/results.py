@@ -91,6 +91,16 @@ class ExperimentResults:
         """One row a cell and validation: robust_reg, seed, step, losses, valid_accuracy."""
         return _read_csv(self._folders.reports / "curves" / f"{self.name}.csv")
 
+    @cached_property
+    def methods(self) -> pd.DataFrame:
+        """One row an explanation method, with its scores."""
+        return _read_csv(self._folders.reports / "methods" / f"{self.name}.csv")
+
+    @cached_property
+    def method_curves(self) -> pd.DataFrame:
+        """One row a point of an explanation method's curves: curve, method, position, value."""
+        return _read_csv(self._folders.reports / "methods_curves" / f"{self.name}.csv")
+
     @property
     def data(self) -> Dataset:
         """Its dataset, on the CPU."""

@@ -23,6 +23,8 @@ from pipeline.reporting.figures.explanations import (
     image_explanation,
     table_explanation,
 )
+from pipeline.reporting.figures.heat_maps import image_heat_maps, table_heat_map
+from pipeline.reporting.figures.methods import faithfulness_against_stability, method_curves
 from pipeline.reporting.figures.neighbours import Neighbourhood, neighbour_relevances
 from pipeline.reporting.figures.prototypes import Chance, filter_grid, prototype_grid
 from pipeline.reporting.figures.reconstructions import reconstructions
@@ -106,7 +108,49 @@ def ratios(lambdas=(1e-4, 1e-2, 1.0), **changes) -> pd.DataFrame:
     return table.assign(**{f"lipschitz_input_{name}": v for name, v in columns.items()})
 
 
+METHODS = {f"A method of long name {index}": index for index in range(20)}
+FAMILIES = ("self-explaining", "gradient", "propagation", "perturbation")
+
+
+def scored() -> pd.DataFrame:
+    rows = []
+    for index, label in enumerate(METHODS):
+        faithfulness, ratio = 0.9 - 0.07 * index, 0.02 * (index + 1) ** 2
+        row = {"label": label, "family": FAMILIES[index % 4], "method": f"m{index}"}
+        row |= {"faithfulness": faithfulness, "lipschitz_local": ratio}
+        row |= {"faithfulness_low": faithfulness - 0.1, "faithfulness_high": faithfulness + 0.1}
+        row |= {"lipschitz_local_low": 0.8 * ratio, "lipschitz_local_high": 1.3 * ratio}
+        rows.append(row | {"speaks_of": "concepts" if index < 2 else "inputs"})
+    return pd.DataFrame(rows)
+
+
+def scored_curves() -> pd.DataFrame:
+    kinds = ("deletion", "insertion", "noise", "randomisation")
+    rows = [
+        {"method": f"m{i}", "label": label, "curve": kind, "position": x, "value": i * x / 10}
+        for i, label in enumerate(METHODS)
+        for kind in kinds
+        for x in (0.0, 0.5, 1.0)
+    ]
+    return pd.DataFrame(rows)
+
+
+def families() -> dict[str, str]:
+    return {f"m{index}": FAMILIES[index % 4] for index in range(len(METHODS))}
+
+
 FIGURES = {
+    "image heat maps": lambda: image_heat_maps(
+        RANDOM.random((4, 1, 28, 28)),
+        {label: RANDOM.uniform(-1, 1, (4, 28, 28)) for label in METHODS},
+        "Title",
+    ),
+    "table heat map": lambda: table_heat_map(
+        {label: RANDOM.uniform(-1, 1, 11) for label in METHODS}, ["Age Above FourtyFive"] * 11, "T"
+    ),
+    "methods": lambda: faithfulness_against_stability(scored(), "Title"),
+    "one method": lambda: faithfulness_against_stability(scored()[:1], "Title"),
+    "method curves": lambda: method_curves(scored_curves(), families(), "Title"),
     "accuracy": lambda: accuracy_against_lambda(cells(), [REVIEW], [PAPER], "Title"),
     "accuracy, one seed": lambda: accuracy_against_lambda(cells(seeds=1), [], [], "Title"),
     "accuracy, λ = 0": lambda: accuracy_against_lambda(cells((0, 0.1)), [REVIEW], [], "Title"),
@@ -468,3 +512,59 @@ def test_the_band_of_ratios_is_from_found_to_certified():
     assert lines["certified, never exceeded"] == pytest.approx([4, 7])
     assert lines["found by search"] == pytest.approx([0.1 * 11 / 18, 0.1 * 37 / 180])
     assert lines["exact, at the example"] == pytest.approx([0.2 * 11 / 18, 0.2 * 37 / 180])
+
+
+def test_heat_maps_lie_beside_their_images_on_one_scale():
+    images = RANDOM.random((2, 1, 4, 4))
+    maps = {name: RANDOM.uniform(-1, 1, (2, 4, 4)) for name in "abcdefghij"}
+    drawn = image_heat_maps(images, maps, "T").axes[0].images
+    assert len(drawn) == 2 * 2 + 2 * 10  # two bands, the images in each
+    of_maps = [image for image in drawn if image.get_clim() == (-1, 1)]
+    assert len(of_maps) == 20
+    for index, values in enumerate(maps.values()):
+        for row in range(2):
+            np.testing.assert_array_equal(of_maps[2 * index + row].get_array(), values[row])
+    first, second = (drawn[0].get_window_extent(), of_maps[0].get_window_extent())
+    assert first.y0 == pytest.approx(second.y0) and first.x1 < second.x0
+
+
+def test_table_heat_map_is_features_by_methods():
+    maps = {"one": np.array([0.1, -0.2, 1.0]), "two": np.array([-1.0, 0.0, 0.5])}
+    figure = table_heat_map(maps, ["x", "y", "z"], "T")
+    (image,) = figure.axes[0].images
+    np.testing.assert_array_equal(image.get_array(), np.stack(list(maps.values()), 1))
+    assert image.get_clim() == (-1, 1)
+    assert {"one", "two", "x", "y", "z"} <= texts(figure)
+
+
+def test_methods_are_dots_with_intervals_and_names():
+    table = scored()
+    table.loc[5, "faithfulness"] = np.nan
+    figure = faithfulness_against_stability(table, "T")
+    paper, axes = figure.axes
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert len(dots) == 19
+    ordered = table.dropna().sort_values("faithfulness", ascending=False)
+    shown = [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots]
+    np.testing.assert_allclose(shown, ordered[["lipschitz_local", "faithfulness"]])
+    assert sum(to_hex(dot.get_markerfacecolor()) == "#ffffff" for dot in dots) == 2
+    # Each name is tied to its dot.
+    ties = [line for line in paper.lines if len(line.get_xdata()) == 3]
+    for tie, dot in zip(ties, dots, strict=True):
+        start = paper.transData.transform(tie.get_xydata()[0])
+        np.testing.assert_allclose(start, axes.transData.transform(dot.get_xydata()[0]), atol=0.5)
+
+
+def test_method_curves_have_a_row_per_family():
+    figure = method_curves(scored_curves(), families(), "T")
+    paper, *panels = figure.axes
+    assert len(panels) == 4 * 4
+    *others, last = panels[0].lines
+    assert len(others) == 19
+    np.testing.assert_allclose(last.get_ydata(), [0, 0.8, 1.6])  # the family's last, m16
+    grey = [line for line in others if to_hex(line.get_color()) == style.FAINT]
+    assert len(grey) == 15
+    # The key has a line of the same look for each.
+    assert len(paper.lines) == len(METHODS)
+    assert paper.lines[4].get_color() == last.get_color()
+    assert set(METHODS) <= texts(figure)

@@ -7,7 +7,9 @@ import matplotlib
 import pytest
 import torch
 
-from pipeline.reporting import concepts, gallery, numbers, pretraining, similarity, study
+from pipeline.explanations.methods import METHODS
+from pipeline.metrics.scores import SCORES
+from pipeline.reporting import concepts, gallery, methods, numbers, pretraining, similarity, study
 from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
 from tests.reporting.workspace import default_params
 
@@ -20,6 +22,7 @@ SECTIONS = {
     "disenn": gallery.disenn,
     "neighbours": similarity.neighbours,
     "stability": numbers.stability,
+    "methods": methods.comparison,
     "concepts": numbers.concept_quality,
     "correlations": concepts.correlations,
     "vae": pretraining.vae,
@@ -51,6 +54,8 @@ def all_sections(results) -> dict[str, Several]:
 def quick_to_draw(monkeypatch):
     monkeypatch.setattr("pipeline.reporting.style.DPI", 30)
     monkeypatch.setattr("pipeline.reporting.study.RESAMPLES", 20)
+    few = {name: METHODS[name] for name in ("contribution", "pull_back", "gradient_times_input")}
+    monkeypatch.setattr("pipeline.reporting.methods.methods_for", lambda model: few)
 
 
 def test_the_default_run_shows_everything(run):
@@ -67,6 +72,11 @@ def test_the_default_run_shows_everything(run):
     others += ["reconstructions", "pretraining", "training_compas_senn"]
     others += [f"study_{kind}_{n}" for kind in ("lambda", "axes") for n in ("compas_senn", senn)]
     others += [f"stability_{name}" for name in ("compas_senn", senn, disenn)]
+    others += [
+        f"{k}_{n}" for k in ("methods", "method_curves") for n in ("compas_senn", senn, disenn)
+    ]
+    others += ["heat_maps_compas_senn_1", "heat_maps_compas_senn_2"]
+    others += [f"heat_maps_{name}" for name in (senn, disenn)]
     assert names == {*both, *explained, *others, f"accuracy_{disenn}"}
     assert all(len(picture.alt) > 20 for picture in pictures)
 
@@ -266,3 +276,46 @@ def test_strips_that_do_not_change_are_given_away(run):
     pairs = [(a - b).abs().mean() for a in images for b in images]
     apart = float(re.search(r"random test images, by (\d\.\d\d)", sentence)[1])
     assert apart == pytest.approx(float(sum(pairs) / len(pairs)), abs=0.02)
+
+
+def test_methods_are_ranked_among_their_peers(run):
+    parts = methods.comparison(run(experiments=experiments("compas_senn", "mnist_senn"))).parts
+    compas, senn = (part for part in parts if isinstance(part, Table))
+    names = [row[0].split("\n")[0] for row in senn.rows]
+    assert names == [method.label for method in METHODS.values()]
+    assert len(senn.header) == 1 + len(SCORES)
+    assert senn.header[1:3] == ["faithfulness ↑", "deletion ↓"]
+    # Every method is better than those before it: of concepts, of inputs, on as many examples.
+    whole = [method for method in METHODS.values() if not method.is_costly]
+    leaders = [[m.label for m in whole if m.speaks_of == of][-1] for of in ("concepts", "inputs")]
+    best = {names[row] for row, _ in senn.best}
+    assert best == set(leaders)
+    assert len(senn.best) == 2 * len(SCORES)
+    assert {names[row] for row, _ in compas.best} == {leaders[1]}  # features are the concepts
+    assert "of inputs, 5 examples" in senn.rows[-1][0]
+
+
+def test_the_comparison_says_who_leads_and_what_concepts_add(run):
+    parts = methods.comparison(run(experiments=experiments("mnist_senn"))).parts
+    text = parts[1].markdown
+    leader = [method.label for method in METHODS.values() if not method.is_costly][-1]
+    assert text.startswith(f"{len(METHODS)} methods, 50 test examples, 1 model with λ = 0.01;")
+    assert "LIME run the model hundreds of times per example and got 5 examples each" in text
+    assert f"**{leader}** is the most faithful" in text and "and the most stable" in text
+    # p = 0.9 - (0.5 + 0.01 · 1): contributions are second in the table.
+    assert "keeps a probability of 0.39 on average" in text
+
+
+def test_undefined_scores_are_missing_and_counted(run):
+    results = run(experiments=experiments("compas_senn"))
+    scores = results.experiments["compas_senn"].methods
+    scores.loc[3, ["noise", "noise_low", "noise_high"]] = float("nan")
+    scores.loc[4, "complexity_undefined"] = 7
+    section = methods.comparison(results)
+    (table,) = shown(section, Table)
+    column = list(SCORES).index("noise") + 1
+    assert table.rows[3][column] == "–"
+    assert table.rows[4][column + 1].endswith("\n7 undefined")
+    assert (3, column) not in table.best
+    # Features are the concepts: nothing is left to say of their removal.
+    assert not any("keeps a probability" in part.markdown for part in shown(section, Prose))

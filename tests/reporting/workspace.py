@@ -10,7 +10,9 @@ import torch
 import yaml
 
 from pipeline.data.dataset import Dataset, Prepared, Split, load_dataset, save_dataset
+from pipeline.explanations.methods import METHODS
 from pipeline.files import write_json
+from pipeline.metrics.scores import CURVES, SCORES
 from pipeline.models.building import Inputs, build_senn, build_vae
 from pipeline.params import Params, load_params
 from pipeline.study.definitions import definitions
@@ -124,6 +126,28 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
             curves.append({**key, "step": step, "epoch": step // 10, **trained, **validated})
     _write(folder / "reports/cells" / f"{name}.csv", rows)
     _write(folder / "reports/curves" / f"{name}.csv", curves)
+    _methods(folder, name)
+
+
+def _methods(folder: Path, name: str) -> None:
+    """Scores and curves of every method, better from each to the next."""
+    rows, points = [], []
+    for index, method in enumerate(METHODS.values()):
+        examples = 5 if method.is_costly else 50
+        about = {"method": method.name, "label": method.label, "family": method.family}
+        row = {**about, "speaks_of": method.speaks_of, "seeds": 1, "examples": examples}
+        for score in SCORES.values():
+            value = 0.1 + 0.03 * (index if score.best == "high" else len(METHODS) - index)
+            row |= {score.name: value, f"{score.name}_undefined": 0}
+            row |= {f"{score.name}_low": value - 0.01, f"{score.name}_high": value + 0.01}
+        rows.append(row)
+        about = {"method": method.name, "label": method.label}
+        for curve in CURVES:
+            for position in (0.0, 0.5, 1.0):
+                value = 0.9 - (0.5 + 0.01 * index) * position
+                points.append({**about, "curve": curve, "position": position, "value": value})
+    _write(folder / "reports/methods" / f"{name}.csv", rows)
+    _write(folder / "reports/methods_curves" / f"{name}.csv", points)
 
 
 def _study(folder: Path, params: Params, name: str) -> None:
