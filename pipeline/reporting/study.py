@@ -35,7 +35,7 @@ _BOUND = (
     " The dotted vertical line is the λ from which on a constant prediction is the optimum of "
     "review2020, if the axis reaches that far."
 )
-RESAMPLES = 500  # of the seeds, for the intervals
+RESAMPLES = 1000  # of the seeds, for the intervals
 _PUBLISHED_BATCH_SIZE = 200  # the review's, of both SENNs
 
 

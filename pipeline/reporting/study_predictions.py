@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.params import Experiment
 from pipeline.reporting import wording
 from pipeline.reporting.style import lambda_label
-from pipeline.reporting.verdicts import Interval, accuracy_interval
+from pipeline.reporting.verdicts import Interval, accuracy_interval, seed_interval
 from pipeline.study.axes import AXES, Across, batch_factor, prediction_errors
 from pipeline.study.curves import Curves, estimate
 from pipeline.study.definitions import Definition
@@ -44,13 +44,22 @@ class Study:
         """Ascending."""
         return sorted(self.cells["robust_reg"].unique().tolist())
 
-    def accuracy_at(self, definition: Definition, robust_reg: float) -> Interval:
-        """Test accuracy, its interval over seeds and test examples."""
+    def at(self, definition: Definition, robust_reg: float) -> pd.DataFrame:
+        """The cells of one point, by seed."""
         names = ["variant", "reduction", "robust_reg"]
         chosen = (self.cells[names] == [*definition, robust_reg]).all(axis=1)
-        interval = accuracy_interval(self.cells[chosen])
+        return self.cells[chosen].set_index("seed").sort_index()
+
+    def accuracy_at(self, definition: Definition, robust_reg: float) -> Interval:
+        """Test accuracy, its interval over seeds and test examples."""
+        interval = accuracy_interval(self.at(definition, robust_reg))
         assert interval is not None, "a study has two seeds or more"
         return interval
+
+    def lost_by_seed(self, definition: Definition, robust_reg: float) -> pd.Series:
+        """Accuracy lost from the smallest λ, seed by seed, whose cells share all randomness."""
+        before, after = (self.at(definition, v) for v in (self.lambdas[0], robust_reg))
+        return before["accuracy"] - after["accuracy"]
 
     @cached_property
     def comparisons(self) -> list[Across]:
@@ -94,6 +103,7 @@ def predictions(study: Study) -> list[Prediction]:
 
 
 def _weight_of_a_batch(study: Study) -> list[Prediction]:
+    """√B, as of a norm of B parts, and neither 1, as of their mean, nor B, as of their sum."""
     size = study.settings.batch_size
     expected = math.sqrt(size)
     found = []
@@ -104,7 +114,8 @@ def _weight_of_a_batch(study: Study) -> list[Prediction]:
         if not factor.low <= expected <= factor.high:
             outcome: Outcome = "not supported"
         else:
-            outcome = "supported" if factor.low > 1 else "undecided"
+            is_told_apart = factor.low > 1 and factor.high < size
+            outcome = "supported" if is_told_apart else "undecided"
         found.append(
             Prediction(
                 f"{variant}: λ weighs √{size} = {expected:.1f} times as much under batch as "
@@ -162,18 +173,19 @@ def _constant_in_the_end(study: Study) -> list[Prediction]:
 
 def _who_pays_more(study: Study) -> list[Prediction]:
     most = study.lambdas[-1]
-    lost = study.curves.lost([most])
     found = []
     for reduction in study.cells["reduction"].unique():
         pair = Definition("review2020", reduction), Definition("paper2018", reduction)
         if all(study.has(definition) for definition in pair):
-            review, paper = (lost[definition][:, 0] for definition in pair)
-            more = estimate(100 * (review - paper))
+            review, paper = (study.lost_by_seed(definition, most) for definition in pair)
+            more = seed_interval((review - paper).tolist())
+            assert more is not None, "a study has two seeds or more"
+            points = [f"{100 * value:+.1f}".replace("-", "−") for value in more]
             found.append(
                 Prediction(
                     f"{reduction}: λ = {lambda_label(most)} costs more accuracy under review2020 "
                     "than under paper2018",
-                    f"{_signed(more.value)} points\n{_signed(more.low)} to {_signed(more.high)}",
+                    f"{points[0]} points\n{points[1]} to {points[2]}",
                     _outcome(-more.high, -more.low, 0),
                 )
             )
@@ -205,7 +217,3 @@ def _outcome(low: float, high: float, bound: float) -> Outcome:
 
 def _percent(here: Interval) -> str:
     return f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
-
-
-def _signed(points: float) -> str:
-    return f"{points:+.1f}".replace("-", "−")

@@ -97,11 +97,9 @@ def nearness(study: Study, published: PublishedLoss) -> list[Nearness]:
 
 
 def lost_at(study: Study, definition: Definition, robust_reg: float) -> Interval:
-    """Accuracy lost from the smallest λ, seed by seed, as claims of it are judged."""
-    chosen = (study.cells[["variant", "reduction"]] == list(definition)).all(axis=1)
-    own = study.cells[chosen].set_index("seed")
-    ends = [own[own["robust_reg"] == value] for value in (study.lambdas[0], robust_reg)]
-    lost = ends[0]["accuracy"] - ends[1]["accuracy"]
+    """Accuracy lost from the smallest λ to another, as claims of it are judged."""
+    lost = study.lost_by_seed(definition, robust_reg)
+    ends = [study.at(definition, value) for value in (study.lambdas[0], robust_reg)]
     widths = [(end["accuracy_high"] - end["accuracy_low"]) / 2 for end in ends]
     interval = seed_interval(lost.tolist(), np.hypot(widths[0], widths[1]).tolist())
     assert interval is not None, "a study has two seeds or more"

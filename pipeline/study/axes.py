@@ -61,7 +61,8 @@ def batch_factor(curves: Curves, variant: str) -> Estimate:
         errors += np.square(np.interp(along[example] - shifts, along[batch], b) - e).sum(1)
         best.append(_FACTORS[errors.argmin()])
     value, low, high = estimate(np.array(best))
-    return Estimate(10**value, 10 ** (low - _STEP / 2), 10 ** (high + _STEP / 2))
+    ends = np.clip([low - _STEP / 2, high + _STEP / 2], _FACTORS[0], _FACTORS[-1])
+    return Estimate(10**value, *(10**ends).tolist())
 
 
 def _monotone(
