@@ -24,7 +24,7 @@ test: $(VENV)/.requirements-dev ## linters, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest --numprocesses 2
 
 benchmark: $(VENV)/.requirements ## time training against the textbook; leave the machine alone meanwhile
 	$(BIN)/python -m benchmarks

@@ -4,6 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,12 +12,31 @@ import torch
 from pipeline.data.registry import DATASETS
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
 from pipeline.errors import PipelineError
+from tests.distribution import place, unit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BESIDE = REPOSITORY.parent / "shared" / "data"
 
 # As in the workers that train: bits depend on it, and tests run side by side.
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: workers that run them side by side then end together."""
+    items.sort(key=lambda item: place(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # xdist may not be there
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Have workers take units of tests in order, whatever ``--dist`` says."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class InUnits(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit(nodeid)
+
+    config.option.loadscopereorder = False
+    return InUnits(config, log)
 
 
 @pytest.fixture(scope="session")

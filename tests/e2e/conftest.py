@@ -74,6 +74,8 @@ def first_run(tmp_path_factory, raw_data) -> tuple[Project, str]:
 
     Not to be changed: see `project`.
     """
+    if "PYTEST_XDIST_WORKER" in os.environ:  # fails in a second worker: see tests.distribution
+        (tmp_path_factory.getbasetemp().parent / "first run").mkdir()
     root = tmp_path_factory.mktemp("e2e")
     mirror = root / "mirror"
     for name in ("compas", "mnist_5k"):

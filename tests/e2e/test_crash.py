@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import stages_run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]  # one worker: one first run
+pytestmark = pytest.mark.e2e
 
 STAGES = ["prepare@compas", "train@compas_senn"]
 MADE = ["data/prepared/compas", "models/compas_senn", "reports/curves/compas_senn.csv"]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import Project, stages_run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]  # one worker: one first run
+pytestmark = pytest.mark.e2e
 
 EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
 STUDY = ("study/compas_senn.csv", "metrics/study/compas_senn.json")

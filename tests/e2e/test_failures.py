@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import Project
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]  # one worker: one first run
+pytestmark = pytest.mark.e2e
 
 COMPAS = "compas-scores-two-years.csv"
 

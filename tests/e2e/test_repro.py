@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.conftest import stages_run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]  # one worker: one first run
+pytestmark = pytest.mark.e2e
 
 EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
 ALL = [

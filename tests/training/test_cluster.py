@@ -23,7 +23,6 @@ from pipeline.training.store import CellStore
 from pipeline.training.task import Job
 from tests.training.grids import ARCHITECTURES, CPU, run_in_turn, settings, write_data
 
-pytestmark = pytest.mark.xdist_group("ray")  # one worker: one cluster
 NEEDED = "needs Ray: pip install -r requirements-ray.txt"
 NO_STORE = CellStore(None, 1)
 EPOCHS = 150
