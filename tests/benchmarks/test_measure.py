@@ -3,14 +3,15 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
-from benchmarks import measure
-from benchmarks.end_to_end import time_grids
+from benchmarks import end_to_end, measure
+from benchmarks.end_to_end import Run, TextbookRuns, time_grids
 from benchmarks.measure import (
-    Timed,
+    Speed,
     bank_speed,
     in_fresh_process,
     textbook_speed,
@@ -20,12 +21,13 @@ from benchmarks.memory import MIB
 from benchmarks.problems import compas, mnist
 from benchmarks.settings import Settings
 from benchmarks.stopwatch import Timing
+from pipeline.training.cells import grid
 from pipeline.training.device import cores
 
 CPU = torch.device("cpu")
 THREADS = "import torch; print(torch.get_num_threads())"
 TINY = Settings(
-    rounds=2,
+    rounds=1,
     seconds=0.01,
     widths=(1,),
     grids=(5, 10),
@@ -41,13 +43,22 @@ def test_speed_adds_up_what_processes_do_at_the_same_time():
     assert (speed.steps, speed.peak, speed.processes, speed.threads) == (40, 7 * MIB, 2, 1)
 
 
-def test_textbook_has_the_threads_that_torch_takes_or_one(tmp_path, monkeypatch):
+def test_textbook_alone_with_the_threads_that_torch_takes_or_one(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     untouched = int(subprocess.check_output([sys.executable, "-c", THREADS], text=True))
-    run = Timed(compas(tmp_path), CPU, seconds=0.01, steps=30)
-    timings = in_fresh_process(measure._train_textbook_twice, run)
+    timings: list[Timing] = []
+
+    def noted(work, run):
+        timings.extend(in_fresh_process(work, run))
+        return timings
+
+    monkeypatch.setattr(measure, "in_fresh_process", noted)
+    speed = textbook_speed(compas(tmp_path), CPU, seconds=0.01, steps=30)
     assert [timing.threads for timing in timings] == sorted({1, untouched}, reverse=True)
     assert [timing.steps for timing in timings] == [38] * len(timings), "two epochs of 19 steps"
+    assert speed.processes == 1
+    assert 0.01 < speed.ms < 1000
+    assert 50 * MIB < speed.peak < 2000 * MIB
 
 
 def test_textbook_is_timed_with_what_is_faster(tmp_path, monkeypatch):
@@ -55,13 +66,6 @@ def test_textbook_is_timed_with_what_is_faster(tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "in_fresh_process", lambda work, run: timings)
     speed = textbook_speed(compas(tmp_path), CPU, seconds=0.01)
     assert (speed.ms, speed.threads) == (100, 1)
-
-
-def test_textbook_alone(tmp_path):
-    speed = textbook_speed(compas(tmp_path), CPU, seconds=0.01)
-    assert speed.processes == 1
-    assert 0.01 < speed.ms < 1000
-    assert 50 * MIB < speed.peak < 2000 * MIB
 
 
 def test_banks_and_single_models_run_one_per_core_on_one_thread(tmp_path):
@@ -100,14 +104,19 @@ def test_probes_and_width_reach_the_bank(tmp_path, monkeypatch):
     assert len(data.train) // objective.experiment.batch_size == speed.steps
 
 
-def test_grids(tmp_path):
-    said = []
-    whole = time_grids(compas(tmp_path), tmp_path, CPU, TINY, said.append)
+@pytest.fixture
+def threads(monkeypatch):
+    """How many threads the textbook is said to be faster with; measured it is above."""
+    monkeypatch.setattr(end_to_end, "textbook_speed", lambda *_: Speed(1.0, 1, MIB, 1, 1))
+    return 1
+
+
+def test_grids(tmp_path, threads):
+    whole = time_grids(compas(tmp_path), tmp_path, CPU, TINY, lambda _: None)
     assert [row["cells"] for row in whole["grids"]] == [5, 10]
-    assert [row["measurements"] for row in whole["grids"]] == [2, 1]
+    assert [row["measurements"] for row in whole["grids"]] == [1, 1]
     for row in whole["grids"]:
         assert 0 < row["training"] < row["seconds"]
-        assert row["seconds_low"] <= row["seconds"] <= row["seconds_high"]
         assert 100 < row["peak_mib_all_processes"] < 8000
     book = whole["textbook"]
     assert (book["cells"], book["runs_measured"], book["extrapolated"]) == (5, 3, True)
@@ -115,4 +124,31 @@ def test_grids(tmp_path):
         book["seconds"] / whole["grids"][0]["seconds"], rel=0.01
     )
     assert not list(tmp_path.glob("grid-*")), "models were left behind"
+
+
+def test_rounds_of_grids(tmp_path, monkeypatch, threads):
+    """The textbook's runs are between those of the first grid; the times are made up."""
+    ran, said = [], []
+
+    def run(train, argument):
+        if isinstance(argument, TextbookRuns):
+            ran.append((argument.count, argument.threads))
+            return Run(10.0 * argument.count + 4, 10.0 * argument.count, None)
+        params = argument.params
+        ran.append(len(grid(params, "compas_senn")))
+        assert params.experiment("compas_senn").epochs == TINY.epochs
+        return Run(float(len(ran)), len(ran) / 2, len(ran) * 100 * MIB)
+
+    monkeypatch.setattr(end_to_end, "_run", run)
+    settings = replace(TINY, rounds=3, textbook_runs=4)
+    whole = time_grids(compas(tmp_path), tmp_path, CPU, settings, said.append)
+    assert ran == [5, (2, threads), 5, (1, threads), 5, (1, threads), 10]
+    first, larger = whole["grids"]
+    assert (first["seconds_low"], first["seconds"], first["seconds_high"]) == (1, 3, 5)
+    assert (first["training"], first["measurements"]) == (1.5, 3)
+    assert (first["peak_mib_all_processes"], larger["peak_mib_all_processes"]) == (500, 700)
+    assert (larger["seconds"], larger["measurements"]) == (7, 1)
+    assert whole["textbook"]["seconds"] == 4 + 5 * 10
+    assert whole["faster"] == 18
+    assert whole["faster_training_only"] == pytest.approx(50 / 1.5, rel=1e-2)
     assert any("10 cells" in line for line in said)

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ def published(tmp_path_factory, raw_data):
             (mirror / file.name).symlink_to(file)
     params = SMOKE.model_dump(mode="json")
     params["evaluate"] |= {"anchors": 5, "lipschitz_local_steps": 1, "bootstrap": 100}
+    params["report"] = {"explanations": 1, "prototypes": 1}
     del params["experiments"]["mnist_senn"]  # one table and one kind of image will do
     for experiment in params["experiments"].values():
         experiment["batch_size"] = 100
@@ -28,9 +30,14 @@ def published(tmp_path_factory, raw_data):
     (output / "stale.txt").write_text("of an earlier run")
     places = {"params": folder / "tiny.yaml", "work": folder / "work", "output": output}
     options = [text for key, path in places.items() for text in (f"--{key}", str(path))]
+    cores = os.sched_getaffinity(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SENN_DATA_MIRROR", str(mirror))
-        main([*options, "--device", "cpu", "--textbook", "5"])
+        os.sched_setaffinity(0, {min(cores)})  # a worker a stage: workers have tests of their own
+        try:
+            main([*options, "--device", "cpu", "--textbook", "5"])
+        finally:
+            os.sched_setaffinity(0, cores)
     return output
 
 
