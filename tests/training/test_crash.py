@@ -157,7 +157,7 @@ def test_no_epoch_that_was_done_is_done_again(killed_at_every_change):
 # --- killed at any moment, and interrupted -----------------------------------------------------
 
 # As DVC runs it, in several banks side by side, by epochs long enough to be killed in.
-LONG = short(epochs=40, lambdas=(0.0, 1e-2, 0.1, 1.0), seeds=(7, 8))
+LONG = short(epochs=40, lambdas=(0.0, 1.0), seeds=(7, 8))
 
 
 class Stage:
@@ -244,14 +244,13 @@ def test_killed_and_interrupted_at_random_moments(tmp_path, undisturbed_stage):
         done()
         return stage.log.read_text()
 
-    disturb(dice.randint(3, 9), kill_all)
-    disturb(dice.randint(3, 9), lambda stage: stage.process.kill())  # its workers must follow
-    printed = disturb(dice.randint(3, 9), interrupt)
+    disturb(dice.randint(2, 5), kill_all)
+    disturb(dice.randint(2, 5), lambda stage: stage.process.kill())  # its workers must follow
+    printed = disturb(dice.randint(2, 5), interrupt)
     assert "interrupted" in printed.splitlines()
     assert len(known) > 1 and not cells(root), "they ended too late to show anything"
 
-    last = Stage(root)
-    assert last.process.wait(60) == 0, last.log.read_text()
+    assert ended(start(run_stage_here, root)) == 0, (root / "log").read_text()
     assert cells(root) == undisturbed_stage
 
 
