@@ -130,13 +130,3 @@ def test_a_failing_cell_ends_the_stage_and_leaves_nothing(tmp_path):
     assert "Traceback" not in done.stderr
     assert written(tmp_path) == {}
     assert not list((tmp_path / "reports").glob(".*"))
-
-
-def test_broken_params_are_told_before_anything_runs(tmp_path):
-    make_workspace(tmp_path, default_params())
-    path = tmp_path / "params.yaml"
-    path.write_text(path.read_text().replace("robust_reg: 0.01", "robust_reg: -1"))
-    done = run_stage(tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "params.yaml: robust_reg: must be" in done.stderr
-    assert "template.ipynb" not in done.stderr
