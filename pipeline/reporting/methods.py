@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.explanations.activation_maximisation import class_prototypes
 from pipeline.explanations.logits import logits
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import methods_for
@@ -15,11 +16,13 @@ from pipeline.reporting import wording
 from pipeline.reporting.display import Picture, Prose, Several, Table
 from pipeline.reporting.examples import pick, raw
 from pipeline.reporting.figures.heat_maps import image_heat_maps, table_heat_map
+from pipeline.reporting.figures.image_rows import image_rows
 from pipeline.reporting.figures.methods import faithfulness_against_stability, method_curves
 from pipeline.reporting.numbers import heading
 from pipeline.reporting.results import ExperimentResults, Results
 
 _TABLE_ROWS = 2  # cases of a table that are drawn
+_L2 = 1e-3  # of activation maximisation: enough for clean digits
 _SCALED = (
     "Each map is divided by its own largest magnitude: colours compare places in a map, not maps."
 )
@@ -34,6 +37,8 @@ def comparison(results: Results) -> Several:
         parts.append(Prose(heading(experiment)))
         parts.append(Prose(_sentences(experiment)))
         parts += _heat_maps(experiment, results.params.report.explanations)
+        if experiment.has_images:
+            parts.append(_class_prototypes(experiment))
         parts.append(_scatter(experiment))
         parts.append(_scores(scores, experiment.learns_concepts))
         parts.append(_curves(experiment))
@@ -184,6 +189,22 @@ def _heat_maps(experiment: ExperimentResults, count: int) -> list[Picture]:
         figure = table_heat_map(values, features, title)
         pictures.append(Picture(figure, f"{name}_{index + 1}", alt, _SCALED))
     return pictures[:_TABLE_ROWS]
+
+
+def _class_prototypes(experiment: ExperimentResults) -> Picture:
+    data = experiment.data
+    mean = data.train.x.mean(0)
+    found = class_prototypes(experiment.model, mean, data.low, data.high, _L2)
+    title = "What is purest of each class to the model"
+    figure = image_rows({"prototype": raw(found.x, data).numpy()}, title)
+    least = wording.percent(float(found.probability.min()))
+    caption = (
+        "Activation maximisation: the image in the inputs’ range of largest log-probability less "
+        f"{_L2:g} times its squared distance from the mean image. The model is at least {least} "
+        "sure of each."
+    )
+    alt = f"{title}: an image for each of {wording.listed(list(data.class_names))}."
+    return Picture(figure, f"class_prototypes_{experiment.name}", alt, caption)
 
 
 def _attributions(experiment: ExperimentResults, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

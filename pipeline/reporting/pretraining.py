@@ -6,7 +6,7 @@ from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import wording
 from pipeline.reporting.display import Picture, Prose, Several
 from pipeline.reporting.examples import decoded, pick, raw
-from pipeline.reporting.figures.reconstructions import reconstructions
+from pipeline.reporting.figures.image_rows import image_rows
 from pipeline.reporting.figures.training import pretraining_curves
 from pipeline.reporting.results import Results
 
@@ -27,7 +27,7 @@ def vae(results: Results) -> Several:
             name.replace("_", "\n"): decoded(conceptizer(x).reconstruction, conceptizer)
             for name, conceptizer in conceptizers.items()
         }
-        figure = reconstructions(rows, "What the β-VAE keeps of its inputs")
+        figure = image_rows(rows, "What the β-VAE keeps of its inputs")
         alt = (
             "Test images, one of each class, over their reconstructions by the pretrained β-VAE "
             "and by the conceptizer of DiSENN after training."

@@ -24,10 +24,10 @@ from pipeline.reporting.figures.explanations import (
     table_explanation,
 )
 from pipeline.reporting.figures.heat_maps import image_heat_maps, table_heat_map
+from pipeline.reporting.figures.image_rows import image_rows
 from pipeline.reporting.figures.methods import faithfulness_against_stability, method_curves
 from pipeline.reporting.figures.neighbours import Neighbourhood, neighbour_relevances
 from pipeline.reporting.figures.prototypes import Chance, filter_grid, prototype_grid
-from pipeline.reporting.figures.reconstructions import reconstructions
 from pipeline.reporting.figures.stability import certified_stability
 from pipeline.reporting.figures.training import pretraining_curves, training_curves
 from pipeline.reporting.verdicts import Interval, Verdict, accuracy_interval
@@ -183,7 +183,7 @@ FIGURES = {
         RANDOM.normal(size=(10, 5, 5)), RANDOM.normal(size=(5, 10, 5, 5)), "Title"
     ),
     "neighbours": lambda: neighbour_relevances([neighbourhood() for _ in range(4)], "Title"),
-    "reconstructions": lambda: reconstructions(
+    "reconstructions": lambda: image_rows(
         {"input": RANDOM.random((10, 1, 28, 28)), "mnist\ndisenn": RANDOM.random((10, 1, 28, 28))},
         "Title",
     ),
@@ -418,7 +418,7 @@ def test_filters_have_zero_in_the_middle_of_the_scale():
 
 def test_reconstructions_lie_below_their_inputs():
     rows = {name: RANDOM.random((3, 1, 4, 4)) for name in ("input", "model")}
-    figure = reconstructions(rows, "T")
+    figure = image_rows(rows, "T")
     images = figure.axes[0].images
     drawn = np.array([image.get_array() for image in images]).reshape(2, 3, 4, 4)
     np.testing.assert_array_equal(drawn, np.stack([rows["input"], rows["model"]])[:, :, 0])

@@ -76,7 +76,7 @@ def test_the_default_run_shows_everything(run):
         f"{k}_{n}" for k in ("methods", "method_curves") for n in ("compas_senn", senn, disenn)
     ]
     others += ["heat_maps_compas_senn_1", "heat_maps_compas_senn_2"]
-    others += [f"heat_maps_{name}" for name in (senn, disenn)]
+    others += [f"{kind}_{n}" for kind in ("heat_maps", "class_prototypes") for n in (senn, disenn)]
     assert names == {*both, *explained, *others, f"accuracy_{disenn}"}
     assert all(len(picture.alt) > 20 for picture in pictures)
 

@@ -1,4 +1,4 @@
-"""What a β-VAE keeps of its inputs."""
+"""Rows of images: what a β-VAE keeps of its inputs, what a class looks like to a model."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,8 @@ from pipeline.reporting import style
 
 
 @style.styled
-def reconstructions(rows: Mapping[str, np.ndarray], title: str) -> Figure:
-    """Rows of images under one another: the inputs, and their reconstructions.
+def image_rows(rows: Mapping[str, np.ndarray], title: str) -> Figure:
+    """Rows of images under one another, for instance inputs and their reconstructions.
 
     Parameters
     ----------
