@@ -24,7 +24,8 @@ def main() -> None:
     table = scores_table(found, METHODS, params.evaluate.bootstrap)
     write_csv(Path("reports/methods", f"{name}.csv"), table)
     write_csv(Path("reports/methods_curves", f"{name}.csv"), curves_table(found, METHODS))
-    write_json(Path("reports/metrics/methods", f"{name}.json"), comparison_summary(table))
+    summary = comparison_summary(table, params.robust_reg)
+    write_json(Path("reports/metrics/methods", f"{name}.json"), summary)
 
 
 if __name__ == "__main__":

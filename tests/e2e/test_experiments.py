@@ -7,6 +7,13 @@ import pytest
 
 from tests.e2e.conftest import Project, stages_run
 
+AXES = (
+    "λ (robust_reg)",
+    "step",
+    "epoch",
+    "local Lipschitz ratio (lower is more stable)",
+    "share of groups, noise level, or layers shuffled",
+)
 pytestmark = pytest.mark.e2e
 
 EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
@@ -31,14 +38,15 @@ def cells_of(project: Project) -> dict[str, bytes]:
 
 
 def test_another_lambda_outside_the_workspace(project):
-    """Exactly train, evaluate and report are run again, in a copy; applied, it can be compared.
+    """Exactly train, evaluate, explain and report are run again, in a copy; applied, it can be compared.
 
     Not the study, which has a grid of its own.
     """
     before, weights = project.outs(), cells_of(project)
     change = ("--name", "stronger", "-S", "robust_reg=0.1")
     printed = project.run("dvc", "exp", "run", "--temp", *change)
-    rerun = [f"{stage}@{name}" for stage in ("train", "evaluate") for name in EXPERIMENTS]
+    per_experiment = ("train", "evaluate", "explain")
+    rerun = [f"{stage}@{name}" for stage in per_experiment for name in EXPERIMENTS]
     assert sorted(stages_run(printed)) == sorted([*rerun, "report"])
     for name in EXPERIMENTS:  # those with the old λ
         assert f"{name}: 4 of 6 cells reused from the cell store" in printed
@@ -72,10 +80,15 @@ def _check_comparisons(project: Project) -> None:
     claims = metrics.pop("reports/claims.json")
     assert claims["stable-explanations.mean"]["diff"] != 0
     assert not any(name.endswith(("published_low", "published_high")) for name in claims)
-    assert set(metrics) == {f"reports/metrics/{name}.json" for name in EXPERIMENTS}
-    for of_experiment in metrics.values():
+    distinctive = {
+        "reports/metrics": "test_robustness_loss",
+        "reports/metrics/methods": "contribution_faithfulness",
+    }
+    files = {f"{folder}/{name}.json": folder for folder in distinctive for name in EXPERIMENTS}
+    assert set(metrics) == set(files)
+    for path, of_experiment in metrics.items():
         assert of_experiment["robust_reg"] == {"old": 0.0001, "new": 0.1, "diff": 0.0999}
-        assert of_experiment["test_robustness_loss"]["diff"] != 0
+        assert of_experiment[distinctive[files[path]]]["diff"] != 0
     plots = json.loads(project.run("dvc", "plots", "diff", "HEAD", "--json"))
     assert "errors" not in plots
     (accuracy,) = plots["data"]["reports/lambda/compas_senn.csv"]
@@ -92,7 +105,7 @@ def test_plots_of_a_run(project):
     assert "errors" not in plots
     expected = {
         f"reports/{folder}/{name}.csv"
-        for folder in ("lambda", "cells", "curves")
+        for folder in ("lambda", "cells", "curves", "methods", "methods_curves")
         for name in EXPERIMENTS
     }
     assert set(plots["data"]) == expected | {"reports/curves/vae.csv", f"reports/{STUDY[0]}"}
@@ -101,8 +114,8 @@ def test_plots_of_a_run(project):
         assert plot["revisions"] == ["workspace"]
         assert "<DVC_METRIC" not in json.dumps(plot["content"])
         assert plot["content"]["title"]["text"]
-        along_x = plot["content"]["spec"]["encoding"]["x"]
-        assert along_x["title"] in ("λ (robust_reg)", "step", "epoch")
+        along_x = plot["content"].get("spec", plot["content"])["encoding"]["x"]
+        assert along_x["title"] in AXES
         is_log = along_x.get("scale", {}).get("type") == "log"
         assert is_log == (along_x["title"] == "λ (robust_reg)")
 

@@ -13,6 +13,7 @@ ALL = [
     *("download@compas", "download@mnist_5k", "prepare@compas", "prepare@mnist_5k", "pretrain"),
     *(f"train@{name}" for name in EXPERIMENTS),
     *(f"evaluate@{name}" for name in EXPERIMENTS),
+    *(f"explain@{name}" for name in EXPERIMENTS),
     "study@compas_senn",
     "report",
 ]

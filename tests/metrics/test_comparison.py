@@ -166,9 +166,10 @@ def test_curves_are_points_without_those_undefined(found):
 def test_the_summary_is_senns_own_scores(found):
     table = scores_table(found, METHODS, 100)
     table.loc[table["method"] == "pull_back", "deletion"] = np.nan
-    summary = comparison_summary(table)
+    summary = comparison_summary(table, 0.01)
     assert (summary["methods"], summary["seeds"], summary["examples"]) == (3, 2, 30)
-    assert len(summary) == 3 + 2 * len(SCORES)
+    assert summary["robust_reg"] == 0.01
+    assert len(summary) == 4 + 2 * len(SCORES)
     assert summary["contribution_insertion"] == pytest.approx(table["insertion"][0])
     assert summary["pull_back_insertion"] == pytest.approx(table["insertion"][1])
     assert summary["pull_back_deletion"] is None
