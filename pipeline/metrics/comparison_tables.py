@@ -74,8 +74,8 @@ def curves_table(found: Scores, methods: Mapping[str, ExplanationMethod]) -> pd.
 def comparison_summary(table: pd.DataFrame, robust_reg: float) -> dict[str, float | int | None]:
     """A few numbers of `scores_table`, flat, as JSON takes it: None for undefined.
 
-    λ of the models, how much was compared, and every score of SENN's own two: ``contribution_<score>``, in terms of
-    concepts, and ``pull_back_<score>``, in terms of inputs.
+    λ of the models, how much was compared, and every score of SENN's own two:
+    ``contribution_<score>``, in terms of concepts, and ``pull_back_<score>``, in terms of inputs.
     """
     own = table.set_index("method").loc[list(OWN)]
     summary: dict[str, float | int | None] = {

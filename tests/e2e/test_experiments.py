@@ -38,7 +38,7 @@ def cells_of(project: Project) -> dict[str, bytes]:
 
 
 def test_another_lambda_outside_the_workspace(project):
-    """Exactly train, evaluate, explain and report are run again, in a copy; applied, it can be compared.
+    """Train, evaluate, explain and report run again, in a copy; applied, it can be compared.
 
     Not the study, which has a grid of its own.
     """
