@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,20 @@ from ruamel.yaml import YAML
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNNING = "Running stage '"
+KERNELS = "pipeline/training/__pycache__"
+ALL_CORES = frozenset(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
 class Project:
-    """A clone of this repository and the environment to run commands in it."""
+    """A clone of this repository, the environment to run commands in it, and the cores they use.
+
+    On one core no stage starts workers only to wait for them: other tests run beside.
+    """
 
     folder: Path
     environment: dict[str, str]
+    cores: frozenset[int]
 
     def run(self, *command: str, fails: bool = False) -> str:
         """Run a command that must succeed, or must fail; what it printed, stderr last."""
@@ -33,11 +39,20 @@ class Project:
 
     def having(self, **variables: str) -> "Project":
         """The same with other environment variables."""
-        return Project(self.folder, self.environment | variables)
+        return replace(self, environment=self.environment | variables)
+
+    def on_all_cores(self) -> "Project":
+        """The same on all cores there are, where the stages work in several processes."""
+        return replace(self, cores=ALL_CORES)
 
     def start(self, *command: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            command, cwd=self.folder, env=self.environment, text=True, **options
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, self.cores),
+            **options,
         )
 
     def commit(self) -> None:
@@ -80,7 +95,7 @@ def first_run(tmp_path_factory, raw_data) -> tuple[Project, str]:
     mirror = root / "mirror"
     for name in ("compas", "mnist_5k"):
         shutil.copytree(raw_data(name), mirror, dirs_exist_ok=True)
-    project = Project(root / "clone", _environment(root, mirror))
+    project = Project(root / "clone", _environment(root, mirror), frozenset({min(ALL_CORES)}))
     _clone(project)
     printed = project.run("dvc", "repro")
     project.commit()
@@ -92,7 +107,7 @@ def project(first_run, tmp_path) -> Project:
     """A copy of the clone after its first run."""
     first, _ = first_run
     shutil.copytree(first.folder, tmp_path / "clone", symlinks=True)
-    return Project(tmp_path / "clone", first.environment)
+    return replace(first, folder=tmp_path / "clone")
 
 
 def _clone(project: Project) -> None:
@@ -104,6 +119,10 @@ def _clone(project: Project) -> None:
             target = project.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, target)
+    # What is compiled here is compiled: it has a digest of its source.
+    for compiled in (REPOSITORY / KERNELS).glob("*.nb?"):
+        (project.folder / KERNELS).mkdir(exist_ok=True)
+        shutil.copy(compiled, project.folder / KERNELS)
     shutil.copy(REPOSITORY / "presets/smoke.yaml", project.folder / "params.yaml")
     project.run("git", "init", "--quiet")
     project.commit()

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -32,7 +33,7 @@ def files(project: Project) -> set[str]:
     ids=lambda stage: stage[0],
 )
 def test_broken_params_stop_every_stage(first_run, tmp_path, stage):
-    project = Project(tmp_path, first_run[0].environment)
+    project = replace(first_run[0], folder=tmp_path)
     for name in ("pipeline", "stages"):
         shutil.copytree(first_run[0].folder / name, tmp_path / name)
     shutil.copy(first_run[0].folder / "params.yaml", tmp_path)
