@@ -15,6 +15,7 @@ from pipeline.models.building import Inputs, build_senn
 from pipeline.params import load_params
 from pipeline.training.cells import grid, save_weights
 from stages import evaluate
+from tests.training.grids import run_in_turn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OUTS = ("reports/cells/compas_senn.csv", "reports/lambda/compas_senn.csv",
@@ -61,6 +62,8 @@ def workspace(tmp_path, monkeypatch):
 
 
 def run(monkeypatch, experiment="compas_senn"):
+    """The stage in this process alone."""
+    monkeypatch.setattr("pipeline.metrics.grid.run_side_by_side", run_in_turn)
     monkeypatch.setattr("sys.argv", ["evaluate", experiment])
     evaluate.main()
 
