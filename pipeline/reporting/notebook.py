@@ -86,6 +86,8 @@ def _kernel(scratch: Path) -> Iterator[None]:
             sys.executable,
             # The debugger, which nobody uses here, warns of frozen modules otherwise.
             "-Xfrozen_modules=off",
+            # tqdm, which captum imports, warns that it will not draw in a notebook.
+            "-Wignore:IProgress not found",
             "-m",
             "ipykernel_launcher",
             "--IPKernelApp.log_level=CRITICAL",  # at shutdown it logs the interrupt as an error
