@@ -1,4 +1,4 @@
-"""Train, evaluate and report a whole preset, and say how long it took.
+"""Run the stages of a whole preset, and say how long they took.
 
 ``python -m benchmarks.paper_grid`` runs the pipeline's stages on presets/paper.yaml, in the order
 of dvc.yaml and without DVC, in a working folder of its own whose cell store begins empty. Into
@@ -64,13 +64,17 @@ def _run_stages(workspace: Workspace, params: Params) -> dict[str, Any]:
             "train_seconds": significant(seconds),
             "cells_per_second": significant(cells / seconds),
             "evaluate_seconds": significant(workspace.run("evaluate", name)),
+            "explain_seconds": significant(workspace.run("explain", name)),
         }
+    study = {name: significant(workspace.run("study", name)) for name in params.study}
     report = workspace.run("report")
     return {
         "cells": sum(experiment["cells"] for experiment in experiments.values()),
         "pretrain_seconds": significant(pretrain),
         "train_seconds": _total(experiments, "train_seconds"),
         "evaluate_seconds": _total(experiments, "evaluate_seconds"),
+        "explain_seconds": _total(experiments, "explain_seconds"),
+        "study_seconds": study,
         "report_seconds": significant(report),
         "experiments": experiments,
     }
@@ -128,12 +132,13 @@ def _publish(reports: Path, output: Path) -> None:
 
 def _summary(timings: dict[str, Any], output: Path) -> str:
     """Times per experiment, and the test accuracy of every cell: λ × seeds."""
-    head = ["experiment", "cells", "training, s", "cells per s", "evaluation, s"]
-    keys = ("cells", "train_seconds", "cells_per_second", "evaluate_seconds")
+    head = ["experiment", "cells", "training, s", "cells per s", "evaluation, s", "methods, s"]
+    keys = ("cells", "train_seconds", "cells_per_second", "evaluate_seconds", "explain_seconds")
     experiments = timings["experiments"]
     body = [[name, *(f"{row[key]:g}" for key in keys)] for name, row in experiments.items()]
     totals = [f"{timings[key]:g}" for key in ("cells", "train_seconds")]
-    body.append(["all", *totals, "", f"{timings['evaluate_seconds']:g}"])
+    rest = [f"{timings[key]:g}" for key in ("evaluate_seconds", "explain_seconds")]
+    body.append(["all", *totals, "", *rest])
     if "textbook" in timings:
         head += ["textbook, s", "× textbook"]
         books = timings["textbook"]["experiments"]

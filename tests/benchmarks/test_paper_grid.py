@@ -21,7 +21,8 @@ def published(tmp_path_factory, raw_data):
     params = SMOKE.model_dump(mode="json")
     params["evaluate"] |= {"anchors": 5, "lipschitz_local_steps": 1, "bootstrap": 100}
     params["report"] = {"explanations": 1, "prototypes": 1}
-    del params["experiments"]["mnist_senn"]  # one table and one kind of image will do
+    for section in ("experiments", "study"):
+        del params[section]["mnist_senn"]  # one table and one kind of image will do
     for experiment in params["experiments"].values():
         experiment["batch_size"] = 100
     (folder / "tiny.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
@@ -43,8 +44,9 @@ def published(tmp_path_factory, raw_data):
 
 def test_everything_is_published_and_nothing_else(published):
     names = {path.name for path in published.iterdir()}
-    folders = {"cells", "curves", "figures", "lambda", "metrics"}
-    assert names == folders | {"report.html", "report.ipynb", "timings.json"}
+    folders = {"cells", "curves", "figures", "lambda", "methods", "methods_curves", "metrics"}
+    folders |= {"study"}
+    assert names == folders | {"claims.json", "report.html", "report.ipynb", "timings.json"}
     assert not list(published.parent.glob(".*")), "a half-written copy was left behind"
     page = (published / "report.html").read_text("utf-8")
     assert "<title>Which results of self-explaining neural networks hold up?</title>" in page
@@ -66,7 +68,8 @@ def test_timings_add_up(published):
     assert timings["machine"]["device"] == "cpu"
     assert timings["cells"] == 8
     experiments = timings["experiments"]
-    for key in ("train_seconds", "evaluate_seconds"):
+    assert timings["study_seconds"].keys() == {"compas_senn"}
+    for key in ("train_seconds", "evaluate_seconds", "explain_seconds"):
         total = sum(row[key] for row in experiments.values())
         assert timings[key] == pytest.approx(total, rel=1e-3)
     for row in experiments.values():
