@@ -50,6 +50,12 @@ def test_runs_in_this_interpreter_and_folder_whatever_is_installed(template, tmp
     assert dict(os.environ) == before
 
 
+def test_computes_on_one_thread(template, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    path = template("x = 1", "import torch", "torch.get_num_threads()")
+    assert results(execute(path, {}, tmp_path)) == ["1"]
+
+
 def test_two_runs_give_the_same_text(template, tmp_path):
     path = template("x = 1", "{'b', 'a', 'c', str(x)}")
     first, second = (as_text(execute(path, {"x": 2}, tmp_path)) for _ in range(2))
