@@ -17,7 +17,7 @@ AXES = (
 pytestmark = pytest.mark.e2e
 
 EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
-STUDY = ("study/compas_senn.csv", "metrics/study/compas_senn.json")
+STUDIED = ["compas_senn", "mnist_senn"]
 
 
 def shown(project: Project) -> dict[str, dict]:
@@ -59,9 +59,10 @@ def test_another_lambda_outside_the_workspace(project):
     assert set(after) == set(before)
     of_rerun = {path for path in after if path.startswith(("models/mnist", "models/compas"))}
     of_rerun |= {path for path in after if path.startswith("reports/")}
-    unasked = {f"reports/{path}" for path in ("curves/vae.csv", *STUDY)}
-    upstream = set(after) - of_rerun | unasked
-    assert len(upstream) == 8
+    study = {f"reports/study/{name}.csv" for name in STUDIED}
+    study |= {f"reports/metrics/study/{name}.json" for name in STUDIED}
+    upstream = set(after) - of_rerun | study | {"reports/curves/vae.csv"}
+    assert len(upstream) == 10
     assert {path for path in after if after[path] == before[path]} == upstream
 
     # Cells of the old λ did not care that there is another.
@@ -108,7 +109,8 @@ def test_plots_of_a_run(project):
         for folder in ("lambda", "cells", "curves", "methods", "methods_curves")
         for name in EXPERIMENTS
     }
-    assert set(plots["data"]) == expected | {"reports/curves/vae.csv", f"reports/{STUDY[0]}"}
+    expected |= {f"reports/study/{name}.csv" for name in STUDIED}
+    assert set(plots["data"]) == expected | {"reports/curves/vae.csv"}
     for of_file in plots["data"].values():
         (plot,) = of_file
         assert plot["revisions"] == ["workspace"]

@@ -15,6 +15,7 @@ ALL = [
     *(f"evaluate@{name}" for name in EXPERIMENTS),
     *(f"explain@{name}" for name in EXPERIMENTS),
     "study@compas_senn",
+    "study@mnist_senn",
     "report",
 ]
 UP_TO_DATE = "Data and pipelines are up to date."

@@ -90,6 +90,6 @@ def _check_tables(settings: dict) -> None:
 
 
 def test_an_experiment_that_is_not_studied(workspace, monkeypatch):
-    with pytest.raises(PipelineError, match="study: has compas_senn, not mnist_senn"):
-        run(monkeypatch, experiment="mnist_senn")
+    with pytest.raises(PipelineError, match="study: has compas_senn, mnist_senn, not mnist_disenn"):
+        run(monkeypatch, experiment="mnist_disenn")
     assert not Path("reports").exists()
