@@ -150,14 +150,14 @@ def _from_segment_root(background: Background) -> Method[nn.Module]:
 TAYLOR_METHODS = (
     ExplanationMethod(
         "taylor_gradient",
-        "Taylor, root along the gradient",
+        "Taylor, along the gradient",
         "gradient",
         "inputs",
         _from_gradient_root,
     ),
     ExplanationMethod(
         "taylor_segment",
-        "Taylor, root towards the baseline",
+        "Taylor, towards the baseline",
         "gradient",
         "inputs",
         _from_segment_root,

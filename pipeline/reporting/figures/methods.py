@@ -110,8 +110,8 @@ def method_curves(curves: pd.DataFrame, families: dict[str, str], title: str) ->
         for index, name in enumerate(names[family]):
             x = 0.06 + index % _KEY_COLUMNS * style.WIDTH / _KEY_COLUMNS
             y = down + line * (index // _KEY_COLUMNS)
-            paper.plot([x, x + 0.16], [y, y], linewidth=1.2, **_look(index))
-            paper.text(x + 0.2, y, labels.get(name, name), fontsize=6.3, va="center")
+            paper.plot([x, x + 0.1], [y, y], linewidth=1.2, **_look(index))
+            paper.text(x + 0.13, y, labels.get(name, name), fontsize=6.3, va="center")
         down += keys[family] + 0.14
     return figure
 
