@@ -1,9 +1,9 @@
 """Methods of captum 0.9.0 (Kokhlikyan et al. 2020) in the call shape of all methods.
 
 Not differentiable in x. `baseline` (*input_shape) stands for absence. What is removed at a time is
-a feature of a table, or a patch of 4 × 4 pixels of an image, through all channels; the value of a
-patch is spread evenly over its features, so that a sum over features is one over patches. Random
-methods draw the same for every example, from a seed of their own.
+one of the input's `patches`; its value is spread evenly over its features, so that a sum over
+features is one over patches. Random methods draw the same for every example, from a seed of their
+own.
 """
 
 import math
@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from pipeline.explanations.library_layers import deep_lift, guided_backprop
 from pipeline.explanations.logits import logits
 from pipeline.explanations.method import Background, ExplanationMethod, Method
+from pipeline.explanations.patches import patches
 
-PATCH = 4  # pixels, height and width
 INTEGRATION_STEPS = 20  # points of the Gauss-Legendre quadrature
 SHAPLEY_PERMUTATIONS = 25
 KERNEL_SHAP_SAMPLES = 1000
@@ -107,20 +107,6 @@ def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tenso
     return _one_by_one(partial(explainer.attribute, n_samples=LIME_SAMPLES), x, target, baseline)
 
 
-def patches(input_shape: tuple[int, ...]) -> Tensor:
-    """Which patch each feature belongs to, (1, *input_shape), numbered from 0.
-
-    Of images (channels, height, width), patches of 4 × 4 pixels from the upper left, cut off at the
-    other ends; of anything else, every feature is its own.
-    """
-    if len(input_shape) != 3:
-        return torch.arange(math.prod(input_shape)).view(1, *input_shape)
-    _, height, width = input_shape
-    row, column = torch.arange(height) // PATCH, torch.arange(width) // PATCH
-    numbers = row.unsqueeze(1) * (column[-1] + 1) + column
-    return numbers.expand(1, *input_shape)
-
-
 def _closeness(original: Tensor, perturbed: Tensor, presence: Tensor, **_: Any) -> float:
     """LIME's kernel, of the cosine distance between presence (1, patches), 0 or 1, and ones."""
     distance = 1 - presence.float().mean().sqrt().item()
@@ -138,7 +124,7 @@ def _per_feature(
 
     `players` (1, *input_shape) says what comes in at a time; all patches if not given.
     """
-    mask = patches(tuple(x.shape[1:])).to(x.device)
+    mask = patches(x.shape[1:]).unsqueeze(0).to(x.device)
     values = attribute(
         x.detach(),
         baseline.unsqueeze(0),
@@ -157,7 +143,7 @@ def _one_by_one(
     The others change nothing when they come in. They are worth 0, and the regression is spared
     them: it needs fewer draws. Where only one is left, captum gets all: it takes no less than two.
     """
-    mask = patches(tuple(x.shape[1:])).to(x.device)
+    mask = patches(x.shape[1:]).unsqueeze(0).to(x.device)
     explained = []
     for one, label in zip(x.split(1), target.split(1), strict=True):
         differs = torch.zeros(int(mask.max()) + 1, dtype=torch.bool, device=x.device)

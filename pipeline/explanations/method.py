@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
+from pipeline.data.dataset import Dataset
+
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
 Method: TypeAlias = Callable[[ModelT, Tensor, Tensor], Tensor]
@@ -31,6 +33,11 @@ class Background(NamedTuple):
     baseline: Tensor
     low: float
     high: float
+
+    @classmethod
+    def of(cls, data: Dataset) -> "Background":
+        """What `data` say; the lower median, a value that the feature takes."""
+        return cls(data.train.x.median(0).values, data.low, data.high)
 
 
 @dataclass(frozen=True)

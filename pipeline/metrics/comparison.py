@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.data.dataset import Dataset
-from pipeline.explanations.library import PATCH
+from pipeline.explanations.logits import logits
 from pipeline.explanations.method import Background, ExplanationMethod, Method
+from pipeline.explanations.patches import PATCH
 from pipeline.metrics.batches import in_batches
 from pipeline.metrics.complexity import effective_features
 from pipeline.metrics.concepts import encode
@@ -36,8 +37,6 @@ from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
     InputRemoval,
     Removal,
-    logits,
-    median,
     removal_drops,
     removal_of_concepts,
 )
@@ -117,7 +116,7 @@ class Examination:
         self.neighbours = nearest(self.x, data.test.x, settings.lipschitz_neighbours)
         self.box = Box(evaluate.lipschitz_local_radius * deviation, data.low, data.high)
         self.resolution = evaluate.lipschitz_concept_resolution
-        self.background = Background(median(data.train.x), data.low, data.high)
+        self.background = Background.of(data)
 
     @cached_property
     def inputs(self) -> Space:
@@ -130,7 +129,7 @@ class Examination:
     def concepts(self) -> Space:
         """The concepts."""
         h = encode(self.model, self.data.train.x)
-        removal = removal_of_concepts(self.model, self.data.train.x, h)
+        removal = removal_of_concepts(self.model, self.background.baseline, h)
         unit = spread(h)
         return self._space(removal, lambda x: self.model.conceptizer.encode(x) / unit)
 

@@ -5,12 +5,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from pipeline.data.dataset import load_dataset
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.comparison import Examination, MethodScores, score
+from pipeline.metrics.progress import with_progress
 from pipeline.params import Evaluate, Explain, Params
 from pipeline.training.cells import Cell, load_cell
 from pipeline.training.workers import Report, run_side_by_side
@@ -59,17 +58,15 @@ def compare_methods(
         for cell in cells
         for method in methods
     ]
-    found: dict[tuple[str, int], MethodScores] = {}
-    console = Console()
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"explain {name}", total=len(tasks))
-        for index, scores in run_side_by_side(_score, tasks, device, lambda *_: None):
-            task = tasks[index]
-            found[task.method, task.cell.seed] = scores
-            progress.advance(bar)
-            examples = len(scores.values["faithfulness"])
-            print(f"{task.cell}: {task.method}, {examples} examples", flush=True)
-    return {name: [found[name, cell.seed] for cell in cells] for name in METHODS}
+
+    def line(index: int, scores: MethodScores) -> str:
+        examples = len(scores.values["faithfulness"])
+        return f"{tasks[index].cell}: {tasks[index].method}, {examples} examples"
+
+    done = run_side_by_side(_score, tasks, device, lambda *_: None)
+    shown = with_progress(f"explain {name}", len(tasks), done, line)
+    found = {(tasks[index].method, tasks[index].cell): scores for index, scores in shown}
+    return {method: [found[method, cell] for cell in cells] for method in METHODS}
 
 
 def _score(task: _Task, report: Report) -> MethodScores:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
+from pipeline.explanations.method import Background
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.accuracy import accuracy_interval, correct, predict
 from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
@@ -190,7 +191,7 @@ def _faithfulness(model: Senn, data: Dataset, train_concepts: Tensor) -> Row:
     """Faithfulness of SENN's own explanations, mean over the whole test set."""
     x = data.test.x
     target = predict(model, x)
-    removal = removal_of_concepts(model, data.train.x, train_concepts)
+    removal = removal_of_concepts(model, Background.of(data).baseline, train_concepts)
     drops = removal_drops(removal, model, x, target)
     row: Row = {}
     for name, explain in {"relevance": relevances, "contribution": contributions}.items():

@@ -6,11 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from pipeline.data.dataset import load_dataset
 from pipeline.metrics.evaluation import Evaluation, Protocol, evaluate_cell, prepare_protocol
+from pipeline.metrics.progress import with_progress
 from pipeline.params import Evaluate, Params
 from pipeline.training.cells import Cell, grid, load_cell
 from pipeline.training.workers import Report, run_side_by_side
@@ -43,16 +42,13 @@ def evaluate_grid(
     """
     cells = grid(params, name)
     files = [cell.path(models) for cell in cells]
-    evaluations = {}
-    console = Console()
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"evaluate {name}", total=len(cells))
-        for index, evaluation in evaluate_files(files, params.evaluate, device, data):
-            cell = cells[index]
-            evaluations[cell] = evaluation
-            progress.advance(bar)
-            print(f"{cell}: test accuracy {evaluation.row['accuracy']:.4f}", flush=True)
-    return evaluations
+
+    def line(index: int, evaluation: Evaluation) -> str:
+        return f"{cells[index]}: test accuracy {evaluation.row['accuracy']:.4f}"
+
+    done = evaluate_files(files, params.evaluate, device, data)
+    shown = with_progress(f"evaluate {name}", len(cells), done, line)
+    return {cells[index]: evaluation for index, evaluation in shown}
 
 
 def evaluate_files(

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.explanations.logits import logits
+from pipeline.explanations.patches import patches
 from pipeline.metrics.batches import in_batches
 from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.senn import Senn
@@ -46,10 +48,9 @@ class InputRemoval:
     Attributes
     ----------
     baseline : Tensor (*input_shape)
-        The training median of every feature.
+        Such as a `Background` has.
     patch : int
-        Side of the groups of an image, patch × patch pixels of all channels, fewer at its right
-        and lower edge; a table's features are groups of their own.
+        Side of an image's `patches`, the groups; a table's features are groups of their own.
     """
 
     baseline: Tensor
@@ -57,24 +58,19 @@ class InputRemoval:
 
     @property
     def groups(self) -> int:
-        return int(self._group_of_feature().max()) + 1
+        return int(self._groups_of_features().max()) + 1
 
     def pool(self, attributions: Tensor) -> Tensor:
-        index = self._group_of_feature().flatten().expand(len(attributions), -1)
+        index = self._groups_of_features().flatten().expand(len(attributions), -1)
         pooled = attributions.new_zeros(len(attributions), self.groups)
         return pooled.scatter_add(1, index, attributions.flatten(1))
 
     def answer(self, model: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
-        group = self._group_of_feature()
+        group = self._groups_of_features()
         return lambda removed: logits(model, torch.where(removed[:, group], self.baseline, x))
 
-    def _group_of_feature(self) -> Tensor:
-        """The group of each feature, (*input_shape) int64."""
-        shape, device = self.baseline.shape, self.baseline.device
-        if len(shape) == 1:
-            return torch.arange(shape[0], device=device)
-        rows, columns = (torch.arange(side, device=device) // self.patch for side in shape[1:])
-        return (rows.unsqueeze(1) * (columns[-1] + 1) + columns).expand(shape)
+    def _groups_of_features(self) -> Tensor:
+        return patches(self.baseline.shape, self.patch).to(self.baseline.device)
 
 
 @dataclass(frozen=True)
@@ -101,24 +97,19 @@ class ConceptRemoval:
         return lambda removed: model.aggregator(torch.where(removed, self.baseline, h), theta)
 
 
-def removal_of_concepts(model: Senn, train_x: Tensor, train_concepts: Tensor) -> Removal:
+def removal_of_concepts(model: Senn, baseline: Tensor, train_concepts: Tensor) -> Removal:
     """How the concepts of `model` are removed.
 
     Concepts that are the features are removed from the input; learned ones are set to their mean.
 
     Parameters
     ----------
-    train_x : (N, *input_shape)
-    train_concepts : (N, K), the concepts of `train_x`.
+    baseline : (*input_shape), the input that stands for absence.
+    train_concepts : (N, K), the concepts of the training set.
     """
     if isinstance(model.conceptizer, IdentityConceptizer):
-        return InputRemoval(median(train_x))
+        return InputRemoval(baseline)
     return ConceptRemoval(train_concepts.mean(0))
-
-
-def median(x: Tensor) -> Tensor:
-    """The lower median of every feature, a value that the feature takes, (*input_shape)."""
-    return x.median(0).values
 
 
 def probabilities(
@@ -160,14 +151,6 @@ def removal_drops(removal: Removal, model: nn.Module, x: Tensor, target: Tensor)
     none_and_each = F.pad(torch.eye(removal.groups, device=x.device), (0, 0, 1, 0)).bool()
     found = probabilities(removal, model, x, target, none_and_each)
     return found[:, :1] - found[:, 1:]
-
-
-def logits(model: nn.Module, x: Tensor) -> Tensor:
-    """Logits (B, C) of inputs (B, *input_shape); of a `Senn`, without its reconstruction."""
-    if isinstance(model, Senn):
-        return model.aggregator(model.conceptizer.encode(x), model.parameterizer(x))
-    answer: Tensor = model(x)
-    return answer
 
 
 def _probability(logits: Tensor, target: Tensor) -> Tensor:

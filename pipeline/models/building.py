@@ -32,8 +32,6 @@ def build_senn(
 ) -> Senn:
     """The model of `experiment`, freshly initialised from `seed` alone, on the CPU.
 
-    `vae` may be None for a model without one.
-
     `vae` is for the vae conceptizer, and may be None with others.
 
     Raises

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
+from pipeline.metrics.json_numbers import json_number
 from pipeline.reporting.verdicts import Verdict
-
-_DIGITS = 8  # significant ones
 
 
 def claims_metrics(verdicts: Sequence[Verdict]) -> dict[str, str | float | None]:
@@ -26,9 +25,9 @@ def claims_metrics(verdicts: Sequence[Verdict]) -> dict[str, str | float | None]
             "published_high": claim.high,
             "reason": verdict.reason or None,
         }
-        metrics |= {f"{claim.id}.{name}": _rounded(value) for name, value in fields.items()}
+        metrics |= {f"{claim.id}.{name}": _as_json(value) for name, value in fields.items()}
     return metrics
 
 
-def _rounded(value: str | float | None) -> str | float | None:
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+def _as_json(value: str | float | None) -> str | float | None:
+    return json_number(value) if isinstance(value, float) else value

@@ -211,7 +211,7 @@ def _attributions(experiment: ExperimentResults, x: Tensor) -> tuple[Tensor, dic
     """Predicted classes (N,) of x, and by label what each method says of the inputs."""
     data, model = experiment.data, experiment.model
     target = logits(model, x).argmax(1)
-    background = Background(data.train.x.median(0).values, data.low, data.high)
+    background = Background.of(data)
     return target, {
         method.label: method.build(background)(model, x, target).detach()
         for method in methods_for(model).values()

@@ -114,7 +114,7 @@ def _definitions(study: Study, found: Sequence[tuple[PublishedLoss, list[Nearnes
     rows = []
     for definition, _ in study.curves.definitions():
         here = lost_at(study, definition, most)
-        row = [str(definition), f"{_points(here.mean)}\n{wording.bounds(here, 100, 1)}"]
+        row = [str(definition), f"{wording.points(here.mean)}\n{wording.bounds(here, 100, 1)}"]
         for _, ranked in found:
             (own,) = [one for one in ranked if one.definition == definition]
             row.append(_with_bounds(own.distance))
@@ -210,9 +210,5 @@ def _shrinking(study: Study) -> str:
     )
 
 
-def _points(share: float) -> str:
-    return f"{100 * share:.1f}".replace("-", "−")
-
-
 def _with_bounds(error: Estimate) -> str:
-    return f"{error.value:.1f}\n{error.low:.1f} to {error.high:.1f}"
+    return f"{error.value:.1f}\n{wording.bounds(error, decimals=1)}"

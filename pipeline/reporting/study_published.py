@@ -143,18 +143,14 @@ def conclusion(published: PublishedLoss, found: Sequence[Nearness]) -> str:
 def _there(published: PublishedLoss) -> str:
     low, high = published.low[-1], published.high[-1]
     if low == high:
-        return _points(high)
-    return f"at most {_points(high)}"
+        return f"{wording.points(high)} points"
+    return f"at most {wording.points(high)} points"
 
 
 def _lost(one: Nearness) -> str:
-    return f"{_points(one.here.mean)} ({wording.bounds(one.here, 100, 1)})"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f} points".replace("-", "−")
+    return f"{wording.points(one.here.mean)} points ({wording.bounds(one.here, 100, 1)})"
 
 
 def _distance(one: Nearness) -> str:
-    value, low, high = one.distance
-    return f"{value:.1f} points ({low:.1f} to {high:.1f})"
+    away = one.distance
+    return f"{away.value:.1f} points ({wording.bounds(away, decimals=1)})"

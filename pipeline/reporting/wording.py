@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.reporting.style import lambda_label, power_of_ten
 from pipeline.reporting.verdicts import Interval
+from pipeline.study.curves import Estimate
 
 MISSING = "–"
 
@@ -16,7 +17,12 @@ def percent(share: float, decimals: int = 1) -> str:
     return f"{100 * share:.{decimals}f} %".replace("-", "−")
 
 
-def bounds(here: Interval, scale: float = 1, decimals: int = 2) -> str:
+def points(share: float) -> str:
+    """0.809 → ``80.9``: percentage points."""
+    return f"{100 * share:.1f}".replace("-", "−")
+
+
+def bounds(here: Interval | Estimate, scale: float = 1, decimals: int = 2) -> str:
     """``0.28 to 0.34``: the ends of an interval, times `scale`."""
     low, high = (f"{scale * end:.{decimals}f}".replace("-", "−") for end in (here.low, here.high))
     return f"{low} to {high}"

@@ -3,13 +3,14 @@
 import pandas as pd
 
 from pipeline.data.dataset import Dataset
+from pipeline.metrics.json_numbers import json_number
 from pipeline.params import Experiment
 from pipeline.study.references import constant_from, linear_accuracy, majority_accuracy
 
-_DIGITS = 8  # as many as float32 has
 
-
-def summarise(cells: pd.DataFrame, experiment: Experiment, data: Dataset) -> dict[str, float]:
+def summarise(
+    cells: pd.DataFrame, experiment: Experiment, data: Dataset
+) -> dict[str, float | None]:
     """References, then `<variant>_<reduction>_accuracy_lost` from the smallest to the largest λ.
 
     References are `majority_accuracy`, and for raw features `linear_accuracy` and
@@ -25,4 +26,4 @@ def summarise(cells: pd.DataFrame, experiment: Experiment, data: Dataset) -> dic
     for (variant, reduction), own in cells.groupby(["variant", "reduction"], sort=False):
         means = own.groupby("robust_reg")["accuracy"].mean()
         numbers[f"{variant}_{reduction}_accuracy_lost"] = means.iloc[0] - means.iloc[-1]
-    return {name: float(f"{value:.{_DIGITS}g}") for name, value in numbers.items()}
+    return {name: json_number(value) for name, value in numbers.items()}

@@ -15,7 +15,6 @@ from pipeline.explanations.library import (
     kernel_shap,
     lime,
     occlusion,
-    patches,
     shapley_sampling,
 )
 from pipeline.explanations.logits import target_logit
@@ -137,13 +136,6 @@ def test_occlusion_is_the_change_when_a_patch_is_removed():
         x, (1, 4, 4), strides=(1, 4, 4), baselines=baseline[None], target=target
     )
     assert_close(explained * 16, sliding.double(), atol=1e-6, rtol=1e-5)
-
-
-def test_patches():
-    assert patches((5,)).tolist() == [[0, 1, 2, 3, 4]]
-    colours = patches((3, 6, 9))
-    assert colours.shape == (1, 3, 6, 9)
-    assert colours[0, 2].tolist() == 4 * [[0] * 4 + [1] * 4 + [2]] + 2 * [[3] * 4 + [4] * 4 + [5]]
 
 
 @pytest.mark.parametrize("explain", [kernel_shap, lime])

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data.dataset import Dataset, Split
 from pipeline.explanations.method import ExplanationMethod
 from pipeline.explanations.methods import METHODS
 from pipeline.explanations.senn import contributions, pulled_back
@@ -14,18 +13,10 @@ from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, removal_drops
 from pipeline.metrics.scores import CURVES, SCORES
-from pipeline.params import Evaluate, Explain
+from pipeline.params import Explain
+from tests.metrics.data import EVALUATE, dataset
 from tests.metrics.models import random_image_senn, random_table_senn
 
-EVALUATE = Evaluate(
-    lipschitz_discrete_radius=0.8,
-    lipschitz_local_radius=0.1,
-    lipschitz_local_steps=5,
-    lipschitz_local_restarts=1,
-    lipschitz_concept_resolution=0.01,
-    anchors=30,
-    bootstrap=200,
-)
 EXPLAIN = Explain(
     seeds=1,
     examples=12,
@@ -38,24 +29,11 @@ EXPLAIN = Explain(
 )
 
 
-def dataset(shape, classes=3):
-    generator = torch.Generator().manual_seed(0)
-
-    def split(size):
-        x = torch.rand(size, *shape, generator=generator)
-        return Split(x, torch.arange(size) % classes)
-
-    splits = {name: split(size) for name, size in (("train", 60), ("valid", 10), ("test", 40))}
-    classes = tuple(map(str, range(classes)))
-    return Dataset("d", **splits, feature_names=(), class_names=classes, mean=0.0, std=1.0,
-                   low=0.0, high=1.0, digest="")  # fmt: skip
-
-
 @pytest.fixture(scope="module", params=["table", "images"])
 def examination(request):
     is_table = request.param == "table"
     model = random_table_senn() if is_table else random_image_senn(classes=3)
-    data = dataset((6,) if is_table else (1, 28, 28))
+    data = dataset((6,) if is_table else (1, 28, 28), classes=3, examples=40)
     return Examination(model.requires_grad_(False), data, EXPLAIN, EVALUATE)
 
 

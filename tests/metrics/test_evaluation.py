@@ -4,25 +4,15 @@ import math
 import pytest
 import torch
 
-from pipeline.data.dataset import Dataset, Split
+from pipeline.data.dataset import Split
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.accuracy import predict
 from pipeline.metrics.certified import jacobian_norm
 from pipeline.metrics.evaluation import evaluate_cell, prepare_protocol
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, Removal, removal_drops
-from pipeline.params import Evaluate
+from tests.metrics.data import EVALUATE, dataset
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
-
-SETTINGS = Evaluate(
-    lipschitz_discrete_radius=0.8,
-    lipschitz_local_radius=0.1,
-    lipschitz_local_steps=5,
-    lipschitz_local_restarts=1,
-    lipschitz_concept_resolution=0.01,
-    anchors=30,
-    bootstrap=200,
-)
 
 COLUMNS = [
     "accuracy",
@@ -53,22 +43,9 @@ COLUMNS = [
 ]
 
 
-def dataset(shape, classes, examples=120):
-    generator = torch.Generator().manual_seed(0)
-
-    def split(size):
-        x = torch.rand(size, *shape, generator=generator)
-        return Split(x, torch.randint(classes, (size,), generator=generator))
-
-    splits = {name: split(examples + i) for i, name in enumerate(("train", "valid", "test"))}
-    names = tuple(map(str, range(classes)))
-    return Dataset("random", **splits, feature_names=(), class_names=names, mean=0, std=1,
-                   low=0.0, high=1.0, digest="")  # fmt: skip
-
-
 def test_anchors_are_the_same_distinct_test_points_every_time():
     data = dataset((6,), 3)
-    first, second = (prepare_protocol(data, SETTINGS).anchors for _ in range(2))
+    first, second = (prepare_protocol(data, EVALUATE).anchors for _ in range(2))
     assert torch.equal(first, second)
     is_test_point = (first.unsqueeze(1) == data.test.x).all(2)
     assert is_test_point.sum(1).tolist() == [1] * 30
@@ -78,7 +55,7 @@ def test_anchors_are_the_same_distinct_test_points_every_time():
 
 def test_all_test_points_are_anchors_where_there_are_few():
     data = dataset((6,), 3)
-    many = SETTINGS.model_copy(update={"anchors": 500})
+    many = EVALUATE.model_copy(update={"anchors": 500})
     assert torch.equal(prepare_protocol(data, many).anchors, data.test.x)
 
 
@@ -86,7 +63,7 @@ def test_neighbourhoods_are_in_units_of_the_training_data():
     data = dataset((2,), 2)
     train = Split(torch.tensor([[0.0, 0.5], [1.0, 0.5]]), torch.tensor([0, 1]))
     test = Split(torch.tensor([[0.2, 0.1], [0.2, 0.35], [0.2, 0.7]]), torch.tensor([0, 1, 0]))
-    protocol = prepare_protocol(dataclasses.replace(data, train=train, test=test), SETTINGS)
+    protocol = prepare_protocol(dataclasses.replace(data, train=train, test=test), EVALUATE)
     # Distance from the mean is 0.5 for both points: ε = 0.8 · 0.5.
     near = [[False, True, False], [True, False, True], [False, True, False]]
     assert protocol.neighbours.tolist() == near
@@ -102,7 +79,7 @@ def test_neighbourhoods_are_in_units_of_the_training_data():
 def test_row(model, shape, classes):
     data = dataset(shape, classes)
     # Points drawn at random in many dimensions are all about √2 of the unit apart.
-    settings = SETTINGS.model_copy(update={"lipschitz_discrete_radius": 1.5})
+    settings = EVALUATE.model_copy(update={"lipschitz_discrete_radius": 1.5})
     protocol = prepare_protocol(data, settings)
     row, correct = evaluate_cell(model, protocol)
     assert list(row) == COLUMNS
@@ -144,7 +121,7 @@ def test_row(model, shape, classes):
 def test_statistics_over_anchors():
     # θ(x) = x²: the local ratio is x + x' and largest at the edge of the box, 2 x + r.
     data = dataset((1,), 2, examples=1000)
-    settings = SETTINGS.model_copy(update={"anchors": 1000, "lipschitz_local_steps": 20})
+    settings = EVALUATE.model_copy(update={"anchors": 1000, "lipschitz_local_steps": 20})
     protocol = prepare_protocol(data, settings)
     row, _ = evaluate_cell(senn(lambda x: two_classes(x**2)), protocol)
     x = data.test.x.flatten()[: len(protocol.anchors)].sort().values
@@ -169,7 +146,7 @@ def test_resolution_is_in_units_of_the_concepts_spread():
     # the resolution.
     data = dataset((2,), 2)
     model = senn(lambda x: two_classes(x[:, 1:]), concepts=lambda x: 7 * x[:, :1])
-    settings = SETTINGS.model_copy(update={"lipschitz_local_steps": 200})
+    settings = EVALUATE.model_copy(update={"lipschitz_local_steps": 200})
     row, _ = evaluate_cell(model, prepare_protocol(data, settings))
     first, second = data.train.x.std(0, unbiased=False).tolist()
     expected = 0.1 * second / (0.01 * 7 * first)
@@ -182,7 +159,7 @@ def test_undefined_is_counted_and_left_out():
     lonely = Split(torch.cat([data.test.x[:20], torch.tensor([[50.0]])]), data.test.y[:21])
     protocol = prepare_protocol(
         dataclasses.replace(data, test=lonely, high=50.0),
-        SETTINGS.model_copy(update={"lipschitz_discrete_radius": 2.0}),
+        EVALUATE.model_copy(update={"lipschitz_discrete_radius": 2.0}),
     )
     row, _ = evaluate_cell(senn(lambda x: two_classes(2 * x)), protocol)
     assert row["lipschitz_discrete_undefined"] == 1
@@ -195,7 +172,7 @@ def test_undefined_is_counted_and_left_out():
 def test_dead_concepts_leave_stability_undefined():
     data = dataset((2,), 2)
     dead = senn(two_classes, concepts=lambda x: 0 * x + torch.tensor([0.1, 0.3]))
-    row, _ = evaluate_cell(dead, prepare_protocol(data, SETTINGS))
+    row, _ = evaluate_cell(dead, prepare_protocol(data, EVALUATE))
     assert row["constant_concepts"] == 2
     for name in ("lipschitz_discrete", "lipschitz_local"):
         assert row[f"{name}_undefined"] == 30

@@ -5,7 +5,6 @@ from torch import nn
 from pipeline.metrics.removal import (
     ConceptRemoval,
     InputRemoval,
-    logits,
     probabilities,
     removal_drops,
     removal_of_concepts,
@@ -65,19 +64,12 @@ def test_the_same_choices_for_all_examples():
     assert torch.equal(removal_drops(removal, model, x, target)[:, :2], intact - p)
 
 
-@pytest.mark.parametrize("model", [random_table_senn(), random_image_senn()])
-def test_logits_are_the_models(model):
-    shape = (6,) if model.parameterizer.num_concepts == 6 else (1, 28, 28)
-    x = torch.rand(4, *shape)
-    torch.testing.assert_close(logits(model, x), model(x).logits)
-
-
 def test_concepts_that_are_features_are_removed_from_the_input():
     x = torch.tensor([[1.0, 5.0], [2.0, 6.0], [3.0, 0.0], [9.0, 7.0]]).repeat(1, 3)
-    removal = removal_of_concepts(random_table_senn(), x, x)
+    removal = removal_of_concepts(random_table_senn(), x[0], x)
     assert isinstance(removal, InputRemoval)
-    assert removal.baseline.tolist() == [2.0, 5.0] * 3  # lower medians
+    assert torch.equal(removal.baseline, x[0])
     h = torch.rand(10, 3)
-    removal = removal_of_concepts(random_image_senn(), torch.rand(10, 1, 28, 28), h)
+    removal = removal_of_concepts(random_image_senn(), torch.rand(1, 28, 28), h)
     assert isinstance(removal, ConceptRemoval)
     torch.testing.assert_close(removal.baseline, h.mean(0))

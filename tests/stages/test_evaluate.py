@@ -6,18 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
-import yaml
 
-from pipeline.data.dataset import Prepared, Split, load_dataset, save_dataset
+from pipeline.data.dataset import load_dataset
 from pipeline.errors import PipelineError
 from pipeline.models.building import Inputs, build_senn
-from pipeline.params import load_params
-from pipeline.training.cells import grid, save_weights
 from stages import evaluate
+from tests.conftest import REPOSITORY
+from tests.stages.workspace import untrained_compas
 from tests.training.grids import run_in_turn
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 OUTS = ("reports/cells/compas_senn.csv", "reports/lambda/compas_senn.csv",
         "reports/metrics/compas_senn.json")  # fmt: skip
 
@@ -26,39 +23,8 @@ OUTS = ("reports/cells/compas_senn.csv", "reports/lambda/compas_senn.csv",
 def workspace(tmp_path, monkeypatch):
     """A folder with params.yaml, a prepared dataset and untrained cells of 2 λ × 2 seeds."""
     monkeypatch.chdir(tmp_path)
-    content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
-    content |= {"robust_reg": 0.0001, "lambda_grid": [0.0001, 0.1], "seeds": [2, 1]}
-    content["device"] = "cpu"
-    Path("params.yaml").write_text(yaml.safe_dump(content))
-
-    generator = torch.Generator().manual_seed(0)
-
-    def split(size):
-        x = torch.rand(size, 11, generator=generator)
-        return Split(x, (x.sum(1) > 5.5).long())
-
-    names = tuple(f"feature {i}" for i in range(11))
-    prepared = Prepared("compas", split(90), split(20), split(130), names, ("Low", "High"))
-    save_dataset(Path("data/prepared/compas"), prepared)
-
-    params = load_params(Path("params.yaml"))
-    experiment = params.experiment("compas_senn")
-    inputs = Inputs((11,), 0.0, 1.0)
-    for cell in grid(params, "compas_senn"):
-        model = build_senn("compas_senn", experiment, params.vae, inputs, cell.seed)
-        metadata = {
-            "experiment": "compas_senn",
-            "seed": cell.seed,
-            "params": {
-                "experiment": experiment.model_dump(mode="json"),
-                "vae": params.vae.model_dump(mode="json"),
-            },
-            "input_shape": [11],
-            "mean": 0.0,
-            "std": 1.0,
-        }
-        save_weights(cell.path(Path("models")), model.state_dict(), metadata)
-    return params
+    changes = {"lambda_grid": [0.0001, 0.1], "seeds": [2, 1]}
+    return untrained_compas(changes, test_examples=130)
 
 
 def run(monkeypatch, experiment="compas_senn"):

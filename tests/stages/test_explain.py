@@ -4,19 +4,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-import yaml
 
-from pipeline.data.dataset import Prepared, Split, save_dataset
 from pipeline.errors import PipelineError
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics import comparison_grid
 from pipeline.metrics.scores import CURVES, SCORES
-from pipeline.models.building import Inputs, build_senn
-from pipeline.params import load_params
-from pipeline.training.cells import Cell, save_weights
 from stages import explain
+from tests.stages.workspace import untrained_compas
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 OUTS = [f"reports/{folder}/compas_senn.csv" for folder in ("methods", "methods_curves")]
 SUMMARY = "reports/metrics/methods/compas_senn.json"
 SMALL = {
@@ -35,37 +30,8 @@ SMALL = {
 def workspace(tmp_path, monkeypatch):
     """A folder with params.yaml, a prepared dataset and untrained cells of two seeds."""
     monkeypatch.chdir(tmp_path)
-    content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
-    content |= {"seeds": [2, 1], "device": "cpu", "explain": SMALL}
-    content["evaluate"]["bootstrap"] = 100
-    Path("params.yaml").write_text(yaml.safe_dump(content))
-
-    generator = torch.Generator().manual_seed(0)
-
-    def split(size):
-        x = torch.rand(size, 11, generator=generator)
-        return Split(x, (x.sum(1) > 5.5).long())
-
-    names = tuple(f"feature {i}" for i in range(11))
-    prepared = Prepared("compas", split(90), split(20), split(30), names, ("Low", "High"))
-    save_dataset(Path("data/prepared/compas"), prepared)
-    params = load_params(Path("params.yaml"))
-    experiment = params.experiment("compas_senn")
-    for seed in (1, 2):
-        cell = Cell("compas_senn", params.robust_reg, seed)
-        model = build_senn("compas_senn", experiment, params.vae, Inputs((11,), 0.0, 1.0), seed)
-        metadata = {
-            "experiment": "compas_senn",
-            "seed": seed,
-            "params": {
-                "experiment": experiment.model_dump(mode="json"),
-                "vae": params.vae.model_dump(mode="json"),
-            },
-            "input_shape": [11],
-            "mean": 0.0,
-            "std": 1.0,
-        }
-        save_weights(cell.path(Path("models")), model.state_dict(), metadata)
+    changes = {"seeds": [2, 1], "explain": SMALL, "evaluate": {"bootstrap": 100}}
+    untrained_compas(changes, test_examples=30)
 
 
 def run(monkeypatch, experiment="compas_senn"):

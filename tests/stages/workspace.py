@@ -1,0 +1,52 @@
+"""A folder in which stages after `train` can run, with models that are not trained."""
+
+from pathlib import Path
+
+import torch
+import yaml
+
+from pipeline.data.dataset import Prepared, Split, save_dataset
+from pipeline.models.building import Inputs, build_senn
+from pipeline.params import Params, load_params
+from pipeline.training.cells import grid, save_weights
+from tests.conftest import REPOSITORY
+
+
+def untrained_compas(changes: dict, test_examples: int) -> Params:
+    """In the current folder: params.yaml, a table like COMPAS, and every cell of its grid.
+
+    The params are the smoke preset's with `changes` to its sections.
+    """
+    content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
+    for key, value in changes.items():
+        content[key] = content[key] | value if isinstance(value, dict) else value
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+
+    generator = torch.Generator().manual_seed(0)
+
+    def split(size):
+        x = torch.rand(size, 11, generator=generator)
+        return Split(x, (x.sum(1) > 5.5).long())
+
+    names = tuple(f"feature {i}" for i in range(11))
+    splits = (split(90), split(20), split(test_examples))
+    save_dataset(Path("data/prepared/compas"), Prepared("compas", *splits, names, ("Low", "High")))
+
+    params = load_params(Path("params.yaml"))
+    experiment = params.experiment("compas_senn")
+    metadata = {
+        "experiment": "compas_senn",
+        "params": {
+            "experiment": experiment.model_dump(mode="json"),
+            "vae": params.vae.model_dump(mode="json"),
+        },
+        "input_shape": [11],
+        "mean": 0.0,
+        "std": 1.0,
+    }
+    for cell in grid(params, "compas_senn"):
+        inputs = Inputs((11,), 0.0, 1.0)
+        model = build_senn("compas_senn", experiment, params.vae, inputs, cell.seed)
+        path = cell.path(Path("models"))
+        save_weights(path, model.state_dict(), metadata | {"seed": cell.seed})
+    return params
