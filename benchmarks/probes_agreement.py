@@ -112,6 +112,10 @@ def in_markdown(summary: pd.DataFrame, where: str) -> str:
         ]
         for row in summary.to_dict("records")
     ]
+    is_same = (summary["exact_mean"] == summary["probe_mean"]) & (
+        summary["exact_sd"] == summary["probe_sd"]
+    )
+    moved = summary[~is_same]
     seeds = summary["seeds"].min()
     chance = 2 * stats.t.sf(math.sqrt(seeds / 2), 2 * seeds - 2)
     return "\n\n".join(
@@ -119,9 +123,9 @@ def in_markdown(summary: pd.DataFrame, where: str) -> str:
             "# One probe or the exact robustness loss",
             f"Mean ± standard deviation over {seeds} seeds on the test set, of models trained with "
             "`robustness.probes` exact and 1. The difference of the means is within the seeds' "
-            f"spread in {summary['within'].sum()} of {len(summary)} comparisons. Two sets of "
-            f"{seeds} seeds trained the same way would differ by more in {chance:.0%} of "
-            f"comparisons. Trained on {where}.",
+            f"spread in {moved['within'].sum()} of {len(moved)} comparisons; in another "
+            f"{is_same.sum()} there is no difference at all. Two sets of {seeds} seeds trained the "
+            f"same way would differ by more in {chance:.0%} of comparisons. Trained on {where}.",
             markdown(head, body) + "\n",
         ]
     )
