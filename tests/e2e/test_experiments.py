@@ -37,24 +37,20 @@ def cells_of(project: Project) -> dict[str, bytes]:
     return {str(path.relative_to(project.folder)): path.read_bytes() for path in paths}
 
 
-def test_another_lambda_outside_the_workspace(project):
-    """Train, evaluate, explain and report run again, in a copy; applied, it can be compared.
+def test_another_lambda(project):
+    """Train, evaluate, explain and report run again, in the workspace.
 
     Not the study, which has a grid of its own.
     """
     before, weights = project.outs(), cells_of(project)
-    change = ("--name", "stronger", "-S", "robust_reg=0.1")
-    printed = project.run("dvc", "exp", "run", "--temp", *change)
+    printed = project.run("dvc", "exp", "run", "--name", "stronger", "-S", "robust_reg=0.1")
     per_experiment = ("train", "evaluate", "explain")
     rerun = [f"{stage}@{name}" for stage in per_experiment for name in EXPERIMENTS]
     assert sorted(stages_run(printed)) == sorted([*rerun, "report"])
     for name in EXPERIMENTS:  # those with the old λ
         assert f"{name}: 4 of 6 cells reused from the cell store" in printed
-    assert project.outs() == before
-    assert project.run("git", "status", "--porcelain").strip() == ""
-
-    project.run("dvc", "exp", "apply", "stronger")
     assert "up to date" in project.run("dvc", "status")
+    assert shown(project)["stronger"]["params"]["params.yaml"]["data"]["robust_reg"] == 0.1
     after = project.outs()
     assert set(after) == set(before)
     of_rerun = {path for path in after if path.startswith(("models/mnist", "models/compas"))}
@@ -122,18 +118,11 @@ def test_plots_of_a_run(project):
         assert is_log == (along_x["title"] == "λ (robust_reg)")
 
 
-def test_run_in_the_workspace(project):
-    printed = project.run("dvc", "exp", "run", "--name", "fewer", "-S", "report.explanations=1")
-    assert stages_run(printed) == ["report"]
-    assert len(list((project.folder / "reports/figures").glob("explanation_compas*"))) == 1
-    assert shown(project)["fewer"]["params"]["params.yaml"]["data"]["report"]["explanations"] == 1
-    assert "up to date" in project.run("dvc", "status")
-
-
 def test_queued_runs(project):
+    """Side by side in copies of the workspace, which they leave alone; then one is applied."""
+    before = project.outs()
     for count in (1, 3):
-        name = f"prototypes-{count}"
-        change = ("--name", name, "-S", f"report.prototypes={count}")
+        change = ("--name", f"explanations-{count}", "-S", f"report.explanations={count}")
         project.run("dvc", "exp", "run", "--queue", *change)
     project.run("dvc", "queue", "start", "--jobs", "2")
     try:
@@ -143,7 +132,15 @@ def test_queued_runs(project):
             time.sleep(1)
     finally:
         project.run("dvc", "queue", "stop", "--kill")
+    assert project.outs() == before
+    assert project.run("git", "status", "--porcelain").strip() == ""
     experiments = shown(project)
     for count in (1, 3):
-        params = experiments[f"prototypes-{count}"]["params"]["params.yaml"]["data"]
-        assert params["report"]["prototypes"] == count
+        params = experiments[f"explanations-{count}"]["params"]["params.yaml"]["data"]
+        assert params["report"]["explanations"] == count
+
+    project.run("dvc", "exp", "apply", "explanations-1")
+    assert "up to date" in project.run("dvc", "status")
+    assert len(list((project.folder / "reports/figures").glob("explanation_compas*"))) == 1
+    changed = {path for path, digest in project.outs().items() if digest != before[path]}
+    assert changed == {"reports/figures", "reports/report.html", "reports/report.ipynb"}
