@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 import yaml
 
-from pipeline.data.dataset import Prepared, Split, save_dataset
 from pipeline.errors import PipelineError
 from pipeline.study.run import MEASURES
 from stages import study, train
 from tests.conftest import REPOSITORY
+from tests.stages.workspace import prepare_table
 
 OUTS = ("reports/study/compas_senn.csv", "reports/metrics/study/compas_senn.json")
 
@@ -27,15 +26,7 @@ def workspace(tmp_path, monkeypatch) -> dict:
     content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
     content["experiments"]["compas_senn"] |= {"batch_size": 30, "eval_freq": 2}
     Path("params.yaml").write_text(yaml.safe_dump(content))
-    generator = torch.Generator().manual_seed(0)
-
-    def split(size: int) -> Split:
-        x = torch.rand(size, 11, generator=generator)
-        return Split(x, (x.sum(1) > 5.5).long())
-
-    names = tuple(f"feature {i}" for i in range(11))
-    prepared = Prepared("compas", split(90), split(20), split(50), names, ("Low", "High"))
-    save_dataset(Path("data/prepared/compas"), prepared)
+    prepare_table(test_examples=50)
     return content
 
 

@@ -1,4 +1,4 @@
-"""A folder in which stages after `train` can run, with models that are not trained."""
+"""A folder in which stages can run: a table like COMPAS, and models that are not trained."""
 
 from pathlib import Path
 
@@ -12,8 +12,21 @@ from pipeline.training.cells import grid, save_weights
 from tests.conftest import REPOSITORY
 
 
+def prepare_table(test_examples: int) -> None:
+    """In the current folder: random features, classes by their sum, as prepared COMPAS."""
+    generator = torch.Generator().manual_seed(0)
+
+    def split(size: int) -> Split:
+        x = torch.rand(size, 11, generator=generator)
+        return Split(x, (x.sum(1) > 5.5).long())
+
+    names = tuple(f"feature {i}" for i in range(11))
+    splits = (split(90), split(20), split(test_examples))
+    save_dataset(Path("data/prepared/compas"), Prepared("compas", *splits, names, ("Low", "High")))
+
+
 def untrained_compas(changes: dict, test_examples: int) -> Params:
-    """In the current folder: params.yaml, a table like COMPAS, and every cell of its grid.
+    """In the current folder: params.yaml, `prepare_table`, and every cell of its grid.
 
     The params are the smoke preset's with `changes` to its sections.
     """
@@ -22,15 +35,7 @@ def untrained_compas(changes: dict, test_examples: int) -> Params:
         content[key] = content[key] | value if isinstance(value, dict) else value
     Path("params.yaml").write_text(yaml.safe_dump(content))
 
-    generator = torch.Generator().manual_seed(0)
-
-    def split(size):
-        x = torch.rand(size, 11, generator=generator)
-        return Split(x, (x.sum(1) > 5.5).long())
-
-    names = tuple(f"feature {i}" for i in range(11))
-    splits = (split(90), split(20), split(test_examples))
-    save_dataset(Path("data/prepared/compas"), Prepared("compas", *splits, names, ("Low", "High")))
+    prepare_table(test_examples)
 
     params = load_params(Path("params.yaml"))
     experiment = params.experiment("compas_senn")
