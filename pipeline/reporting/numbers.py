@@ -128,7 +128,7 @@ def _claim_row(verdict: Verdict, headline: float) -> tuple[str, ...]:
     elif claim.kind == "qualitative":
         said = f"{here.mean:.2f}\n{wording.bounds(here)}"
     elif claim.kind == "accuracy lost":
-        said = f"{100 * here.mean:.1f} points\n{wording.bounds(here, 100, 1)}".replace("-", "−")
+        said = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
     else:
         said = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
     lambdas = " to ".join(lambda_label(value) for value in claim.lambdas or (headline,))
