@@ -2,6 +2,6 @@
 
 if __name__ == "__main__":
     from benchmarks.command import main
-    from pipeline.errors import run_stage
+    from pipeline.stage import run_stage
 
     run_stage(main)

@@ -23,9 +23,9 @@ from benchmarks.steps import significant
 from benchmarks.tables import markdown
 from benchmarks.workspace import Workspace
 from pipeline.data.dataset import FILE_NAME
-from pipeline.errors import run_stage
 from pipeline.files import write_json
 from pipeline.params import Params, load_params
+from pipeline.stage import run_stage
 from pipeline.tensors import read_tensors, write_tensors
 from pipeline.training.cells import grid
 from pipeline.training.device import choose_device

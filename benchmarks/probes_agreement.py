@@ -23,12 +23,12 @@ from benchmarks.problems import REPOSITORY, changed
 from benchmarks.settings import PROBES
 from benchmarks.tables import markdown
 from pipeline.data.dataset import load_dataset
-from pipeline.errors import run_stage
 from pipeline.files import atomic_path, write_csv
 from pipeline.metrics.accuracy import correct
 from pipeline.metrics.robustness import residual_norm
 from pipeline.params import Params, load_params
 from pipeline.reporting.style import lambda_label
+from pipeline.stage import run_stage
 from pipeline.training.cells import grid, load_cell
 from pipeline.training.device import choose_device
 from pipeline.training.engine import train_grid

@@ -1,0 +1,1 @@
+from pipeline import portable as portable  # first: before torch, numpy and numba

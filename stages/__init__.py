@@ -1,0 +1,1 @@
+import pipeline  # noqa: F401  # first: it fixes the instruction set before torch is imported

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pipeline.data.registry import DATASETS
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
-from pipeline.errors import run_stage
 from pipeline.params import load_params
+from pipeline.stage import run_stage
 
 
 def main() -> None:

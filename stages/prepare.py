@@ -6,8 +6,8 @@ from pathlib import Path
 from pipeline.data.dataset import save_dataset
 from pipeline.data.registry import DATASETS
 from pipeline.data.sources import verify_all
-from pipeline.errors import run_stage
 from pipeline.params import load_params
+from pipeline.stage import run_stage
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pipeline.errors import run_stage
 from pipeline.files import write_csv
 from pipeline.params import load_params
+from pipeline.stage import run_stage
 from pipeline.training.device import choose_device
 from pipeline.training.pretrain import Pretraining, pretrain_all
 

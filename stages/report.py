@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from pipeline.errors import run_stage
 from pipeline.files import atomic_path, write_json
 from pipeline.params import load_params
 from pipeline.reporting.claims_metrics import claims_metrics
@@ -10,6 +9,7 @@ from pipeline.reporting.notebook import as_text, execute
 from pipeline.reporting.numbers import verdicts
 from pipeline.reporting.page import figures, to_html
 from pipeline.reporting.results import Folders, Results
+from pipeline.stage import run_stage
 
 PARAMS, MODELS, PREPARED, REPORTS = map(Path, ("params.yaml", "models", "data/prepared", "reports"))
 

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from pipeline.data.dataset import load_dataset
-from pipeline.errors import run_stage
 from pipeline.files import write_csv, write_json
 from pipeline.params import load_params
+from pipeline.stage import run_stage
 from pipeline.study.run import run_study
 from pipeline.study.summary import summarise
 from pipeline.training.device import choose_device

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from pipeline.arithmetic import square_root
 from pipeline.models.conceptizers import Latent
 
 ACTIVE_VARIANCE = 0.01
@@ -14,7 +15,7 @@ def latent_spread(latent: Latent) -> Tensor:
     near the prior, whether the latent variable carries information or not.
     """
     variance = latent.mean.var(0, correction=0) + latent.logvar.exp().mean(0)
-    return variance.sqrt()
+    return square_root(variance)
 
 
 def active_units(latent: Latent) -> int:

@@ -23,6 +23,7 @@ from captum.attr import (
 )
 from torch import Tensor, nn
 
+from pipeline.arithmetic import square_root
 from pipeline.explanations.library_layers import deep_lift, guided_backprop
 from pipeline.explanations.logits import logits
 from pipeline.explanations.method import Background, ExplanationMethod, Method
@@ -109,7 +110,7 @@ def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tenso
 
 def _closeness(original: Tensor, perturbed: Tensor, presence: Tensor, **_: Any) -> float:
     """LIME's kernel, of the cosine distance between presence (1, patches), 0 or 1, and ones."""
-    distance = 1 - presence.float().mean().sqrt().item()
+    distance = 1 - square_root(presence.float().mean()).item()
     return math.exp(-(distance**2) / (2 * LIME_KERNEL_WIDTH**2))
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pipeline.arithmetic import square_root
+
 _CHUNK = 512  # rows of a distance matrix held at once
 _EXACT = "donot_use_mm_for_euclid_dist"  # else equal vectors are some 1e-8 apart
 
@@ -50,7 +52,7 @@ class Distances(NamedTuple):
             for sums, weights in ((self.near, self.near_weights), (self.far, self.far_weights))
         )
         influence = (near - ratio * far) / _mean(self.far, self.far_weights)
-        return influence.square().sum().sqrt().item()
+        return square_root(influence.square().sum()).item()
 
 
 class NeighbourStudy(NamedTuple):
@@ -84,9 +86,11 @@ def nearest_neighbours(x: Tensor, count: int) -> Tensor:
     if len(x) <= count:
         raise ValueError(f"{count} neighbours need more than {count} examples, got {len(x)}")
     flat = x.flatten(1).double()
+    squares = flat.square().sum(1)
     nearest = []
     for start in range(0, len(flat), _CHUNK):
-        distances = torch.cdist(flat[start : start + _CHUNK], flat)
+        some = slice(start, start + _CHUNK)
+        distances = squares[some, None] + squares - 2 * flat[some] @ flat.T  # squared
         rows = torch.arange(len(distances))
         distances[rows, rows + start] = torch.inf
         nearest.append(distances.topk(count, largest=False).indices)

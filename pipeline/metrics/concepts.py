@@ -1,8 +1,10 @@
 """Quality of the concepts: the paper's desiderata (section 3.2) as numbers."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.arithmetic import square_root
 from pipeline.metrics.batches import in_batches
 from pipeline.models.senn import Senn
 
@@ -21,7 +23,7 @@ def reconstruction_mse(model: Senn, x: Tensor) -> Tensor:
 
 def constant_concepts(concepts: Tensor) -> Tensor:
     """Which concepts are the same for all examples (N, K), up to rounding; (K,) bool."""
-    scale = concepts.double().square().mean(0).sqrt()
+    scale = square_root(concepts.double().square().mean(0))
     return concepts.double().std(0, unbiased=False) <= _ROUNDING * scale
 
 
@@ -30,8 +32,8 @@ def correlation_matrix(concepts: Tensor) -> Tensor:
     correlations = torch.full((concepts.shape[1],) * 2, torch.nan, dtype=torch.float64)
     varying = ~constant_concepts(concepts)
     if varying.any():
-        among = torch.corrcoef(concepts[:, varying].double().T)
-        correlations[varying.outer(varying)] = among.flatten()
+        among = np.corrcoef(concepts[:, varying].double().cpu(), rowvar=False)
+        correlations[varying.outer(varying)] = torch.from_numpy(np.ravel(among))
     return correlations
 
 

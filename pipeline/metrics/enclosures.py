@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.arithmetic import square_root
 from pipeline.errors import PipelineError
 
 _ROUNDING = 1e-12  # of sums of up to 4000 products in float64, and of what is between them
@@ -215,4 +216,4 @@ def _each(matrix: IntervalMatrix, function: Callable[[Tensor], Tensor]) -> Inter
 
 def _spectral_norm(matrices: Tensor) -> Tensor:
     """Of wide matrices (B, K, N), (B,): through the K × K products, which cost less than an SVD."""
-    return torch.linalg.eigvalsh(matrices @ matrices.mT)[:, -1].clamp(min=0).sqrt()
+    return square_root(torch.linalg.eigvalsh(matrices @ matrices.mT)[:, -1].clamp(min=0))

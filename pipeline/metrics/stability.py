@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pipeline.arithmetic import square_root
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import BATCH_SIZE, in_batches
 
@@ -71,7 +72,7 @@ def nearest(x: Tensor, others: Tensor, count: int) -> Tensor:
 
 def spread(points: Tensor) -> float:
     """Root-mean-square distance (L2) of points (N, ...) from their mean."""
-    return float(points.flatten(1).var(0, unbiased=False).sum().sqrt())
+    return float(square_root(points.flatten(1).var(0, unbiased=False).sum()))
 
 
 def lipschitz_discrete(
@@ -181,7 +182,7 @@ def _ascend(
     """Largest ratio met on the way from `start`, a point of the unit cube, (B,)."""
     low = (x - box.half_width).clamp(min=box.low)
     high = (x + box.half_width).clamp(max=box.high)
-    half_diagonal = (box.half_width > 0).sum().sqrt()
+    half_diagonal = square_root((box.half_width > 0).sum())
     e = explain(model, x, target).flatten(1).detach()
     h = concepts(x).flatten(1).detach()
 
@@ -202,7 +203,7 @@ def _ascend(
         size = (1 - step / steps) ** 2 * half_diagonal
         moved = point.detach() + size * box.half_width * direction.view_as(point)
         point = moved.clamp(low, high)
-    return torch.maximum(best, squared_ratio(point).detach()).sqrt()
+    return square_root(torch.maximum(best, squared_ratio(point).detach()))
 
 
 def _explain_class(model: ModelT, explain: Method[ModelT], label: int, x: Tensor) -> Tensor:

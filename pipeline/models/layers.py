@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from pipeline.arithmetic import add_product, multiply
+
 
 class Linear(nn.Linear):
     """`torch.nn.Linear` of x (*M, B, inputs)."""
@@ -170,7 +172,7 @@ class _Correlation(Function):
         models, shape = kernels.shape[:-2], (_places(axis), kernels.shape[-2], columns.shape[-1])
         y = _slots(columns, models, shape)
         for kernel, own, out in _each(models, _aligned(kernels, 2), _aligned(columns, 3), y):
-            torch.bmm(kernel.expand(shape[0], -1, -1), _windows(own, axis), out=out)
+            multiply(kernel, _windows(own, axis), out)
         return y
 
     @staticmethod
@@ -197,7 +199,7 @@ class _Transposed(Function):
         for kernel, own, out in _each(models, _aligned(kernels, 2), _aligned(g, 3), columns):
             for place, row in enumerate(own):
                 seen = out[place * stride : place * stride + size].flatten(0, 1)
-                seen.addmm_(kernel.mT, row)
+                add_product(kernel.mT, row, seen)
         return columns
 
     @staticmethod
@@ -221,7 +223,8 @@ class _KernelGradient(Function):
         models, area = g.shape[:-3], axis[1] * columns.shape[-2]
         kernels = g.new_empty((*models, g.shape[-2], area))
         for own_g, own, out in _each(models, _aligned(g, 3), _aligned(columns, 3), kernels):
-            torch.sum(torch.bmm(own_g, _windows(own, axis).mT), 0, out=out)
+            by_row = own.new_empty((len(own_g), *out.shape))
+            torch.sum(multiply(own_g, _windows(own, axis).mT, by_row), 0, out=out)
         return kernels
 
     @staticmethod
@@ -277,7 +280,7 @@ class _Product(Function):
         models = a.shape[:-2]
         product = _slots(a, models, (a.shape[-2], b.shape[-1]))
         for own_a, own_b, out in _each(models, _matrices(a), _matrices(b), product):
-            torch.mm(own_a, own_b, out=out)
+            multiply(own_a, own_b, out)
         return product
 
     @staticmethod

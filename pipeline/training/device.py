@@ -4,6 +4,7 @@ import os
 
 import torch
 
+from pipeline import portable
 from pipeline.errors import PipelineError
 
 
@@ -27,13 +28,14 @@ def choose_device(name: str) -> torch.device:
 
 
 def device_kind(device: torch.device) -> str:
-    """What decides the last bit of a result: the processor's kind, never its index.
+    """What decides the last bit of a result: the device's kind, never its index.
 
-    On the CPU every task has one thread (`workers`), so the number of cores does not.
+    CPUs are of one kind where results are portable (`portable`). Every task has one thread there
+    (`workers`), so the number of cores does not count.
     """
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
-    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    return f"cpu {portable.kind()}"
 
 
 def cores() -> int:

@@ -19,9 +19,11 @@ _PIPELINE = Path(__file__).parents[1]
 # checked them; `files` and `errors` move bytes and words.
 _TRAINING_CODE = (
     "__init__.py",
+    "arithmetic.py",
     "data/__init__.py",
     "data/dataset.py",
     "models/**/*.py",
+    "portable.py",
     "tensors.py",
     "training/**/*.py",
 )
@@ -62,10 +64,18 @@ def environment(device: torch.device) -> dict[str, str]:
     """What decides the bits besides params, seed and data: code, what runs it, device kind."""
     return {
         "code": code_digest(),
-        "torch": torch.__version__,
+        "torch": _torch_version(device),
         "numba": version("numba"),
+        "numpy": version("numpy"),
+        "scipy": version("scipy"),
         "device": device_kind(device),
     }
+
+
+def _torch_version(device: torch.device) -> str:
+    """Torch's version; its build, as in 2.13.0+cpu, counts on a GPU only."""
+    release, _, _ = torch.__version__.partition("+")
+    return release if device.type == "cpu" else torch.__version__
 
 
 def fingerprint(determinants: Any) -> str:

@@ -15,6 +15,7 @@ examples, contiguous in memory, and are vectorised. Rows are named by their numb
 would be counted as a reference, again and again.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -27,15 +28,76 @@ F = TypeVar("F", bound=Callable[..., Any])
 LOGITS, LOG_SOFTMAX, TABULAR_REVIEW = range(3)  # what the robustness loss differentiates
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as in torch
 
+LOG2_E = 1 / math.log(2)
+# ln 2 in two parts; the first has so few digits that its multiples by powers of two are exact.
+LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
+TAYLOR = tuple(1 / math.factorial(n) for n in range(13, -1, -1))
+
 
 def compiled(function: F) -> F:
-    """Compile for this processor. Sums may be reordered: else they could not be vectorised.
+    """Compile, for the processor that `portable` names, with sums in an order to be vectorised.
 
     What a function writes to one argument it must not read from another.
     """
-    freedom = {"reassoc", "contract", "nsz"}
+    return _compiled(function, {"reassoc", "contract", "nsz"})
+
+
+def _compiled(function: F, freedom: set[str]) -> F:
     compile_ = njit(nogil=True, cache=True, error_model="numpy", fastmath=freedom)
     return cast(F, compile_(function))
+
+
+def in_order(function: F) -> F:
+    """Compile as `compiled` does, with sums in the order they are written in."""
+    return _compiled(function, {"contract"})
+
+
+# numba's `exp`, `log` and `**` are the C library's, which differ from machine to machine.
+
+
+@in_order
+def exp(x: float) -> float:
+    """eˣ of x ≤ 0, to a unit in the last place of a float64; e⁻⁷⁰⁸ below −708.
+
+    x = n ln 2 + r with |r| ≤ ln 2 / 2; eʳ by its Taylor series, 2ⁿ by its bits.
+    """
+    bounded = max(np.float64(x), -708.0)
+    n = np.rint(bounded * LOG2_E)
+    r = (bounded - n * LN2_HIGH) - n * LN2_LOW
+    series = TAYLOR[0]
+    for i in range(1, len(TAYLOR)):
+        series = series * r + TAYLOR[i]
+    return series * np.int64((np.int64(n) + 1023) << 52).view(np.float64)
+
+
+@in_order
+def log(x: float) -> float:
+    """ln x of a normal x > 0, to two units in the last place of a float64.
+
+    x = 2ⁿ m with m in [√½, √2]; ln m = 2 artanh((m − 1) / (m + 1)) by its series.
+    """
+    bits = np.float64(x).view(np.int64)
+    n = (bits >> 52) - 1023
+    m = np.int64(bits - (n << 52)).view(np.float64)
+    if m > np.sqrt(2.0):
+        m, n = m / 2, n + 1
+    ratio = (m - 1) / (m + 1)
+    series = 0.0
+    for power in range(23, 0, -2):
+        series = series * ratio * ratio + 1 / power
+    return n * LN2_HIGH + (n * LN2_LOW + 2 * ratio * series)
+
+
+@in_order
+def power(base: float, exponent: int) -> float:
+    """base to a whole exponent ≥ 0, by squaring."""
+    result = 1.0
+    while exponent > 0:
+        if exponent % 2 == 1:
+            result *= base
+        base *= base
+        exponent //= 2
+    return result
 
 
 @compiled
@@ -237,8 +299,8 @@ def add_sums(places: Array, widths: Array, above: Array, gradient: Array) -> Non
 def adam(weights: Array, moments: Array, gradient: Array, lr: float, step: int) -> None:
     """One step of Adam (Kingma & Ba 2015, algorithm 1)."""
     number = weights.dtype.type
-    rate = number(lr / (1 - BETA1**step))
-    unbiased = number(1 / np.sqrt(1 - BETA2**step))
+    rate = number(lr / (1 - power(BETA1, step)))
+    unbiased = number(1 / np.sqrt(1 - power(BETA2, step)))
     first, second, epsilon = number(1 - BETA1), number(1 - BETA2), number(EPSILON)
     for i in range(len(weights)):
         moments[0, i] += first * (gradient[i] - moments[0, i])
@@ -254,24 +316,26 @@ def softmax(logits: Array, y: Array, p: Array) -> float:
     of a product over examples, of few enough to stay far from overflow: every factor is at most C.
     """
     classes, batch = logits.shape
-    number, cross_entropy, product = logits.dtype.type, 0.0, 1.0
+    number = logits.dtype.type
+    highest, total = logits[0].copy(), np.zeros(batch, logits.dtype)
+    for c in range(1, classes):
+        for b in range(batch):
+            highest[b] = max(highest[b], logits[c, b])
+    for c in range(classes):
+        for b in range(batch):
+            p[c, b] = number(exp(logits[c, b] - highest[b]))
+            total[b] += p[c, b]
+    for c in range(classes):
+        for b in range(batch):
+            p[c, b] /= total[b]
+    cross_entropy, product = 0.0, 1.0
     for b in range(batch):
-        highest = logits[0, b]
-        for c in range(1, classes):
-            highest = max(highest, logits[c, b])
-        total = number(0)
-        for c in range(classes):
-            below = logits[c, b] - highest
-            p[c, b] = np.exp(below) if below < 0 else number(1)
-            total += p[c, b]
-        for c in range(classes):
-            p[c, b] /= total
-        cross_entropy += highest - logits[y[b], b]
-        product *= total
+        cross_entropy += highest[b] - logits[y[b], b]
+        product *= total[b]
         if b % 16 == 15:
-            cross_entropy += np.log(product)
+            cross_entropy += log(product)
             product = 1.0
-    return cross_entropy + np.log(product)
+    return cross_entropy + log(product)
 
 
 @compiled

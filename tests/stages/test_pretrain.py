@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.errors import run_stage
+from pipeline.stage import run_stage
 from pipeline.training import pretrain as library
 from pipeline.training.cells import load_weights
 from stages import pretrain

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.errors import run_stage
 from pipeline.params import load_params
+from pipeline.stage import run_stage
 from pipeline.training import engine
 from pipeline.training import pretrain as library
 from pipeline.training.cells import Cell, grid, load_cell, load_weights

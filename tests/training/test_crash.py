@@ -21,8 +21,8 @@ import pytest
 import yaml
 
 from pipeline import files
-from pipeline.errors import run_stage
 from pipeline.params import Params, load_params
+from pipeline.stage import run_stage
 from pipeline.training import engine
 from pipeline.training.engine import Job, train_grid
 from pipeline.training.store import CellStore, Checkpoint

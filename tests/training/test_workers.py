@@ -135,7 +135,7 @@ import sys, time
 from pathlib import Path
 import os
 import torch
-from pipeline.errors import run_stage
+from pipeline.stage import run_stage
 from pipeline.files import atomic_path
 from pipeline.training.workers import run_side_by_side
 
