@@ -95,8 +95,8 @@ def first_run(tmp_path_factory, raw_data) -> tuple[Project, str]:
     mirror = root / "mirror"
     for name in ("compas", "mnist_5k"):
         shutil.copytree(raw_data(name), mirror, dirs_exist_ok=True)
-    project = Project(root / "clone", _environment(root, mirror), frozenset({min(ALL_CORES)}))
-    _clone(project)
+    project = Project(root / "clone", environment(root, mirror), frozenset({min(ALL_CORES)}))
+    clone(project)
     printed = project.run("dvc", "repro")
     project.commit()
     return project, printed
@@ -110,7 +110,7 @@ def project(first_run, tmp_path) -> Project:
     return replace(first, folder=tmp_path / "clone")
 
 
-def _clone(project: Project) -> None:
+def clone(project: Project) -> None:
     """Copy what Git has or would have of this working tree into a repository with one commit."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(listing, cwd=REPOSITORY, check=True, capture_output=True, text=True)
@@ -128,7 +128,7 @@ def _clone(project: Project) -> None:
     project.commit()
 
 
-def _environment(root: Path, mirror: Path) -> dict[str, str]:
+def environment(root: Path, mirror: Path) -> dict[str, str]:
     """Our interpreter, nobody's settings and caches, and neither the internet nor an index."""
     outside = {"PYTHONPATH", "PYTEST_ADDOPTS", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
     outside |= {"SENN_CELL_STORE", "SENN_CELL_STORE_GB"}
