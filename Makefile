@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test benchmark venv clean
+.PHONY: help repro test verify benchmark venv clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: $(VENV)/.requirements-dev ## linters, types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2
+
+verify: $(VENV)/.requirements ## rerun what is not up to date, in a copy, and compare with what is committed
+	$(BIN)/python -m verification $(ARGS)
 
 benchmark: $(VENV)/.requirements ## time training against the textbook; leave the machine alone meanwhile
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,168 @@
+"""Compare results of a rerun with the committed ones: by bytes, and number by number."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import pandas as pd
+import safetensors.numpy
+
+from verification.workspace import Copy
+
+SAME, OTHER, MISSING, NEW = "same", "differs", "missing", "new"
+METADATA = "same*"  # other metadata, which name the code that made them; the same weights
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The committed and the new value of a metric, where they are farthest apart."""
+
+    metric: str
+    committed: Any
+    new: Any
+
+    def __str__(self) -> str:
+        text = f"{self.metric}: committed {_short(self.committed)}, here {_short(self.new)}"
+        return text + (f", {self.size:.3g} apart" if self.size is not None else "")
+
+    @property
+    def size(self) -> float | None:
+        """How far apart numbers are; None for others."""
+        pair = self.committed, self.new
+        if all(isinstance(value, int | float) and value == value for value in pair):
+            return abs(float(self.new) - float(self.committed))
+        return None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one result compares; `differences` by metric, where it is a table of numbers."""
+
+    path: str
+    state: str
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether it is what is committed."""
+        return self.state in (SAME, METADATA)
+
+    def matters(self, tolerance: float) -> bool:
+        """Whether an accuracy is off by more than `tolerance`, or a verdict is another."""
+        path = PurePosixPath(self.path)
+        if self.state in (MISSING, NEW):
+            return path.suffix in (".json", ".csv")
+        if path.suffix != ".json":
+            return False
+        accuracies = [d for d in self.differences if d.metric.endswith("accuracy")]
+        return any(d.metric.endswith("verdict") for d in self.differences) or any(
+            d.size is None or d.size > tolerance for d in accuracies
+        )
+
+
+def compare(copy: Copy) -> list[Finding]:
+    """Of every out of every stage, file by file, how the copy's compares with the committed.
+
+    Of folders that DVC keeps, and Git does not, the commit has one digest: they are one result.
+    """
+    committed, new = copy.locks()
+    findings: list[Finding] = []
+    for path in sorted({*committed, *new}):
+        before, after = copy.committed(path), copy.present(path)
+        if before or (after and path.startswith("reports/")):
+            findings += _files(before, after)
+        else:
+            findings.append(_kept_by_dvc(copy, path, committed.get(path), new.get(path)))
+    return findings
+
+
+def _files(before: dict[str, bytes], after: dict[str, bytes]) -> Iterator[Finding]:
+    for path in sorted({*before, *after}):
+        if path not in after:
+            yield Finding(path, MISSING)
+        elif path not in before:
+            yield Finding(path, NEW)
+        elif before[path] == after[path]:
+            yield Finding(path, SAME)
+        else:
+            yield Finding(path, OTHER, tuple(differences(path, before[path], after[path])))
+
+
+def differences(path: str, before: bytes, after: bytes) -> Iterator[Difference]:
+    """Of each metric in a CSV or JSON file that differs, the largest difference."""
+    match PurePosixPath(path).suffix:
+        case ".json":
+            old, new = _leaves(json.loads(before)), _leaves(json.loads(after))
+            for key in {**old, **new}:
+                if old.get(key) != new.get(key):
+                    yield Difference(key, old.get(key), new.get(key))
+        case ".csv":
+            yield from _table_differences(_table(before), _table(after))
+
+
+def _table_differences(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Difference]:
+    if len(old) != len(new):
+        yield Difference("rows", len(old), len(new))
+        return
+    for column in dict.fromkeys([*old.columns, *new.columns]):
+        if column not in old or column not in new:
+            yield Difference(f"column {column}", column in old, column in new)
+            continue
+        pairs = [
+            Difference(column, a, b)
+            for a, b in zip(old[column].tolist(), new[column].tolist(), strict=True)
+            if a != b and not (a != a and b != b)
+        ]
+        if pairs:
+            yield max(pairs, key=lambda pair: float("inf") if pair.size is None else pair.size)
+
+
+def _kept_by_dvc(copy: Copy, path: str, before: str | None, after: str | None) -> Finding:
+    if before == after:
+        return Finding(path, SAME)
+    if before is None or after is None:
+        return Finding(path, NEW if before is None else MISSING)
+    return Finding(path, METADATA if _same_weights(copy, before, after) else OTHER)
+
+
+def _same_weights(copy: Copy, before: str, after: str) -> bool:
+    """Whether two folders have files of the same names and tensors; no, if one is not at hand."""
+    listings = [copy.cached(md5) for md5 in (before, after)]
+    if None in listings:
+        return False
+    old, new = ({f["relpath"]: f["md5"] for f in json.loads(text or b"[]")} for text in listings)
+    return old.keys() == new.keys() and all(
+        _same_tensors(copy.cached(old[name]), copy.cached(new[name]))
+        for name in old
+        if old[name] != new[name]
+    )
+
+
+def _same_tensors(before: bytes | None, after: bytes | None) -> bool:
+    if before is None or after is None:
+        return False
+    old, new = safetensors.numpy.load(before), safetensors.numpy.load(after)
+    return old.keys() == new.keys() and all(
+        old[key].dtype == new[key].dtype and old[key].tobytes() == new[key].tobytes() for key in old
+    )
+
+
+def _table(content: bytes) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(content))
+
+
+def _leaves(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Values of a JSON document by their dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    leaves: dict[str, Any] = {}
+    for key, inner in value.items():
+        leaves |= _leaves(inner, f"{prefix}.{key}" if prefix else key)
+    return leaves
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

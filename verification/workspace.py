@@ -1,0 +1,93 @@
+"""A copy of the working folder to rerun stages in, so that the original stays as it is."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from pipeline.errors import PipelineError
+
+CACHE = ".dvc/cache"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What Git has or would have of a working folder, in `folder`, with the cache DVC keeps of it.
+
+    `revision` names the commit that results are compared with.
+    """
+
+    folder: Path
+    revision: str
+
+    @classmethod
+    def of(cls, original: Path, folder: Path) -> "Copy":
+        """Copy the working folder `original`, changes that are not committed included.
+
+        Raises
+        ------
+        PipelineError
+            If `original` is no Git checkout, or `folder` cannot be written or is not empty.
+        """
+        try:
+            _git(original, "clone", "--quiet", "--no-checkout", str(original), str(folder))
+            _git(folder, "reset", "--quiet")
+            listed = _git(original, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+            for name in filter(None, listed.decode().split("\0")):
+                if (original / name).is_file():  # else it was deleted, and that not committed
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(original / name, folder / name)
+            if (original / CACHE).is_dir():
+                shutil.copytree(original / CACHE, folder / CACHE, copy_function=_link)
+        except OSError as error:
+            raise PipelineError(
+                f"cannot copy {original} to {folder}: {error.strerror or error}"
+            ) from error
+        return cls(folder, _git(folder, "rev-parse", "--short", "HEAD").decode().strip())
+
+    def committed(self, path: str) -> dict[str, bytes]:
+        """Contents by path of the committed file `path`, or of all files below that folder."""
+        listed = _git(self.folder, "ls-tree", "-r", "-z", "--name-only", "HEAD", path)
+        names = filter(None, listed.decode().split("\0"))
+        return {name: _git(self.folder, "show", f"HEAD:{name}") for name in names}
+
+    def present(self, path: str) -> dict[str, bytes]:
+        """The same of the files as they are in the copy."""
+        place = self.folder / path
+        files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+        return {file.relative_to(self.folder).as_posix(): file.read_bytes() for file in files}
+
+    def locks(self) -> tuple[dict[str, str], dict[str, str]]:
+        """MD5 of every out by its path, as committed in dvc.lock and as it is in the copy."""
+        committed = self.committed("dvc.lock").get("dvc.lock", b"")
+        return _outs(committed), _outs((self.folder / "dvc.lock").read_bytes())
+
+    def cached(self, md5: str) -> bytes | None:
+        """The content with this MD5, if DVC's cache has it."""
+        path = self.folder / CACHE / "files/md5" / md5[:2] / md5[2:]
+        return path.read_bytes() if path.is_file() else None
+
+
+def _outs(lock: bytes) -> dict[str, str]:
+    stages = (YAML(typ="safe", pure=True).load(lock) or {}).get("stages", {})
+    return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
+
+
+def _link(source: str, target: str) -> None:
+    """Give the file `source` the name `target` as well; copy it to another file system."""
+    try:
+        os.link(source, target)  # DVC replaces files of its cache, and never writes into one
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=False)
+    if done.returncode:
+        raise PipelineError(
+            f"git {arguments[0]} in {folder}: {done.stderr.decode(errors='replace').strip()}"
+        )
+    return done.stdout
