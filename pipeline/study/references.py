@@ -48,5 +48,5 @@ def constant_from(x: Tensor, classes: int, batch_size: int, reduction: Reduction
     norms = torch.linalg.vector_norm(x.double(), dim=1)
     slope = math.sqrt(1 - 1 / classes)
     if reduction == "batch":
-        return slope * float(norms.square().mean().sqrt()) / math.sqrt(batch_size)
+        return slope * math.sqrt(float(norms.square().mean()) / batch_size)
     return slope * float(norms.max())

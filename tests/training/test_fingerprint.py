@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -13,6 +14,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from pipeline import portable
 from pipeline.data.dataset import FILE_NAME
 from pipeline.errors import PipelineError
 from pipeline.params import Params, Section
@@ -401,9 +403,32 @@ def test_pretrained_weights_change_it_for_their_seed(workspace):
 
 def test_torchs_version_changes_it(fixed, usual, monkeypatch):
     before = usual["compas_senn"]
-    monkeypatch.setattr(torch, "__version__", torch.__version__ + ".post1")
+    monkeypatch.setattr(torch, "__version__", "2.99.0+cpu")
     after = fixed.fingerprints("compas_senn")
     assert all(before[cell] != after[cell] for cell in before)
+
+
+def test_torchs_build_changes_it_on_a_gpu_only(fixed, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
+    found = []
+    for build in ("2.99.0+cpu", "2.99.0+cu130"):
+        monkeypatch.setattr(torch, "__version__", build)
+        found.append(
+            [fixed.fingerprints("compas_senn", device=d) for d in (CPU, torch.device("cuda"))]
+        )
+    (one, one_gpu), (other, other_gpu) = found
+    assert one == other
+    assert all(one_gpu[cell] != other_gpu[cell] for cell in one_gpu)
+
+
+@pytest.mark.parametrize("package", ["numba", "numpy", "scipy"])
+def test_versions_of_libraries_change_it(fixed, usual, monkeypatch, package):
+    monkeypatch.setattr(
+        "pipeline.training.fingerprint.version",
+        lambda name: "99" if name == package else version(name),
+    )
+    after = fixed.fingerprints("compas_senn")
+    assert all(usual["compas_senn"][cell] != after[cell] for cell in after)
 
 
 def test_the_code_changes_it(fixed, usual, monkeypatch):
@@ -415,7 +440,7 @@ def test_the_code_changes_it(fixed, usual, monkeypatch):
 
 def test_what_the_processor_can_do_changes_it(fixed, usual, monkeypatch):
     before = usual["compas_senn"]
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX1024")
+    monkeypatch.setattr(portable, "IN_FORCE", False)
     after = fixed.fingerprints("compas_senn")
     assert all(before[cell] != after[cell] for cell in before)
 

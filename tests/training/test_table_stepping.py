@@ -1,5 +1,8 @@
 """The compiled kernel against autograd, step by step, in float64."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -8,6 +11,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.stacking import stacked_weights
 from pipeline.params import Params
+from pipeline.training import table_kernel as kernel
 from pipeline.training.batches import draw_batches
 from pipeline.training.cells import Cell
 from pipeline.training.objectives import Losses, Objective
@@ -123,3 +127,14 @@ def test_other_models_are_autograds():
     params = changed({})
     assert not fits(params.experiment("mnist_senn"), CPU)
     assert not fits(params.experiment(NAME), torch.device("cuda"))
+
+
+def test_elementary_functions_are_the_c_librarys_to_units_in_the_last_place():
+    draw = np.random.default_rng(0)
+    for x in (*-draw.exponential(30, 2000), 0.0, -1e-300, -708.0, math.log(0.5)):
+        assert kernel.exp(x) == pytest.approx(math.exp(max(x, -708.0)), rel=2.3e-16, abs=0)
+    for x in (*np.exp(draw.uniform(0, 300, 2000)), *(1 + draw.random(2000)), math.nextafter(1, 2)):
+        assert kernel.log(x) == pytest.approx(math.log(x), rel=4.5e-16, abs=0)
+    assert kernel.log(1.0) == 0.0 and kernel.exp(0.0) == 1.0
+    for exponent in (0, 1, 2, 3, 100, 1899):
+        assert kernel.power(0.999, exponent) == pytest.approx(0.999**exponent, rel=1e-13)
