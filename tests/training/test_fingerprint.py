@@ -332,7 +332,7 @@ def test_cells_reused_after_a_change(trained, tmp_path, capsys, changes, reused,
 @pytest.mark.usefixtures("in_this_process")
 def test_cells_reused_after_other_changes(trained, tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "__version__", torch.__version__ + ".post1")
+        patch.setattr(torch, "__version__", "2.99.0")
         assert counted(trained, tmp_path / "torch", capsys, {}) == (0, 4)
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.training.fingerprint.code_digest", lambda: "changed")
