@@ -21,7 +21,7 @@ def main() -> None:
     data = Path("data/prepared", params.experiment(name).dataset)
     device = choose_device(params.device)
     evaluations = evaluate_grid(params, name, device, data, Path("models"))
-    lambdas = lambda_table(evaluations, params.evaluate.bootstrap)
+    lambdas = lambda_table(evaluations)
     write_csv(Path("reports/cells", f"{name}.csv"), cells_table(evaluations))
     write_csv(Path("reports/lambda", f"{name}.csv"), lambdas)
     write_json(Path("reports/metrics", f"{name}.json"), headline(lambdas, params.robust_reg))

@@ -43,11 +43,11 @@ def scores_table(
         }
         for score in SCORES.values():
             values = np.stack([scores.values[score.name] for scores in of_seeds])
-            value, low, high, undefined = estimate(values, score.statistic, resamples)
+            here, undefined = estimate(values, score.statistic, resamples)
             row |= {
-                score.name: value,
-                f"{score.name}_low": low,
-                f"{score.name}_high": high,
+                score.name: here.mean,
+                f"{score.name}_low": here.low,
+                f"{score.name}_high": here.high,
                 f"{score.name}_undefined": undefined,
             }
         rows.append(row)
@@ -64,7 +64,7 @@ def curves_table(found: Scores, methods: Mapping[str, ExplanationMethod]) -> pd.
         for curve, statistic in CURVES.items():
             for index, position in enumerate(of_seeds[0].positions[curve]):
                 values = np.stack([scores.curves[curve][:, index] for scores in of_seeds])
-                value = estimate(values, statistic, resamples=1).value
+                value = estimate(values, statistic, resamples=1)[0].mean
                 if not math.isnan(value):
                     point = {"curve": curve, "position": position, "value": value}
                     rows.append({"method": name, "label": methods[name].label, **point})

@@ -7,9 +7,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +15,7 @@ from pipeline.data.dataset import Dataset
 from pipeline.errors import PipelineError
 from pipeline.explanations.method import Background
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.accuracy import accuracy_interval, correct, predict
+from pipeline.metrics.accuracy import correct, predict
 from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
 from pipeline.metrics.concepts import (
     concept_correlation,
@@ -27,6 +25,7 @@ from pipeline.metrics.concepts import (
     reconstruction_mse,
 )
 from pipeline.metrics.faithfulness import faithfulness
+from pipeline.metrics.intervals import share_interval
 from pipeline.metrics.removal import removal_drops, removal_of_concepts
 from pipeline.metrics.robustness import residual_norm
 from pipeline.metrics.stability import (
@@ -68,13 +67,6 @@ class Protocol:
     box: Box
 
 
-class Evaluation(NamedTuple):
-    """A cell's `row` of metrics, and which test examples it gets `correct` (N,)."""
-
-    row: Row
-    correct: np.ndarray
-
-
 def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
     """Choose anchors and neighbourhoods for `data`, on its device.
 
@@ -96,20 +88,19 @@ def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
     )
 
 
-def evaluate_cell(model: Senn, protocol: Protocol) -> Evaluation:
+def evaluate_cell(model: Senn, protocol: Protocol) -> Row:
     """Every metric of `model`, which is in evaluation mode on the device of the data.
 
     Undefined values are left out of what summarises them and counted under ``…_undefined``; where
     nothing is left the row has NaN.
     """
     test = protocol.data.test
-    right = correct(model, test).cpu().numpy()
-    low, high = accuracy_interval(right[np.newaxis], protocol.settings.bootstrap)
+    accuracy = share_interval(float(correct(model, test).double().mean()), len(test))
     concepts, train_concepts = encode(model, test.x), encode(model, protocol.data.train.x)
-    row: Row = {
-        "accuracy": float(right.mean()),
-        "accuracy_low": low,
-        "accuracy_high": high,
+    return {
+        "accuracy": accuracy.mean,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
         **_stability(model, protocol, train_concepts),
         **_certified_stability(model, protocol),
         **_faithfulness(model, protocol.data, train_concepts),
@@ -119,7 +110,6 @@ def evaluate_cell(model: Senn, protocol: Protocol) -> Evaluation:
         "concept_sparsity": concept_sparsity(concepts),
         "constant_concepts": int(constant_concepts(concepts).sum()),
     }
-    return Evaluation(row, right)
 
 
 def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:

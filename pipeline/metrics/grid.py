@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from pipeline.data.dataset import load_dataset
-from pipeline.metrics.evaluation import Evaluation, Protocol, evaluate_cell, prepare_protocol
+from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
 from pipeline.metrics.progress import with_progress
 from pipeline.params import Evaluate, Params
 from pipeline.training.cells import Cell, grid, load_cell
@@ -27,7 +27,7 @@ class _Task:
 
 def evaluate_grid(
     params: Params, name: str, device: torch.device, data: Path, models: Path
-) -> dict[Cell, Evaluation]:
+) -> dict[Cell, Row]:
     """Evaluate all cells of experiment `name`, with a progress bar; in a log file, a line a cell.
 
     Parameters
@@ -43,23 +43,23 @@ def evaluate_grid(
     cells = grid(params, name)
     files = [cell.path(models) for cell in cells]
 
-    def line(index: int, evaluation: Evaluation) -> str:
-        return f"{cells[index]}: test accuracy {evaluation.row['accuracy']:.4f}"
+    def line(index: int, row: Row) -> str:
+        return f"{cells[index]}: test accuracy {row['accuracy']:.4f}"
 
     done = evaluate_files(files, params.evaluate, device, data)
     shown = with_progress(f"evaluate {name}", len(cells), done, line)
-    return {cells[index]: evaluation for index, evaluation in shown}
+    return {cells[index]: row for index, row in shown}
 
 
 def evaluate_files(
     files: Sequence[Path], settings: Evaluate, device: torch.device, data: Path
-) -> Iterator[tuple[int, Evaluation]]:
+) -> Iterator[tuple[int, Row]]:
     """Evaluate cells trained on the data set in folder `data`; yields (index, result) when done."""
     tasks = [_Task(file, settings, device, data) for file in files]
     yield from run_side_by_side(_evaluate, tasks, device, lambda *_: None)
 
 
-def _evaluate(task: _Task, report: Report) -> Evaluation:
+def _evaluate(task: _Task, report: Report) -> Row:
     """Evaluate one cell; runs in a worker."""
     protocol = _protocol(task.data, task.settings, task.device)
     model, _ = load_cell(task.file)

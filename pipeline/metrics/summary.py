@@ -2,44 +2,43 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
-from pipeline.metrics.accuracy import accuracy_interval
-from pipeline.metrics.evaluation import Evaluation
+from pipeline.metrics.evaluation import Row
+from pipeline.metrics.intervals import accuracy_interval
 from pipeline.metrics.json_numbers import json_number
 from pipeline.training.cells import Cell
 
 
-def cells_table(evaluations: Mapping[Cell, Evaluation]) -> pd.DataFrame:
+def cells_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
     """One row a cell, by λ and seed: experiment, robust_reg, seed, then the metrics."""
     rows = [
         {"experiment": cell.experiment, "robust_reg": cell.robust_reg, "seed": cell.seed}
-        | evaluations[cell].row
+        | evaluations[cell]
         for cell in sorted(evaluations)
     ]
     return pd.DataFrame(rows)
 
 
-def lambda_table(evaluations: Mapping[Cell, Evaluation], resamples: int) -> pd.DataFrame:
+def lambda_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
     """One row a λ, ascending: experiment, robust_reg, how many seeds, then the metrics over seeds.
 
     Every metric, counts too, is the mean over the seeds at which it is defined, but for ``…_max``,
     the largest. `accuracy_std` is the sample standard deviation over seeds, undefined (NaN) with
-    one seed; `accuracy_low` and `accuracy_high` are `accuracy_interval` over seeds and examples.
+    one seed; `accuracy_low` and `accuracy_high` are `accuracy_interval`, with one seed that over
+    test examples.
 
     Parameters
     ----------
     evaluations : cells of one experiment, each λ with the same seeds.
-    resamples : of the bootstrap.
     """
     rows = []
     for robust_reg in sorted({cell.robust_reg for cell in evaluations}):
         cells = sorted(cell for cell in evaluations if cell.robust_reg == robust_reg)
-        correct = np.stack([evaluations[cell].correct for cell in cells])
-        low, high = accuracy_interval(correct, resamples)
-        metrics = pd.DataFrame([evaluations[cell].row for cell in cells])
+        metrics = pd.DataFrame([evaluations[cell] for cell in cells])
         over_seeds = {str(name): _over_seeds(values) for name, values in metrics.items()}
+        if accuracy := accuracy_interval(metrics):
+            over_seeds |= {"accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
         rows.append(
             {
                 "experiment": cells[0].experiment,
@@ -49,7 +48,6 @@ def lambda_table(evaluations: Mapping[Cell, Evaluation], resamples: int) -> pd.D
                 "accuracy_std": metrics["accuracy"].std(ddof=1),
             }
             | over_seeds
-            | {"accuracy_low": low, "accuracy_high": high}
         )
     return pd.DataFrame(rows)
 

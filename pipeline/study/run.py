@@ -63,7 +63,7 @@ def run_study(
         print(f"study of {name}: measuring {len(files)} models", flush=True)
         done = evaluate_files(files, settings, device, data)
         shown = with_progress(f"measure {name}", len(files), done)
-        rows = {index: evaluation.row for index, evaluation in shown}
+        rows = dict(shown)
     return pd.DataFrame(
         {
             "experiment": name,
