@@ -25,8 +25,7 @@ from benchmarks.tables import markdown
 from pipeline.data.dataset import load_dataset
 from pipeline.errors import run_stage
 from pipeline.files import atomic_path, write_csv
-from pipeline.metrics.accuracy import correct
-from pipeline.metrics.robustness import residual_norm
+from pipeline.metrics.evaluation import correct, residual_norm
 from pipeline.params import Params, load_params
 from pipeline.reporting.style import lambda_label
 from pipeline.training.cells import grid, load_cell

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from pipeline.errors import run_stage
 from pipeline.files import write_csv, write_json
-from pipeline.metrics.grid import evaluate_grid
-from pipeline.metrics.summary import cells_table, headline, lambda_table
+from pipeline.metrics.grid import cells_table, evaluate_grid, headline, lambda_table
 from pipeline.params import load_params
 from pipeline.training.device import choose_device
 

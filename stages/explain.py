@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.errors import run_stage
 from pipeline.explanations.methods import METHODS
 from pipeline.files import write_csv, write_json
-from pipeline.metrics.comparison_grid import compare_methods
+from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.comparison_tables import comparison_summary, curves_table, scores_table
 from pipeline.params import load_params
 from pipeline.training.device import choose_device

@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from pipeline.files import write_csv, write_json
+from pipeline.metrics.grid import cells_table, headline, lambda_table
 from pipeline.metrics.intervals import share_interval
-from pipeline.metrics.summary import cells_table, headline, lambda_table
 from pipeline.reporting.claims_metrics import claims_metrics
 from pipeline.reporting.figures.accuracy import accuracy_against_lambda
 from pipeline.reporting.numbers import claims, verdicts

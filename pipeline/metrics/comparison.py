@@ -1,4 +1,4 @@
-"""Every score of one explanation method on one model.
+"""Every score of every explanation method, on an experiment's headline models.
 
 `Examination` is what all methods of a model are measured on, the same for all: comparisons between
 methods are comparisons of methods.
@@ -13,7 +13,8 @@ that, for SENN's own relevances).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,18 +22,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.explanations.logits import logits
-from pipeline.explanations.method import Background, ExplanationMethod, Method
+from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT
+from pipeline.explanations.methods import METHODS
 from pipeline.explanations.patches import PATCH
 from pipeline.metrics.batches import in_batches
-from pipeline.metrics.complexity import effective_features
 from pipeline.metrics.concepts import encode
-from pipeline.metrics.deletion import area, removal_curves, removal_shares
-from pipeline.metrics.explanatory_power import explanatory_power, relevance_weighted
-from pipeline.metrics.faithfulness import faithfulness
-from pipeline.metrics.memory import remembering
-from pipeline.metrics.noise import noise_distances
+from pipeline.metrics.faithfulness import area, faithfulness, removal_curves, removal_shares
+from pipeline.metrics.informativeness import (
+    effective_features,
+    explanatory_power,
+    relevance_weighted,
+)
+from pipeline.metrics.neighbours import nearest, neighbours
 from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
     InputRemoval,
@@ -40,15 +43,18 @@ from pipeline.metrics.removal import (
     removal_drops,
     removal_of_concepts,
 )
+from pipeline.metrics.side_by_side import side_by_side
 from pipeline.metrics.stability import (
     Box,
     lipschitz_discrete,
     lipschitz_local,
-    nearest,
+    noise_distances,
     spread,
 )
 from pipeline.models.senn import Senn
-from pipeline.params import Evaluate, Explain
+from pipeline.params import Evaluate, Explain, Params
+from pipeline.training.cells import Cell, load_cell
+from pipeline.training.workers import Report
 
 # A constant, not a parameter: another draw of examples would be another yardstick.
 _EXAMPLE_SEED = 0
@@ -113,7 +119,8 @@ class Examination:
         deviation = data.train.x.std(0, unbiased=False)
         generator = torch.Generator().manual_seed(_NOISE_SEED)
         self.noise = torch.randn(self.x.shape, generator=generator).to(self.x) * deviation
-        self.neighbours = nearest(self.x, data.test.x, settings.lipschitz_neighbours)
+        near = nearest(settings.lipschitz_neighbours)
+        self.neighbours = neighbours(self.x, data.test.x, near)
         self.box = Box(evaluate.lipschitz_local_radius * deviation, data.low, data.high)
         self.resolution = evaluate.lipschitz_concept_resolution
         self.background = Background.of(data)
@@ -199,6 +206,96 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
         {name: curve.double().cpu().numpy() for name, (_, curve) in curves.items()},
         {name: positions.numpy() for name, (positions, _) in curves.items()},
     )
+
+
+def remembering(explain: Method[ModelT]) -> Method[ModelT]:
+    """`explain`, computed once for each model, class and input, whatever batch it comes in.
+
+    Every metric asks for explanations of the same examples, some repeatedly.
+    Answers are detached: not for metrics that differentiate an explanation. They are kept as long
+    as the method is, and so are the models.
+    """
+    known: dict[tuple[int, int, bytes], Tensor] = {}
+    models: dict[int, ModelT] = {}  # kept, so that no other gets a model's id
+
+    def remembered(model: ModelT, x: Tensor, target: Tensor) -> Tensor:
+        models[id(model)] = model
+        rows = x.detach().cpu().numpy()
+        keys = [
+            (id(model), label, row.tobytes())
+            for label, row in zip(target.tolist(), rows, strict=True)
+        ]
+        # One example of each key that is not known yet.
+        missing = {key: index for index, key in enumerate(keys) if key not in known}
+        if missing:
+            chosen = torch.tensor(list(missing.values()), device=x.device)
+            answers = explain(model, x[chosen], target[chosen]).detach()
+            known.update(zip(missing, answers, strict=True))
+        return torch.stack([known[key] for key in keys])
+
+    return remembered
+
+
+def compare_methods(
+    params: Params, name: str, device: torch.device, data: Path, models: Path
+) -> dict[str, list[MethodScores]]:
+    """Scores of every method, one a seed, each on the headline model of that seed.
+
+    Parameters
+    ----------
+    name : of the experiment, whose models with the headline λ are explained.
+    data : folder of the prepared data set.
+    models : folder of the trained cells.
+
+    Returns
+    -------
+    Per method, in the order of `METHODS`, its scores on the model of each of the first
+    ``explain.seeds`` seeds.
+
+    Raises
+    ------
+    PipelineError
+        If the data or a cell is missing or damaged.
+    """
+    settings = params.explain
+    cells = [Cell(name, params.robust_reg, seed) for seed in params.seeds[: settings.seeds]]
+    # Seed by seed, for what methods share; the long tasks of a seed first.
+    methods = sorted(METHODS.values(), key=lambda method: not method.is_costly)
+    tasks = [(cell, method.name) for cell in cells for method in methods]
+
+    def line(index: int, scores: MethodScores) -> str:
+        cell, method = tasks[index]
+        return f"{cell}: {method}, {len(scores.values['faithfulness'])} examples"
+
+    work = partial(_score, settings, params.evaluate, device, data, models)
+    scores = dict(
+        zip(tasks, side_by_side(f"explain {name}", work, tasks, device, line), strict=True)
+    )
+    return {method: [scores[cell, method] for cell in cells] for method in METHODS}
+
+
+def _score(
+    settings: Explain,
+    evaluate: Evaluate,
+    device: torch.device,
+    data: Path,
+    models: Path,
+    task: tuple[Cell, str],
+    report: Report,
+) -> MethodScores:
+    """Score one method on one model; runs in a worker."""
+    cell, method = task
+    examination = _examination(cell.path(models), data, settings, evaluate, device)
+    return score(METHODS[method], examination)
+
+
+@lru_cache(maxsize=1)
+def _examination(
+    cell: Path, data: Path, settings: Explain, evaluate: Evaluate, device: torch.device
+) -> Examination:
+    """What all methods of a model share, made once in a worker."""
+    model, _ = load_cell(cell)
+    return Examination(model.to(device), load_dataset(data).to(device), settings, evaluate)
 
 
 def _unit_length(explain: Method[Senn]) -> Method[Senn]:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.explanations.method import ExplanationMethod
+from pipeline.files import json_number
 from pipeline.metrics.comparison import MethodScores
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.json_numbers import json_number
 from pipeline.metrics.scores import CURVES, SCORES
 
 OWN = ("contribution", "pull_back")

@@ -11,11 +11,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.explanations.method import Background
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.accuracy import correct, predict
+from pipeline.metrics.batches import in_batches
 from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
 from pipeline.metrics.concepts import (
     concept_correlation,
@@ -26,17 +26,17 @@ from pipeline.metrics.concepts import (
 )
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import share_interval
+from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.removal import removal_drops, removal_of_concepts
-from pipeline.metrics.robustness import residual_norm
 from pipeline.metrics.stability import (
     Box,
-    find_neighbours,
     lipschitz_discrete,
     lipschitz_local,
     spread,
 )
 from pipeline.models.senn import Senn
 from pipeline.params import Evaluate
+from pipeline.training.robustness import linearise, residuals
 
 # A constant, not a parameter: another draw of anchors would be another yardstick.
 _ANCHOR_SEED = 0
@@ -83,7 +83,7 @@ def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
         data,
         settings,
         anchors,
-        find_neighbours(anchors, data.test.x, radius),
+        neighbours(anchors, data.test.x, within(radius)),
         Box(settings.lipschitz_local_radius * deviation, data.low, data.high),
     )
 
@@ -112,6 +112,30 @@ def evaluate_cell(model: Senn, protocol: Protocol) -> Row:
     }
 
 
+def predict(model: Senn, x: Tensor) -> Tensor:
+    """Predicted classes (N,) of inputs (N, *input_shape)."""
+    return in_batches(lambda x: model(x).logits.argmax(1), x)
+
+
+def correct(model: Senn, split: Split) -> Tensor:
+    """Which examples of `split` the model gets right, (N,) bool; no example is dropped."""
+    return predict(model, split.x) == split.y
+
+
+def residual_norm(model: Senn, x: Tensor) -> Tensor:
+    """‖∇ₓf(x) − θ(x)ᵀ Jʰₓ(x)‖ of each example, Frobenius over classes and features, (N,).
+
+    The paper's equation 3, exact, on the logits: comparable between models whatever variant of the
+    loss they were trained with, and independent of batch size.
+    """
+
+    def norms(x: Tensor) -> Tensor:
+        exact = residuals(linearise(model, x), "paper2018")
+        return torch.linalg.vector_norm(exact.flatten(2), dim=(0, 2))
+
+    return in_batches(norms, x)
+
+
 def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
     """Stability of the relevances, relative to the concepts."""
     settings, data, anchors = protocol.settings, protocol.data, protocol.anchors
@@ -137,8 +161,7 @@ def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
 def _certified_stability(model: Senn, protocol: Protocol) -> Row:
     """Stability of the relevances, relative to the input: found, exact and certified."""
     settings, box = protocol.settings, protocol.box
-    is_image = protocol.anchors.ndim == 4
-    anchors = protocol.anchors[:: _CERTIFIED_IMAGES if is_image else 1]
+    anchors = protocol.anchors[:: _CERTIFIED_IMAGES if protocol.data.has_images else 1]
     target = predict(model, anchors)
     lower = lipschitz_local(
         model,

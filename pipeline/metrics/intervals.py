@@ -35,7 +35,9 @@ class Interval(NamedTuple):
         return Interval(self.mean, max(self.low, least), min(self.high, most))
 
 
-def interval(of_seeds: Sequence[float], below: float = 0.0, above: float = 0.0) -> Interval:
+def interval(
+    of_seeds: Sequence[float] | np.ndarray, below: float = 0.0, above: float = 0.0
+) -> Interval:
     """95 % interval of a mean over seeds.
 
     Parameters
@@ -121,17 +123,15 @@ def estimate(values: np.ndarray, statistic: Statistic, resamples: int) -> tuple[
     if np.isnan(values).all(1).any():
         return Interval(math.nan, math.nan, math.nan), undefined
     of_seeds = _over_examples(values, statistic)
+    mean = of_seeds.mean()
     if statistic == "share":
         defined = (~np.isnan(values)).sum(1)
-        of_examples = [share_interval(*one) for one in zip(of_seeds, defined, strict=True)]
-        _, low, high = np.mean(of_examples, axis=0)
-        return interval(of_seeds, of_seeds.mean() - low, high - of_seeds.mean()).within(
-            0, 1
-        ), undefined
+        ends = [share_interval(*seed)[1:] for seed in zip(of_seeds, defined, strict=True)]
+        low, high = np.mean(ends, axis=0)
+        return interval(of_seeds, mean - low, high - mean).within(0, 1), undefined
     drawn = _draws(values.shape[1], resamples)
     resampled = np.mean([_over_examples(row[drawn], statistic) for row in values], axis=0)
     low, high = np.nanquantile(resampled, TAILS)
-    mean = of_seeds.mean()
     return interval(of_seeds, max(0.0, mean - low), max(0.0, high - mean)), undefined
 
 

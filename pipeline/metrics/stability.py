@@ -1,13 +1,13 @@
 r"""Stability: how much an explanation changes between inputs that are nearly the same.
 
-Both metrics maximise the ratio of the paper's equations 5 and 6,
+Two metrics maximise the ratio of the paper's equations 5 and 6,
 
     ‖e(x) − e(x')‖ / ‖h(x) − h(x')‖,
 
 with e(x') the explanation at x' of the class predicted at the *anchor* x, over x' near x: other
 test points (`lipschitz_discrete`), or a continuous neighbourhood (`lipschitz_local`). `concepts`
 maps inputs to the space the explanation speaks of: the conceptizer's ``encode`` for SENN's own, the
-identity for a method that attributes to inputs.
+identity for a method that attributes to inputs. The third, `noise_distances`, adds noise to x.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ from torch.nn.functional import normalize
 
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import BATCH_SIZE, in_batches
+from pipeline.metrics.neighbours import apart
 
-_EXACT = "donot_use_mm_for_euclid_dist"  # products of matrices lose small distances
 _ROUNDING = 1e-6  # relative error of concepts computed in float32
 _TINY = 1e-30  # the norm of a gradient that is none
 
@@ -35,38 +35,6 @@ class Box(NamedTuple):
     half_width: Tensor
     low: float
     high: float
-
-
-def find_neighbours(x: Tensor, others: Tensor, radius: float) -> Tensor:
-    """Which of `others` (N, *input_shape) lie within `radius` (L2) of each of x, (A, N) bool.
-
-    Inputs equal to x are not among its neighbours.
-    """
-    flat = others.flatten(1)
-
-    def near(x: Tensor) -> Tensor:
-        distances = torch.cdist(x.flatten(1), flat, compute_mode=_EXACT)
-        return (distances > 0) & (distances <= radius)
-
-    return in_batches(near, x)
-
-
-def nearest(x: Tensor, others: Tensor, count: int) -> Tensor:
-    """Which `count` of `others` (N, *input_shape) are nearest (L2) to each of x, (A, N) bool.
-
-    Inputs equal to x are not among them; where there are no more, fewer are. Of those at equal
-    distances the first count.
-    """
-    flat = others.flatten(1)
-
-    def near(x: Tensor) -> Tensor:
-        distances = torch.cdist(x.flatten(1), flat, compute_mode=_EXACT)
-        distances = distances.where(distances > 0, torch.inf)
-        chosen = distances.argsort(dim=1, stable=True)[:, :count]
-        is_chosen = torch.zeros_like(distances, dtype=torch.bool).scatter(1, chosen, True)
-        return is_chosen & distances.isfinite()
-
-    return in_batches(near, x)
 
 
 def spread(points: Tensor) -> float:
@@ -91,7 +59,7 @@ def lipschitz_discrete(
     x : (A, *input_shape), the anchors.
     target : (A,), int64, the classes predicted there.
     others : (N, *input_shape)
-    neighbours : (A, N), bool, as `find_neighbours` gives.
+    neighbours : (A, N), bool, such as `pipeline.metrics.neighbours` chooses.
     concepts : inputs to (B, K).
 
     Returns
@@ -110,8 +78,7 @@ def lipschitz_discrete(
         e_needed = in_batches(explain_class, others[needed])
         for batch in anchors.split(BATCH_SIZE):
             e, h = explain_class(x[batch]).detach(), concepts(x[batch]).flatten(1).detach()
-            change = torch.cdist(e, e_needed, compute_mode=_EXACT)
-            distance = torch.cdist(h, h_others[needed], compute_mode=_EXACT)
+            change, distance = apart(e, e_needed), apart(h, h_others[needed])
             differ = distance > _ROUNDING * torch.linalg.vector_norm(h, dim=1, keepdim=True)
             counted = neighbours[batch][:, needed] & differ
             largest = torch.where(counted, change / distance, -torch.inf).amax(1)
@@ -167,6 +134,38 @@ def lipschitz_local(
     return torch.stack(found).amax(0)
 
 
+def noise_distances(
+    model: ModelT,
+    explain: Method[ModelT],
+    x: Tensor,
+    target: Tensor,
+    noise: Tensor,
+    levels: tuple[float, ...],
+) -> Tensor:
+    """Relative distance ‖e(x + σ n) − e(x)‖ / ‖e(x)‖ at every noise level σ.
+
+    Parameters
+    ----------
+    explain : any explanation method.
+    x : (N, *input_shape)
+    target : (N,), int64, the classes predicted at x.
+    noise : n, as x: Gaussian, of each feature's standard deviation; the same at all levels.
+    levels : σ, in standard deviations of each feature.
+
+    Returns
+    -------
+    (N, levels), float64; NaN, undefined, where the explanation at x is 0 throughout.
+    """
+
+    def distances(x: Tensor, target: Tensor, noise: Tensor) -> Tensor:
+        e = explain(model, x, target).flatten(1).double()
+        moved = [explain(model, x + level * noise, target).flatten(1) for level in levels]
+        lengths = [torch.linalg.vector_norm(other - e, dim=1) for other in moved]
+        return torch.stack(lengths, 1) / _length_or_nan(e)
+
+    return in_batches(distances, x, target, noise)
+
+
 def _ascend(
     model: ModelT,
     explain: Method[ModelT],
@@ -209,3 +208,8 @@ def _explain_class(model: ModelT, explain: Method[ModelT], label: int, x: Tensor
     """Explanations of one class for all of x, flat, (B, K)."""
     target = torch.full((len(x),), label, device=x.device)
     return explain(model, x, target).flatten(1)
+
+
+def _length_or_nan(e: Tensor) -> Tensor:
+    length = torch.linalg.vector_norm(e, dim=1, keepdim=True)
+    return length.where(length > 0, torch.nan)

@@ -4,9 +4,9 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from pipeline.explanations.neighbours import Distances
 from pipeline.explanations.prototypes import chance_purities, highest_activation, purity
 from pipeline.metrics.intervals import Interval, Z, seed_interval
+from pipeline.metrics.neighbours import Distances
 from pipeline.reporting.results import LATENT_SPACE, ExperimentResults, Results
 from pipeline.reporting.verdicts import Evidence
 

@@ -1,7 +1,7 @@
 import torch
 
 from pipeline.data.dataset import Split
-from pipeline.metrics.accuracy import correct, predict
+from pipeline.metrics.evaluation import correct, predict
 from tests.metrics.models import random_table_senn, senn, two_classes
 
 

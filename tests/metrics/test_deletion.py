@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pipeline.explanations.senn import contributions
-from pipeline.metrics.deletion import area, removal_counts, removal_curves, removal_shares
+from pipeline.metrics.faithfulness import area, removal_counts, removal_curves, removal_shares
 from pipeline.metrics.removal import ConceptRemoval
 from tests.metrics.models import senn, two_classes
 

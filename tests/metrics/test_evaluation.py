@@ -6,9 +6,8 @@ import torch
 
 from pipeline.data.dataset import Split
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.accuracy import predict
 from pipeline.metrics.certified import jacobian_norm
-from pipeline.metrics.evaluation import evaluate_cell, prepare_protocol
+from pipeline.metrics.evaluation import evaluate_cell, predict, prepare_protocol
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import share_interval
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, Removal, removal_drops

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.accuracy import predict
+from pipeline.metrics.evaluation import predict
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, removal_drops
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes

@@ -7,9 +7,8 @@ from torch import nn
 
 import pipeline.torchvision_shim  # noqa: F401
 from pipeline.explanations.gradients import gradient_times_input
-from pipeline.metrics.complexity import effective_features
-from pipeline.metrics.deletion import removal_curves
-from pipeline.metrics.faithfulness import faithfulness
+from pipeline.metrics.faithfulness import faithfulness, removal_curves
+from pipeline.metrics.informativeness import effective_features
 from pipeline.metrics.randomisation import similarities
 from pipeline.metrics.removal import InputRemoval, removal_drops
 from pipeline.metrics.stability import Box, lipschitz_local

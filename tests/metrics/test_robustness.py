@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.metrics.robustness import residual_norm
+from pipeline.metrics.evaluation import residual_norm
 from tests.metrics.models import random_image_senn, senn
 
 

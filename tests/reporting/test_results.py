@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from pipeline.errors import PipelineError
-from pipeline.explanations.neighbours import nearest_neighbours
 from pipeline.metrics.intervals import seed_interval
+from pipeline.metrics.neighbours import nearest_neighbours
 from pipeline.models.building import Inputs, build_vae
 from pipeline.params import Vae
 from pipeline.reporting.evidence import qualitative_evidence

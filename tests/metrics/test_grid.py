@@ -4,8 +4,8 @@ import math
 import pandas as pd
 import pytest
 
+from pipeline.metrics.grid import cells_table, headline, lambda_table
 from pipeline.metrics.intervals import accuracy_interval, share_interval
-from pipeline.metrics.summary import cells_table, headline, lambda_table
 from pipeline.training.cells import Cell
 from tests.metrics.test_evaluation import COLUMNS
 
