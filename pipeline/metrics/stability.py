@@ -36,6 +36,12 @@ class Box(NamedTuple):
     low: float
     high: float
 
+    def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest value of each feature of x' in the box, each as x."""
+        half_width = self.half_width.to(x)
+        low = (x - half_width).clamp(min=self.low)
+        return low, (x + half_width).clamp(max=self.high)
+
 
 def spread(points: Tensor) -> float:
     """Root-mean-square distance (L2) of points (N, ...) from their mean."""
@@ -123,15 +129,53 @@ def lipschitz_local(
     -------
     (A,); NaN, undefined, throughout if `resolution` is 0, which says that no concept ever changes.
     """
-    if resolution == 0:
-        return x.new_full((len(x),), torch.nan)
+    points = search_box(model, explain, x, target, concepts, box, resolution, steps, restarts, seed)
+    return largest_ratio(model, explain, x, target, concepts, points, resolution)
+
+
+def search_box(
+    model: ModelT,
+    explain: Method[ModelT],
+    x: Tensor,
+    target: Tensor,
+    concepts: Callable[[Tensor], Tensor],
+    box: Box,
+    resolution: float,
+    steps: int,
+    restarts: int,
+    seed: int = 0,
+) -> Tensor:
+    """The points at which `lipschitz_local` measures, one a start, (A, restarts, *input_shape)."""
     generator = torch.Generator().manual_seed(seed)
     ascend = partial(_ascend, model, explain, concepts, box, resolution, steps)
-    found = []
+    points = []
     for _ in range(restarts):
         start = torch.rand(x.shape, generator=generator).to(x)
-        found.append(in_batches(ascend, x, target, start))
-    return torch.stack(found).amax(0)
+        points.append(in_batches(ascend, x, target, start))
+    return torch.stack(points, 1)
+
+
+def largest_ratio(
+    model: ModelT,
+    explain: Method[ModelT],
+    x: Tensor,
+    target: Tensor,
+    concepts: Callable[[Tensor], Tensor],
+    points: Tensor,
+    resolution: float,
+) -> Tensor:
+    """Largest ratio between an anchor and any of its points (A, R, *input_shape), (A,).
+
+    In the precision of model and inputs. Other parameters as for `lipschitz_local`.
+    """
+    if resolution == 0:
+        return x.new_full((len(x),), torch.nan)
+
+    def largest(x: Tensor, target: Tensor, points: Tensor) -> Tensor:
+        squared_ratio = _squared_ratio(model, explain, concepts, resolution, x, target)
+        return torch.stack([squared_ratio(point) for point in points.unbind(1)]).amax(0).sqrt()
+
+    return in_batches(largest, x, target, points)
 
 
 def noise_distances(
@@ -177,10 +221,40 @@ def _ascend(
     target: Tensor,
     start: Tensor,
 ) -> Tensor:
-    """Largest ratio met on the way from `start`, a point of the unit cube, (B,)."""
-    low = (x - box.half_width).clamp(min=box.low)
-    high = (x + box.half_width).clamp(max=box.high)
+    """The point of the largest ratio met on the way from `start`, of the unit cube; as x."""
+    low, high = box.ends(x)
+    point = low + start * (high - low)
+    if steps == 0 or resolution == 0:
+        return point
     half_diagonal = (box.half_width > 0).sum().sqrt()
+    squared_ratio = _squared_ratio(model, explain, concepts, resolution, x, target)
+    best, best_point = x.new_zeros(len(x)), point
+    direction = torch.zeros_like(x).flatten(1)
+    for step in range(steps + 1):
+        ratio = squared_ratio(point.requires_grad_())
+        is_better = (ratio.detach() > best).view(-1, *[1] * (x.ndim - 1))
+        best_point = point.detach().where(is_better, best_point)
+        best = torch.maximum(best, ratio.detach())
+        if step == steps:
+            break
+        (gradient,) = torch.autograd.grad(ratio.sum(), point)
+        uphill = normalize((gradient * box.half_width).flatten(1), eps=_TINY)
+        direction = normalize(direction + uphill, eps=_TINY)
+        size = (1 - step / steps) ** 2 * half_diagonal
+        moved = point.detach() + size * box.half_width * direction.view_as(point)
+        point = moved.clamp(low, high)
+    return best_point
+
+
+def _squared_ratio(
+    model: ModelT,
+    explain: Method[ModelT],
+    concepts: Callable[[Tensor], Tensor],
+    resolution: float,
+    x: Tensor,
+    target: Tensor,
+) -> Callable[[Tensor], Tensor]:
+    """The squared ratio (B,) between x and a point for each, as a function of the points."""
     e = explain(model, x, target).flatten(1).detach()
     h = concepts(x).flatten(1).detach()
 
@@ -189,19 +263,7 @@ def _ascend(
         distance = (concepts(point).flatten(1) - h).square().sum(1)
         return change / distance.clamp(min=resolution**2)
 
-    point = low + start * (high - low)
-    best, direction = x.new_zeros(len(x)), torch.zeros_like(x).flatten(1)
-    for step in range(steps):
-        point.requires_grad_()
-        ratio = squared_ratio(point)
-        best = torch.maximum(best, ratio.detach())
-        (gradient,) = torch.autograd.grad(ratio.sum(), point)
-        uphill = normalize((gradient * box.half_width).flatten(1), eps=_TINY)
-        direction = normalize(direction + uphill, eps=_TINY)
-        size = (1 - step / steps) ** 2 * half_diagonal
-        moved = point.detach() + size * box.half_width * direction.view_as(point)
-        point = moved.clamp(low, high)
-    return torch.maximum(best, squared_ratio(point).detach()).sqrt()
+    return squared_ratio
 
 
 def _explain_class(model: ModelT, explain: Method[ModelT], label: int, x: Tensor) -> Tensor:

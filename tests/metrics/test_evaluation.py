@@ -152,6 +152,24 @@ def test_resolution_is_in_units_of_the_concepts_spread():
     assert row["lipschitz_local"] == pytest.approx(expected, rel=0.02)
 
 
+@pytest.mark.parametrize("shape", [(6,), (1, 28, 28)])
+@pytest.mark.parametrize("scale", [1e-4, 1e-5, 3e-6, 1e-6])
+def test_nothing_found_exceeds_what_is_certified_of_nearly_constant_relevances(shape, scale):
+    # In float32 the relevances, about 1, change in steps of 1e-7 and as much by rounding.
+    model = random_table_senn() if shape == (6,) else random_image_senn(classes=3)
+    *_, last = (layer for layer in model.parameterizer.modules() if hasattr(layer, "bias"))
+    with torch.no_grad():
+        last.weight *= scale
+        last.bias += 1
+    row = evaluate_cell(model, prepare_protocol(dataset(shape, 3), EVALUATE))
+    for statistic in ("", "_p95", "_max"):
+        found, exact, certified = (
+            row[f"lipschitz_input_{name}{statistic}"] for name in ("lower", "exact", "certified")
+        )
+        assert 0 < found <= certified
+        assert exact <= certified
+
+
 def test_undefined_is_counted_and_left_out():
     # One feature, so no correlation over features is defined, and none between concepts.
     data = dataset((1,), 2)
