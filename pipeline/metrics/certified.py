@@ -125,8 +125,8 @@ def _certify(network: nn.Sequential, box: Box, x: Tensor, target: Tensor) -> Ten
 def _of_class(relevances: Tensor, target: Tensor) -> IntervalMatrix:
     """The matrix (B, K, K, C) that takes the target's relevances (B, K) out of all (B, K, C)."""
     _, concepts, classes = relevances.shape
-    own = torch.eye(concepts).to(relevances).unsqueeze(-1)
-    chosen = own * one_hot(target, classes).to(relevances).view(-1, 1, 1, classes)
+    identity = torch.eye(concepts).to(relevances).unsqueeze(-1)
+    chosen = identity * one_hot(target, classes).to(relevances).view(-1, 1, 1, classes)
     return IntervalMatrix(chosen, torch.zeros_like(chosen))
 
 

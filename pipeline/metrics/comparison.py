@@ -40,7 +40,7 @@ from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
     InputRemoval,
     Removal,
-    removal_drops,
+    leave_one_out,
     removal_of_concepts,
 )
 from pipeline.metrics.side_by_side import side_by_side
@@ -80,14 +80,14 @@ class Space:
     Attributes
     ----------
     removal : Removal
-    drops : Tensor (N, G)
-        Of the probability of the predicted class, when each group is removed.
+    p : Tensor (N, 1 + G)
+        Of the predicted class: whole, and without each group.
     encode : callable
         Inputs to points of the space, in units of the training set's spread.
     """
 
     removal: Removal
-    drops: Tensor
+    p: Tensor
     encode: Callable[[Tensor], Tensor]
 
 
@@ -146,7 +146,7 @@ class Examination:
         return cascade(self.model)
 
     def _space(self, removal: Removal, encode: Callable[[Tensor], Tensor]) -> Space:
-        return Space(removal, removal_drops(removal, self.model, self.x, self.target), encode)
+        return Space(removal, leave_one_out(removal, self.model, self.x, self.target), encode)
 
 
 def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
@@ -173,7 +173,7 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
     features = in_batches(space.encode, x)
     vectors = relevance_weighted(model, explain, x, target, features)
     values = {
-        "faithfulness": faithfulness(model, explain, x, target, space.drops[:count], space.removal),
+        "faithfulness": faithfulness(model, explain, x, target, space.p[:count], space.removal),
         "deletion": area(*curves["deletion"]),
         "insertion": area(*curves["insertion"]),
         "lipschitz_discrete": lipschitz_discrete(

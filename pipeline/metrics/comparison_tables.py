@@ -12,13 +12,13 @@ from pipeline.metrics.comparison import MethodScores
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.scores import CURVES, SCORES
 
-OWN = ("contribution", "pull_back")
+SUMMARISED = ("contribution", "pull_back")
 
 Scores = Mapping[str, list[MethodScores]]
 
 
 def scores_table(
-    found: Scores, methods: Mapping[str, ExplanationMethod], resamples: int
+    by_method: Scores, methods: Mapping[str, ExplanationMethod], resamples: int
 ) -> pd.DataFrame:
     """One row a method: what it is, on how many seeds and examples, then per score four columns.
 
@@ -27,12 +27,12 @@ def scores_table(
 
     Parameters
     ----------
-    found : per name of a method its scores, one a seed.
+    by_method : per name of a method its scores, one a seed.
     methods : per name what the table says of it.
     resamples : of the bootstrap.
     """
     rows = []
-    for name, of_seeds in found.items():
+    for name, of_seeds in by_method.items():
         row: dict[str, str | int | float] = {
             "method": name,
             "label": methods[name].label,
@@ -54,13 +54,13 @@ def scores_table(
     return pd.DataFrame(rows)
 
 
-def curves_table(found: Scores, methods: Mapping[str, ExplanationMethod]) -> pd.DataFrame:
+def curves_table(by_method: Scores, methods: Mapping[str, ExplanationMethod]) -> pd.DataFrame:
     """One row a point: method, label, curve, position, value; without those undefined.
 
     A value is the statistic of `CURVES` over examples, and the mean over seeds.
     """
     rows = []
-    for name, of_seeds in found.items():
+    for name, of_seeds in by_method.items():
         for curve, statistic in CURVES.items():
             for index, position in enumerate(of_seeds[0].positions[curve]):
                 values = np.stack([scores.curves[curve][:, index] for scores in of_seeds])
@@ -77,13 +77,13 @@ def comparison_summary(table: pd.DataFrame, robust_reg: float) -> dict[str, floa
     λ of the models, how much was compared, and every score of SENN's own two:
     ``contribution_<score>``, in terms of concepts, and ``pull_back_<score>``, in terms of inputs.
     """
-    own = table.set_index("method").loc[list(OWN)]
+    of_senn = table.set_index("method").loc[list(SUMMARISED)]
     summary: dict[str, float | int | None] = {
         "robust_reg": robust_reg,
         "methods": len(table),
         "seeds": int(table["seeds"].max()),
         "examples": int(table["examples"].max()),
     }
-    for name, row in own.iterrows():
+    for name, row in of_senn.iterrows():
         summary |= {f"{name}_{score}": json_number(float(row[score])) for score in SCORES}
     return summary

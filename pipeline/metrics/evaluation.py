@@ -28,7 +28,7 @@ from pipeline.metrics.concepts import (
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import share_interval
 from pipeline.metrics.neighbours import neighbours, within
-from pipeline.metrics.removal import removal_drops, removal_of_concepts
+from pipeline.metrics.removal import leave_one_out, removal_of_concepts
 from pipeline.metrics.stability import (
     Box,
     largest_ratio,
@@ -237,10 +237,10 @@ def _faithfulness(model: Senn, data: Dataset, train_concepts: Tensor) -> Row:
     x = data.test.x
     target = predict(model, x)
     removal = removal_of_concepts(model, Background.of(data).baseline, train_concepts)
-    drops = removal_drops(removal, model, x, target)
+    p = leave_one_out(removal, model, x, target)
     row: Row = {}
     for name, explain in {"relevance": relevances, "contribution": contributions}.items():
-        values = faithfulness(model, explain, x, target, drops, removal)
+        values = faithfulness(model, explain, x, target, p, removal)
         row[f"faithfulness_{name}"] = _of_defined(torch.mean, values)
         row[f"faithfulness_{name}_undefined"] = _undefined(values)
     return row

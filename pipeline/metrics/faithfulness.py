@@ -15,7 +15,7 @@ from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import in_batches
 from pipeline.metrics.removal import Removal, probabilities
 
-_ROUNDING = 1e-6  # relative error of attributions computed in float32
+_ROUNDING = 1e-6  # relative error of attributions and logits computed in float32
 
 
 class Curves(NamedTuple):
@@ -33,7 +33,7 @@ def faithfulness(
     explain: Method[ModelT],
     x: Tensor,
     target: Tensor,
-    drops: Tensor,
+    p: Tensor,
     removal: Removal,
 ) -> Tensor:
     """Pearson correlation of each example's attributions with its probability drops.
@@ -43,13 +43,17 @@ def faithfulness(
     explain : any explanation method.
     x : (N, *input_shape)
     target : (N,), int64, the predicted classes.
-    drops : (N, G), from `pipeline.metrics.removal.removal_drops`.
+    p : (N, 1 + G), from `pipeline.metrics.removal.leave_one_out`.
     removal : of the groups that were removed, into which attributions are pooled.
 
     Returns
     -------
-    (N,), float64; NaN, undefined, where the attributions or the drops are constant.
+    (N,), float64; NaN, undefined, where the attributions or the drops are constant up to rounding.
     """
+    whole, drops = p[:, 0], p[:, :1] - p[:, 1:]
+    # An error of the logit moves p by p (1 - p) as much, however small the drops are.
+    rounding = _ROUNDING * whole * (1 - whole) * whole.logit(eps=1e-15).abs().clamp(min=1)
+    drops = drops.where((drops.std(1, unbiased=False) > rounding).unsqueeze(1), 0)
 
     def correlations(x: Tensor, target: Tensor, drops: Tensor) -> Tensor:
         attributions = removal.pool(explain(model, x, target))

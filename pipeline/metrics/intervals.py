@@ -78,8 +78,8 @@ def accuracy_interval(cells: pd.DataFrame) -> Interval | None:
     cells : one row a seed: accuracy, and its `share_interval` accuracy_low, accuracy_high.
     """
     below, above = _reach(cells)
-    found = seed_interval(cells["accuracy"].tolist(), below.mean(), above.mean())
-    return found and found.within(0, 1)
+    accuracy = seed_interval(cells["accuracy"].tolist(), below.mean(), above.mean())
+    return accuracy and accuracy.within(0, 1)
 
 
 def lost_interval(before: pd.DataFrame, after: pd.DataFrame) -> Interval | None:
@@ -98,8 +98,8 @@ def lost_interval(before: pd.DataFrame, after: pd.DataFrame) -> Interval | None:
         _reach(end.loc[lost.index]) for end in (before, after)
     )
     reach = np.hypot(below, above_after).mean(), np.hypot(above, below_after).mean()
-    found = seed_interval(lost.tolist(), *reach)
-    return found and found.within(-1, 1)
+    over_seeds = seed_interval(lost.tolist(), *reach)
+    return over_seeds and over_seeds.within(-1, 1)
 
 
 def estimate(values: np.ndarray, statistic: Statistic, resamples: int) -> tuple[Interval, int]:

@@ -11,7 +11,7 @@ from pipeline.metrics.comparison import Examination, MethodScores, score
 from pipeline.metrics.comparison_tables import comparison_summary, curves_table, scores_table
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.removal import ConceptRemoval, InputRemoval, removal_drops
+from pipeline.metrics.removal import ConceptRemoval, InputRemoval, leave_one_out
 from pipeline.metrics.scores import CURVES, SCORES
 from pipeline.params import Explain
 from tests.metrics.data import EVALUATE, dataset
@@ -52,8 +52,8 @@ def test_faithfulness_is_measured_on_what_a_method_speaks_of(examination):
         method = METHODS[name]
         explain = method.build(examination.background)
         removal = spaces[method.speaks_of]
-        drops = removal_drops(removal, model, x, target)
-        expected = faithfulness(model, explain, x, target, drops, removal)
+        p = leave_one_out(removal, model, x, target)
+        expected = faithfulness(model, explain, x, target, p, removal)
         found = score(method, examination).values["faithfulness"]
         np.testing.assert_allclose(found, expected, atol=1e-3)
 

@@ -10,7 +10,7 @@ from pipeline.metrics.certified import jacobian_norm
 from pipeline.metrics.evaluation import evaluate_cell, predict, prepare_protocol
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import share_interval
-from pipeline.metrics.removal import ConceptRemoval, InputRemoval, Removal, removal_drops
+from pipeline.metrics.removal import ConceptRemoval, InputRemoval, Removal, leave_one_out
 from tests.metrics.data import EVALUATE, dataset
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 
@@ -110,9 +110,9 @@ def test_row(model, shape, classes):
         removal: Removal = InputRemoval(median)
     else:
         removal = ConceptRemoval(model(data.train.x).concepts.mean(0))
-    x, drops = data.test.x, removal_drops(removal, model, data.test.x, target)
+    x, p = data.test.x, leave_one_out(removal, model, data.test.x, target)
     for name, explain in (("relevance", relevances), ("contribution", contributions)):
-        expected = faithfulness(model, explain, x, target, drops, removal).mean().item()
+        expected = faithfulness(model, explain, x, target, p, removal).mean().item()
         assert row[f"faithfulness_{name}"] == pytest.approx(expected, rel=1e-3, abs=1e-5)
     assert row == evaluate_cell(model, protocol)
 

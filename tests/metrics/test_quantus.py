@@ -10,7 +10,7 @@ from pipeline.explanations.gradients import gradient_times_input
 from pipeline.metrics.faithfulness import faithfulness, removal_curves
 from pipeline.metrics.informativeness import effective_features
 from pipeline.metrics.randomisation import similarities
-from pipeline.metrics.removal import InputRemoval, removal_drops
+from pipeline.metrics.removal import InputRemoval, leave_one_out
 from pipeline.metrics.stability import Box, lipschitz_local
 
 quantus = pytest.importorskip("quantus", reason="requirements-dev.txt")
@@ -53,8 +53,8 @@ def explained(inputs, targets, model, **_):
 def test_faithfulness_is_its_faithfulness_estimate(model, batch, removal):
     metric = quantus.FaithfulnessEstimate(features_in_step=1, perturb_baseline=BASELINE, **QUIET)
     expected = theirs(metric, model, batch, softmax=True)
-    drops = removal_drops(removal, model, *batch)
-    found = faithfulness(model, gradient_times_input, *batch, drops, removal)
+    p = leave_one_out(removal, model, *batch)
+    found = faithfulness(model, gradient_times_input, *batch, p, removal)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
