@@ -5,7 +5,7 @@ the ratio of the paper's equation 5 (Alvarez-Melis & Jaakkola 2018), over x' in 
 
     ‖e(x) − e(x')‖ / ‖x − x'‖:
 
-- lower: found by `search_box` with the identity for `concepts`, so its maximum is no less;
+- lower: found by `lipschitz_local` with `to_inputs` for `concepts`, so its maximum is no less;
 - exact at the anchor (`jacobian_norm`): its limit as the box shrinks, the spectral norm ‖J_e(x)‖₂;
 - certified (`certified_lipschitz`): an upper bound, which no point of the box exceeds (Hein &
   Andriushchenko 2017; Weng et al. 2018).

@@ -11,7 +11,6 @@ all methods can be differentiated, so none is searched by gradient ascent here (
 that, for SENN's own relevances).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -46,10 +45,13 @@ from pipeline.metrics.removal import (
 from pipeline.metrics.side_by_side import side_by_side
 from pipeline.metrics.stability import (
     Box,
+    Encode,
+    Search,
     lipschitz_discrete,
     lipschitz_local,
     noise_distances,
     spread,
+    to_concepts,
 )
 from pipeline.models.senn import Senn
 from pipeline.params import Evaluate, Explain, Params
@@ -83,12 +85,12 @@ class Space:
     p : Tensor (N, 1 + G)
         Of the predicted class: whole, and without each group.
     encode : callable
-        Inputs to points of the space, in units of the training set's spread.
+        Model and inputs to points of the space, in units of the training set's spread.
     """
 
     removal: Removal
     p: Tensor
-    encode: Callable[[Tensor], Tensor]
+    encode: Encode[Senn]
 
 
 class Examination:
@@ -103,8 +105,8 @@ class Examination:
         As x: Gaussian, of each feature's standard deviation in the training set.
     neighbours : Tensor (N, test), bool
         The test points nearest to each example.
-    box : Box
-        The continuous neighbourhood of an example.
+    search : Search
+        Of the continuous neighbourhood of an example.
     background : Background
         What methods may know of the data.
     """
@@ -121,8 +123,13 @@ class Examination:
         self.noise = torch.randn(self.x.shape, generator=generator).to(self.x) * deviation
         near = nearest(settings.lipschitz_neighbours)
         self.neighbours = neighbours(self.x, data.test.x, near)
-        self.box = Box(evaluate.lipschitz_local_radius * deviation, data.low, data.high)
-        self.resolution = evaluate.lipschitz_concept_resolution
+        # Random points alone: not every method can be differentiated.
+        self.search = Search(
+            Box(evaluate.lipschitz_local_radius * deviation, data.low, data.high),
+            evaluate.lipschitz_concept_resolution,
+            steps=0,
+            restarts=settings.lipschitz_points,
+        )
         self.background = Background.of(data)
 
     @cached_property
@@ -130,7 +137,7 @@ class Examination:
         """The inputs: images in the patches of the perturbation methods, tables by feature."""
         removal = InputRemoval(self.background.baseline, PATCH)
         unit = spread(self.data.train.x)
-        return self._space(removal, lambda x: x / unit)
+        return self._space(removal, lambda _, x: x / unit)
 
     @cached_property
     def concepts(self) -> Space:
@@ -138,14 +145,14 @@ class Examination:
         h = encode(self.model, self.data.train.x)
         removal = removal_of_concepts(self.model, self.background.baseline, h)
         unit = spread(h)
-        return self._space(removal, lambda x: self.model.conceptizer.encode(x) / unit)
+        return self._space(removal, lambda model, x: to_concepts(model, x) / unit)
 
     @cached_property
     def randomised(self) -> list[Senn]:
         """The model with its parameters shuffled, layer by layer from the output back."""
         return cascade(self.model)
 
-    def _space(self, removal: Removal, encode: Callable[[Tensor], Tensor]) -> Space:
+    def _space(self, removal: Removal, encode: Encode[Senn]) -> Space:
         return Space(removal, leave_one_out(removal, self.model, self.x, self.target), encode)
 
 
@@ -170,7 +177,7 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
         "noise": (levels, F.pad(distances, (1, 0))),
         "randomisation": (torch.arange(1.0, similar.shape[1] + 1), similar),
     }
-    features = in_batches(space.encode, x)
+    features = in_batches(partial(space.encode, model), x)
     vectors = relevance_weighted(model, explain, x, target, features)
     values = {
         "faithfulness": faithfulness(model, explain, x, target, space.p[:count], space.removal),
@@ -186,15 +193,7 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
             space.encode,
         ),
         "lipschitz_local": lipschitz_local(
-            model,
-            _unit_length(explain),
-            x,
-            target,
-            space.encode,
-            examination.box,
-            examination.resolution,
-            steps=0,
-            restarts=settings.lipschitz_points,
+            model, _unit_length(explain), x, target, space.encode, examination.search
         ),
         "noise": area(*curves["noise"]),
         "complexity": effective_features(model, explain, x, target),

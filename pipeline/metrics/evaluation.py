@@ -4,7 +4,6 @@
 λ and seeds are comparisons of models.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -31,10 +30,13 @@ from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.removal import leave_one_out, removal_of_concepts
 from pipeline.metrics.stability import (
     Box,
-    largest_ratio,
+    Encode,
+    Search,
     lipschitz_discrete,
-    search_box,
+    lipschitz_local,
     spread,
+    to_concepts,
+    to_inputs,
 )
 from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.senn import Senn
@@ -140,83 +142,43 @@ def residual_norm(model: Senn, x: Tensor) -> Tensor:
 
 def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
     """Stability of the relevances: relative to the concepts, and to the input at some anchors."""
-    data, box, anchors = protocol.data, protocol.box, protocol.anchors
-    target = predict(model, anchors)
-    local = _local(model, protocol, anchors, target, _concepts, train_concepts)
-    metrics = {
-        "lipschitz_discrete": lipschitz_discrete(
-            model,
-            relevances,
-            anchors,
-            target,
-            data.test.x,
-            protocol.neighbours,
-            model.conceptizer.encode,
-        ),
-        "lipschitz_local": local,
-    }
+    settings, data, box = protocol.settings, protocol.data, protocol.box
+    anchors, target = protocol.anchors, predict(model, protocol.anchors)
     some = slice(None, None, _CERTIFIED_IMAGES if data.has_images else 1)
-    anchors, target = anchors[some], target[some]
-    if isinstance(model.conceptizer, IdentityConceptizer):
-        lower = local[some]  # the input is what the concepts are
-    else:
-        lower = _local(model, protocol, anchors, target, _inputs, data.train.x)
-    try:
-        certified = certified_lipschitz(model, anchors, target, box)
-    except PipelineError:  # of layers that are not known there: undefined, and counted
-        certified = torch.full((len(anchors),), torch.nan)
-    metrics |= {
-        "lipschitz_input_lower": lower,
-        "lipschitz_input_exact": jacobian_norm(model, relevances, anchors, target, box),
-        "lipschitz_input_certified": certified,
-    }
-    return _over_anchors(metrics)
 
+    def local(of: slice, concepts: Encode[Senn], train: Tensor) -> Tensor:
+        search = Search(
+            box,
+            settings.lipschitz_concept_resolution * spread(train),
+            settings.lipschitz_local_steps,
+            settings.lipschitz_local_restarts,
+        )
+        return lipschitz_local(
+            model, relevances, anchors[of], target[of], concepts, search, exactly=True
+        )
 
-def _local(
-    model: Senn,
-    protocol: Protocol,
-    anchors: Tensor,
-    target: Tensor,
-    encode: Callable[[Senn, Tensor], Tensor],
-    train: Tensor,
-) -> Tensor:
-    """`lipschitz_local` of the relevances, searched as the model is, measured in float64.
-
-    Where relevances are nearly constant, what float32 would measure is its own rounding, and could
-    exceed what is certified.
-
-    Parameters
-    ----------
-    encode : to the space in which x' and x are apart.
-    train : the training set in this space, whose spread is the unit of the resolution.
-    """
-    settings, box = protocol.settings, protocol.box
-    resolution = settings.lipschitz_concept_resolution * spread(train)
-    points = search_box(
-        model,
-        relevances,
-        anchors,
-        target,
-        partial(encode, model),
-        box,
-        resolution,
-        settings.lipschitz_local_steps,
-        settings.lipschitz_local_restarts,
+    discrete = lipschitz_discrete(
+        model, relevances, anchors, target, data.test.x, protocol.neighbours, to_concepts
     )
-    exactly, x = copy.deepcopy(model).double(), anchors.double()
-    low, high = (end.unsqueeze(1) for end in box.ends(x))
-    points = points.double().clamp(low, high)
-    concepts = partial(encode, exactly)
-    return largest_ratio(exactly, relevances, x, target, concepts, points, resolution)
-
-
-def _concepts(model: Senn, x: Tensor) -> Tensor:
-    return model.conceptizer.encode(x)
-
-
-def _inputs(model: Senn, x: Tensor) -> Tensor:
-    return x.flatten(1)
+    relative_to_concepts = local(slice(None), to_concepts, train_concepts)
+    if isinstance(model.conceptizer, IdentityConceptizer):
+        lower = relative_to_concepts[some]  # which are the input
+    else:
+        lower = local(some, to_inputs, data.train.x)
+    try:
+        certified = certified_lipschitz(model, anchors[some], target[some], box)
+    except PipelineError:  # of layers that are not known there: undefined, and counted
+        certified = torch.full((len(lower),), torch.nan)
+    exact = jacobian_norm(model, relevances, anchors[some], target[some], box)
+    return _over_anchors(
+        {
+            "lipschitz_discrete": discrete,
+            "lipschitz_local": relative_to_concepts,
+            "lipschitz_input_lower": lower,
+            "lipschitz_input_exact": exact,
+            "lipschitz_input_certified": certified,
+        }
+    )
 
 
 def _over_anchors(metrics: dict[str, Tensor]) -> Row:

@@ -6,10 +6,11 @@ Two metrics maximise the ratio of the paper's equations 5 and 6,
 
 with e(x') the explanation at x' of the class predicted at the *anchor* x, over x' near x: other
 test points (`lipschitz_discrete`), or a continuous neighbourhood (`lipschitz_local`). `concepts`
-maps inputs to the space the explanation speaks of: the conceptizer's ``encode`` for SENN's own, the
-identity for a method that attributes to inputs. The third, `noise_distances`, adds noise to x.
+maps inputs to the space the explanation speaks of: `to_concepts` for SENN's own, `to_inputs` for a
+method that attributes to inputs. The third, `noise_distances`, adds noise to x.
 """
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from torch.nn.functional import normalize
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import BATCH_SIZE, in_batches
 from pipeline.metrics.neighbours import apart
+from pipeline.models.senn import Senn
 
 _ROUNDING = 1e-6  # relative error of concepts computed in float32
 _TINY = 1e-30  # the norm of a gradient that is none
@@ -43,9 +45,41 @@ class Box(NamedTuple):
         return low, (x + half_width).clamp(max=self.high)
 
 
+class Search(NamedTuple):
+    """How `lipschitz_local` searches.
+
+    Attributes
+    ----------
+    resolution : float ≥ 0
+        Concept distances below it count as it.
+    steps : int
+        Gradient steps from each start; with 0 only the starts count, for any method.
+    restarts : int
+        Starts.
+    """
+
+    box: Box
+    resolution: float
+    steps: int
+    restarts: int
+
+
+Encode = Callable[[ModelT, Tensor], Tensor]
+
+
 def spread(points: Tensor) -> float:
     """Root-mean-square distance (L2) of points (N, ...) from their mean."""
     return float(points.flatten(1).var(0, unbiased=False).sum().sqrt())
+
+
+def to_concepts(model: Senn, x: Tensor) -> Tensor:
+    """The concepts h(x), (B, K)."""
+    return model.conceptizer.encode(x)
+
+
+def to_inputs(model: object, x: Tensor) -> Tensor:
+    """The inputs themselves, (B, features)."""
+    return x.flatten(1)
 
 
 def lipschitz_discrete(
@@ -55,7 +89,7 @@ def lipschitz_discrete(
     target: Tensor,
     others: Tensor,
     neighbours: Tensor,
-    concepts: Callable[[Tensor], Tensor],
+    concepts: Encode[ModelT],
 ) -> Tensor:
     """Largest ratio between an anchor and its neighbours in a finite sample (paper, eq. 6).
 
@@ -66,14 +100,14 @@ def lipschitz_discrete(
     target : (A,), int64, the classes predicted there.
     others : (N, *input_shape)
     neighbours : (A, N), bool, such as `pipeline.metrics.neighbours` chooses.
-    concepts : inputs to (B, K).
+    concepts : model and inputs to (B, K).
 
     Returns
     -------
     (A,); NaN, undefined, for an anchor without a neighbour whose concepts differ from its own.
     """
     result = x.new_full((len(x),), torch.nan)
-    h_others = in_batches(lambda x: concepts(x).flatten(1), others)
+    h_others = in_batches(lambda x: concepts(model, x).flatten(1), others)
     # An explanation is computed once for each class that an anchor nearby needs it for.
     for label in target.unique().tolist():
         anchors = (target == label).nonzero().squeeze(1)
@@ -83,7 +117,7 @@ def lipschitz_discrete(
         explain_class = partial(_explain_class, model, explain, label)
         e_needed = in_batches(explain_class, others[needed])
         for batch in anchors.split(BATCH_SIZE):
-            e, h = explain_class(x[batch]).detach(), concepts(x[batch]).flatten(1).detach()
+            e, h = explain_class(x[batch]).detach(), concepts(model, x[batch]).flatten(1).detach()
             change, distance = apart(e, e_needed), apart(h, h_others[needed])
             differ = distance > _ROUNDING * torch.linalg.vector_norm(h, dim=1, keepdim=True)
             counted = neighbours[batch][:, needed] & differ
@@ -97,82 +131,48 @@ def lipschitz_local(
     explain: Method[ModelT],
     x: Tensor,
     target: Tensor,
-    concepts: Callable[[Tensor], Tensor],
-    box: Box,
-    resolution: float,
-    steps: int,
-    restarts: int,
-    seed: int = 0,
+    concepts: Encode[ModelT],
+    search: Search,
+    exactly: bool = False,
 ) -> Tensor:
     """Largest ratio found in a box around each anchor (paper, eq. 5): a lower bound of the maximum.
 
     Projected gradient ascent from random points of the box: along the normalised gradient in units
     of the half widths, averaged with the last direction, in steps that shrink from half the box's
-    diagonal to nothing. All anchors at once; the best point met counts.
+    diagonal to nothing. All anchors at once; the best point met counts. Starts are drawn on the
+    CPU: the same on every device, for every model.
 
-    Concept distances below `resolution` count as `resolution`. Without it equation 5 has no
-    maximum for learned concepts: h maps many features to few concepts, so there are x' ≠ x with
-    h(x') = h(x) and another explanation, and the result would measure how long the ascent ran.
+    Without a resolution equation 5 has no maximum for learned concepts: h maps many features to few
+    concepts, so there are x' ≠ x with h(x') = h(x) and another explanation, and the result would
+    measure how long the ascent ran.
 
     Parameters
     ----------
     explain : a method differentiable in x; of one that is not, only the random points count.
     x : (A, *input_shape), the anchors.
     target : (A,), int64, the classes predicted there.
-    concepts : inputs to (B, K).
-    resolution : ≥ 0, in units of ‖h‖.
-    steps : gradient steps from each start; with 0 only the starts count, for any method.
-    restarts : starts.
-    seed : of the starts, drawn on the CPU: the same on every device, for every model.
+    concepts : model and inputs to (B, K).
+    exactly : measure in float64 at the points found. Where explanations are nearly constant, what
+        float32 would measure is its own rounding.
 
     Returns
     -------
-    (A,); NaN, undefined, throughout if `resolution` is 0, which says that no concept ever changes.
+    (A,); NaN, undefined, throughout if the resolution is 0, which says that no concept ever
+    changes.
     """
-    points = search_box(model, explain, x, target, concepts, box, resolution, steps, restarts, seed)
-    return largest_ratio(model, explain, x, target, concepts, points, resolution)
-
-
-def search_box(
-    model: ModelT,
-    explain: Method[ModelT],
-    x: Tensor,
-    target: Tensor,
-    concepts: Callable[[Tensor], Tensor],
-    box: Box,
-    resolution: float,
-    steps: int,
-    restarts: int,
-    seed: int = 0,
-) -> Tensor:
-    """The points at which `lipschitz_local` measures, one a start, (A, restarts, *input_shape)."""
-    generator = torch.Generator().manual_seed(seed)
-    ascend = partial(_ascend, model, explain, concepts, box, resolution, steps)
-    points = []
-    for _ in range(restarts):
-        start = torch.rand(x.shape, generator=generator).to(x)
-        points.append(in_batches(ascend, x, target, start))
-    return torch.stack(points, 1)
-
-
-def largest_ratio(
-    model: ModelT,
-    explain: Method[ModelT],
-    x: Tensor,
-    target: Tensor,
-    concepts: Callable[[Tensor], Tensor],
-    points: Tensor,
-    resolution: float,
-) -> Tensor:
-    """Largest ratio between an anchor and any of its points (A, R, *input_shape), (A,).
-
-    In the precision of model and inputs. Other parameters as for `lipschitz_local`.
-    """
-    if resolution == 0:
+    if search.resolution == 0:
         return x.new_full((len(x),), torch.nan)
+    generator = torch.Generator().manual_seed(0)
+    ascend = partial(_ascend, model, explain, concepts, search)
+    starts = [torch.rand(x.shape, generator=generator).to(x) for _ in range(search.restarts)]
+    points = torch.stack([in_batches(ascend, x, target, start) for start in starts], 1)
+    if exactly:
+        model, x = copy.deepcopy(model).double(), x.double()
+        low, high = (end.unsqueeze(1) for end in search.box.ends(x))
+        points = points.double().clamp(low, high)
 
     def largest(x: Tensor, target: Tensor, points: Tensor) -> Tensor:
-        squared_ratio = _squared_ratio(model, explain, concepts, resolution, x, target)
+        squared_ratio = _squared_ratio(model, explain, concepts, search.resolution, x, target)
         return torch.stack([squared_ratio(point) for point in points.unbind(1)]).amax(0).sqrt()
 
     return in_batches(largest, x, target, points)
@@ -213,21 +213,20 @@ def noise_distances(
 def _ascend(
     model: ModelT,
     explain: Method[ModelT],
-    concepts: Callable[[Tensor], Tensor],
-    box: Box,
-    resolution: float,
-    steps: int,
+    concepts: Encode[ModelT],
+    search: Search,
     x: Tensor,
     target: Tensor,
     start: Tensor,
 ) -> Tensor:
     """The point of the largest ratio met on the way from `start`, of the unit cube; as x."""
+    box, steps = search.box, search.steps
     low, high = box.ends(x)
     point = low + start * (high - low)
-    if steps == 0 or resolution == 0:
+    if steps == 0:
         return point
+    squared_ratio = _squared_ratio(model, explain, concepts, search.resolution, x, target)
     half_diagonal = (box.half_width > 0).sum().sqrt()
-    squared_ratio = _squared_ratio(model, explain, concepts, resolution, x, target)
     best, best_point = x.new_zeros(len(x)), point
     direction = torch.zeros_like(x).flatten(1)
     for step in range(steps + 1):
@@ -249,18 +248,18 @@ def _ascend(
 def _squared_ratio(
     model: ModelT,
     explain: Method[ModelT],
-    concepts: Callable[[Tensor], Tensor],
+    concepts: Encode[ModelT],
     resolution: float,
     x: Tensor,
     target: Tensor,
 ) -> Callable[[Tensor], Tensor]:
     """The squared ratio (B,) between x and a point for each, as a function of the points."""
     e = explain(model, x, target).flatten(1).detach()
-    h = concepts(x).flatten(1).detach()
+    h = concepts(model, x).flatten(1).detach()
 
     def squared_ratio(point: Tensor) -> Tensor:
         change = (explain(model, point, target).flatten(1) - e).square().sum(1)
-        distance = (concepts(point).flatten(1) - h).square().sum(1)
+        distance = (concepts(model, point).flatten(1) - h).square().sum(1)
         return change / distance.clamp(min=resolution**2)
 
     return squared_ratio

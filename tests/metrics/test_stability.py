@@ -8,8 +8,11 @@ from pipeline.metrics.evaluation import predict
 from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.stability import (
     Box,
+    Search,
     lipschitz_discrete,
     lipschitz_local,
+    to_concepts,
+    to_inputs,
 )
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 
@@ -27,20 +30,15 @@ def local(model, x, neighbourhood, resolution=1e-4, steps=200, restarts=3, expla
         explain,
         x,
         target,
-        model.conceptizer.encode,
-        neighbourhood,
-        resolution,
-        steps,
-        restarts,
+        to_concepts,
+        Search(neighbourhood, resolution, steps, restarts),
     )
 
 
-def discrete(model, x, others, radius, explain=relevances, concepts=None):
+def discrete(model, x, others, radius, explain=relevances, concepts=to_concepts):
     target = model(x).logits.argmax(1)
     near = neighbours(x, others, within(radius))
-    return lipschitz_discrete(
-        model, explain, x, target, others, near, concepts or model.conceptizer.encode
-    )
+    return lipschitz_discrete(model, explain, x, target, others, near, concepts)
 
 
 # --- discrete -----------------------------------------------------------------------------------
@@ -108,7 +106,7 @@ def test_discrete_takes_any_explanation_in_any_space():
     # e(x) = 5 x, an attribution to the input, measured against the input.
     model = random_image_senn()
     x = torch.randn(20, 1, 28, 28)
-    found = discrete(model, x, x, 1e3, lambda model, x, target: 5 * x, lambda x: x.flatten(1))
+    found = discrete(model, x, x, 1e3, lambda model, x, target: 5 * x, to_inputs)
     torch.testing.assert_close(found, torch.full((20,), 5.0))
 
 
@@ -149,6 +147,20 @@ def test_local_of_constant_relevances_is_0():
     weights = torch.tensor([1.0, -2.0])
     model = senn(lambda x: two_classes(weights.expand(len(x), -1)))
     assert local(model, torch.randn(5, 2), box([0.1, 0.1]), steps=5).tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("slope", [1e-5, 1e-7])
+def test_local_measures_exactly_what_float32_would_round_away(slope):
+    # θ(x) = 1 + slope · x: in float32 it changes in steps of 1e-7.
+    model = senn(lambda x: two_classes(1 + slope * x))
+    x, search = torch.rand(50, 1), Search(box([0.1]), 1e-3, 10, 2)
+    target = model(x).logits.argmax(1)
+    found, exactly = (
+        lipschitz_local(model, relevances, x, target, to_concepts, search, exactly)
+        for exactly in (False, True)
+    )
+    assert exactly.tolist() == pytest.approx([slope] * 50, rel=1e-3)
+    assert found.tolist() != pytest.approx([slope] * 50, rel=1e-3)
 
 
 def test_local_features_of_no_width_do_not_move():
