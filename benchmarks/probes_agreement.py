@@ -24,8 +24,7 @@ from benchmarks.settings import PROBES
 from benchmarks.tables import markdown
 from pipeline.data.dataset import load_dataset
 from pipeline.files import atomic_path, write_csv
-from pipeline.metrics.accuracy import correct
-from pipeline.metrics.robustness import residual_norm
+from pipeline.metrics.evaluation import correct, residual_norm
 from pipeline.params import Params, load_params
 from pipeline.reporting.style import lambda_label
 from pipeline.stage import run_stage

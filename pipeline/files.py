@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -84,6 +85,13 @@ def write_json(path: Path, value: Any) -> None:
     with atomic_path(path) as temporary:
         text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def json_number(value: float | int) -> float | int | None:
+    """`value` to 8 digits, as many as float32 has, as JSON takes it: None for NaN."""
+    if isinstance(value, int):
+        return value
+    return None if math.isnan(value) else float(f"{value:.8g}")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -205,7 +205,7 @@ class Evaluate(Section):
     lipschitz_concept_resolution : concept distances below it count as it in eq. 5, in
         root-mean-square distances of the training points' concepts from their mean.
     anchors : test points at which stability is measured.
-    bootstrap : resamples of seeds and test examples for the 95 % intervals.
+    bootstrap : resamples of test examples, for the 95 % intervals of the methods' scores.
     """
 
     lipschitz_discrete_radius: kind.Positive

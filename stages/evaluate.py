@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.files import write_csv, write_json
-from pipeline.metrics.grid import evaluate_grid
-from pipeline.metrics.summary import cells_table, headline, lambda_table
+from pipeline.metrics.grid import cells_table, evaluate_grid, headline, lambda_table
 from pipeline.params import load_params
 from pipeline.stage import run_stage
 from pipeline.training.device import choose_device
@@ -21,7 +20,7 @@ def main() -> None:
     data = Path("data/prepared", params.experiment(name).dataset)
     device = choose_device(params.device)
     evaluations = evaluate_grid(params, name, device, data, Path("models"))
-    lambdas = lambda_table(evaluations, params.evaluate.bootstrap)
+    lambdas = lambda_table(evaluations)
     write_csv(Path("reports/cells", f"{name}.csv"), cells_table(evaluations))
     write_csv(Path("reports/lambda", f"{name}.csv"), lambdas)
     write_json(Path("reports/metrics", f"{name}.json"), headline(lambdas, params.robust_reg))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.explanations.methods import METHODS
 from pipeline.files import write_csv, write_json
-from pipeline.metrics.comparison_grid import compare_methods
+from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.comparison_tables import comparison_summary, curves_table, scores_table
 from pipeline.params import load_params
 from pipeline.stage import run_stage
@@ -20,10 +20,10 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
 
     data = Path("data/prepared", params.experiment(name).dataset)
-    found = compare_methods(params, name, choose_device(params.device), data, Path("models"))
-    table = scores_table(found, METHODS, params.evaluate.bootstrap)
+    scores = compare_methods(params, name, choose_device(params.device), data, Path("models"))
+    table = scores_table(scores, METHODS, params.evaluate.bootstrap)
     write_csv(Path("reports/methods", f"{name}.csv"), table)
-    write_csv(Path("reports/methods_curves", f"{name}.csv"), curves_table(found, METHODS))
+    write_csv(Path("reports/methods_curves", f"{name}.csv"), curves_table(scores, METHODS))
     summary = comparison_summary(table, params.robust_reg)
     write_json(Path("reports/metrics/methods", f"{name}.json"), summary)
 

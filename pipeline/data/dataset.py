@@ -105,10 +105,20 @@ class Dataset:
         """Shape of one input: (columns,) or (channels, height, width)."""
         return tuple(self.train.x.shape[1:])
 
+    @property
+    def has_images(self) -> bool:
+        """Whether its inputs are images."""
+        return is_image(self.input_shape)
+
     def to(self, device: torch.device | str) -> "Dataset":
         """The same dataset with its tensors on `device`."""
         moved = {name: getattr(self, name).to(device) for name in SPLITS}
         return dataclasses.replace(self, **moved)
+
+
+def is_image(input_shape: tuple[int, ...]) -> bool:
+    """Whether inputs of this shape are images (channels, height, width); else they are rows."""
+    return len(input_shape) == 3
 
 
 def save_dataset(folder: Path, prepared: Prepared) -> None:

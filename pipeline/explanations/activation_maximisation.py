@@ -82,10 +82,10 @@ def class_prototypes(
     with torch.no_grad():
         reached = objective(x).view(RESTARTS, classes)
         best = reached.argmax(0)
-        own = torch.arange(classes, device=mean.device)
-        found = x.detach().unflatten(0, (RESTARTS, classes))[best, own]
-        probability = logits(model, found).softmax(1)[own, own]
-    return ClassPrototypes(found, reached[best, own], probability)
+        label = torch.arange(classes, device=mean.device)
+        prototypes = x.detach().unflatten(0, (RESTARTS, classes))[best, label]
+        probability = logits(model, prototypes).softmax(1)[label, label]
+    return ClassPrototypes(prototypes, reached[best, label], probability)
 
 
 def _starts(mean: Tensor, low: float, high: float, classes: int) -> Tensor:

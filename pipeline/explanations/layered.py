@@ -114,8 +114,8 @@ def _perceptron(linear: Iterable[nn.Module]) -> list[nn.Module]:
     for layer in linear:
         assert isinstance(layer, nn.Linear)
         outputs, inputs = layer.weight.shape
-        own = nn.Linear(inputs, outputs, device="meta")
-        layers += [_with_weights(own, layer.weight, layer.bias), nn.ReLU()]
+        plain = nn.Linear(inputs, outputs, device="meta")
+        layers += [_with_weights(plain, layer.weight, layer.bias), nn.ReLU()]
     return layers[:-1]
 
 
@@ -124,17 +124,17 @@ def _pooled_convolutions(convolutions: Iterable[nn.Module]) -> list[nn.Module]:
     for layer in convolutions:
         assert isinstance(layer, nn.Conv2d)
         outputs, inputs, *kernel = layer.weight.shape
-        own = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), device="meta")
-        layers += [_with_weights(own, layer.weight, layer.bias), nn.MaxPool2d(2), nn.ReLU()]
+        plain = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), device="meta")
+        layers += [_with_weights(plain, layer.weight, layer.bias), nn.MaxPool2d(2), nn.ReLU()]
     return layers
 
 
 def _to_scalars(layer: PerChannelLinear, map_shape: tuple[int, int]) -> nn.Conv2d:
     """One linear map to a scalar per channel: a grouped convolution to (B, K, 1, 1)."""
     channels = len(layer.weight)
-    own = nn.Conv2d(channels, channels, map_shape, groups=channels, device="meta")
+    plain = nn.Conv2d(channels, channels, map_shape, groups=channels, device="meta")
     weight = _view(layer.weight, (channels, 1, *map_shape))
-    return _with_weights(own, weight, _view(layer.bias, (channels,)))
+    return _with_weights(plain, weight, _view(layer.bias, (channels,)))
 
 
 def _view(parameter: nn.Parameter, shape: tuple[int, ...]) -> nn.Parameter:

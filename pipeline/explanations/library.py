@@ -29,7 +29,8 @@ from pipeline.explanations.logits import logits
 from pipeline.explanations.method import Background, ExplanationMethod, Method
 from pipeline.explanations.patches import patches
 
-INTEGRATION_STEPS = 20  # points of the Gauss-Legendre quadrature
+INTEGRATION_POINTS = (20, 40, 80, 160, 320, 640)  # of the quadrature; more where these miss
+COMPLETENESS = 0.05  # by how many logits the sum may miss f_c(x) - f_c(b)
 SHAPLEY_PERMUTATIONS = 25
 KERNEL_SHAP_SAMPLES = 1000
 LIME_SAMPLES = 500
@@ -41,9 +42,11 @@ _FORWARD_BATCH = 200  # inputs in one pass; on CPUs more leave the cache
 
 
 def integrated_gradients(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
-    """(x_i - b_i) ∫₀¹ ∂_i f_c(b + t (x - b)) dt, by quadrature; its sum is f_c(x) - f_c(b).
+    """(x_i - b_i) ∫₀¹ ∂_i f_c(b + t (x - b)) dt; its sum is f_c(x) - f_c(b).
 
-    Sundararajan, Taly & Yan 2017, equation 1.
+    Sundararajan, Taly & Yan 2017, equation 1, by Gauss-Legendre quadrature. A ReLU network's
+    gradient jumps on the way, so points are doubled, up to 640, for each example whose sum misses
+    the difference by more than `COMPLETENESS`.
 
     Parameters
     ----------
@@ -55,14 +58,22 @@ def integrated_gradients(model: nn.Module, x: Tensor, target: Tensor, baseline: 
     -------
     (B, *input_shape)
     """
-    attributions = IntegratedGradients(partial(logits, model)).attribute(
-        x.detach(),
-        baseline.unsqueeze(0),
-        target,
-        n_steps=INTEGRATION_STEPS,
-        internal_batch_size=max(_FORWARD_BATCH, len(x)),
-    )
-    return attributions.detach().to(x.dtype)
+    method = IntegratedGradients(partial(logits, model))
+    attributions, rows = torch.zeros_like(x), torch.arange(len(x), device=x.device)
+    for points in INTEGRATION_POINTS:
+        values, errors = method.attribute(
+            x[rows].detach(),
+            baseline.unsqueeze(0),
+            target[rows],
+            n_steps=points,
+            internal_batch_size=max(_FORWARD_BATCH, len(rows)),
+            return_convergence_delta=True,
+        )
+        attributions[rows] = values.detach().to(x.dtype)
+        rows = rows[errors.abs() > COMPLETENESS]
+        if len(rows) == 0:
+            break
+    return attributions
 
 
 def occlusion(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from pipeline.data.dataset import is_image
+
 PATCH = 4  # pixels, height and width
 
 
@@ -14,7 +16,7 @@ def patches(input_shape: tuple[int, ...], side: int = PATCH) -> Tensor:
     Of images (channels, height, width), patches of `side` × `side` pixels through all channels,
     from the upper left, cut off at the other ends; of anything else, every feature is its own.
     """
-    if len(input_shape) != 3:
+    if not is_image(input_shape):
         return torch.arange(math.prod(input_shape)).view(input_shape)
     rows, columns = (torch.arange(length) // side for length in input_shape[1:])
     return (rows.unsqueeze(1) * (columns[-1] + 1) + columns).expand(input_shape)

@@ -113,8 +113,8 @@ def root_on_segment(model: nn.Module, x: Tensor, target: Tensor, end: Tensor) ->
         middle = (left + right) / 2
         stays = value(middle).sign() == sign
         left, right = torch.where(stays, middle, left), torch.where(stays, right, middle)
-    found = torch.where(is_across.any(0), right, 1)
-    return Root(at(found), value(found).abs() <= _TOLERANCE * values[0].abs())
+    root = torch.where(is_across.any(0), right, 1)
+    return Root(at(root), value(root).abs() <= _TOLERANCE * values[0].abs())
 
 
 def _newton(point: Tensor, gradient: Tensor, value: Tensor, low: float, high: float) -> Tensor:

@@ -5,7 +5,7 @@ the ratio of the paper's equation 5 (Alvarez-Melis & Jaakkola 2018), over x' in 
 
     ‖e(x) − e(x')‖ / ‖x − x'‖:
 
-- lower: found by `lipschitz_local` with the identity for `concepts`, so its maximum is no less;
+- lower: found by `lipschitz_local` with `to_inputs` for `concepts`, so its maximum is no less;
 - exact at the anchor (`jacobian_norm`): its limit as the box shrinks, the spectral norm ‖J_e(x)‖₂;
 - certified (`certified_lipschitz`): an upper bound, which no point of the box exceeds (Hein &
   Andriushchenko 2017; Weng et al. 2018).
@@ -125,8 +125,8 @@ def _certify(network: nn.Sequential, box: Box, x: Tensor, target: Tensor) -> Ten
 def _of_class(relevances: Tensor, target: Tensor) -> IntervalMatrix:
     """The matrix (B, K, K, C) that takes the target's relevances (B, K) out of all (B, K, C)."""
     _, concepts, classes = relevances.shape
-    own = torch.eye(concepts).to(relevances).unsqueeze(-1)
-    chosen = own * one_hot(target, classes).to(relevances).view(-1, 1, 1, classes)
+    identity = torch.eye(concepts).to(relevances).unsqueeze(-1)
+    chosen = identity * one_hot(target, classes).to(relevances).view(-1, 1, 1, classes)
     return IntervalMatrix(chosen, torch.zeros_like(chosen))
 
 

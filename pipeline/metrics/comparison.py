@@ -1,4 +1,4 @@
-"""Every score of one explanation method on one model.
+"""Every score of every explanation method, on an experiment's headline models.
 
 `Examination` is what all methods of a model are measured on, the same for all: comparisons between
 methods are comparisons of methods.
@@ -11,9 +11,9 @@ all methods can be differentiated, so none is searched by gradient ascent here (
 that, for SENN's own relevances).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,34 +21,42 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.explanations.logits import logits
-from pipeline.explanations.method import Background, ExplanationMethod, Method
+from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT
+from pipeline.explanations.methods import METHODS
 from pipeline.explanations.patches import PATCH
 from pipeline.metrics.batches import in_batches
-from pipeline.metrics.complexity import effective_features
 from pipeline.metrics.concepts import encode
-from pipeline.metrics.deletion import area, removal_curves, removal_shares
-from pipeline.metrics.explanatory_power import explanatory_power, relevance_weighted
-from pipeline.metrics.faithfulness import faithfulness
-from pipeline.metrics.memory import remembering
-from pipeline.metrics.noise import noise_distances
+from pipeline.metrics.faithfulness import area, faithfulness, removal_curves, removal_shares
+from pipeline.metrics.informativeness import (
+    effective_features,
+    explanatory_power,
+    relevance_weighted,
+)
+from pipeline.metrics.neighbours import nearest, neighbours
 from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
     InputRemoval,
     Removal,
-    removal_drops,
+    leave_one_out,
     removal_of_concepts,
 )
+from pipeline.metrics.side_by_side import side_by_side
 from pipeline.metrics.stability import (
     Box,
+    Encode,
+    Search,
     lipschitz_discrete,
     lipschitz_local,
-    nearest,
+    noise_distances,
     spread,
+    to_concepts,
 )
 from pipeline.models.senn import Senn
-from pipeline.params import Evaluate, Explain
+from pipeline.params import Evaluate, Explain, Params
+from pipeline.training.cells import Cell, load_cell
+from pipeline.training.workers import Report
 
 # A constant, not a parameter: another draw of examples would be another yardstick.
 _EXAMPLE_SEED = 0
@@ -74,15 +82,15 @@ class Space:
     Attributes
     ----------
     removal : Removal
-    drops : Tensor (N, G)
-        Of the probability of the predicted class, when each group is removed.
+    p : Tensor (N, 1 + G)
+        Of the predicted class: whole, and without each group.
     encode : callable
-        Inputs to points of the space, in units of the training set's spread.
+        Model and inputs to points of the space, in units of the training set's spread.
     """
 
     removal: Removal
-    drops: Tensor
-    encode: Callable[[Tensor], Tensor]
+    p: Tensor
+    encode: Encode[Senn]
 
 
 class Examination:
@@ -97,8 +105,8 @@ class Examination:
         As x: Gaussian, of each feature's standard deviation in the training set.
     neighbours : Tensor (N, test), bool
         The test points nearest to each example.
-    box : Box
-        The continuous neighbourhood of an example.
+    search : Search
+        Of the continuous neighbourhood of an example.
     background : Background
         What methods may know of the data.
     """
@@ -113,9 +121,15 @@ class Examination:
         deviation = data.train.x.std(0, unbiased=False)
         generator = torch.Generator().manual_seed(_NOISE_SEED)
         self.noise = torch.randn(self.x.shape, generator=generator).to(self.x) * deviation
-        self.neighbours = nearest(self.x, data.test.x, settings.lipschitz_neighbours)
-        self.box = Box(evaluate.lipschitz_local_radius * deviation, data.low, data.high)
-        self.resolution = evaluate.lipschitz_concept_resolution
+        near = nearest(settings.lipschitz_neighbours)
+        self.neighbours = neighbours(self.x, data.test.x, near)
+        # Random points alone: not every method can be differentiated.
+        self.search = Search(
+            Box(evaluate.lipschitz_local_radius * deviation, data.low, data.high),
+            evaluate.lipschitz_concept_resolution,
+            steps=0,
+            restarts=settings.lipschitz_points,
+        )
         self.background = Background.of(data)
 
     @cached_property
@@ -123,7 +137,7 @@ class Examination:
         """The inputs: images in the patches of the perturbation methods, tables by feature."""
         removal = InputRemoval(self.background.baseline, PATCH)
         unit = spread(self.data.train.x)
-        return self._space(removal, lambda x: x / unit)
+        return self._space(removal, lambda _, x: x / unit)
 
     @cached_property
     def concepts(self) -> Space:
@@ -131,15 +145,15 @@ class Examination:
         h = encode(self.model, self.data.train.x)
         removal = removal_of_concepts(self.model, self.background.baseline, h)
         unit = spread(h)
-        return self._space(removal, lambda x: self.model.conceptizer.encode(x) / unit)
+        return self._space(removal, lambda model, x: to_concepts(model, x) / unit)
 
     @cached_property
     def randomised(self) -> list[Senn]:
         """The model with its parameters shuffled, layer by layer from the output back."""
         return cascade(self.model)
 
-    def _space(self, removal: Removal, encode: Callable[[Tensor], Tensor]) -> Space:
-        return Space(removal, removal_drops(removal, self.model, self.x, self.target), encode)
+    def _space(self, removal: Removal, encode: Encode[Senn]) -> Space:
+        return Space(removal, leave_one_out(removal, self.model, self.x, self.target), encode)
 
 
 def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
@@ -163,10 +177,10 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
         "noise": (levels, F.pad(distances, (1, 0))),
         "randomisation": (torch.arange(1.0, similar.shape[1] + 1), similar),
     }
-    features = in_batches(space.encode, x)
+    features = in_batches(partial(space.encode, model), x)
     vectors = relevance_weighted(model, explain, x, target, features)
     values = {
-        "faithfulness": faithfulness(model, explain, x, target, space.drops[:count], space.removal),
+        "faithfulness": faithfulness(model, explain, x, target, space.p[:count], space.removal),
         "deletion": area(*curves["deletion"]),
         "insertion": area(*curves["insertion"]),
         "lipschitz_discrete": lipschitz_discrete(
@@ -179,15 +193,7 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
             space.encode,
         ),
         "lipschitz_local": lipschitz_local(
-            model,
-            _unit_length(explain),
-            x,
-            target,
-            space.encode,
-            examination.box,
-            examination.resolution,
-            steps=0,
-            restarts=settings.lipschitz_points,
+            model, _unit_length(explain), x, target, space.encode, examination.search
         ),
         "noise": area(*curves["noise"]),
         "complexity": effective_features(model, explain, x, target),
@@ -199,6 +205,96 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
         {name: curve.double().cpu().numpy() for name, (_, curve) in curves.items()},
         {name: positions.numpy() for name, (positions, _) in curves.items()},
     )
+
+
+def remembering(explain: Method[ModelT]) -> Method[ModelT]:
+    """`explain`, computed once for each model, class and input, whatever batch it comes in.
+
+    Every metric asks for explanations of the same examples, some repeatedly.
+    Answers are detached: not for metrics that differentiate an explanation. They are kept as long
+    as the method is, and so are the models.
+    """
+    known: dict[tuple[int, int, bytes], Tensor] = {}
+    models: dict[int, ModelT] = {}  # kept, so that no other gets a model's id
+
+    def remembered(model: ModelT, x: Tensor, target: Tensor) -> Tensor:
+        models[id(model)] = model
+        rows = x.detach().cpu().numpy()
+        keys = [
+            (id(model), label, row.tobytes())
+            for label, row in zip(target.tolist(), rows, strict=True)
+        ]
+        # One example of each key that is not known yet.
+        missing = {key: index for index, key in enumerate(keys) if key not in known}
+        if missing:
+            chosen = torch.tensor(list(missing.values()), device=x.device)
+            answers = explain(model, x[chosen], target[chosen]).detach()
+            known.update(zip(missing, answers, strict=True))
+        return torch.stack([known[key] for key in keys])
+
+    return remembered
+
+
+def compare_methods(
+    params: Params, name: str, device: torch.device, data: Path, models: Path
+) -> dict[str, list[MethodScores]]:
+    """Scores of every method, one a seed, each on the headline model of that seed.
+
+    Parameters
+    ----------
+    name : of the experiment, whose models with the headline λ are explained.
+    data : folder of the prepared data set.
+    models : folder of the trained cells.
+
+    Returns
+    -------
+    Per method, in the order of `METHODS`, its scores on the model of each of the first
+    ``explain.seeds`` seeds.
+
+    Raises
+    ------
+    PipelineError
+        If the data or a cell is missing or damaged.
+    """
+    settings = params.explain
+    cells = [Cell(name, params.robust_reg, seed) for seed in params.seeds[: settings.seeds]]
+    # Seed by seed, for what methods share; the long tasks of a seed first.
+    methods = sorted(METHODS.values(), key=lambda method: not method.is_costly)
+    tasks = [(cell, method.name) for cell in cells for method in methods]
+
+    def line(index: int, scores: MethodScores) -> str:
+        cell, method = tasks[index]
+        return f"{cell}: {method}, {len(scores.values['faithfulness'])} examples"
+
+    work = partial(_score, settings, params.evaluate, device, data, models)
+    scores = dict(
+        zip(tasks, side_by_side(f"explain {name}", work, tasks, device, line), strict=True)
+    )
+    return {method: [scores[cell, method] for cell in cells] for method in METHODS}
+
+
+def _score(
+    settings: Explain,
+    evaluate: Evaluate,
+    device: torch.device,
+    data: Path,
+    models: Path,
+    task: tuple[Cell, str],
+    report: Report,
+) -> MethodScores:
+    """Score one method on one model; runs in a worker."""
+    cell, method = task
+    examination = _examination(cell.path(models), data, settings, evaluate, device)
+    return score(METHODS[method], examination)
+
+
+@lru_cache(maxsize=1)
+def _examination(
+    cell: Path, data: Path, settings: Explain, evaluate: Evaluate, device: torch.device
+) -> Examination:
+    """What all methods of a model share, made once in a worker."""
+    model, _ = load_cell(cell)
+    return Examination(model.to(device), load_dataset(data).to(device), settings, evaluate)
 
 
 def _unit_length(explain: Method[Senn]) -> Method[Senn]:

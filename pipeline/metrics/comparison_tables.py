@@ -7,18 +7,18 @@ import numpy as np
 import pandas as pd
 
 from pipeline.explanations.method import ExplanationMethod
+from pipeline.files import json_number
 from pipeline.metrics.comparison import MethodScores
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.json_numbers import json_number
 from pipeline.metrics.scores import CURVES, SCORES
 
-OWN = ("contribution", "pull_back")
+SUMMARISED = ("contribution", "pull_back")
 
 Scores = Mapping[str, list[MethodScores]]
 
 
 def scores_table(
-    found: Scores, methods: Mapping[str, ExplanationMethod], resamples: int
+    by_method: Scores, methods: Mapping[str, ExplanationMethod], resamples: int
 ) -> pd.DataFrame:
     """One row a method: what it is, on how many seeds and examples, then per score four columns.
 
@@ -27,12 +27,12 @@ def scores_table(
 
     Parameters
     ----------
-    found : per name of a method its scores, one a seed.
+    by_method : per name of a method its scores, one a seed.
     methods : per name what the table says of it.
     resamples : of the bootstrap.
     """
     rows = []
-    for name, of_seeds in found.items():
+    for name, of_seeds in by_method.items():
         row: dict[str, str | int | float] = {
             "method": name,
             "label": methods[name].label,
@@ -43,28 +43,28 @@ def scores_table(
         }
         for score in SCORES.values():
             values = np.stack([scores.values[score.name] for scores in of_seeds])
-            value, low, high, undefined = estimate(values, score.statistic, resamples)
+            here, undefined = estimate(values, score.statistic, resamples)
             row |= {
-                score.name: value,
-                f"{score.name}_low": low,
-                f"{score.name}_high": high,
+                score.name: here.mean,
+                f"{score.name}_low": here.low,
+                f"{score.name}_high": here.high,
                 f"{score.name}_undefined": undefined,
             }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def curves_table(found: Scores, methods: Mapping[str, ExplanationMethod]) -> pd.DataFrame:
+def curves_table(by_method: Scores, methods: Mapping[str, ExplanationMethod]) -> pd.DataFrame:
     """One row a point: method, label, curve, position, value; without those undefined.
 
     A value is the statistic of `CURVES` over examples, and the mean over seeds.
     """
     rows = []
-    for name, of_seeds in found.items():
+    for name, of_seeds in by_method.items():
         for curve, statistic in CURVES.items():
             for index, position in enumerate(of_seeds[0].positions[curve]):
                 values = np.stack([scores.curves[curve][:, index] for scores in of_seeds])
-                value = estimate(values, statistic, resamples=1).value
+                value = estimate(values, statistic, resamples=1)[0].mean
                 if not math.isnan(value):
                     point = {"curve": curve, "position": position, "value": value}
                     rows.append({"method": name, "label": methods[name].label, **point})
@@ -77,13 +77,13 @@ def comparison_summary(table: pd.DataFrame, robust_reg: float) -> dict[str, floa
     λ of the models, how much was compared, and every score of SENN's own two:
     ``contribution_<score>``, in terms of concepts, and ``pull_back_<score>``, in terms of inputs.
     """
-    own = table.set_index("method").loc[list(OWN)]
+    of_senn = table.set_index("method").loc[list(SUMMARISED)]
     summary: dict[str, float | int | None] = {
         "robust_reg": robust_reg,
         "methods": len(table),
         "seeds": int(table["seeds"].max()),
         "examples": int(table["examples"].max()),
     }
-    for name, row in own.iterrows():
+    for name, row in of_senn.iterrows():
         summary |= {f"{name}_{score}": json_number(float(row[score])) for score in SCORES}
     return summary

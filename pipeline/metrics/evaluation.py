@@ -7,17 +7,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset
+from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.explanations.method import Background
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.accuracy import accuracy_interval, correct, predict
+from pipeline.metrics.batches import in_batches
 from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
 from pipeline.metrics.concepts import (
     concept_correlation,
@@ -27,17 +25,23 @@ from pipeline.metrics.concepts import (
     reconstruction_mse,
 )
 from pipeline.metrics.faithfulness import faithfulness
-from pipeline.metrics.removal import removal_drops, removal_of_concepts
-from pipeline.metrics.robustness import residual_norm
+from pipeline.metrics.intervals import share_interval
+from pipeline.metrics.neighbours import neighbours, within
+from pipeline.metrics.removal import leave_one_out, removal_of_concepts
 from pipeline.metrics.stability import (
     Box,
-    find_neighbours,
+    Encode,
+    Search,
     lipschitz_discrete,
     lipschitz_local,
     spread,
+    to_concepts,
+    to_inputs,
 )
+from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.senn import Senn
 from pipeline.params import Evaluate
+from pipeline.training.robustness import linearise, residuals
 
 # A constant, not a parameter: another draw of anchors would be another yardstick.
 _ANCHOR_SEED = 0
@@ -68,13 +72,6 @@ class Protocol:
     box: Box
 
 
-class Evaluation(NamedTuple):
-    """A cell's `row` of metrics, and which test examples it gets `correct` (N,)."""
-
-    row: Row
-    correct: np.ndarray
-
-
 def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
     """Choose anchors and neighbourhoods for `data`, on its device.
 
@@ -91,27 +88,25 @@ def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
         data,
         settings,
         anchors,
-        find_neighbours(anchors, data.test.x, radius),
+        neighbours(anchors, data.test.x, within(radius)),
         Box(settings.lipschitz_local_radius * deviation, data.low, data.high),
     )
 
 
-def evaluate_cell(model: Senn, protocol: Protocol) -> Evaluation:
+def evaluate_cell(model: Senn, protocol: Protocol) -> Row:
     """Every metric of `model`, which is in evaluation mode on the device of the data.
 
     Undefined values are left out of what summarises them and counted under ``…_undefined``; where
     nothing is left the row has NaN.
     """
     test = protocol.data.test
-    right = correct(model, test).cpu().numpy()
-    low, high = accuracy_interval(right[np.newaxis], protocol.settings.bootstrap)
+    accuracy = share_interval(float(correct(model, test).double().mean()), len(test))
     concepts, train_concepts = encode(model, test.x), encode(model, protocol.data.train.x)
-    row: Row = {
-        "accuracy": float(right.mean()),
-        "accuracy_low": low,
-        "accuracy_high": high,
+    return {
+        "accuracy": accuracy.mean,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
         **_stability(model, protocol, train_concepts),
-        **_certified_stability(model, protocol),
         **_faithfulness(model, protocol.data, train_concepts),
         "test_robustness_loss": float(residual_norm(model, test.x).double().mean()),
         "reconstruction_mse": float(reconstruction_mse(model, test.x).double().mean()),
@@ -119,56 +114,68 @@ def evaluate_cell(model: Senn, protocol: Protocol) -> Evaluation:
         "concept_sparsity": concept_sparsity(concepts),
         "constant_concepts": int(constant_concepts(concepts).sum()),
     }
-    return Evaluation(row, right)
+
+
+def predict(model: Senn, x: Tensor) -> Tensor:
+    """Predicted classes (N,) of inputs (N, *input_shape)."""
+    return in_batches(lambda x: model(x).logits.argmax(1), x)
+
+
+def correct(model: Senn, split: Split) -> Tensor:
+    """Which examples of `split` the model gets right, (N,) bool; no example is dropped."""
+    return predict(model, split.x) == split.y
+
+
+def residual_norm(model: Senn, x: Tensor) -> Tensor:
+    """‖∇ₓf(x) − θ(x)ᵀ Jʰₓ(x)‖ of each example, Frobenius over classes and features, (N,).
+
+    The paper's equation 3, exact, on the logits: comparable between models whatever variant of the
+    loss they were trained with, and independent of batch size.
+    """
+
+    def norms(x: Tensor) -> Tensor:
+        exact = residuals(linearise(model, x), "paper2018")
+        return torch.linalg.vector_norm(exact.flatten(2), dim=(0, 2))
+
+    return in_batches(norms, x)
 
 
 def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
-    """Stability of the relevances, relative to the concepts."""
-    settings, data, anchors = protocol.settings, protocol.data, protocol.anchors
-    target, h = predict(model, anchors), model.conceptizer.encode
-    resolution = settings.lipschitz_concept_resolution * spread(train_concepts)
+    """Stability of the relevances: relative to the concepts, and to the input at some anchors."""
+    settings, data, box = protocol.settings, protocol.data, protocol.box
+    anchors, target = protocol.anchors, predict(model, protocol.anchors)
+    some = slice(None, None, _CERTIFIED_IMAGES if data.has_images else 1)
+
+    def local(of: slice, concepts: Encode[Senn], train: Tensor) -> Tensor:
+        search = Search(
+            box,
+            settings.lipschitz_concept_resolution * spread(train),
+            settings.lipschitz_local_steps,
+            settings.lipschitz_local_restarts,
+        )
+        return lipschitz_local(
+            model, relevances, anchors[of], target[of], concepts, search, exactly=True
+        )
+
     discrete = lipschitz_discrete(
-        model, relevances, anchors, target, data.test.x, protocol.neighbours, h
+        model, relevances, anchors, target, data.test.x, protocol.neighbours, to_concepts
     )
-    local = lipschitz_local(
-        model,
-        relevances,
-        anchors,
-        target,
-        h,
-        protocol.box,
-        resolution,
-        settings.lipschitz_local_steps,
-        settings.lipschitz_local_restarts,
-    )
-    return _over_anchors({"lipschitz_discrete": discrete, "lipschitz_local": local})
-
-
-def _certified_stability(model: Senn, protocol: Protocol) -> Row:
-    """Stability of the relevances, relative to the input: found, exact and certified."""
-    settings, box = protocol.settings, protocol.box
-    is_image = protocol.anchors.ndim == 4
-    anchors = protocol.anchors[:: _CERTIFIED_IMAGES if is_image else 1]
-    target = predict(model, anchors)
-    lower = lipschitz_local(
-        model,
-        relevances,
-        anchors,
-        target,
-        partial(torch.flatten, start_dim=1),
-        box,
-        settings.lipschitz_concept_resolution * spread(protocol.data.train.x),
-        settings.lipschitz_local_steps,
-        settings.lipschitz_local_restarts,
-    )
+    relative_to_concepts = local(slice(None), to_concepts, train_concepts)
+    if isinstance(model.conceptizer, IdentityConceptizer):
+        lower = relative_to_concepts[some]  # which are the input
+    else:
+        lower = local(some, to_inputs, data.train.x)
     try:
-        certified = certified_lipschitz(model, anchors, target, box)
+        certified = certified_lipschitz(model, anchors[some], target[some], box)
     except PipelineError:  # of layers that are not known there: undefined, and counted
-        certified = torch.full((len(anchors),), torch.nan)
+        certified = torch.full((len(lower),), torch.nan)
+    exact = jacobian_norm(model, relevances, anchors[some], target[some], box)
     return _over_anchors(
         {
+            "lipschitz_discrete": discrete,
+            "lipschitz_local": relative_to_concepts,
             "lipschitz_input_lower": lower,
-            "lipschitz_input_exact": jacobian_norm(model, relevances, anchors, target, box),
+            "lipschitz_input_exact": exact,
             "lipschitz_input_certified": certified,
         }
     )
@@ -192,10 +199,10 @@ def _faithfulness(model: Senn, data: Dataset, train_concepts: Tensor) -> Row:
     x = data.test.x
     target = predict(model, x)
     removal = removal_of_concepts(model, Background.of(data).baseline, train_concepts)
-    drops = removal_drops(removal, model, x, target)
+    p = leave_one_out(removal, model, x, target)
     row: Row = {}
     for name, explain in {"relevance": relevances, "contribution": contributions}.items():
-        values = faithfulness(model, explain, x, target, drops, removal)
+        values = faithfulness(model, explain, x, target, p, removal)
         row[f"faithfulness_{name}"] = _of_defined(torch.mean, values)
         row[f"faithfulness_{name}_undefined"] = _undefined(values)
     return row

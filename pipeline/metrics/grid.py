@@ -1,34 +1,29 @@
-"""Evaluate an experiment's whole grid, one cell per core at a time."""
+"""Every cell of an experiment's grid, measured and put into tables.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+The tables: one row a cell, one row a λ, and the headline λ as a flat mapping.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from pipeline.data.dataset import load_dataset
-from pipeline.metrics.evaluation import Evaluation, Protocol, evaluate_cell, prepare_protocol
-from pipeline.metrics.progress import with_progress
+from pipeline.files import json_number
+from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
+from pipeline.metrics.intervals import accuracy_interval
+from pipeline.metrics.side_by_side import side_by_side
 from pipeline.params import Evaluate, Params
 from pipeline.training.cells import Cell, grid, load_cell
-from pipeline.training.workers import Report, run_side_by_side
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What a worker needs to evaluate one cell."""
-
-    file: Path
-    settings: Evaluate
-    device: torch.device
-    data: Path
+from pipeline.training.workers import Report
 
 
 def evaluate_grid(
     params: Params, name: str, device: torch.device, data: Path, models: Path
-) -> dict[Cell, Evaluation]:
-    """Evaluate all cells of experiment `name`, with a progress bar; in a log file, a line a cell.
+) -> dict[Cell, Row]:
+    """Evaluate all cells of experiment `name`.
 
     Parameters
     ----------
@@ -43,27 +38,89 @@ def evaluate_grid(
     cells = grid(params, name)
     files = [cell.path(models) for cell in cells]
 
-    def line(index: int, evaluation: Evaluation) -> str:
-        return f"{cells[index]}: test accuracy {evaluation.row['accuracy']:.4f}"
+    def line(index: int, row: Row) -> str:
+        return f"{cells[index]}: test accuracy {row['accuracy']:.4f}"
 
-    done = evaluate_files(files, params.evaluate, device, data)
-    shown = with_progress(f"evaluate {name}", len(cells), done, line)
-    return {cells[index]: evaluation for index, evaluation in shown}
+    rows = evaluate_files(f"evaluate {name}", files, params.evaluate, device, data, line)
+    return dict(zip(cells, rows, strict=True))
 
 
 def evaluate_files(
-    files: Sequence[Path], settings: Evaluate, device: torch.device, data: Path
-) -> Iterator[tuple[int, Evaluation]]:
-    """Evaluate cells trained on the data set in folder `data`; yields (index, result) when done."""
-    tasks = [_Task(file, settings, device, data) for file in files]
-    yield from run_side_by_side(_evaluate, tasks, device, lambda *_: None)
+    title: str,
+    files: Sequence[Path],
+    settings: Evaluate,
+    device: torch.device,
+    data: Path,
+    line: Callable[[int, Row], str] | None = None,
+) -> list[Row]:
+    """Evaluate cells, each in a file, trained on the data set in folder `data`."""
+    return side_by_side(title, partial(_evaluate, settings, device, data), files, device, line)
 
 
-def _evaluate(task: _Task, report: Report) -> Evaluation:
+def cells_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
+    """One row a cell, by λ and seed: experiment, robust_reg, seed, then the metrics."""
+    rows = [
+        {"experiment": cell.experiment, "robust_reg": cell.robust_reg, "seed": cell.seed}
+        | evaluations[cell]
+        for cell in sorted(evaluations)
+    ]
+    return pd.DataFrame(rows)
+
+
+def lambda_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
+    """One row a λ, ascending: experiment, robust_reg, how many seeds, then the metrics over seeds.
+
+    Every metric, counts too, is the mean over the seeds at which it is defined, but for ``…_max``,
+    the largest. `accuracy_std` is the sample standard deviation over seeds, undefined (NaN) with
+    one seed; `accuracy_low` and `accuracy_high` are `accuracy_interval`, with one seed that over
+    test examples.
+
+    Parameters
+    ----------
+    evaluations : cells of one experiment, each λ with the same seeds.
+    """
+    rows = []
+    for robust_reg in sorted({cell.robust_reg for cell in evaluations}):
+        cells = sorted(cell for cell in evaluations if cell.robust_reg == robust_reg)
+        metrics = pd.DataFrame([evaluations[cell] for cell in cells])
+        over_seeds = {str(name): _over_seeds(values) for name, values in metrics.items()}
+        if accuracy := accuracy_interval(metrics):
+            over_seeds |= {"accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
+        rows.append(
+            {
+                "experiment": cells[0].experiment,
+                "robust_reg": robust_reg,
+                "seeds": len(cells),
+                "accuracy": over_seeds.pop("accuracy"),
+                "accuracy_std": metrics["accuracy"].std(ddof=1),
+            }
+            | over_seeds
+        )
+    return pd.DataFrame(rows)
+
+
+def headline(lambdas: pd.DataFrame, robust_reg: float) -> dict[str, float | int | None]:
+    """The row of `lambda_table` at λ = `robust_reg`, flat, as JSON takes it: None for undefined.
+
+    `accuracy_at_lambda_min` and `accuracy_at_lambda_max` are those at the ends of the grid.
+    """
+    (row,) = lambdas[lambdas["robust_reg"] == robust_reg].to_dict("records")
+    del row["experiment"]
+    row["accuracy_at_lambda_min"] = lambdas["accuracy"].iloc[0]
+    row["accuracy_at_lambda_max"] = lambdas["accuracy"].iloc[-1]
+    return {str(name): json_number(value) for name, value in row.items()}
+
+
+def _over_seeds(values: pd.Series) -> float:
+    return values.max() if str(values.name).endswith("_max") else values.mean()
+
+
+def _evaluate(
+    settings: Evaluate, device: torch.device, data: Path, file: Path, report: Report
+) -> Row:
     """Evaluate one cell; runs in a worker."""
-    protocol = _protocol(task.data, task.settings, task.device)
-    model, _ = load_cell(task.file)
-    return evaluate_cell(model.to(task.device), protocol)
+    model, _ = load_cell(file)
+    return evaluate_cell(model.to(device), _protocol(data, settings, device))
 
 
 @lru_cache(maxsize=1)

@@ -1,73 +1,143 @@
-"""How far to trust a score: bootstrap intervals over test examples and seeds."""
+"""The one 95 % interval of this project; docs/intervals.md defines it in words and says why.
+
+A number here is a mean over seeds of something measured on test examples, so chance comes from two
+sources: training, seen in the scatter over seeds, and the finite test set. Each has a textbook
+interval of its own. The distances from the mean to the ends add up in quadrature (Howe 1974; Zou &
+Donner 2008), so that another independent source can only widen the interval.
+"""
 
 import math
 import warnings
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from pipeline.metrics.scores import Statistic
 
+LEVEL = 0.95
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+Z = float(stats.norm.ppf(TAILS[1]))  # half widths of a normal interval, in standard errors
 
-class Estimate(NamedTuple):
-    """A score, the ends of its 95 % interval, and of how many values it left `undefined` out."""
 
-    value: float
+class Interval(NamedTuple):
+    """A mean over seeds and the ends of its 95 % interval."""
+
+    mean: float
     low: float
     high: float
-    undefined: int
+
+    def within(self, least: float, most: float) -> "Interval":
+        """The same where the quantity can only be from `least` to `most`."""
+        return Interval(self.mean, max(self.low, least), min(self.high, most))
 
 
-def estimate(
-    values: np.ndarray, statistic: Statistic, resamples: int, level: float = 0.95
-) -> Estimate:
-    """Mean over seeds of a statistic over examples, with its bootstrap interval.
+def interval(
+    of_seeds: Sequence[float] | np.ndarray, below: float = 0.0, above: float = 0.0
+) -> Interval:
+    """95 % interval of a mean over seeds.
 
-    Examples are resampled, the same for all seeds; what chance between seeds adds is `seed_errors`.
+    Parameters
+    ----------
+    of_seeds : one value a seed. Their part is Student's t interval; one seed has none, and the
+        interval then covers test examples only.
+    below, above : how far the interval over test examples reaches to either side of the mean.
+    """
+    mean, seeds = float(np.mean(of_seeds)), len(of_seeds)
+    half = stats.t.ppf(TAILS[1], seeds - 1) * stats.sem(of_seeds) if seeds > 1 else 0.0
+    return Interval(mean, mean - math.hypot(half, below), mean + math.hypot(half, above))
+
+
+def seed_interval(
+    of_seeds: Sequence[float], below: float = 0.0, above: float = 0.0
+) -> Interval | None:
+    """`interval`; None with fewer than two seeds, whose scatter is then unknown."""
+    return interval(of_seeds, below, above) if len(of_seeds) > 1 else None
+
+
+def share_interval(share: float, examples: int) -> Interval:
+    """Wilson's score interval of a share of `examples`, such as the accuracy of one model.
+
+    Wilson 1927. Unlike the bootstrap's it is never of width 0, not even at shares of 0 and 1.
+    """
+    scale = 1 + Z**2 / examples
+    centre = (share + Z**2 / (2 * examples)) / scale
+    half = Z / scale * math.sqrt(share * (1 - share) / examples + (Z / (2 * examples)) ** 2)
+    # The share is inside; at 0 and 1 it is an end, up to rounding.
+    return Interval(share, min(share, centre - half), max(share, centre + half)).within(0, 1)
+
+
+def accuracy_interval(cells: pd.DataFrame) -> Interval | None:
+    """Of the mean test accuracy over seeds; None with fewer than two.
+
+    Parameters
+    ----------
+    cells : one row a seed: accuracy, and its `share_interval` accuracy_low, accuracy_high.
+    """
+    below, above = _reach(cells)
+    accuracy = seed_interval(cells["accuracy"].tolist(), below.mean(), above.mean())
+    return accuracy and accuracy.within(0, 1)
+
+
+def lost_interval(before: pd.DataFrame, after: pd.DataFrame) -> Interval | None:
+    """Of the mean accuracy lost between two models of each seed; None with fewer than two seeds.
+
+    Seed by seed, since a seed's models share all randomness. Test examples count as in Newcombe's
+    interval of a difference (1998, method 10): as if the two models had not shared them, which
+    makes it wider, never narrower.
+
+    Parameters
+    ----------
+    before, after : as for `accuracy_interval`, with the seed as index.
+    """
+    lost = (before["accuracy"] - after["accuracy"]).dropna()
+    (below, above), (below_after, above_after) = (
+        _reach(end.loc[lost.index]) for end in (before, after)
+    )
+    reach = np.hypot(below, above_after).mean(), np.hypot(above, below_after).mean()
+    over_seeds = seed_interval(lost.tolist(), *reach)
+    return over_seeds and over_seeds.within(-1, 1)
+
+
+def estimate(values: np.ndarray, statistic: Statistic, resamples: int) -> tuple[Interval, int]:
+    """Mean over seeds of a statistic over examples, and how many values are undefined.
+
+    The part of test examples is Wilson's interval for a share, else the percentile bootstrap's,
+    which draws the same examples for all seeds.
 
     Parameters
     ----------
     values : (S, N)
         One row a seed, one column an example; NaN, undefined, is left out.
     statistic : over the examples of a seed.
-    resamples : int
-    level : float
-        Nominal coverage.
+    resamples : of the bootstrap.
 
     Returns
     -------
-    Estimate
-        NaN throughout if a seed has no defined value.
+    An interval, NaN throughout if a seed has no defined value; and a count.
     """
     undefined = int(np.isnan(values).sum())
     if np.isnan(values).all(1).any():
-        return Estimate(math.nan, math.nan, math.nan, undefined)
+        return Interval(math.nan, math.nan, math.nan), undefined
     of_seeds = _over_examples(values, statistic)
+    mean = of_seeds.mean()
+    if statistic == "share":
+        defined = (~np.isnan(values)).sum(1)
+        ends = [share_interval(*seed)[1:] for seed in zip(of_seeds, defined, strict=True)]
+        low, high = np.mean(ends, axis=0)
+        return interval(of_seeds, mean - low, high - mean).within(0, 1), undefined
     drawn = _draws(values.shape[1], resamples)
     resampled = np.mean([_over_examples(row[drawn], statistic) for row in values], axis=0)
-    resampled += seed_errors(of_seeds, resamples, np.random.default_rng(1))
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(resampled, [tail, 1 - tail])
-    return Estimate(float(of_seeds.mean()), float(low), float(high), undefined)
+    low, high = np.nanquantile(resampled, TAILS)
+    return interval(of_seeds, max(0.0, mean - low), max(0.0, high - mean)), undefined
 
 
-def seed_errors(
-    of_seeds: np.ndarray, resamples: int, generator: np.random.Generator
-) -> np.ndarray | float:
-    """What the choice of seeds adds to each resample's error, (resamples,); 0 with one seed.
-
-    Seeds are too few to be resampled: no resample of three accuracies leaves their range, which
-    misses their expectation in a quarter of cases. Their part is a draw from Student's t instead,
-    with S - 1 degrees of freedom and the standard error of the S estimates `of_seeds`.
-    """
-    seeds = len(of_seeds)
-    if seeds < 2:
-        return 0.0
-    # Quantiles in random order: draws whose heavy tails are exact.
-    ranks = (generator.permutation(resamples) + 0.5) / resamples
-    return of_seeds.std(ddof=1) / math.sqrt(seeds) * stats.t.ppf(ranks, seeds - 1)
+def _reach(cells: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """How far the interval of each accuracy reaches below and above it."""
+    return cells["accuracy"] - cells["accuracy_low"], cells["accuracy_high"] - cells["accuracy"]
 
 
 @lru_cache(maxsize=4)
@@ -79,8 +149,8 @@ def _draws(examples: int, resamples: int) -> np.ndarray:
 def _over_examples(values: np.ndarray, statistic: Statistic) -> np.ndarray:
     """A statistic of each row of `values`, undefined ones left out; NaN where none is defined."""
     if not np.isnan(values).any():
-        return values.mean(1) if statistic == "mean" else np.median(values, axis=1)
+        return np.median(values, axis=1) if statistic == "median" else values.mean(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of rows without any
-        of_defined = np.nanmean if statistic == "mean" else np.nanmedian
+        of_defined = np.nanmedian if statistic == "median" else np.nanmean
         return np.asarray(of_defined(values, axis=1))

@@ -136,8 +136,8 @@ def probabilities(
     return in_batches(of_batch, x, target, removed.expand(len(x), *removed.shape[-2:]))
 
 
-def removal_drops(removal: Removal, model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """Drop of p(target | x) when one group is removed, each in turn.
+def leave_one_out(removal: Removal, model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """p(target | x) of all of x, and without one group, each in turn.
 
     Parameters
     ----------
@@ -146,11 +146,10 @@ def removal_drops(removal: Removal, model: nn.Module, x: Tensor, target: Tensor)
 
     Returns
     -------
-    (N, G), float64, > 0 where removal lowers the probability.
+    (N, 1 + G), float64
     """
     none_and_each = F.pad(torch.eye(removal.groups, device=x.device), (0, 0, 1, 0)).bool()
-    found = probabilities(removal, model, x, target, none_and_each)
-    return found[:, :1] - found[:, 1:]
+    return probabilities(removal, model, x, target, none_and_each)
 
 
 def _probability(logits: Tensor, target: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Statistic = Literal["mean", "median"]
+Statistic = Literal["mean", "median", "share"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Score:
         Whether a high or a low value is the better one.
     statistic : str
         Over examples. Of ratios and relative distances it is the median: single ones are huge,
-        where an explanation is nearly 0.
+        where an explanation is nearly 0. A ``share`` is a mean too, of values in [0, 1].
     """
 
     name: str
@@ -40,7 +40,7 @@ SCORES: dict[str, Score] = {
         Score("noise", "noise", "low", "median"),
         Score("complexity", "complexity", "low"),
         Score("randomisation", "randomisation", "low"),
-        Score("explanatory_power", "explanatory power", "high"),
+        Score("explanatory_power", "explanatory power", "high", "share"),
     )
 }
 

@@ -1,15 +1,16 @@
 r"""Stability: how much an explanation changes between inputs that are nearly the same.
 
-Both metrics maximise the ratio of the paper's equations 5 and 6,
+Two metrics maximise the ratio of the paper's equations 5 and 6,
 
     ‖e(x) − e(x')‖ / ‖h(x) − h(x')‖,
 
 with e(x') the explanation at x' of the class predicted at the *anchor* x, over x' near x: other
 test points (`lipschitz_discrete`), or a continuous neighbourhood (`lipschitz_local`). `concepts`
-maps inputs to the space the explanation speaks of: the conceptizer's ``encode`` for SENN's own, the
-identity for a method that attributes to inputs.
+maps inputs to the space the explanation speaks of: `to_concepts` for SENN's own, `to_inputs` for a
+method that attributes to inputs. The third, `noise_distances`, adds noise to x.
 """
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -21,8 +22,9 @@ from torch.nn.functional import normalize
 from pipeline.arithmetic import square_root
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import BATCH_SIZE, in_batches
+from pipeline.metrics.neighbours import apart
+from pipeline.models.senn import Senn
 
-_EXACT = "donot_use_mm_for_euclid_dist"  # products of matrices lose small distances
 _ROUNDING = 1e-6  # relative error of concepts computed in float32
 _TINY = 1e-30  # the norm of a gradient that is none
 
@@ -37,42 +39,48 @@ class Box(NamedTuple):
     low: float
     high: float
 
+    def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest value of each feature of x' in the box, each as x."""
+        half_width = self.half_width.to(x)
+        low = (x - half_width).clamp(min=self.low)
+        return low, (x + half_width).clamp(max=self.high)
 
-def find_neighbours(x: Tensor, others: Tensor, radius: float) -> Tensor:
-    """Which of `others` (N, *input_shape) lie within `radius` (L2) of each of x, (A, N) bool.
 
-    Inputs equal to x are not among its neighbours.
+class Search(NamedTuple):
+    """How `lipschitz_local` searches.
+
+    Attributes
+    ----------
+    resolution : float ≥ 0
+        Concept distances below it count as it.
+    steps : int
+        Gradient steps from each start; with 0 only the starts count, for any method.
+    restarts : int
+        Starts.
     """
-    flat = others.flatten(1)
 
-    def near(x: Tensor) -> Tensor:
-        distances = torch.cdist(x.flatten(1), flat, compute_mode=_EXACT)
-        return (distances > 0) & (distances <= radius)
-
-    return in_batches(near, x)
+    box: Box
+    resolution: float
+    steps: int
+    restarts: int
 
 
-def nearest(x: Tensor, others: Tensor, count: int) -> Tensor:
-    """Which `count` of `others` (N, *input_shape) are nearest (L2) to each of x, (A, N) bool.
-
-    Inputs equal to x are not among them; where there are no more, fewer are. Of those at equal
-    distances the first count.
-    """
-    flat = others.flatten(1)
-
-    def near(x: Tensor) -> Tensor:
-        distances = torch.cdist(x.flatten(1), flat, compute_mode=_EXACT)
-        distances = distances.where(distances > 0, torch.inf)
-        chosen = distances.argsort(dim=1, stable=True)[:, :count]
-        is_chosen = torch.zeros_like(distances, dtype=torch.bool).scatter(1, chosen, True)
-        return is_chosen & distances.isfinite()
-
-    return in_batches(near, x)
+Encode = Callable[[ModelT, Tensor], Tensor]
 
 
 def spread(points: Tensor) -> float:
     """Root-mean-square distance (L2) of points (N, ...) from their mean."""
     return float(square_root(points.flatten(1).var(0, unbiased=False).sum()))
+
+
+def to_concepts(model: Senn, x: Tensor) -> Tensor:
+    """The concepts h(x), (B, K)."""
+    return model.conceptizer.encode(x)
+
+
+def to_inputs(model: object, x: Tensor) -> Tensor:
+    """The inputs themselves, (B, features)."""
+    return x.flatten(1)
 
 
 def lipschitz_discrete(
@@ -82,7 +90,7 @@ def lipschitz_discrete(
     target: Tensor,
     others: Tensor,
     neighbours: Tensor,
-    concepts: Callable[[Tensor], Tensor],
+    concepts: Encode[ModelT],
 ) -> Tensor:
     """Largest ratio between an anchor and its neighbours in a finite sample (paper, eq. 6).
 
@@ -92,15 +100,15 @@ def lipschitz_discrete(
     x : (A, *input_shape), the anchors.
     target : (A,), int64, the classes predicted there.
     others : (N, *input_shape)
-    neighbours : (A, N), bool, as `find_neighbours` gives.
-    concepts : inputs to (B, K).
+    neighbours : (A, N), bool, such as `pipeline.metrics.neighbours` chooses.
+    concepts : model and inputs to (B, K).
 
     Returns
     -------
     (A,); NaN, undefined, for an anchor without a neighbour whose concepts differ from its own.
     """
     result = x.new_full((len(x),), torch.nan)
-    h_others = in_batches(lambda x: concepts(x).flatten(1), others)
+    h_others = in_batches(lambda x: concepts(model, x).flatten(1), others)
     # An explanation is computed once for each class that an anchor nearby needs it for.
     for label in target.unique().tolist():
         anchors = (target == label).nonzero().squeeze(1)
@@ -110,9 +118,8 @@ def lipschitz_discrete(
         explain_class = partial(_explain_class, model, explain, label)
         e_needed = in_batches(explain_class, others[needed])
         for batch in anchors.split(BATCH_SIZE):
-            e, h = explain_class(x[batch]).detach(), concepts(x[batch]).flatten(1).detach()
-            change = torch.cdist(e, e_needed, compute_mode=_EXACT)
-            distance = torch.cdist(h, h_others[needed], compute_mode=_EXACT)
+            e, h = explain_class(x[batch]).detach(), concepts(model, x[batch]).flatten(1).detach()
+            change, distance = apart(e, e_needed), apart(h, h_others[needed])
             differ = distance > _ROUNDING * torch.linalg.vector_norm(h, dim=1, keepdim=True)
             counted = neighbours[batch][:, needed] & differ
             largest = torch.where(counted, change / distance, -torch.inf).amax(1)
@@ -125,88 +132,147 @@ def lipschitz_local(
     explain: Method[ModelT],
     x: Tensor,
     target: Tensor,
-    concepts: Callable[[Tensor], Tensor],
-    box: Box,
-    resolution: float,
-    steps: int,
-    restarts: int,
-    seed: int = 0,
+    concepts: Encode[ModelT],
+    search: Search,
+    exactly: bool = False,
 ) -> Tensor:
     """Largest ratio found in a box around each anchor (paper, eq. 5): a lower bound of the maximum.
 
     Projected gradient ascent from random points of the box: along the normalised gradient in units
     of the half widths, averaged with the last direction, in steps that shrink from half the box's
-    diagonal to nothing. All anchors at once; the best point met counts.
+    diagonal to nothing. All anchors at once; the best point met counts. Starts are drawn on the
+    CPU: the same on every device, for every model.
 
-    Concept distances below `resolution` count as `resolution`. Without it equation 5 has no
-    maximum for learned concepts: h maps many features to few concepts, so there are x' ≠ x with
-    h(x') = h(x) and another explanation, and the result would measure how long the ascent ran.
+    Without a resolution equation 5 has no maximum for learned concepts: h maps many features to few
+    concepts, so there are x' ≠ x with h(x') = h(x) and another explanation, and the result would
+    measure how long the ascent ran.
 
     Parameters
     ----------
     explain : a method differentiable in x; of one that is not, only the random points count.
     x : (A, *input_shape), the anchors.
     target : (A,), int64, the classes predicted there.
-    concepts : inputs to (B, K).
-    resolution : ≥ 0, in units of ‖h‖.
-    steps : gradient steps from each start; with 0 only the starts count, for any method.
-    restarts : starts.
-    seed : of the starts, drawn on the CPU: the same on every device, for every model.
+    concepts : model and inputs to (B, K).
+    exactly : measure in float64 at the points found. Where explanations are nearly constant, what
+        float32 would measure is its own rounding.
 
     Returns
     -------
-    (A,); NaN, undefined, throughout if `resolution` is 0, which says that no concept ever changes.
+    (A,); NaN, undefined, throughout if the resolution is 0, which says that no concept ever
+    changes.
     """
-    if resolution == 0:
+    if search.resolution == 0:
         return x.new_full((len(x),), torch.nan)
-    generator = torch.Generator().manual_seed(seed)
-    ascend = partial(_ascend, model, explain, concepts, box, resolution, steps)
-    found = []
-    for _ in range(restarts):
-        start = torch.rand(x.shape, generator=generator).to(x)
-        found.append(in_batches(ascend, x, target, start))
-    return torch.stack(found).amax(0)
+    generator = torch.Generator().manual_seed(0)
+    ascend = partial(_ascend, model, explain, concepts, search)
+    starts = [torch.rand(x.shape, generator=generator).to(x) for _ in range(search.restarts)]
+    points = torch.stack([in_batches(ascend, x, target, start) for start in starts], 1)
+    if exactly:
+        model, x = copy.deepcopy(model).double(), x.double()
+        low, high = (end.unsqueeze(1) for end in search.box.ends(x))
+        points = points.double().clamp(low, high)
+
+    def largest(x: Tensor, target: Tensor, points: Tensor) -> Tensor:
+        squared_ratio = _squared_ratio(model, explain, concepts, search.resolution, x, target)
+        ratios = torch.stack([squared_ratio(point) for point in points.unbind(1)])
+        return square_root(ratios.amax(0))
+
+    return in_batches(largest, x, target, points)
+
+
+def noise_distances(
+    model: ModelT,
+    explain: Method[ModelT],
+    x: Tensor,
+    target: Tensor,
+    noise: Tensor,
+    levels: tuple[float, ...],
+) -> Tensor:
+    """Relative distance ‖e(x + σ n) − e(x)‖ / ‖e(x)‖ at every noise level σ.
+
+    Parameters
+    ----------
+    explain : any explanation method.
+    x : (N, *input_shape)
+    target : (N,), int64, the classes predicted at x.
+    noise : n, as x: Gaussian, of each feature's standard deviation; the same at all levels.
+    levels : σ, in standard deviations of each feature.
+
+    Returns
+    -------
+    (N, levels), float64; NaN, undefined, where the explanation at x is 0 throughout.
+    """
+
+    def distances(x: Tensor, target: Tensor, noise: Tensor) -> Tensor:
+        e = explain(model, x, target).flatten(1).double()
+        moved = [explain(model, x + level * noise, target).flatten(1) for level in levels]
+        lengths = [torch.linalg.vector_norm(other - e, dim=1) for other in moved]
+        return torch.stack(lengths, 1) / _length_or_nan(e)
+
+    return in_batches(distances, x, target, noise)
 
 
 def _ascend(
     model: ModelT,
     explain: Method[ModelT],
-    concepts: Callable[[Tensor], Tensor],
-    box: Box,
-    resolution: float,
-    steps: int,
+    concepts: Encode[ModelT],
+    search: Search,
     x: Tensor,
     target: Tensor,
     start: Tensor,
 ) -> Tensor:
-    """Largest ratio met on the way from `start`, a point of the unit cube, (B,)."""
-    low = (x - box.half_width).clamp(min=box.low)
-    high = (x + box.half_width).clamp(max=box.high)
-    half_diagonal = square_root((box.half_width > 0).sum())
-    e = explain(model, x, target).flatten(1).detach()
-    h = concepts(x).flatten(1).detach()
-
-    def squared_ratio(point: Tensor) -> Tensor:
-        change = (explain(model, point, target).flatten(1) - e).square().sum(1)
-        distance = (concepts(point).flatten(1) - h).square().sum(1)
-        return change / distance.clamp(min=resolution**2)
-
+    """The point of the largest ratio met on the way from `start`, of the unit cube; as x."""
+    box, steps = search.box, search.steps
+    low, high = box.ends(x)
     point = low + start * (high - low)
-    best, direction = x.new_zeros(len(x)), torch.zeros_like(x).flatten(1)
-    for step in range(steps):
-        point.requires_grad_()
-        ratio = squared_ratio(point)
+    if steps == 0:
+        return point
+    squared_ratio = _squared_ratio(model, explain, concepts, search.resolution, x, target)
+    half_diagonal = square_root((box.half_width > 0).sum())
+    best, best_point = x.new_zeros(len(x)), point
+    direction = torch.zeros_like(x).flatten(1)
+    for step in range(steps + 1):
+        ratio = squared_ratio(point.requires_grad_())
+        is_better = (ratio.detach() > best).view(-1, *[1] * (x.ndim - 1))
+        best_point = point.detach().where(is_better, best_point)
         best = torch.maximum(best, ratio.detach())
+        if step == steps:
+            break
         (gradient,) = torch.autograd.grad(ratio.sum(), point)
         uphill = normalize((gradient * box.half_width).flatten(1), eps=_TINY)
         direction = normalize(direction + uphill, eps=_TINY)
         size = (1 - step / steps) ** 2 * half_diagonal
         moved = point.detach() + size * box.half_width * direction.view_as(point)
         point = moved.clamp(low, high)
-    return square_root(torch.maximum(best, squared_ratio(point).detach()))
+    return best_point
+
+
+def _squared_ratio(
+    model: ModelT,
+    explain: Method[ModelT],
+    concepts: Encode[ModelT],
+    resolution: float,
+    x: Tensor,
+    target: Tensor,
+) -> Callable[[Tensor], Tensor]:
+    """The squared ratio (B,) between x and a point for each, as a function of the points."""
+    e = explain(model, x, target).flatten(1).detach()
+    h = concepts(model, x).flatten(1).detach()
+
+    def squared_ratio(point: Tensor) -> Tensor:
+        change = (explain(model, point, target).flatten(1) - e).square().sum(1)
+        distance = (concepts(model, point).flatten(1) - h).square().sum(1)
+        return change / distance.clamp(min=resolution**2)
+
+    return squared_ratio
 
 
 def _explain_class(model: ModelT, explain: Method[ModelT], label: int, x: Tensor) -> Tensor:
     """Explanations of one class for all of x, flat, (B, K)."""
     target = torch.full((len(x),), label, device=x.device)
     return explain(model, x, target).flatten(1)
+
+
+def _length_or_nan(e: Tensor) -> Tensor:
+    length = torch.linalg.vector_norm(e, dim=1, keepdim=True)
+    return length.where(length > 0, torch.nan)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.data.dataset import is_image
 from pipeline.models.layers import (
     Linear,
     PerChannelLinear,
@@ -199,7 +200,7 @@ def pooled_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) ->
     ValueError
         If the input is not an image, or too small for so many layers.
     """
-    if len(input_shape) != 3:
+    if not is_image(input_shape):
         raise ValueError(f"convolutions need images (channels, height, width), got {input_shape}")
     _, height, width = input_shape
     for _ in range(layers):

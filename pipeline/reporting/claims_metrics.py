@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.metrics.json_numbers import json_number
+from pipeline.files import json_number
 from pipeline.reporting.verdicts import Verdict
 
 

@@ -14,6 +14,7 @@ from pipeline.explanations.prototypes import (
     purity,
 )
 from pipeline.metrics.concepts import correlation_matrix
+from pipeline.metrics.intervals import TAILS, Interval
 from pipeline.models.conceptizers import ConvConceptizer
 from pipeline.reporting import evidence, wording
 from pipeline.reporting.display import Picture, Prose, Several
@@ -23,7 +24,6 @@ from pipeline.reporting.figures.prototypes import Chance, filter_grid, prototype
 from pipeline.reporting.gallery import Shown, or_nothing
 from pipeline.reporting.numbers import heading
 from pipeline.reporting.results import ExperimentResults, Results
-from pipeline.reporting.verdicts import CONFIDENCE, Interval
 
 
 def prototypes(results: Results) -> Several:
@@ -61,11 +61,10 @@ def correlations(results: Results) -> Several:
 def _prototype_pictures(experiment: ExperimentResults, count: int) -> Shown:
     data, concepts = experiment.data, experiment.test_outputs[0].concepts
     by_chance = chance_purities(data.test.y, count)
-    tail = (1 - CONFIDENCE) / 2
     chance = Chance(
         by_chance.mean().item(),
-        by_chance.quantile(tail, interpolation="lower").item(),
-        by_chance.quantile(1 - tail, interpolation="higher").item(),
+        by_chance.quantile(TAILS[0], interpolation="lower").item(),
+        by_chance.quantile(TAILS[1], interpolation="higher").item(),
     )
     over_seeds = evidence.purities(experiment, count)
     interval = evidence.purity_interval(experiment, count)

@@ -4,12 +4,11 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scipy import stats
-
-from pipeline.explanations.neighbours import Distances
 from pipeline.explanations.prototypes import chance_purities, highest_activation, purity
+from pipeline.metrics.intervals import Interval, Z, seed_interval
+from pipeline.metrics.neighbours import Distances
 from pipeline.reporting.results import LATENT_SPACE, ExperimentResults, Results
-from pipeline.reporting.verdicts import CONFIDENCE, Evidence, Interval, seed_interval
+from pipeline.reporting.verdicts import Evidence
 
 
 def qualitative_evidence(results: Results) -> dict[str, Evidence]:
@@ -34,11 +33,11 @@ def ratios(distances: Sequence[Distances]) -> list[float]:
 
 def ratio_interval(distances: Sequence[Distances]) -> Interval | None:
     """95 % interval of `ratios`, over seeds and test examples; None with fewer than two seeds."""
-    upper = stats.norm.ppf((1 + CONFIDENCE) / 2)
-    errors = [one.standard_error() for one in distances]
-    widths = [upper * error for error in errors if error is not None]
     found = ratios(distances)
-    return _within(seed_interval(found, widths), math.inf) if found else None
+    if not found:
+        return None
+    half = Z * statistics.fmean(one.standard_error() or 0 for one in distances)
+    return _within(seed_interval(found, half, half), math.inf)
 
 
 def purities(experiment: ExperimentResults, count: int) -> list[float]:

@@ -21,7 +21,7 @@ def vae(results: Results) -> Several:
         if isinstance(conceptizer := experiment.model.conceptizer, VaeConceptizer):
             conceptizers[name] = conceptizer
     parts: list[Prose | Picture] = [Prose(_activity_sentence(conceptizers, data))]
-    if len(data.input_shape) == 3:
+    if data.has_images:
         x = data.test.x[pick(data.test.y, 10)]
         rows = {"input": raw(x, data).numpy()} | {
             name.replace("_", "\n"): decoded(conceptizer(x).reconstruction, conceptizer)

@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.errors import PipelineError
 from pipeline.explanations.latents import active_units
-from pipeline.explanations.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
+from pipeline.metrics.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
 from pipeline.models.building import Inputs, build_vae
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn, SennOutput
@@ -108,8 +108,8 @@ class ExperimentResults:
 
     @property
     def has_images(self) -> bool:
-        """Whether its inputs are images (channels, height, width)."""
-        return len(self.data.input_shape) == 3
+        """Whether its inputs are images."""
+        return self.data.has_images
 
     @property
     def learns_concepts(self) -> bool:

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from pipeline.metrics.intervals import Interval, accuracy_interval, seed_interval
 from pipeline.params import Experiment
 from pipeline.reporting import wording
 from pipeline.reporting.style import lambda_label
-from pipeline.reporting.verdicts import Interval, accuracy_interval, seed_interval
 from pipeline.study.axes import AXES, Across, batch_factor, prediction_errors
 from pipeline.study.curves import Curves, estimate
 from pipeline.study.definitions import Definition

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.metrics.intervals import Interval, lost_interval
 from pipeline.reporting import wording
 from pipeline.reporting.claims import (
     BEST_VALIDATION,
@@ -15,7 +16,6 @@ from pipeline.reporting.claims import (
 )
 from pipeline.reporting.study_predictions import Study
 from pipeline.reporting.style import lambda_label
-from pipeline.reporting.verdicts import Interval, seed_interval
 from pipeline.study.curves import Estimate, estimate
 from pipeline.study.definitions import Definition
 
@@ -98,10 +98,7 @@ def nearness(study: Study, published: PublishedLoss) -> list[Nearness]:
 
 def lost_at(study: Study, definition: Definition, robust_reg: float) -> Interval:
     """Accuracy lost from the smallest λ to another, as claims of it are judged."""
-    lost = study.lost_by_seed(definition, robust_reg)
-    ends = [study.at(definition, value) for value in (study.lambdas[0], robust_reg)]
-    widths = [(end["accuracy_high"] - end["accuracy_low"]) / 2 for end in ends]
-    interval = seed_interval(lost.tolist(), np.hypot(widths[0], widths[1]).tolist())
+    interval = lost_interval(*(study.at(definition, v) for v in (study.lambdas[0], robust_reg)))
     assert interval is not None, "a study has two seeds or more"
     return interval
 

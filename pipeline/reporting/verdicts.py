@@ -6,31 +6,17 @@ over seeds, and *not reproduced* if it lies outside. It is *not tested* if the r
 cells, only one seed, or another dataset; a stand-in dataset's number is shown, but judges nothing.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from pipeline.metrics.intervals import Interval, accuracy_interval, lost_interval
 from pipeline.reporting.claims import CLAIMS, Claim
 
 Status = Literal["reproduced", "not reproduced", "not tested", "left to the reader"]
-CONFIDENCE = 0.95
-
-
-class Interval(NamedTuple):
-    """A mean and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def within(self, least: float, most: float) -> "Interval":
-        """The same where the quantity can only be from `least` to `most`."""
-        return Interval(self.mean, max(self.low, least), min(self.high, most))
 
 
 @dataclass(frozen=True)
@@ -66,45 +52,6 @@ class Evidence(NamedTuple):
     here: Interval | None
     quantity: str
     remark: str = ""
-
-
-def seed_interval(
-    values: Sequence[float], test_half_widths: Sequence[float] | None = None
-) -> Interval | None:
-    """95 % interval of the mean over seeds.
-
-    Two sources of chance, taken as independent: training, seen in the scatter over seeds, and the
-    finite test set that all seeds share. Student's t, with the degrees of freedom of a sum of
-    variances of which only the first was estimated from few values (Welch-Satterthwaite).
-
-    Parameters
-    ----------
-    values : one per seed.
-    test_half_widths : half the width of each seed's 95 % interval over resampled test sets.
-
-    Returns
-    -------
-    None with fewer than two seeds: their scatter is then unknown.
-    """
-    count = len(values)
-    if count < 2:
-        return None
-    mean, upper = float(np.mean(values)), (1 + CONFIDENCE) / 2
-    training = float(np.var(values, ddof=1)) / count
-    testing = 0.0
-    if test_half_widths is not None:
-        testing = float(np.mean(test_half_widths) / stats.norm.ppf(upper)) ** 2
-    total = training + testing
-    freedom = (count - 1) * (total / training) ** 2 if training > 0 else math.inf
-    half = float(stats.t.ppf(upper, freedom)) * math.sqrt(total)
-    return Interval(mean, mean - half, mean + half)
-
-
-def accuracy_interval(cells: pd.DataFrame) -> Interval | None:
-    """`seed_interval` of the test accuracy of `cells`, one row a seed."""
-    widths = (cells["accuracy_high"] - cells["accuracy_low"]) / 2
-    interval = seed_interval(cells["accuracy"].tolist(), widths.tolist())
-    return interval and interval.within(0, 1)
 
 
 def judge(
@@ -201,17 +148,8 @@ def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
 
 
 def _accuracy_lost(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
-    """The difference seed by seed, since a seed's cells share all randomness but λ.
-
-    The two models also share the test set; its part of the interval is taken as if they did not,
-    which makes it wider, never narrower.
-    """
     smallest, largest = (_at(cells, value).set_index("seed") for value in claim.lambdas)
-    lost = (smallest["accuracy"] - largest["accuracy"]).dropna()
-    widths = [(end["accuracy_high"] - end["accuracy_low"]) / 2 for end in (smallest, largest)]
-    one, other = (width[lost.index].to_numpy() for width in widths)
-    interval = seed_interval(lost.tolist(), np.hypot(one, other).tolist())
-    return _known(interval).within(-1, 1), ""
+    return _known(lost_interval(smallest, largest)), ""
 
 
 _MEASURES = {

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from pipeline.metrics.intervals import Interval
 from pipeline.reporting.style import lambda_label, power_of_ten
-from pipeline.reporting.verdicts import Interval
 from pipeline.study.curves import Estimate
 
 MISSING = "–"

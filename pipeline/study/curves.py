@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from pipeline.metrics.intervals import TAILS
 from pipeline.study.definitions import Definition
 
 _SMALLEST = 1e-4  # of an axis's largest value; below it there is nothing to tell apart
@@ -22,7 +23,7 @@ class Estimate(NamedTuple):
 
 def estimate(values: np.ndarray) -> Estimate:
     """Of a statistic's `values` (1 + R,): as measured, then of every draw."""
-    low, high = np.quantile(values[1:], [0.025, 0.975])
+    low, high = np.quantile(values[1:], TAILS)
     return Estimate(float(values[0]), float(low), float(high))
 
 

@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 
 from pipeline.metrics.grid import evaluate_files
-from pipeline.metrics.progress import with_progress
 from pipeline.params import Params
 from pipeline.study.definitions import Definition, definitions, params_for
 from pipeline.training.cells import Cell, grid
@@ -61,9 +60,7 @@ def run_study(
             cells += [(definition, cell) for cell in trained]
             files += [cell.path(models) for cell in trained]
         print(f"study of {name}: measuring {len(files)} models", flush=True)
-        done = evaluate_files(files, settings, device, data)
-        shown = with_progress(f"measure {name}", len(files), done)
-        rows = {index: evaluation.row for index, evaluation in shown}
+        rows = evaluate_files(f"measure {name}", files, settings, device, data)
     return pd.DataFrame(
         {
             "experiment": name,

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from pipeline.data.dataset import Dataset
-from pipeline.metrics.json_numbers import json_number
+from pipeline.files import json_number
 from pipeline.params import Experiment
 from pipeline.study.references import constant_from, linear_accuracy, majority_accuracy
 

@@ -8,6 +8,8 @@ from torch.testing import assert_close
 
 from pipeline.explanations.gradients import sensitivity
 from pipeline.explanations.library import (
+    COMPLETENESS,
+    INTEGRATION_POINTS,
     LIBRARY_METHODS,
     deep_lift,
     guided_backprop,
@@ -103,6 +105,42 @@ def test_quadrature_is_exact_for_polynomials():
     x, baseline = table()
     explained = integrated_gradients(Cubes(), x, torch.zeros(5, dtype=torch.int64), baseline)
     assert_close(explained, x.pow(3) - baseline.pow(3), atol=1e-5, rtol=1e-5)
+
+
+class Kink(nn.Module):
+    """f(x) = 20 max(0, x - 0.4), of which a quadrature on the way from 0 misses the kink."""
+
+    def forward(self, x):
+        return 20 * (x - 0.4).relu()
+
+
+def test_more_points_where_the_quadrature_is_not_complete():
+    x = torch.linspace(0.1, 2, 40).unsqueeze(1).double()
+    target, baseline = torch.zeros(40, dtype=torch.int64), torch.zeros(1).double()
+    explained = integrated_gradients(Kink(), x, target, baseline)
+    expected = change(Kink(), x, target, baseline)
+    assert (explained.squeeze(1) - expected).abs().max() <= COMPLETENESS
+    few = captum.attr.IntegratedGradients(Kink()).attribute(
+        x, baseline.unsqueeze(0), target, n_steps=INTEGRATION_POINTS[0]
+    )
+    misses = (few.squeeze(1) - expected).abs()
+    assert misses.max() > 5 * COMPLETENESS
+    # Others are left as they are, and so is each example beside others.
+    enough = misses <= COMPLETENESS
+    assert torch.equal(explained[enough], few[enough])
+    alone = [integrated_gradients(Kink(), one, target[:1], baseline) for one in x.split(1)]
+    assert_close(torch.cat(alone), explained)
+
+
+def test_the_quadrature_ends_where_no_number_of_points_would_do():
+    class Step(nn.Module):
+        """A jump of 1 with no slope: no gradient sees it."""
+
+        def forward(self, x):
+            return (x > 0.5).to(x) + 0 * x
+
+    x, target = torch.ones(2, 1).double(), torch.zeros(2, dtype=torch.int64)
+    assert not integrated_gradients(Step(), x, target, torch.zeros(1).double()).any()
 
 
 class Product(nn.Module):

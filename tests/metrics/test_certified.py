@@ -10,7 +10,7 @@ from pipeline.errors import PipelineError
 from pipeline.explanations.layered import layered
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
-from pipeline.metrics.stability import Box, lipschitz_local
+from pipeline.metrics.stability import Box, Search, lipschitz_local, to_inputs
 from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer
 from pipeline.models.senn import Senn
@@ -51,10 +51,8 @@ def inputs(name, seed=0, anchors=3):
 def three(model, x, target, box, steps=20, restarts=3):
     """Found (in float64), exact and certified."""
     exactly, half_width = copy.deepcopy(model).double(), box.half_width.double()
-    flat, precise = nn.Flatten(), Box(half_width, box.low, box.high)
-    found = lipschitz_local(
-        exactly, relevances, x.double(), target, flat, precise, 1e-9, steps, restarts
-    )
+    search = Search(Box(half_width, box.low, box.high), 1e-9, steps, restarts)
+    found = lipschitz_local(exactly, relevances, x.double(), target, to_inputs, search)
     return (
         found,
         jacobian_norm(model, relevances, x, target, box),

@@ -10,11 +10,14 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from pipeline.explanations.senn import relevances
-from pipeline.metrics.complexity import effective_features
-from pipeline.metrics.explanatory_power import explanatory_power, relevance_weighted
-from pipeline.metrics.memory import remembering
-from pipeline.metrics.noise import noise_distances
+from pipeline.metrics.comparison import remembering
+from pipeline.metrics.informativeness import (
+    effective_features,
+    explanatory_power,
+    relevance_weighted,
+)
 from pipeline.metrics.randomisation import cascade, layers_from_output, similarities
+from pipeline.metrics.stability import noise_distances
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 
 
@@ -128,6 +131,29 @@ def test_explanatory_power_is_leave_one_out_accuracy(k):
     predicted = cross_val_predict(model, vectors.numpy(), labels.numpy(), cv=LeaveOneOut())
     expected = (predicted == labels.numpy()).astype(float).tolist()
     assert explanatory_power(vectors, labels, (k,)).tolist() == expected
+
+
+def test_explanatory_power_does_not_depend_on_the_order_of_the_examples():
+    # Rows of a table: many are equal, and many as far from a third.
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(2, (120, 4), generator=generator).float()
+    labels = (x.sum(1) + torch.rand(120, generator=generator) > 2.5).long()
+    vectors = relevance_weighted(ANY, identity, x, labels, x)
+    found = explanatory_power(vectors, labels, (1, 3, 5))
+    for _ in range(20):
+        order = torch.randperm(120, generator=generator)
+        noisy = vectors[order] * (1 + 1e-8 * torch.randn(120, 4, generator=generator))
+        assert explanatory_power(noisy, labels[order], (1, 3, 5)).equal(found[order])
+
+
+def test_neighbours_as_far_away_share_the_votes_that_are_left():
+    # Of 3 votes the nearest, of class 1, has one; four others at distance 2 share two votes: the
+    # three of class 0 have 1.5 of them, and class 1 the other half and its own.
+    vectors = torch.tensor([[0.0], [1.0], [2.0], [2.0], [-2.0], [-2.0], [50.0]])
+    labels = torch.tensor([0, 1, 0, 0, 0, 1, 1])
+    assert explanatory_power(vectors, labels, (3,))[0] == 1  # 1.5 and 1.5: the first class counts
+    labels[4] = 1  # now 1 against 2
+    assert explanatory_power(vectors, labels, (3,))[0] == 0
 
 
 def test_explanatory_power_takes_the_best_k():

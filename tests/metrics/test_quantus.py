@@ -7,12 +7,11 @@ from torch import nn
 
 import pipeline.torchvision_shim  # noqa: F401
 from pipeline.explanations.gradients import gradient_times_input
-from pipeline.metrics.complexity import effective_features
-from pipeline.metrics.deletion import removal_curves
-from pipeline.metrics.faithfulness import faithfulness
+from pipeline.metrics.faithfulness import faithfulness, removal_curves
+from pipeline.metrics.informativeness import effective_features
 from pipeline.metrics.randomisation import similarities
-from pipeline.metrics.removal import InputRemoval, removal_drops
-from pipeline.metrics.stability import Box, lipschitz_local
+from pipeline.metrics.removal import InputRemoval, leave_one_out
+from pipeline.metrics.stability import Box, Search, lipschitz_local, to_inputs
 
 quantus = pytest.importorskip("quantus", reason="requirements-dev.txt")
 
@@ -54,8 +53,8 @@ def explained(inputs, targets, model, **_):
 def test_faithfulness_is_its_faithfulness_estimate(model, batch, removal):
     metric = quantus.FaithfulnessEstimate(features_in_step=1, perturb_baseline=BASELINE, **QUIET)
     expected = theirs(metric, model, batch, softmax=True)
-    drops = removal_drops(removal, model, *batch)
-    found = faithfulness(model, gradient_times_input, *batch, drops, removal)
+    p = leave_one_out(removal, model, *batch)
+    found = faithfulness(model, gradient_times_input, *batch, p, removal)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
@@ -76,9 +75,8 @@ def test_the_lipschitz_ratio_is_its_local_lipschitz_estimate(model, batch):
     )
     expected = theirs(metric, model, batch, explain_func=explained)
     box = Box(torch.full(x.shape[1:], HALF_WIDTH), -10.0, 10.0)
-    found = lipschitz_local(
-        model, gradient_times_input, x, target, lambda x: x, box, 1e-6, steps=0, restarts=POINTS
-    )
+    search = Search(box, 1e-6, steps=0, restarts=POINTS)
+    found = lipschitz_local(model, gradient_times_input, x, target, to_inputs, search)
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 

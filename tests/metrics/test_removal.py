@@ -5,8 +5,8 @@ from torch import nn
 from pipeline.metrics.removal import (
     ConceptRemoval,
     InputRemoval,
+    leave_one_out,
     probabilities,
-    removal_drops,
     removal_of_concepts,
 )
 from tests.metrics.models import random_image_senn, random_table_senn
@@ -61,7 +61,7 @@ def test_the_same_choices_for_all_examples():
     p = probabilities(removal, model, x, target, removed)
     assert torch.equal(p, probabilities(removal, model, x, target, removed.expand(3, 2, 6)))
     intact = probabilities(removal, model, x, target, torch.zeros(1, 6, dtype=torch.bool))
-    assert torch.equal(removal_drops(removal, model, x, target)[:, :2], intact - p)
+    assert torch.equal(leave_one_out(removal, model, x, target)[:, :3], torch.cat([intact, p], 1))
 
 
 def test_concepts_that_are_features_are_removed_from_the_input():

@@ -4,13 +4,15 @@ import pytest
 import torch
 
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.accuracy import predict
+from pipeline.metrics.evaluation import predict
+from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.stability import (
     Box,
-    find_neighbours,
+    Search,
     lipschitz_discrete,
     lipschitz_local,
-    nearest,
+    to_concepts,
+    to_inputs,
 )
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 
@@ -28,41 +30,15 @@ def local(model, x, neighbourhood, resolution=1e-4, steps=200, restarts=3, expla
         explain,
         x,
         target,
-        model.conceptizer.encode,
-        neighbourhood,
-        resolution,
-        steps,
-        restarts,
+        to_concepts,
+        Search(neighbourhood, resolution, steps, restarts),
     )
 
 
-def discrete(model, x, others, radius, explain=relevances, concepts=None):
+def discrete(model, x, others, radius, explain=relevances, concepts=to_concepts):
     target = model(x).logits.argmax(1)
-    near = find_neighbours(x, others, radius)
-    return lipschitz_discrete(
-        model, explain, x, target, others, near, concepts or model.conceptizer.encode
-    )
-
-
-# --- neighbours ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", [(5,), (1, 4, 4)])
-def test_neighbours_are_those_within_the_radius(shape):
-    torch.manual_seed(0)
-    x, others = torch.rand(130, *shape), torch.rand(40, *shape)
-    distances = [[math.dist(a.flatten(), b.flatten()) for b in others] for a in x]
-    radius = float(torch.tensor(distances).median()) + 1e-5
-    expected = torch.tensor(distances) <= radius
-    assert torch.equal(find_neighbours(x, others, radius), expected)
-
-
-def test_equal_inputs_are_no_neighbours_but_any_distance_counts():
-    x = torch.full((1, 784), 2.8)
-    near = x.clone()
-    near[0, 0] += 1e-4
-    found = find_neighbours(x, torch.cat([x, near, x, x + 1]), 0.5)
-    assert found.tolist() == [[False, True, False, False]]
+    near = neighbours(x, others, within(radius))
+    return lipschitz_discrete(model, explain, x, target, others, near, concepts)
 
 
 # --- discrete -----------------------------------------------------------------------------------
@@ -130,7 +106,7 @@ def test_discrete_takes_any_explanation_in_any_space():
     # e(x) = 5 x, an attribution to the input, measured against the input.
     model = random_image_senn()
     x = torch.randn(20, 1, 28, 28)
-    found = discrete(model, x, x, 1e3, lambda model, x, target: 5 * x, lambda x: x.flatten(1))
+    found = discrete(model, x, x, 1e3, lambda model, x, target: 5 * x, to_inputs)
     torch.testing.assert_close(found, torch.full((20,), 5.0))
 
 
@@ -171,6 +147,20 @@ def test_local_of_constant_relevances_is_0():
     weights = torch.tensor([1.0, -2.0])
     model = senn(lambda x: two_classes(weights.expand(len(x), -1)))
     assert local(model, torch.randn(5, 2), box([0.1, 0.1]), steps=5).tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("slope", [1e-5, 1e-7])
+def test_local_measures_exactly_what_float32_would_round_away(slope):
+    # θ(x) = 1 + slope · x: in float32 it changes in steps of 1e-7.
+    model = senn(lambda x: two_classes(1 + slope * x))
+    x, search = torch.rand(50, 1), Search(box([0.1]), 1e-3, 10, 2)
+    target = model(x).logits.argmax(1)
+    found, exactly = (
+        lipschitz_local(model, relevances, x, target, to_concepts, search, exactly)
+        for exactly in (False, True)
+    )
+    assert exactly.tolist() == pytest.approx([slope] * 50, rel=1e-3)
+    assert found.tolist() != pytest.approx([slope] * 50, rel=1e-3)
 
 
 def test_local_features_of_no_width_do_not_move():
@@ -231,19 +221,6 @@ def test_local_is_deterministic_and_leaves_the_global_generator_alone():
     assert torch.equal(first, second)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(1))
-
-
-def test_nearest_are_the_closest_others_that_differ():
-    x = torch.tensor([[0.0], [5.0]])
-    others = torch.tensor([[0.0], [1.0], [-1.0], [5.0], [4.5], [100.0]])
-    chosen = [[1, 2], [4, 1]]
-    found = nearest(x, others, 2)
-    assert [row.nonzero().flatten().tolist() for row in found] == [sorted(row) for row in chosen]
-    # Of three others at equal distance the first two; of too few all.
-    assert nearest(torch.zeros(1, 1), torch.tensor([[1.0], [-1.0], [1.0]]), 2).tolist() == [
-        [True, True, False]
-    ]
-    assert nearest(torch.zeros(1, 1), torch.tensor([[0.0], [3.0]]), 5).tolist() == [[False, True]]
 
 
 def test_without_steps_only_the_random_points_of_the_box_count():

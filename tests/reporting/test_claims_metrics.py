@@ -3,10 +3,11 @@ import json
 import pytest
 
 from pipeline.files import write_json
+from pipeline.metrics.intervals import Interval
 from pipeline.reporting.claims import CLAIMS
 from pipeline.reporting.claims_metrics import claims_metrics
 from pipeline.reporting.numbers import verdicts
-from pipeline.reporting.verdicts import Interval, Verdict, judge
+from pipeline.reporting.verdicts import Verdict, judge
 from tests.reporting.workspace import default_params
 
 FIELDS = ("verdict", "mean", "low", "high", "published_low", "published_high", "reason")

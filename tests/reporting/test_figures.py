@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.reporting import style
 from pipeline.reporting.claims import CLAIMS, PublishedCurve, PublishedRange
 from pipeline.reporting.examples import Example
@@ -30,7 +31,7 @@ from pipeline.reporting.figures.neighbours import Neighbourhood, neighbour_relev
 from pipeline.reporting.figures.prototypes import Chance, filter_grid, prototype_grid
 from pipeline.reporting.figures.stability import certified_stability
 from pipeline.reporting.figures.training import pretraining_curves, training_curves
-from pipeline.reporting.verdicts import Interval, Verdict, accuracy_interval
+from pipeline.reporting.verdicts import Verdict
 
 WIDTH, SMALL_WIDTH = (round(width * style.DPI) for width in (style.WIDTH, style.SMALL_WIDTH))
 RANDOM = np.random.default_rng(0)

@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from pipeline.errors import PipelineError
-from pipeline.explanations.neighbours import nearest_neighbours
+from pipeline.metrics.intervals import seed_interval
+from pipeline.metrics.neighbours import nearest_neighbours
 from pipeline.models.building import Inputs, build_vae
 from pipeline.params import Vae
 from pipeline.reporting.evidence import qualitative_evidence
 from pipeline.reporting.results import LATENT_SPACE, NEIGHBOURS, PIXELS
-from pipeline.reporting.verdicts import seed_interval
 from pipeline.training.cells import load_weights
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params, make_workspace
@@ -103,8 +103,8 @@ def test_evidence_is_what_was_measured(folder):
     assert f"concepts: {concepts:.2f}" in stable.remark
     # The test examples' part of the interval: two equal seeds would have it alone.
     errors = [study.relevances.standard_error() for study in studies]
-    widths = [1.959964 * error for error in errors]
-    assert stable.here[1:] == pytest.approx(seed_interval(ratios, widths)[1:])
+    half = 1.959964 * sum(errors) / 2
+    assert stable.here[1:] == pytest.approx(seed_interval(ratios, half, half)[1:])
     # Of the three that activate a concept most, the commonest class.
     shares = []
     for output in experiment.test_outputs:

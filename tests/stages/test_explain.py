@@ -7,7 +7,7 @@ import torch
 
 from pipeline.errors import PipelineError
 from pipeline.explanations.methods import METHODS
-from pipeline.metrics import comparison_grid
+from pipeline.metrics import comparison
 from pipeline.metrics.scores import CURVES, SCORES
 from stages import explain
 from tests.stages.workspace import untrained_compas
@@ -42,14 +42,14 @@ def run(monkeypatch, experiment="compas_senn"):
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     """Tasks are done here, in an order of their own."""
-    comparison_grid._examination.cache_clear()
+    comparison._examination.cache_clear()
     orders = iter((list, lambda indices: indices[::-1]))
 
     def one_after_another(work, tasks, device, report):
         for index in next(orders)(range(len(tasks))):
             yield index, work(tasks[index], lambda *_: None)
 
-    monkeypatch.setattr(comparison_grid, "run_side_by_side", one_after_another)
+    monkeypatch.setattr("pipeline.metrics.side_by_side.run_side_by_side", one_after_another)
 
 
 def test_every_method_gets_every_score_and_the_same_bytes_in_any_order(
@@ -77,7 +77,7 @@ def test_every_method_gets_every_score_and_the_same_bytes_in_any_order(
     here = [Path(path).read_bytes() for path in (*OUTS, SUMMARY)]
     for path in (*OUTS, SUMMARY):
         Path(path).unlink()
-    comparison_grid._examination.cache_clear()
+    comparison._examination.cache_clear()
     torch.manual_seed(12345)
     run(monkeypatch)
     assert [Path(path).read_bytes() for path in (*OUTS, SUMMARY)] == here

@@ -176,8 +176,8 @@ class Own:
     share: float = 1.0
 
     def __call__(self, layer: Any, inputs: Inputs, output: Tensor, relevance: Tensor) -> Relevances:
-        own = layer.relprop(relevance, *inputs)
-        of_each = own if isinstance(own, tuple) else (own,)
+        answer = layer.relprop(relevance, *inputs)
+        of_each = answer if isinstance(answer, tuple) else (answer,)
         return tuple(self.share * one for one in of_each)
 
 

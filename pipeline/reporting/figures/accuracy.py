@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.metrics.intervals import accuracy_interval
 from pipeline.reporting import style
 from pipeline.reporting.claims import PublishedCurve, PublishedRange
-from pipeline.reporting.verdicts import accuracy_interval
 
 _LOOKS: dict[str, dict[str, Any]] = {  # by the first word of a published curve's label
     "review, best": {"color": style.VERMILION, "linestyle": "-", "marker": "s"},

@@ -1,18 +1,86 @@
-"""Are explanations alike for inputs that look alike? Nearest neighbours against random pairs.
+"""Neighbours, and whether their explanations are alike: nearest neighbours against random pairs.
 
 The review seeks each digit's nearest neighbours in an autoencoder's latent space and looks at their
-explanations side by side; this puts a number on it. Neighbours are from the same set of examples.
+explanations side by side; `neighbour_study` puts a number on it.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pipeline.arithmetic import square_root
+from pipeline.metrics.batches import in_batches
 
 _CHUNK = 512  # rows of a distance matrix held at once
 _EXACT = "donot_use_mm_for_euclid_dist"  # else equal vectors are some 1e-8 apart
+
+Choose = Callable[[Tensor], Tensor]
+
+
+def neighbours(x: Tensor, others: Tensor, choose: Choose) -> Tensor:
+    """What `choose` makes of the distances (L2) between x and `others`.
+
+    Parameters
+    ----------
+    x, others : (A, *shape) and (N, *shape).
+    choose : distances (B, N) to (B, ...), such as `within` and `nearest`. It sees inputs that equal
+        x at an infinite distance: they are no neighbours.
+
+    Returns
+    -------
+    (A, ...)
+    """
+
+    def chosen(x: Tensor) -> Tensor:
+        distances = apart(x, others)
+        return choose(distances.where(distances > 0, torch.inf))
+
+    return in_batches(chosen, x)
+
+
+def neighbours_among(x: Tensor, choose: Choose) -> Tensor:
+    """The same among the examples x (N, *shape), in float64; only an example itself is left out."""
+    flat = x.flatten(1).double()
+
+    def chosen(x: Tensor, rows: Tensor) -> Tensor:
+        return choose(apart(x, flat).scatter(1, rows.unsqueeze(1), torch.inf))
+
+    return in_batches(chosen, flat, torch.arange(len(x), device=x.device))
+
+
+def within(radius: float) -> Choose:
+    """Which others are at most `radius` away, (B, N) bool."""
+    return lambda distances: distances <= radius
+
+
+def nearest(count: int) -> Choose:
+    """Which others are the `count` nearest, (B, N) bool; more where several are as near."""
+
+    def chosen(distances: Tensor) -> Tensor:
+        farthest = distances.kthvalue(min(count, distances.shape[1])).values
+        return (distances <= farthest.unsqueeze(1)) & distances.isfinite()
+
+    return chosen
+
+
+def nearest_neighbours(x: Tensor, count: int) -> Tensor:
+    """Indices (N, count) of the nearest other examples, nearest first.
+
+    Raises
+    ------
+    ValueError
+        If there are not more than `count` examples.
+    """
+    if len(x) <= count:
+        raise ValueError(f"{count} neighbours need more than {count} examples, got {len(x)}")
+    return neighbours_among(x, lambda distances: distances.topk(count, largest=False).indices)
+
+
+def apart(x: Tensor, others: Tensor) -> Tensor:
+    """Distances (L2) of x (A, *shape) and `others` (N, *shape), (A, N); 0 only between equals."""
+    return torch.cdist(x.flatten(1), others.flatten(1), compute_mode=_EXACT)
 
 
 class Distances(NamedTuple):
@@ -75,28 +143,6 @@ class NeighbourStudy(NamedTuple):
     concepts: Distances
 
 
-def nearest_neighbours(x: Tensor, count: int) -> Tensor:
-    """Indices (N, count) of the nearest other examples, by Euclidean distance, nearest first.
-
-    Raises
-    ------
-    ValueError
-        If there are not more than `count` examples.
-    """
-    if len(x) <= count:
-        raise ValueError(f"{count} neighbours need more than {count} examples, got {len(x)}")
-    flat = x.flatten(1).double()
-    squares = flat.square().sum(1)
-    nearest = []
-    for start in range(0, len(flat), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        distances = squares[some, None] + squares - 2 * flat[some] @ flat.T  # squared
-        rows = torch.arange(len(distances))
-        distances[rows, rows + start] = torch.inf
-        nearest.append(distances.topk(count, largest=False).indices)
-    return torch.cat(nearest)
-
-
 def neighbour_study(
     neighbours: Tensor, concepts: Tensor, relevances: Tensor, predictions: Tensor
 ) -> NeighbourStudy:
@@ -117,11 +163,11 @@ def neighbour_study(
     for label in predictions.unique():
         same = predictions == label
         for rows in same.nonzero().squeeze(1).split(_CHUNK):
-            of_class = _distances(relevances[:, :, label], rows)
+            of_class = apart(relevances[rows, :, label], relevances[:, :, label])
             for sums, distances, counted in (
                 (of_relevances, of_class, everyone),
                 (within_class, of_class, same),
-                (of_concepts, _distances(concepts, rows), everyone),
+                (of_concepts, apart(concepts[rows], concepts), everyone),
             ):
                 _add(sums, distances, rows, neighbours[rows], counted)
     return NeighbourStudy(
@@ -132,10 +178,6 @@ def neighbour_study(
 def _mean(sums: Tensor, weights: Tensor) -> Tensor:
     """Mean distance over pairs; each pair is in the sums of both its ends, and in both weights."""
     return sums.sum() / weights.sum()
-
-
-def _distances(vectors: Tensor, rows: Tensor) -> Tensor:
-    return torch.cdist(vectors[rows], vectors, compute_mode=_EXACT)
 
 
 def _add(sums: Tensor, distances: Tensor, rows: Tensor, near: Tensor, counted: Tensor) -> None:

@@ -3,19 +3,62 @@ import math
 import pytest
 import torch
 
-from pipeline.explanations import neighbours
-from pipeline.explanations.neighbours import nearest_neighbours, neighbour_study
+from pipeline.metrics import batches
+from pipeline.metrics import neighbours as module
+from pipeline.metrics.neighbours import (
+    nearest,
+    nearest_neighbours,
+    neighbour_study,
+    neighbours,
+    within,
+)
 
 
 @pytest.fixture(params=[3, 512])
 def chunk(request, monkeypatch):
     """Results must not depend on how many rows are held at once."""
-    monkeypatch.setattr(neighbours, "_CHUNK", request.param)
+    monkeypatch.setattr(module, "_CHUNK", request.param)
+    monkeypatch.setattr(batches, "BATCH_SIZE", request.param)
 
 
 @pytest.fixture
 def images():
     return torch.randn(30, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 4, 4)])
+def test_neighbours_are_those_within_the_radius(shape):
+    torch.manual_seed(0)
+    x, others = torch.rand(130, *shape), torch.rand(40, *shape)
+    distances = [[math.dist(a.flatten(), b.flatten()) for b in others] for a in x]
+    radius = float(torch.tensor(distances).median()) + 1e-5
+    expected = torch.tensor(distances) <= radius
+    assert torch.equal(neighbours(x, others, within(radius)), expected)
+
+
+def test_equal_inputs_are_no_neighbours_but_any_distance_counts():
+    x = torch.full((1, 784), 2.8)
+    near = x.clone()
+    near[0, 0] += 1e-4
+    found = neighbours(x, torch.cat([x, near, x, x + 1]), within(0.5))
+    assert found.tolist() == [[False, True, False, False]]
+
+
+def test_nearest_are_the_closest_others_that_differ():
+    x = torch.tensor([[0.0], [5.0]])
+    others = torch.tensor([[0.0], [1.0], [-1.0], [5.0], [4.5], [100.0]])
+    chosen = [[1, 2], [4, 1]]
+    found = neighbours(x, others, nearest(2))
+    assert [row.nonzero().flatten().tolist() for row in found] == [sorted(row) for row in chosen]
+    assert neighbours(x[:1], torch.tensor([[0.0], [3.0]]), nearest(5)).tolist() == [[False, True]]
+
+
+def test_which_are_nearest_does_not_depend_on_their_order():
+    # Three others at the same distance, of which two are asked for: all.
+    others = torch.tensor([[1.0], [-1.0], [1.0], [3.0]])
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]):
+        (found,) = neighbours(torch.zeros(1, 1), others[order], nearest(2))
+        assert others[order][found].flatten().sort().values.tolist() == [-1, 1, 1]
 
 
 def test_nearest_neighbours_are_the_nearest_others(images, chunk):

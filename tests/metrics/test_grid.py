@@ -1,38 +1,34 @@
 import json
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.metrics.accuracy import accuracy_interval
-from pipeline.metrics.evaluation import Evaluation
-from pipeline.metrics.summary import cells_table, headline, lambda_table
+from pipeline.metrics.grid import cells_table, headline, lambda_table
+from pipeline.metrics.intervals import accuracy_interval, share_interval
 from pipeline.training.cells import Cell
 from tests.metrics.test_evaluation import COLUMNS
 
-RESAMPLES = 500
 SUMMARY = ["accuracy", "accuracy_std", *COLUMNS[1:]]
 
 
-def evaluation(accuracy, seed, **metrics):
-    correct = np.random.default_rng(seed).permutation(200) < 200 * accuracy
-    row = dict.fromkeys(COLUMNS, 0.5) | {"accuracy": correct.mean()} | metrics
-    return Evaluation(row, correct)
+def evaluation(accuracy, **metrics):
+    here = dict(zip(COLUMNS[:3], share_interval(accuracy, 200), strict=True))
+    return dict.fromkeys(COLUMNS, 0.5) | here | metrics
 
 
 @pytest.fixture
 def evaluations():
     """Two λ of two seeds, in no particular order."""
     return {
-        Cell("x", 0.1, 7): evaluation(0.6, 1),
+        Cell("x", 0.1, 7): evaluation(0.6),
         Cell("x", 1e-4, 9): evaluation(
-            0.9, 2, lipschitz_local_max=3.0, lipschitz_local_undefined=4, concept_sparsity=0.2
+            0.9, lipschitz_local_max=3.0, lipschitz_local_undefined=4, concept_sparsity=0.2
         ),
         Cell("x", 1e-4, 7): evaluation(
-            0.8, 3, lipschitz_local_max=5.0, lipschitz_local_undefined=1, concept_sparsity=math.nan
+            0.8, lipschitz_local_max=5.0, lipschitz_local_undefined=1, concept_sparsity=math.nan
         ),
-        Cell("x", 0.1, 9): evaluation(0.5, 4, concept_correlation=math.nan),
+        Cell("x", 0.1, 9): evaluation(0.5, concept_correlation=math.nan),
     }
 
 
@@ -45,7 +41,7 @@ def test_a_row_a_cell_by_lambda_and_seed(evaluations):
 
 
 def test_a_row_a_lambda_over_seeds(evaluations):
-    table = lambda_table(evaluations, RESAMPLES)
+    table = lambda_table(evaluations)
     assert list(table) == ["experiment", "robust_reg", "seeds", *SUMMARY]
     assert table["robust_reg"].tolist() == [1e-4, 0.1]
     low, _ = table.to_dict("records")
@@ -55,31 +51,29 @@ def test_a_row_a_lambda_over_seeds(evaluations):
     assert low["lipschitz_local_max"] == 5
     assert low["lipschitz_local_undefined"] == 2.5
     assert low["concept_sparsity"] == 0.2  # of the seed at which it is defined
-    both = np.stack([evaluations[Cell("x", 1e-4, seed)].correct for seed in (7, 9)])
-    assert (low["accuracy_low"], low["accuracy_high"]) == accuracy_interval(both, RESAMPLES)
+    expected = accuracy_interval(cells_table(evaluations).iloc[:2])
+    assert (low["accuracy_low"], low["accuracy_high"]) == expected[1:]
 
 
 def test_order_of_evaluation_does_not_matter(evaluations):
     reversed_ = dict(reversed(evaluations.items()))
     pd.testing.assert_frame_equal(cells_table(evaluations), cells_table(reversed_))
-    pd.testing.assert_frame_equal(
-        lambda_table(evaluations, RESAMPLES), lambda_table(reversed_, RESAMPLES)
-    )
+    pd.testing.assert_frame_equal(lambda_table(evaluations), lambda_table(reversed_))
 
 
 def test_headline(evaluations):
-    found = headline(lambda_table(evaluations, RESAMPLES), 1e-4)
+    found = headline(lambda_table(evaluations), 1e-4)
     ends = ["accuracy_at_lambda_min", "accuracy_at_lambda_max"]
     assert list(found) == ["robust_reg", "seeds", *SUMMARY, *ends]
     assert (found["robust_reg"], found["seeds"], found["accuracy"]) == (1e-4, 2, 0.85)
     assert found["accuracy_at_lambda_min"] == pytest.approx(0.85)
     assert found["accuracy_at_lambda_max"] == pytest.approx(0.55)
-    assert headline(lambda_table(evaluations, RESAMPLES), 0.1)["robust_reg"] == 0.1
+    assert headline(lambda_table(evaluations), 0.1)["robust_reg"] == 0.1
 
 
 def test_undefined_is_null_never_nan(evaluations):
     one_seed = {cell: found for cell, found in evaluations.items() if cell.seed == 9}
-    table = lambda_table(one_seed, RESAMPLES)
+    table = lambda_table(one_seed)
     found = json.loads(json.dumps(headline(table, 0.1), allow_nan=False))
     assert (found["seeds"], found["accuracy_std"]) == (1, None)
     assert found["concept_correlation"] is None

@@ -1,0 +1,121 @@
+"""The 95 % interval of an accuracy is the same wherever it is written, drawn or judged."""
+
+import json
+import math
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from pipeline.files import write_csv, write_json
+from pipeline.metrics.grid import cells_table, headline, lambda_table
+from pipeline.metrics.intervals import share_interval
+from pipeline.reporting.claims_metrics import claims_metrics
+from pipeline.reporting.figures.accuracy import accuracy_against_lambda
+from pipeline.reporting.numbers import claims, verdicts
+from pipeline.reporting.study_predictions import Study
+from pipeline.reporting.study_published import lost_at
+from pipeline.reporting.verdicts import judge
+from pipeline.study.curves import Curves
+from pipeline.study.definitions import Definition
+from pipeline.training.cells import Cell
+from tests.conftest import REPOSITORY
+
+EXAMPLES = 1072
+ACCURACIES = {1e-4: (0.808, 0.812, 0.815), 1.0: (0.674, 0.706, 0.722)}
+DEFINITION = Definition("review2020", "batch")
+
+
+def expected(accuracies):
+    """Student's t over seeds and Wilson's score interval, in quadrature: the formulas at length."""
+    z, t, n = 1.959964, 4.302653, EXAMPLES
+    squares = [(t * np.std(accuracies, ddof=1) / math.sqrt(3)) ** 2] * 2
+    for i, sign in enumerate((-1, 1)):
+        ends = [
+            (p + z**2 / (2 * n) + sign * z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)))
+            / (1 + z**2 / n)
+            for p in accuracies
+        ]
+        squares[i] += np.mean(np.abs(np.subtract(ends, accuracies))) ** 2
+    mean = np.mean(accuracies)
+    return mean - math.sqrt(squares[0]), mean + math.sqrt(squares[1])
+
+
+@pytest.fixture
+def written(tmp_path):
+    """What stage `evaluate` writes of three seeds: cells, λ and the metrics of λ = 1."""
+    evaluations = {}
+    for robust_reg, accuracies in ACCURACIES.items():
+        for seed, accuracy in enumerate(accuracies):
+            here = share_interval(accuracy, EXAMPLES)
+            row = dict(zip(("accuracy", "accuracy_low", "accuracy_high"), here, strict=True))
+            row |= dict.fromkeys(
+                ("test_robustness_loss", "lipschitz_discrete", "concept_sparsity"), 0.5
+            )
+            evaluations[Cell("compas_senn", robust_reg, seed)] = row
+    lambdas = lambda_table(evaluations)
+    write_csv(tmp_path / "cells.csv", cells_table(evaluations))
+    write_csv(tmp_path / "lambda.csv", lambdas)
+    write_json(tmp_path / "metrics.json", headline(lambdas, 1.0))
+    return (
+        pd.read_csv(tmp_path / "cells.csv"),
+        pd.read_csv(tmp_path / "lambda.csv"),
+        json.loads((tmp_path / "metrics.json").read_text()),
+    )
+
+
+def as_run(cells):
+    """As much of a run's results as claims need."""
+    experiment = SimpleNamespace(cells=cells, settings=SimpleNamespace(dataset="compas"))
+    params = SimpleNamespace(robust_reg=1.0, report=SimpleNamespace(prototypes=3))
+    return SimpleNamespace(params=params, experiments={"compas_senn": experiment})
+
+
+def as_study(cells):
+    cells = cells.assign(**DEFINITION._asdict())
+    return Study(SimpleNamespace(batch_size=200), cells, {}, Curves(cells, 200, 10))
+
+
+def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
+    cells, lambdas, metrics = written
+    in_claims = claims_metrics(judge({"compas_senn": cells}, {"compas_senn": "compas"}, {}))
+    bars = accuracy_against_lambda(cells, [], [], "T").axes[0].containers[0].lines[2][0]
+    for row, bar, (robust_reg, accuracies) in zip(
+        lambdas.to_dict("records"), bars.get_segments(), ACCURACIES.items(), strict=True
+    ):
+        ends = pytest.approx(expected(accuracies), abs=1e-6)
+        assert (row["accuracy_low"], row["accuracy_high"]) == ends
+        assert bar[:, 1].tolist() == ends
+        assert as_study(cells).accuracy_at(DEFINITION, robust_reg)[1:] == ends
+        if robust_reg == 1e-4:
+            found = [in_claims[f"compas-accuracy.{end}"] for end in ("low", "high")]
+            low, high = (f"{100 * end:.1f}" for end in found)
+            assert tuple(found) == ends
+        else:
+            assert (metrics["accuracy_low"], metrics["accuracy_high"]) == ends
+    table = claims(as_run(cells)).parts[-1]
+    (row,) = (row for row in table.rows if "compas-accuracy" in row[0].split("\n"))
+    assert row[3].endswith(f"\n{low} to {high}")
+
+
+def test_accuracy_lost_is_the_same_in_claims_and_study(written):
+    cells, _, _ = written
+    (claimed,) = (v.here for v in verdicts(as_run(cells)) if v.claim.id == "compas-tradeoff")
+    assert lost_at(as_study(cells), DEFINITION, 1.0) == pytest.approx(claimed)
+    lost = np.subtract(*ACCURACIES.values())
+    assert claimed.mean == pytest.approx(lost.mean())
+    assert claimed.low < stats.t.interval(0.95, 2, lost.mean(), stats.sem(lost))[0]
+
+
+def test_no_other_file_has_quantiles_of_its_own():
+    own = re.compile(r"\.ppf\(|\.isf\(|1\.96|\b0?\.975\b|\.interval\(0|proportion_ci|bootstrap\(")
+    others = [
+        str(path.relative_to(REPOSITORY))
+        for folder in ("pipeline", "stages")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if own.search(path.read_text(encoding="utf-8"))
+    ]
+    assert others == ["pipeline/metrics/intervals.py"]
