@@ -1,6 +1,6 @@
 """Run tasks side by side: one process and one thread each on the CPU, in turn on a GPU.
 
-A single task is run in this process, and starts at once.
+On one core, or where there is one task, it is this process that works, and starts at once.
 
 One thread per task, because small models gain little from more, and because then no result
 depends on how many cores there are.
@@ -55,7 +55,8 @@ def run_side_by_side(
     PipelineError
         If a worker was killed.
     """
-    if device.type != "cpu" or len(tasks) <= 1:
+    workers = min(len(tasks), cores())
+    if device.type != "cpu" or workers <= 1:
         with one_thread():
             for index, task in enumerate(tasks):
                 yield index, work(task, lambda *state, index=index: report(index, *state))
@@ -63,7 +64,6 @@ def run_side_by_side(
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
     lifeline, held = context.Pipe(duplex=False)
-    workers = min(len(tasks), cores())
     pool = ProcessPoolExecutor(workers, context, _start_worker, (reports, lifeline))
     try:
         with _interrupts_blocked():  # for the workers, born here: Ctrl-C is the parent's to handle

@@ -1,0 +1,84 @@
+"""What do last bits do to the cost of robustness? ``python -m benchmarks.roundings``.
+
+Trains the COMPAS grid of params.yaml once for each of several processors that the table kernel can
+be compiled for, all else the same, and writes their test accuracies by λ, in the mean over seeds,
+to benchmarks/results/roundings.csv. Needs the prepared data (`dvc repro prepare@compas`), a
+processor with AVX-512 for all of them, and half a minute.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.errors import PipelineError
+from pipeline.files import write_csv
+from pipeline.stage import run_stage
+
+RESULTS = Path(__file__).parent / "results/roundings.csv"
+PROCESSORS = {
+    "x86-64-v2": "",
+    "x86-64-v3": "+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+popcnt",
+    "skylake-avx512": "",
+    "znver4": "",
+}
+
+
+def main() -> None:
+    """Train once for each processor; write and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("data/prepared/compas"))
+    data = parser.parse_args().data
+    rows = []
+    for processor in PROCESSORS:
+        with tempfile.TemporaryDirectory() as folder:
+            script = "import sys; from benchmarks.roundings import train; train(*sys.argv[1:])"
+            command = [sys.executable, "-c", script, processor, str(data), folder]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise PipelineError(f"{processor}: {done.stderr.strip()}")
+            table = pd.read_csv(Path(folder, "accuracies.csv"))
+        mean = table.groupby("robust_reg")["accuracy"].mean()
+        rows.append({"compiled_for": processor, **{f"{reg:g}": mean[reg] for reg in mean.index}})
+    result = pd.DataFrame(rows)
+    result["points_lost"] = 100 * (result.iloc[:, 1] - result.iloc[:, -1])
+    write_csv(RESULTS, result)
+    print(result.to_string(index=False))
+
+
+def train(processor: str, data: str, folder: str) -> None:
+    """Train the grid with the kernel compiled for `processor`; write each cell's test accuracy."""
+    import numba.core.config
+
+    numba.core.config.CPU_NAME = processor
+    numba.core.config.CPU_FEATURES = PROCESSORS[processor]
+
+    import torch
+
+    from benchmarks.problems import REPOSITORY
+    from pipeline.data.dataset import load_dataset
+    from pipeline.metrics.evaluation import correct
+    from pipeline.params import load_params
+    from pipeline.training.cells import grid, load_cell
+    from pipeline.training.engine import train_grid
+    from pipeline.training.store import CellStore
+    from pipeline.training.task import Job
+
+    params, models = load_params(REPOSITORY / "params.yaml"), Path(folder, "models")
+    name, device = "compas_senn", torch.device("cpu")
+    store = CellStore(None, 1)
+    train_grid(Job(params, name, device, Path(data), Path(folder, "vaes"), models, store))
+    test = load_dataset(Path(data)).test
+    rows = []
+    for cell in grid(params, name):
+        model, _ = load_cell(cell.path(models))
+        accuracy = correct(model, test).double().mean().item()
+        rows.append({"robust_reg": cell.robust_reg, "seed": cell.seed, "accuracy": accuracy})
+    write_csv(Path(folder, "accuracies.csv"), pd.DataFrame(rows))
+
+
+if __name__ == "__main__":
+    run_stage(main)
