@@ -81,7 +81,8 @@ def time_grids(
 
 def _grid(problem: Problem, cells: int, folder: Path, device: torch.device) -> Run:
     """Train a grid of so many cells; nothing of it is in a store before or remains after."""
-    grid = {"seeds": list(range(cells // len(LAMBDAS))), "lambda_grid": list(LAMBDAS)}
+    seeds = list(range(cells // len(LAMBDAS)))
+    grid = {"explain.seeds": 1, "seeds": seeds, "lambda_grid": list(LAMBDAS)}
     params, place = changed(problem.params, grid), folder / f"grid-{cells}"
     store = CellStore(place / "store", _STORE)
     job = Job(params, problem.name, device, problem.data, Path(), place / "models", store)

@@ -102,7 +102,8 @@ def textbooks_side_by_side(problem: Problem, device: torch.device, seconds: floa
 def bank_speed(problem: Problem, device: torch.device, seconds: float, width: int) -> Speed:
     """Banks of `width` cells as the pipeline runs them: side by side, one of a table alone."""
     run = Timed(problem, device, seconds, width=width)
-    takes_all_cores = fits(problem.params.experiment(problem.name), device)
+    params = problem.params
+    takes_all_cores = fits(params.experiment(problem.name), params.robustness, device)
     return _side_by_side(_train_bank, run, 1 if takes_all_cores else cores())
 
 

@@ -70,12 +70,19 @@ def mnist(folder: Path, device_type: str, classes: int = 10, concepts: int = 5) 
 
 
 def changed(params: Params, changes: dict[str, Any]) -> Params:
-    """`params` with the values of dotted keys changed, and validated."""
-    content = params.model_dump()
+    """`params` with the values of dotted keys changed, and each section validated for itself.
+
+    A problem made up has numbers of classes that no real dataset has.
+    """
     for key, value in changes.items():
-        *path, last = key.split(".")
-        section = content
-        for name in path:
-            section = section[name]
-        section[last] = value
-    return Params.model_validate(content)
+        params = _put(params, key.split("."), value)
+    return params
+
+
+def _put(section: Any, path: list[str], value: Any) -> Any:
+    name, *rest = path
+    if isinstance(section, dict):
+        return section | {name: _put(section[name], rest, value)}
+    if rest:
+        return section.model_copy(update={name: _put(getattr(section, name), rest, value)})
+    return type(section).model_validate(section.model_dump() | {name: value})

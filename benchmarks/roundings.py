@@ -53,8 +53,8 @@ def train(processor: str, data: str, folder: str) -> None:
     """Train the grid with the kernel compiled for `processor`; write each cell's test accuracy."""
     import numba.core.config
 
-    numba.core.config.CPU_NAME = processor
-    numba.core.config.CPU_FEATURES = PROCESSORS[processor]
+    chosen = {"CPU_NAME": processor, "CPU_FEATURES": PROCESSORS[processor]}
+    vars(numba.core.config).update(chosen)  # after `portable`, and before anything is compiled
 
     import torch
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline import params as p
+from pipeline import params_choices as choice
 from pipeline.data.dataset import Dataset, Split
 
 
@@ -43,18 +44,18 @@ class Textbook(nn.Module):
         self.concepts, self.classes = self.experiment.num_concepts, self.experiment.num_classes
         example = data.train.x[0]
         match self.experiment.conceptizer:
-            case p.IdentityConceptizer():
+            case choice.IdentityConceptizer():
                 self.conceptizer: nn.Module = IdentityConceptizer()
-            case p.ConvConceptizer() as conv:
+            case choice.ConvConceptizer() as conv:
                 self.conceptizer = ConvConceptizer(conv, self.concepts, example)
-            case p.VaeConceptizer():
+            case choice.VaeConceptizer():
                 self.conceptizer = VaeConceptizer(params.vae, data)
         outputs, dropout = self.concepts * self.classes, self.experiment.dropout
         match self.experiment.parameterizer:
-            case p.MlpParameterizer() as mlp:
+            case choice.MlpParameterizer() as mlp:
                 widths = (len(example), *mlp.hidden_sizes, outputs)
                 self.parameterizer = nn.Sequential(*linear_layers(widths, dropout))
-            case p.ConvParameterizer() as cnn:
+            case choice.ConvParameterizer() as cnn:
                 self.parameterizer = conv_parameterizer(cnn, outputs, dropout, example)
 
     def forward(self, x: Tensor) -> Output:
@@ -74,7 +75,7 @@ class IdentityConceptizer(nn.Module):
 class ConvConceptizer(nn.Module):
     """Convolutional autoencoder; each feature map is mapped linearly to its concept and back."""
 
-    def __init__(self, settings: p.ConvConceptizer, concepts: int, image: Tensor) -> None:
+    def __init__(self, settings: choice.ConvConceptizer, concepts: int, image: Tensor) -> None:
         super().__init__()
         depth, size = len(image), settings.kernel_size
         self.encoder = nn.Sequential(*conv_layers((depth, *settings.channels, concepts), size))
@@ -125,7 +126,7 @@ class VaeConceptizer(nn.Module):
 
 
 def conv_parameterizer(
-    settings: p.ConvParameterizer, outputs: int, dropout: float, image: Tensor
+    settings: choice.ConvParameterizer, outputs: int, dropout: float, image: Tensor
 ) -> nn.Sequential:
     """Convolutions with channel dropout after the last; linear layers; dropout and tanh."""
     layers = conv_layers((len(image), *settings.channels), settings.kernel_size)
@@ -166,10 +167,21 @@ def total_loss(model: Textbook, robust_reg: float, x: Tensor, y: Tensor) -> Tens
 def robustness_loss(x: Tensor, output: Output, variant: str) -> Tensor:
     """‖∇ₓf(x) − θ(x)ᵀ Jʰₓ(x)‖, Frobenius over the batch; `x` requires gradients.
 
-    With `variant` ``paper2018`` f are the logits. With ``review2020`` they are their log-softmax,
-    and tables have that code's shortcut: one gradient, summed over classes, and θ for θᵀJʰ.
+    With `variant` ``paper2018`` f are the logits, else their log-softmax. With ``review2020``
+    tables have that code's shortcut: one gradient, summed over classes, and θ for θᵀJʰ.
+
+    Raises
+    ------
+    ValueError
+        If the variant is none of the published ones.
     """
-    f = output.logits if variant == "paper2018" else F.log_softmax(output.logits, 1)
+    match variant:
+        case "paper2018":
+            f = output.logits
+        case "review2020" | "authors2018":
+            f = F.log_softmax(output.logits, 1)
+        case _:
+            raise ValueError(f"the textbook has no robustness loss {variant}")
     if variant == "review2020" and x.ndim == 2:
         (summed,) = torch.autograd.grad(f, x, torch.ones_like(f), create_graph=True)
         return (summed.unsqueeze(2) - output.relevances).norm()

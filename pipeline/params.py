@@ -4,33 +4,23 @@ Every error names file, key, what is allowed and the value found, one line each:
 ``params.yaml: robust_reg: must be ≥ 0, got -1``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline import params_choices as choice
 from pipeline import params_types as kind
 from pipeline.errors import PipelineError
-from pipeline.params_errors import Problem, did_you_mean, explain, raise_problems
+from pipeline.params_choices import DATASETS, VARIANTS
+from pipeline.params_errors import Problem, did_you_mean, explain
+from pipeline.params_types import Section
 
-
-class Section(BaseModel):
-    """A section of params.yaml: immutable, strictly typed, unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        raise_problems(self._problems())
-        return self
-
-    def _problems(self) -> Iterable[Problem]:
-        """What does not fit together, though every value is right by itself."""
-        return ()
+REVIEW = "review2020"  # its code for tables takes the features for concepts, see `residuals`
 
 
 class Robustness(Section):
@@ -41,7 +31,7 @@ class Robustness(Section):
     probes : `exact`, one VJP per class; or how many Rademacher probes estimate it.
     """
 
-    variant: kind.Variant
+    variant: choice.Variant
     reduction: kind.Reduction
     probes: kind.Probes
 
@@ -81,64 +71,11 @@ class Pretrain(Section):
     batch_size : images per step.
     """
 
-    dataset: kind.DatasetName
+    dataset: choice.DatasetName
     pretrain_epochs: kind.Count
     pre_beta: kind.NonNegative
     lr: kind.Positive
     batch_size: kind.Count
-
-
-class IdentityConceptizer(Section):
-    """h(x) = x."""
-
-    name: Literal["identity"]
-
-
-class ConvConceptizer(Section):
-    """Convolutional autoencoder with one scalar concept per channel of its last feature map.
-
-    channels : between the input's and the concepts', one convolution each.
-    kernel_size : pixels, of all convolutions.
-    decoder_channels : between the concepts' and the input's: three transposed convolutions.
-    """
-
-    name: Literal["conv"]
-    channels: kind.SomeSizes
-    kernel_size: kind.Count
-    decoder_channels: kind.TwoSizes
-
-
-class VaeConceptizer(Section):
-    """The β-VAE of section `vae`; the concepts are its latent means."""
-
-    name: Literal["vae"]
-
-
-class MlpParameterizer(Section):
-    """Multi-layer perceptron; `hidden_sizes`, units between input and relevances, may be []."""
-
-    name: Literal["mlp"]
-    hidden_sizes: kind.Sizes
-
-
-class ConvParameterizer(Section):
-    """Convolutions, then linear layers.
-
-    channels : output channels of each convolution.
-    kernel_size : pixels, of all convolutions.
-    hidden_sizes : units between the last feature map and the relevances; may be [].
-    """
-
-    name: Literal["conv"]
-    channels: kind.SomeSizes
-    kernel_size: kind.Count
-    hidden_sizes: kind.Sizes
-
-
-Conceptizer = Annotated[
-    IdentityConceptizer | ConvConceptizer | VaeConceptizer, Field(discriminator="name")
-]
-Parameterizer = Annotated[MlpParameterizer | ConvParameterizer, Field(discriminator="name")]
 
 
 class Experiment(Section):
@@ -158,11 +95,11 @@ class Experiment(Section):
     lambda_grid : the experiment's own, where it differs from the file's.
     """
 
-    dataset: kind.DatasetName
+    dataset: choice.DatasetName
     model_class: Literal["SENN", "DiSENN"]
     initial_weights: Literal["pipeline/models/building.py", "models/vae"]
-    conceptizer: Conceptizer
-    parameterizer: Parameterizer
+    conceptizer: choice.AnyConceptizer
+    parameterizer: choice.AnyParameterizer
     aggregator: Literal["sum"]
     num_concepts: kind.Count
     num_classes: Annotated[int, Field(ge=2)]
@@ -254,7 +191,7 @@ class Study(Section):
     anchors : as `evaluate.anchors`; the other settings of the metrics are those of `evaluate`.
     """
 
-    variants: kind.Variants
+    variants: choice.Variants
     reductions: kind.Reductions
     probes: kind.Probes
     lambda_grid: kind.SeveralLambdas
@@ -286,7 +223,7 @@ class Params(Section):
     seeds: kind.Seeds
     device: kind.Device
     train: Train = Train()
-    datasets: kind.DatasetNames
+    datasets: choice.DatasetNames
     split_seed: kind.Seed
     robustness: Robustness
     vae: Vae
@@ -304,11 +241,20 @@ class Params(Section):
             if dataset not in self.datasets:
                 words = f"must be among datasets ({', '.join(self.datasets)})"
                 yield f"{key}.dataset", words, dataset
+        yield from _batch_problems("pretrain", self.pretrain)
         for key, experiment in experiments.items():
+            yield from _batch_problems(key, experiment)
+            yield from self._data_problems(key, experiment)
             if experiment.model_class == "DiSENN":
                 yield from self._disenn_problems(key, experiment)
+        if "vae" in self.experiments:
+            words = "must be called otherwise: models/vae is for the β-VAEs"
+            yield "experiments.vae", words, "vae"
         for name in self.study:
             yield from self._study_problems(name)
+        if self.explain.seeds > len(self.seeds):
+            words = f"must be ≤ {len(self.seeds)}, the number of seeds"
+            yield "explain.seeds", words, self.explain.seeds
 
         own = (e.lambda_grid or () for e in self.experiments.values())
         for value in sorted({*self.lambda_grid, *chain(*own)} - {self.robust_reg}):
@@ -318,6 +264,29 @@ class Params(Section):
                     f"(both would be stored as lambda={value:g})"
                 )
                 yield "robust_reg", words, self.robust_reg
+
+    def _data_problems(self, key: str, experiment: Experiment) -> Iterator[Problem]:
+        """What cannot be trained on the experiment's dataset."""
+        data = DATASETS[experiment.dataset]
+        if experiment.num_classes != data.classes:
+            words = f"must be {data.classes}, the classes of {experiment.dataset}"
+            yield f"{key}.num_classes", words, experiment.num_classes
+        fit = experiment.num_concepts, experiment.dropout
+        for part in (experiment.conceptizer, experiment.parameterizer):
+            for name, words, value in part.problems(data, *fit):
+                yield f"{key}.{name}", words, value
+        if data.is_table and experiment.conceptizer.name != "identity":
+            why = (
+                "on a table it needs the identity conceptizer, "
+                f"{key} has {experiment.conceptizer.name}"
+            )
+            if self.robustness.variant == REVIEW:
+                others = " or ".join(variant for variant in VARIANTS if variant != REVIEW)
+                yield "robustness.variant", f"must be {others}: {why}", REVIEW
+            name = key.removeprefix("experiments.")
+            if name in self.study and REVIEW in self.study[name].variants:
+                words = f"must be without {REVIEW}: {why}"
+                yield f"study.{name}.variants", words, list(self.study[name].variants)
 
     def _disenn_problems(self, key: str, experiment: Experiment) -> Iterator[Problem]:
         """DiSENN starts from the pretrained β-VAE: same data, same concepts."""
@@ -367,6 +336,14 @@ class Params(Section):
         """The robustness strengths λ of experiment `name`: {robust_reg} ∪ its grid, ascending."""
         own = self.experiment(name).lambda_grid
         return tuple(sorted({self.robust_reg, *(self.lambda_grid if own is None else own)}))
+
+
+def _batch_problems(key: str, trained: Pretrain | Experiment) -> Iterator[Problem]:
+    """An epoch is of whole batches: it must have one."""
+    examples = DATASETS[trained.dataset].train
+    if trained.batch_size > examples:
+        words = f"must be ≤ {examples}, the training examples of {trained.dataset}"
+        yield f"{key}.batch_size", words, trained.batch_size
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -131,11 +131,15 @@ def _key_and_section(
         field = section.model_fields.get(part)
         here = field.annotation if field else None
         if field and field.discriminator and (chosen := next(parts, None)):
-            here = next(
-                choice
+            names = {
+                name: choice
                 for choice in get_args(field.annotation)
-                if chosen in get_args(choice.model_fields[field.discriminator].annotation)
-            )
+                for name in get_args(choice.model_fields[field.discriminator].annotation)
+            }
+            if chosen not in names:  # a `Problem` of the choice, told from outside of it
+                key += f".{chosen}"
+                break
+            here = names[str(chosen)]
     return key.removeprefix("."), section
 
 

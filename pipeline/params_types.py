@@ -1,14 +1,39 @@
-"""Kinds of values in params.yaml: strict numbers, and lists that are checked as a whole.
+"""Kinds of values in params.yaml: sections, strict numbers, lists that are checked as a whole.
 
 Every check raises a ValueError that says what the value must be; the value found is added to it by
 pipeline/params_errors.py.
 """
 
 import re
+from collections.abc import Iterable
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from pipeline.params_errors import Problem, raise_problems
+
+
+class Section(BaseModel):
+    """A section of params.yaml: immutable, strictly typed, unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        raise_problems(self._problems())
+        return self
+
+    def _problems(self) -> Iterable[Problem]:
+        """What does not fit together, though every value is right by itself."""
+        return ()
 
 
 def _not_empty(values: Any) -> Any:
@@ -73,9 +98,9 @@ def _experiment_name(value: Any) -> Any:
     return value
 
 
-_AnyList = Field(strict=False)  # strict pydantic takes tuples only; the items stay strict
+AnyList = Field(strict=False)  # strict pydantic takes tuples only; the items stay strict
 NotEmpty = AfterValidator(_not_empty)
-_Distinct = AfterValidator(_distinct)
+Distinct = AfterValidator(_distinct)
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[Finite, Field(ge=0)]
@@ -84,27 +109,23 @@ Probability = Annotated[Finite, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Anchors = Annotated[int, Field(ge=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Seeds = Annotated[tuple[Seed, ...], _AnyList, NotEmpty, _Distinct]
+Seeds = Annotated[tuple[Seed, ...], AnyList, NotEmpty, Distinct]
 SeveralSeeds = Annotated[Seeds, AfterValidator(_several)]
-Sizes = Annotated[tuple[Count, ...], _AnyList]
+Sizes = Annotated[tuple[Count, ...], AnyList]
 SomeSizes = Annotated[Sizes, NotEmpty]
-TwoSizes = Annotated[tuple[Count, Count], _AnyList, BeforeValidator(_pair)]
+TwoSizes = Annotated[tuple[Count, Count], AnyList, BeforeValidator(_pair)]
 Counts = Annotated[SomeSizes, AfterValidator(_ascending)]
-Levels = Annotated[tuple[Positive, ...], _AnyList, NotEmpty, AfterValidator(_ascending)]
-LambdaGrid = Annotated[tuple[NonNegative, ...], _AnyList, _Distinct, AfterValidator(_stored_apart)]
+Levels = Annotated[tuple[Positive, ...], AnyList, NotEmpty, AfterValidator(_ascending)]
+LambdaGrid = Annotated[tuple[NonNegative, ...], AnyList, Distinct, AfterValidator(_stored_apart)]
 SeveralLambdas = Annotated[
     tuple[Positive, ...],
-    _AnyList,
-    _Distinct,
+    AnyList,
+    Distinct,
     AfterValidator(_stored_apart),
     AfterValidator(_several),
 ]
-Variant = Literal["paper2018", "review2020", "authors2018"]
 Reduction = Literal["batch", "example"]
-Variants = Annotated[tuple[Variant, ...], _AnyList, NotEmpty, _Distinct]
-Reductions = Annotated[tuple[Reduction, ...], _AnyList, NotEmpty, _Distinct]
-DatasetName = Literal["compas", "mnist_5k", "mnist"]
-DatasetNames = Annotated[tuple[DatasetName, ...], _AnyList, NotEmpty, _Distinct]
+Reductions = Annotated[tuple[Reduction, ...], AnyList, NotEmpty, Distinct]
 ExperimentName = Annotated[str, BeforeValidator(_experiment_name)]
 Device = Annotated[str, BeforeValidator(_device)]
 Probes = Annotated[Literal["exact"] | int, BeforeValidator(_probes)]

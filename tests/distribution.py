@@ -15,6 +15,7 @@ LONG = (
     "tests/training/test_cluster.py",
     "tests/benchmarks/test_measure.py",
     "tests/training/test_independence.py",
+    "tests/test_recipes.py",
     "tests/stages",
     "tests/training",
 )

@@ -13,9 +13,17 @@ from dvc.stage import PipelineStage
 from ruamel.yaml import YAML
 
 from pipeline.params import Params
+from pipeline.params_choices import DATASETS, VARIANTS, Conceptizer, Parameterizer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OURS = ("pipeline", "stages")
+# What these files import by the entry points of pipeline/params_choices.py.
+PARTS = (*Conceptizer.__subclasses__(), *Parameterizer.__subclasses__())
+BY_ENTRY_POINT = {
+    "pipeline/data/registry.py": [facts.module for facts in DATASETS.values()],
+    "pipeline/models/building.py": [part.built_by for part in PARTS],
+    "pipeline/training/robustness.py": list(VARIANTS.values()),
+}
 STAGES = sorted(path.stem for path in (REPOSITORY / "stages").glob("[a-z]*.py"))
 
 
@@ -63,12 +71,21 @@ def code_of(script: str) -> frozenset[Path]:
         if path is not None and path not in found:
             found.add(path)
             pending += imported(path.read_text(encoding="utf-8"))
+            places = BY_ENTRY_POINT.get(path.relative_to(REPOSITORY).as_posix(), ())
+            pending += [place.partition(":")[0] for place in places]
     return frozenset(path for path in found if path.stat().st_size)
 
 
 def code_deps(stage: PipelineStage) -> list[Path]:
     deps = (Path(dep.fs_path) for dep in stage.deps if dep.def_path != "params.yaml")
     return [dep for dep in deps if dep.relative_to(REPOSITORY).parts[0] in OURS]
+
+
+def test_who_imports_by_entry_points():
+    files = (REPOSITORY / "pipeline").rglob("*.py")
+    users = {p for p in files if "implementation(" in p.read_text(encoding="utf-8")}
+    names = {path.relative_to(REPOSITORY).as_posix() for path in users}
+    assert names - {"pipeline/params_choices.py"} == BY_ENTRY_POINT.keys()
 
 
 def test_every_script_is_a_stage():

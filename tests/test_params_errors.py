@@ -51,6 +51,7 @@ def leaves(content: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 SENN, DISENN = "experiments.mnist_senn", "experiments.mnist_disenn"
+COMPAS = "experiments.compas_senn"
 CONV_KEYS = "name, channels, kernel_size, decoder_channels"
 BAD_NAME = "an experiment's name must be lowercase letters, digits and _, starting with a letter"
 STUDY = {
@@ -309,6 +310,80 @@ WRONG_VALUES = [
         "study.compas_senn.variants[1]: must be paper2018, review2020 or authors2018, "
         'got "review"; did you mean review2020?',
     ),
+    # what the data and the models leave no room for
+    *(
+        (
+            f"{name}.num_classes",
+            3,
+            f"{name}.num_classes: must be {classes}, the classes of {dataset}, got 3",
+        )
+        for name, classes, dataset in ((COMPAS, 2, "compas"), (SENN, 10, "mnist"))
+    ),
+    (
+        f"{COMPAS}.num_concepts",
+        10,
+        f"{COMPAS}.num_concepts: must be 11, the features, with the identity conceptizer, got 10",
+    ),
+    (
+        f"{SENN}.conceptizer",
+        {"name": "identity"},
+        f"{SENN}.conceptizer.name: must be one for images, inputs have shape (1, 28, 28), got "
+        '"identity"',
+    ),
+    (
+        f"{COMPAS}.parameterizer",
+        {"name": "conv", "channels": [4], "kernel_size": 3, "hidden_sizes": []},
+        f'{COMPAS}.parameterizer.name: must be one for tables, inputs have shape (11,), got "conv"',
+    ),
+    (
+        f"{COMPAS}.conceptizer",
+        {"name": "conv", "channels": [4], "kernel_size": 5, "decoder_channels": [8, 4]},
+        [
+            f"{COMPAS}.conceptizer.name: must be one for tables, inputs have shape (11,), got "
+            '"conv"',
+            "robustness.variant: must be paper2018 or authors2018: on a table it needs the "
+            'identity conceptizer, experiments.compas_senn has conv, got "review2020"',
+            "study.compas_senn.variants: must be without review2020: on a table it needs the "
+            "identity conceptizer, experiments.compas_senn has conv, got ['paper2018', "
+            "'review2020', 'authors2018']",
+        ],
+    ),
+    *(
+        (
+            f"{SENN}.{part}.kernel_size",
+            value,
+            f"{SENN}.{part}.kernel_size: must leave a pixel of 28 × 28 after 2 convolutions, each "
+            f"followed by pooling by 2, got {value}",
+        )
+        for part in ("conceptizer", "parameterizer")
+        for value in (10, 29)
+    ),
+    (
+        f"{SENN}.conceptizer.kernel_size",
+        3,
+        f"{SENN}.conceptizer.kernel_size: must let the decoder make 28 × 28 pixels of what 2 "
+        "convolutions leave, it makes 24 × 24, got 3",
+    ),
+    (
+        f"{COMPAS}.parameterizer.hidden_sizes",
+        [],
+        f"{COMPAS}.dropout: must be 0 with parameterizer.hidden_sizes [], there are no units to "
+        "drop, got 0.5",
+    ),
+    *(
+        (
+            f"{key}.batch_size",
+            54_001,
+            f"{key}.batch_size: must be ≤ 54000, the training examples of mnist, got 54001",
+        )
+        for key in ("pretrain", SENN)
+    ),
+    ("explain.seeds", 4, "explain.seeds: must be ≤ 3, the number of seeds, got 4"),
+    (
+        "experiments.vae",
+        CONTENT["experiments"]["mnist_senn"],
+        'experiments.vae: must be called otherwise: models/vae is for the β-VAEs, got "vae"',
+    ),
     (
         "pretrain.dataset",
         "compas",
@@ -319,8 +394,31 @@ WRONG_VALUES = [
 
 @pytest.mark.parametrize(("key", "value", "lines"), WRONG_VALUES)
 def test_wrong_value(content, key, value, lines):
+    content["experiments"]["compas_senn"]["dropout"] = 0.5
     put(content, key, value)
     assert explained(content) == ([lines] if isinstance(lines, str) else lines)
+
+
+def test_the_reviews_loss_takes_the_features_of_a_table_for_concepts(content):
+    content["pretrain"]["dataset"] = "compas"
+    mlp = {"name": "mlp", "hidden_sizes": [5]}
+    content["experiments"]["mnist_disenn"] |= {
+        "dataset": "compas",
+        "num_classes": 2,
+        "parameterizer": mlp,
+    }
+    words = "on a table it needs the identity conceptizer, experiments.mnist_disenn has vae"
+    assert explained(content) == [
+        f'robustness.variant: must be paper2018 or authors2018: {words}, got "review2020"'
+    ]
+    content["robustness"]["variant"] = "paper2018"
+    assert explained(content) == []
+
+
+@pytest.mark.parametrize("kernel_size", [5, 6])
+def test_kernels_whose_decoder_fits(content, kernel_size):
+    put(content, f"{SENN}.conceptizer.kernel_size", kernel_size)
+    assert explained(content) == []
 
 
 def test_key_that_is_no_text(content):

@@ -1,15 +1,15 @@
-"""The table of datasets: what each needs and how it is made.
-
-A new dataset is one module with two functions like those below, and one line here.
-"""
+"""The datasets of pipeline/params_choices.py, as stages download and prepare them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from pipeline.data import compas, mnist
 from pipeline.data.dataset import Prepared
 from pipeline.data.sources import RawFile
+from pipeline.errors import PipelineError
+from pipeline.params_choices import DATASETS as FACTS
+from pipeline.params_choices import implementation
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,31 @@ class Recipe:
     prepare: Callable[[Path, int], Prepared]
 
 
-DATASETS: dict[str, Recipe] = {
-    "compas": Recipe(compas.files, compas.prepare),
-    "mnist_5k": Recipe(mnist.small_files, mnist.prepare_small),
-    "mnist": Recipe(mnist.files, mnist.prepare),
+def _prepare(name: str, raw: Path, split_seed: int) -> Prepared:
+    """What the dataset's module prepares, if it is what pipeline/params_choices.py says.
+
+    Raises
+    ------
+    PipelineError
+        If it is not, or the raw files are not what they should be.
+    """
+    facts = FACTS[name]
+    prepared: Prepared = implementation(facts.module).prepare(raw, split_seed)
+    shape, classes = tuple(prepared.train.x.shape[1:]), len(prepared.class_names)
+    for what, said, found in (
+        ("input_shape", facts.input_shape, shape),
+        ("classes", facts.classes, classes),
+        ("train", facts.train, len(prepared.train)),
+    ):
+        if said != found:
+            raise PipelineError(
+                f"pipeline/params_choices.py: DATASETS: {name}: {what}: must be {found}, which "
+                f"{facts.module} prepares, got {said}"
+            )
+    return prepared
+
+
+DATASETS = {
+    name: Recipe(implementation(facts.module).files, partial(_prepare, name))
+    for name, facts in FACTS.items()
 }

@@ -50,6 +50,21 @@ _CERTIFIED_IMAGES = 8
 
 Row = dict[str, float | int]
 
+METRICS: dict[str, Callable[[Senn, Dataset], float | int]] = {
+    "test_robustness_loss": lambda model, data: float(
+        residual_norm(model, data.test.x).double().mean()
+    ),
+    "reconstruction_mse": lambda model, data: float(
+        reconstruction_mse(model, data.test.x).double().mean()
+    ),
+    "concept_correlation": lambda model, data: concept_correlation(encode(model, data.test.x)),
+    "concept_sparsity": lambda model, data: concept_sparsity(encode(model, data.test.x)),
+    "constant_concepts": lambda model, data: int(
+        constant_concepts(encode(model, data.test.x)).sum()
+    ),
+}
+"""Metrics that take a model and the data and need nothing of the protocol, by column."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -101,18 +116,14 @@ def evaluate_cell(model: Senn, protocol: Protocol) -> Row:
     """
     test = protocol.data.test
     accuracy = share_interval(float(correct(model, test).double().mean()), len(test))
-    concepts, train_concepts = encode(model, test.x), encode(model, protocol.data.train.x)
+    train_concepts = encode(model, protocol.data.train.x)
     return {
         "accuracy": accuracy.mean,
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
         **_stability(model, protocol, train_concepts),
         **_faithfulness(model, protocol.data, train_concepts),
-        "test_robustness_loss": float(residual_norm(model, test.x).double().mean()),
-        "reconstruction_mse": float(reconstruction_mse(model, test.x).double().mean()),
-        "concept_correlation": concept_correlation(concepts),
-        "concept_sparsity": concept_sparsity(concepts),
-        "constant_concepts": int(constant_concepts(concepts).sum()),
+        **{name: metric(model, protocol.data) for name, metric in METRICS.items()},
     }
 
 

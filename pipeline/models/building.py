@@ -1,4 +1,4 @@
-"""From params to modules: the one place that knows which name means which class."""
+"""From params to modules."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,15 +7,11 @@ from typing import NamedTuple
 import torch
 
 from pipeline import params as p
+from pipeline import params_choices as choice
 from pipeline.errors import PipelineError
 from pipeline.models.aggregators import AGGREGATORS
-from pipeline.models.conceptizers import (
-    Conceptizer,
-    ConvConceptizer,
-    IdentityConceptizer,
-    VaeConceptizer,
-)
-from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer, Parameterizer
+from pipeline.models.conceptizers import Conceptizer, VaeConceptizer
+from pipeline.models.parameterizers import Parameterizer
 from pipeline.models.senn import Senn
 
 
@@ -54,25 +50,13 @@ def build_vae(vae: p.Vae, inputs: Inputs, seed: int) -> VaeConceptizer:
 
 
 def _conceptizer(experiment: p.Experiment, vae: p.Vae | None, inputs: Inputs) -> Conceptizer:
-    match experiment.conceptizer:
-        case p.IdentityConceptizer():
-            if (experiment.num_concepts,) != inputs.shape:
-                raise ValueError(
-                    "identity needs num_concepts to be the number of features of a table; inputs "
-                    f"have shape {inputs.shape}, num_concepts is {experiment.num_concepts}"
-                )
-            return IdentityConceptizer(inputs.shape)
-        case p.ConvConceptizer() as conv:
-            return ConvConceptizer(
-                inputs.shape,
-                experiment.num_concepts,
-                conv.channels,
-                conv.kernel_size,
-                conv.decoder_channels,
-            )
-        case p.VaeConceptizer():
-            assert vae is not None, "the vae conceptizer's architecture"
-            return _vae(vae, inputs)
+    chosen = experiment.conceptizer
+    if isinstance(chosen, choice.VaeConceptizer):
+        assert vae is not None, "the vae conceptizer's architecture"
+        return _vae(vae, inputs)
+    build = choice.implementation(chosen.built_by)
+    conceptizer: Conceptizer = build(inputs.shape, experiment.num_concepts, **chosen.settings())
+    return conceptizer
 
 
 def _vae(vae: p.Vae, inputs: Inputs) -> VaeConceptizer:
@@ -82,14 +66,15 @@ def _vae(vae: p.Vae, inputs: Inputs) -> VaeConceptizer:
 
 
 def _parameterizer(experiment: p.Experiment, inputs: Inputs) -> Parameterizer:
-    sizes = (inputs.shape, experiment.num_concepts, experiment.num_classes)
-    match experiment.parameterizer:
-        case p.MlpParameterizer() as mlp:
-            return MlpParameterizer(*sizes, mlp.hidden_sizes, experiment.dropout)
-        case p.ConvParameterizer() as conv:
-            return ConvParameterizer(
-                *sizes, conv.channels, conv.kernel_size, conv.hidden_sizes, experiment.dropout
-            )
+    chosen = experiment.parameterizer
+    parameterizer: Parameterizer = choice.implementation(chosen.built_by)(
+        inputs.shape,
+        experiment.num_concepts,
+        experiment.num_classes,
+        dropout=experiment.dropout,
+        **chosen.settings(),
+    )
+    return parameterizer
 
 
 @contextmanager

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline import params_choices
 from pipeline.data.dataset import is_image
+from pipeline.models import standard
 from pipeline.models.layers import (
     Linear,
     PerChannelLinear,
@@ -41,7 +43,17 @@ class Concepts(NamedTuple):
 
 
 class Conceptizer(nn.Module):
-    """What all conceptizers share; a new one subclasses this and adds a line to `building.py`."""
+    """What all conceptizers share.
+
+    A new one subclasses this in a file of its own, and has an entry in pipeline/params_choices.py.
+    """
+
+    def as_layers(self) -> list[nn.Module]:
+        """`encode` as layers of ``torch.nn``, with the same weights (see `standard`).
+
+        Methods that explain a network layer by layer need it.
+        """
+        raise NotImplementedError
 
     def encode(self, x: Tensor) -> Tensor:
         """Concepts h(x), (B, K), without noise."""
@@ -63,9 +75,17 @@ class Conceptizer(nn.Module):
 class IdentityConceptizer(Conceptizer):
     """h(x) = x: the raw features are the concepts (paper, section 3.1)."""
 
-    def __init__(self, input_shape: tuple[int, ...]) -> None:
+    def __init__(self, input_shape: tuple[int, ...], num_concepts: int | None = None) -> None:
         super().__init__()
+        if num_concepts is not None and (num_concepts,) != input_shape:
+            raise ValueError(
+                "identity needs num_concepts to be the number of features of a table; inputs "
+                f"have shape {input_shape}, num_concepts is {num_concepts}"
+            )
         self.input_shape = input_shape
+
+    def as_layers(self) -> list[nn.Module]:
+        return [nn.Flatten()]
 
     def encode(self, x: Tensor) -> Tensor:
         return x.flatten(-len(self.input_shape))
@@ -117,6 +137,13 @@ class ConvConceptizer(Conceptizer):
         if rebuilt != input_shape:
             raise ValueError(f"the decoder makes {tuple(rebuilt)} of inputs {tuple(input_shape)}")
 
+    def as_layers(self) -> list[nn.Module]:
+        return [
+            *standard.pooled_convolutions(self.convolutions),
+            standard.to_scalars(self.to_scalar, self.map_shape),
+            nn.Flatten(),
+        ]
+
     def encode(self, x: Tensor) -> Tensor:
         x = rows_first(x)
         for convolution in self.convolutions:
@@ -160,6 +187,9 @@ class VaeConceptizer(Conceptizer):
         widths = (num_concepts, *reversed(widths))
         self.decoder = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
 
+    def as_layers(self) -> list[nn.Module]:
+        return [nn.Flatten(), *standard.perceptron([*self.encoder, self.mean_head])]
+
     def posterior(self, x: Tensor) -> Latent:
         """q(z | x) of inputs (B, *input_shape)."""
         x = x.flatten(-len(self.input_shape))
@@ -202,9 +232,7 @@ def pooled_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) ->
     """
     if not is_image(input_shape):
         raise ValueError(f"convolutions need images (channels, height, width), got {input_shape}")
-    _, height, width = input_shape
-    for _ in range(layers):
-        height, width = (height - kernel_size + 1) // 2, (width - kernel_size + 1) // 2
+    height, width = params_choices.pooled_shape(input_shape, kernel_size, layers)
     if min(height, width) < 1:
         raise ValueError(f"inputs {input_shape} are too small for {layers} convolutions")
     return height, width

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.models import standard
 from pipeline.models.conceptizers import pooled_shape
 from pipeline.models.layers import Linear, PooledConv2d, images_first, rows_first
 
@@ -20,7 +21,10 @@ Masks = tuple[Tensor, ...]
 
 
 class Parameterizer(nn.Module):
-    """What all parameterizers share; a new one subclasses this and adds a line to `building.py`."""
+    """What all parameterizers share.
+
+    A new one subclasses this in a file of its own, and has an entry in pipeline/params_choices.py.
+    """
 
     def __init__(
         self,
@@ -33,9 +37,13 @@ class Parameterizer(nn.Module):
         self.num_concepts, self.num_classes, self.dropout = num_concepts, num_classes, dropout
         self.mask_shapes = mask_shapes  # of every dropout mask in the order of use, no batch
 
+    def as_layers(self) -> list[nn.Module]:
+        """The same as layers of ``torch.nn`` in evaluation mode; as a conceptizer's."""
+        raise NotImplementedError
+
     def draw_noise(self, batch_size: int, generator: torch.Generator) -> Masks | None:
-        """Inverted-dropout masks for one batch; None without dropout."""
-        if self.dropout == 0:
+        """Inverted-dropout masks for one batch; None without dropout or units to drop."""
+        if self.dropout == 0 or not self.mask_shapes:
             return None
         keep = 1 - self.dropout
         return tuple(
@@ -61,6 +69,10 @@ class MlpParameterizer(Parameterizer):
         self.input_shape = input_shape
         widths = (math.prod(input_shape), *hidden_sizes, num_concepts * num_classes)
         self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
+
+    def as_layers(self) -> list[nn.Module]:
+        relevances = nn.Unflatten(1, (self.num_concepts, self.num_classes))
+        return [nn.Flatten(), *standard.perceptron(self.layers), relevances]
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         x = x.flatten(-len(self.input_shape))
@@ -98,6 +110,15 @@ class ConvParameterizer(Parameterizer):
         area = math.prod(pooled_shape(input_shape, kernel_size, len(channels)))
         widths = (channels[-1] * area, *linear_sizes)
         self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
+
+    def as_layers(self) -> list[nn.Module]:
+        return [
+            *standard.pooled_convolutions(self.convolutions),
+            nn.Flatten(),
+            *standard.perceptron(self.layers),
+            nn.Tanh(),
+            nn.Unflatten(1, (self.num_concepts, self.num_classes)),
+        ]
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         x = rows_first(x)

@@ -24,6 +24,7 @@ DPI = 200
 
 INK, GREY, FAINT = "#1b1b1b", "#6f6f6f", "#d9d9d9"
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+FURTHER = ("#CC79A7", "#E69F00", "#56B4E9")
 POSITIVE, NEGATIVE = BLUE, VERMILION
 
 DIVERGING = LinearSegmentedColormap.from_list("diverging", [NEGATIVE, "#ffffff", POSITIVE])

@@ -4,7 +4,8 @@ from itertools import product
 from typing import NamedTuple
 
 from pipeline.params import Params, Robustness, Study
-from pipeline.training.robustness import Reduction, Variant
+from pipeline.params_choices import Variant
+from pipeline.params_types import Reduction
 
 
 class Definition(NamedTuple):

@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from pipeline.data.dataset import Dataset
-from pipeline.training.robustness import Reduction
+from pipeline.params_types import Reduction
 
 
 def majority_accuracy(data: Dataset) -> float:

@@ -18,7 +18,7 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.errors import PipelineError
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import stacked_weights, unstack
-from pipeline.params import Experiment
+from pipeline.params import Experiment, Robustness
 from pipeline.training.batches import draw_batches
 from pipeline.training.cells import Cell
 from pipeline.training.objectives import Losses, Objective
@@ -47,7 +47,11 @@ class TrainedCell:
 
 
 def pack(
-    cells: Sequence[Cell], experiment: Experiment, device: torch.device, workers: int
+    cells: Sequence[Cell],
+    experiment: Experiment,
+    robustness: Robustness,
+    device: torch.device,
+    workers: int,
 ) -> list[Bank]:
     """Distribute the experiment's `cells` over banks, even ones, and as many for every worker.
 
@@ -55,7 +59,7 @@ def pack(
     """
     if not cells:
         return []
-    if fits(experiment, device):  # all cores work on one bank
+    if fits(experiment, robustness, device):  # all cores work on one bank
         return [list(cells)]
     banks = -(-len(cells) // TOGETHER[device.type])
     banks = min(-(-banks // workers) * workers, len(cells))
@@ -86,13 +90,14 @@ def train_bank(
     Raises
     ------
     PipelineError
-        If a loss is not finite; names the cell, the step and what to change.
+        If a loss or a weight is not finite; names the cell, the step and what to change.
     """
     device, experiment = data.train.x.device, objective.experiment
     steps = _steps_per_epoch(data.train, experiment, bank[0])
     architecture = initial(bank[0].seed)
     weights = stacked_weights([initial(cell.seed) for cell in bank], device)
-    method = TableStepping if fits(experiment, device) else AutogradStepping
+    is_compiled = fits(experiment, objective.robustness, device)
+    method = TableStepping if is_compiled else AutogradStepping
     stepping: Stepping = method(architecture, weights, objective, bank, data)
 
     best = _Best(bank, weights)
@@ -109,8 +114,9 @@ def train_bank(
             step = done + end
             if step % experiment.eval_freq == 0 or step == steps * experiment.epochs:
                 losses = torch.cat(losses_since)
-                _check_finite(bank, losses, epoch, step)
-                best.update(weights, epoch, step, losses, *stepping.validate())
+                accuracy, cross_entropy = stepping.validate()
+                _check_finite(bank, losses, weights, cross_entropy, epoch, step)
+                best.update(weights, epoch, step, losses, accuracy, cross_entropy)
                 losses_since.clear()
         _save(checkpoint, bank, epoch, weights, stepping, best, losses_since)
         report(epoch, best.accuracy.mean().item())
@@ -236,15 +242,27 @@ class _Best:
         ]
 
 
-def _check_finite(bank: Bank, losses: Tensor, epoch: int, step: int) -> None:
-    """Complain of the first cell whose total loss, of (steps, 4, cells), is not finite."""
-    finite = losses[:, Losses._fields.index("total")].isfinite().all(0).tolist()
-    for cell, is_finite in zip(bank, finite, strict=True):
-        if not is_finite:
-            raise PipelineError(
-                f"{cell}: the training loss is not finite by step {step} (epoch {epoch}). "
-                f"Lower experiments.{cell.experiment}.lr, or λ, in params.yaml."
-            )
+def _check_finite(
+    bank: Bank, losses: Tensor, weights: Tensor, cross_entropy: Tensor, epoch: int, step: int
+) -> None:
+    """Complain of the first cell with something that is not finite.
+
+    The losses (steps, 4, cells) are those before each update; what the last one made of the weights
+    (cells, numbers), they and the validation's cross-entropy (cells,) say.
+    """
+    found = {
+        "training loss is": losses[:, Losses._fields.index("total")].isfinite().all(0),
+        "weights are": weights.isfinite().all(1),
+        "validation loss is": cross_entropy.isfinite(),
+    }
+    finite = torch.stack(list(found.values()), 1).tolist()  # the one wait for a GPU
+    for cell, of_cell in zip(bank, finite, strict=True):
+        for what, is_finite in zip(found, of_cell, strict=True):
+            if not is_finite:
+                raise PipelineError(
+                    f"{cell}: the {what} not finite by step {step} (epoch {epoch}). "
+                    f"Lower experiments.{cell.experiment}.lr, or λ, in params.yaml."
+                )
 
 
 def _steps_per_epoch(train: Split, experiment: Experiment, cell: Cell) -> int:

@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline.data.dataset import Dataset, load_dataset
 from pipeline.errors import PipelineError
 from pipeline.files import atomic_path, sha256_of
+from pipeline.params_choices import VARIANTS
 from pipeline.training.bank import Bank, pack
 from pipeline.training.cells import Cell, grid, load_weights
 from pipeline.training.cluster import run_on_cluster
@@ -41,10 +42,10 @@ def train_grid(job: Job) -> pd.DataFrame:
     """
     cells = grid(job.params, job.name)
     data = load_dataset(job.data)
-    _check_classes(job, data)
     described = _describe(job, data, cells)
     is_shared = job.device.type == "cpu" and job.params.train.engine == "local"
-    banks = pack(cells, job.experiment, job.device, workers=cores() if is_shared else 1)
+    workers = cores() if is_shared else 1
+    banks = pack(cells, job.experiment, job.params.robustness, job.device, workers)
     tasks = [task for bank in banks if (task := _task(job, bank, described)).bank]
     new = sum(len(task.bank) for task in tasks)
     if new < len(cells):
@@ -106,6 +107,11 @@ def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict
             "robustness": job.params.robustness.model_dump(mode="json"),
             "vae": job.params.vae.model_dump(mode="json") if job.pretrained else None,
         },
+        "built_by": [
+            job.experiment.conceptizer.built_by,
+            job.experiment.parameterizer.built_by,
+            VARIANTS[job.params.robustness.variant],
+        ],
         **provenance(data, job.device),
     }
     starts = {seed: _start(job, seed) for seed in job.params.seeds}
@@ -129,12 +135,3 @@ def _digest_of(pretrained: Path) -> str:
             f"cannot read {pretrained}: {error.strerror}. "
             "`dvc repro` runs the stage that writes it."
         ) from error
-
-
-def _check_classes(job: Job, data: Dataset) -> None:
-    classes = len(data.class_names)
-    if job.experiment.num_classes != classes:
-        raise PipelineError(
-            f"params.yaml: experiments.{job.name}.num_classes: must be {classes}, the classes of "
-            f"{data.name}, got {job.experiment.num_classes}"
-        )

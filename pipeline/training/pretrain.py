@@ -1,5 +1,6 @@
 """Pretraining of the β-VAE that DiSENN starts from: one per seed, shared by all λ of that seed."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,14 @@ def _pretrain(task: tuple[Pretraining, int], report: Report) -> list[dict[str, f
             adam.step()
             losses.append(loss.detach())
         train_loss = torch.stack(losses).mean().item()
-        if not torch.tensor(train_loss).isfinite():
-            raise PipelineError(
-                f"β-VAE seed={seed}: the training loss is {train_loss} in epoch {epoch}. "
-                "Lower pretrain.lr in params.yaml."
-            )
         validated = _validate(job, vae, valid)
+        # The training losses are from before each update, the last one's effect is validation's.
+        for split, value in (("training", train_loss), ("validation", validated["valid_loss"])):
+            if not math.isfinite(value):
+                raise PipelineError(
+                    f"β-VAE seed={seed}: the {split} loss is {value} in epoch {epoch}. "
+                    "Lower pretrain.lr in params.yaml."
+                )
         rows.append({"seed": seed, "epoch": epoch, "train_loss": train_loss, **validated})
         report(epoch, rows[-1]["valid_loss"])
     path = job.vaes / f"seed={seed}.safetensors"

@@ -7,21 +7,27 @@ gives ∇ₓf_c = Σ_k θ_kc ∇h_k + Σ_k h_k ∇θ_kc, so the residual of clas
 
 one vector-Jacobian product (VJP) through the parameterizer alone, with cotangent h: no Jacobian
 of h, none of f. The published codes differentiate something else than the logits f; their
-residuals are VJPs too, with other cotangents on θ and h. `_cotangents` is that table, all else is
-shared.
+residuals are VJPs too, with other cotangents on θ and h. A variant is the function that says which
+(`of_logits`, `of_log_softmax`), all else is shared.
+
+`table_kernel` has this loss a second time, compiled, for the variants that `table_stepping` names;
+tests/training/test_table_stepping.py holds the two equal.
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from pipeline.models.senn import Senn, SennNoise, SennOutput
 from pipeline.params import Robustness
+from pipeline.params_choices import VARIANTS, Variant, implementation
+from pipeline.params_types import Reduction
 
-Variant = Literal["paper2018", "review2020", "authors2018"]
-Reduction = Literal["batch", "example"]
+Cotangents: TypeAlias = tuple[Tensor, Tensor | None]
+Target: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Cotangents]
+"""What a variant is, ``(h, theta, logits, d)`` to `Cotangents`; see `of_logits`."""
 
 
 class Linearised(NamedTuple):
@@ -50,7 +56,7 @@ def robustness_loss(
     ----------
     at : the SENN linearised at the batch; its aggregator is the sum.
     variant : ``paper2018``, the paper's equation 3 on the logits; ``review2020`` and
-        ``authors2018``, what the published codes compute (see `residuals`).
+        ``authors2018``, on their log-softmax, as in the published codes (see `residuals`).
     reduction : ``batch``, the Frobenius norm over the whole batch tensor, as published;
         ``example``, the mean over examples of the per-example norm, independent of the batch size.
     probes : (P, B, C) random signs for the estimate E‖Σ_c ε_c r_c‖² = Σ_c ‖r_c‖², one VJP a probe;
@@ -72,8 +78,8 @@ def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) ->
 
     Exact: D = C, and the directions are the classes. With `probes` (P, B, C): D = P.
 
-    ``review2020`` on images and ``authors2018`` differentiate ℓ, the log-softmax of f (its sigmoid
-    if C = 1), and subtract θᵀJʰ. ``review2020`` on tables, inputs (B, d), takes *one* gradient,
+    What a variant differentiates is its function in pipeline/params_choices.py; from the gradient
+    θᵀJʰ is subtracted. ``review2020`` on tables, inputs (B, d), takes *one* gradient,
     Σ_c ∇ℓ_c, for all classes and subtracts θ itself, a quirk of that code. It costs one VJP, so
     `probes` are not used there, and the result is always exact, (C, B, d).
 
@@ -96,7 +102,8 @@ def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) ->
     if probes is None:
         one_hot = torch.eye(classes, dtype=theta.dtype, device=theta.device)
         probes = one_hot.reshape(classes, *[1] * (logits.ndim - 1), classes)
-    pulled = [_vjp(at, *_cotangents(variant, h, theta, logits, d)) for d in probes]
+    target: Target = implementation(VARIANTS[variant])
+    pulled = [_vjp(at, *target(h, theta, logits, d)) for d in probes]
     return torch.stack(pulled, logits.ndim - 2)
 
 
@@ -116,17 +123,26 @@ def draw_probes(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return signs.mul_(2).sub_(1)
 
 
-def _cotangents(
-    variant: Variant, h: Tensor, theta: Tensor, logits: Tensor, d: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Cotangents on θ (B, K, C) and on h (B, K) whose VJPs sum to Σ_c d_c r_c.
+def of_logits(h: Tensor, theta: Tensor, logits: Tensor, d: Tensor) -> Cotangents:
+    """Cotangents on θ (B, K, C) and on h (B, K), or None for 0, whose VJPs sum to Σ_c d_c r_c.
+
+    Of the logits f: h on θ_c, in proportion to d_c (see the top of this file).
+
+    Parameters
+    ----------
+    h, theta, logits : (B, K), (B, K, C) and (B, C), what the model says.
+    d : (B, C) or (C,), the direction over the classes.
+    """
+    return h.unsqueeze(-1) * d.unsqueeze(-2), None
+
+
+def of_log_softmax(h: Tensor, theta: Tensor, logits: Tensor, d: Tensor) -> Cotangents:
+    """As `of_logits`, of the logits' log-softmax; of their sigmoid if there is one class.
 
     With target t(f), ∇t_c = Σ_j T_cj ∇f_j, the residual ∇t_c − θ_cᵀJʰ has Σ_j T_cj h on θ_j, and
-    Σ_j T_cj θ_j − θ_c on h. T is the identity for logits, 1 − p for log-softmax (T_cj = [c=j] −
-    p_j), σ(1 − σ) for the sigmoid.
+    Σ_j T_cj θ_j − θ_c on h. T is 1 − p for log-softmax (T_cj = [c=j] − p_j), σ(1 − σ) for the
+    sigmoid; for logits it would be the identity.
     """
-    if variant == "paper2018":
-        return h.unsqueeze(-1) * d.unsqueeze(-2), None
     if logits.shape[-1] == 1:
         slope = torch.sigmoid(logits) * torch.sigmoid(-logits)
         weights, excess = slope * d, (slope - 1) * d

@@ -9,7 +9,8 @@ that), written out. Between its ReLUs θ is linear in x, so
   layers ends as the gradient of the cotangent, and every layer's weights get the product of what
   was pulled to its outputs and what was pushed to its inputs.
 
-`robustness` says what cotangents and residuals are, and why. Arrays are (rows, B): the inputs',
+`robustness` has the same loss, and says what cotangents and residuals are, and why;
+tests/training/test_table_stepping.py holds the two equal. Arrays are (rows, B): the inputs',
 then all layers' outputs one below the other, those of θ concept by concept. Inner loops run over
 examples, contiguous in memory, and are vectorised. Rows are named by their numbers: a view of one
 would be counted as a reference, again and again.

@@ -11,7 +11,8 @@ from torch import Tensor
 from pipeline.data.dataset import Dataset, Split
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import places
-from pipeline.params import Experiment
+from pipeline.params import Experiment, Robustness
+from pipeline.params_choices import MlpParameterizer
 from pipeline.training import table_kernel as kernel
 from pipeline.training.batches import Batches
 from pipeline.training.cells import Cell
@@ -22,10 +23,22 @@ Array = kernel.Array
 Result = TypeVar("Result")
 
 
-def fits(experiment: Experiment, device: torch.device) -> bool:
-    """Whether `TableStepping` can train it: raw features, a perceptron, their sum; on a CPU."""
+# The variants that the kernel knows, and what it calls what they differentiate.
+_TARGETS = {
+    "paper2018": kernel.LOGITS,
+    "review2020": kernel.TABULAR_REVIEW,
+    "authors2018": kernel.LOG_SOFTMAX,
+}
+
+
+def fits(experiment: Experiment, robustness: Robustness, device: torch.device) -> bool:
+    """Whether `TableStepping` can train it: raw features, a perceptron, their sum; on a CPU.
+
+    And under a robustness loss that the kernel knows.
+    """
     parts = experiment.conceptizer.name, experiment.parameterizer.name, experiment.aggregator
-    return device.type == "cpu" and parts == ("identity", "mlp", "sum")
+    known = parts == ("identity", "mlp", "sum") and robustness.variant in _TARGETS
+    return device.type == "cpu" and known
 
 
 class TableStepping:
@@ -43,6 +56,7 @@ class TableStepping:
         self.weights: Array = weights.numpy()  # the same memory
         self.moments: Array = np.zeros((len(bank), 2, weights.shape[-1]), self.weights.dtype)
         parameterizer = objective.experiment.parameterizer
+        assert isinstance(parameterizer, MlpParameterizer), "see `fits`"
         hidden = parameterizer.hidden_sizes
         starts, layers = places(architecture), range(len(hidden) + 1)
         self.places = np.array(
@@ -118,11 +132,11 @@ class TableStepping:
 
     def _robustness(self) -> tuple[int, float]:
         """The kernel's name for the variant, and the factor of the loss: see `robustness_loss`."""
-        robustness = self.objective.robustness
-        if robustness.variant == "review2020":
-            return kernel.TABULAR_REVIEW, 1.0
-        target = kernel.LOGITS if robustness.variant == "paper2018" else kernel.LOG_SOFTMAX
-        return target, 1.0 if robustness.probes == "exact" else robustness.probes**-0.5
+        variant, probes = self.objective.robustness.variant, self.objective.robustness.probes
+        target = _TARGETS[variant]
+        if target == kernel.TABULAR_REVIEW or probes == "exact":
+            return target, 1.0
+        return target, probes**-0.5
 
     def _drawn(self, batches: Batches, first: int, end: int) -> tuple[Array, Array, Array]:
         """What the kernel wants of a seed's steps: examples, masks, probes."""

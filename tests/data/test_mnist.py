@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data import mnist
+from pipeline.data import mnist, mnist_5k
 from pipeline.errors import PipelineError
 
 SPLITS = ("train", "valid", "test")
@@ -50,7 +50,7 @@ def small_raw(raw_data):
 
 @pytest.fixture(scope="module")
 def small(small_raw):
-    return mnist.prepare_small(small_raw, split_seed=0)
+    return mnist_5k.prepare(small_raw, split_seed=0)
 
 
 def check_parts(prepared, raw):
@@ -114,7 +114,7 @@ def test_full_with_fewer_labels_than_images(raw):
 
 
 def test_small_has_every_row_once(small_raw, small):
-    with gzip.open(small_raw / mnist.SMALL_FILE, "rt") as file:
+    with gzip.open(small_raw / mnist_5k.FILE_NAME, "rt") as file:
         published = sorted(
             (int(label), bytes(map(int, pixels))) for *pixels, label in csv.reader(file)
         )
@@ -129,7 +129,7 @@ def test_small_split(small_raw, small):
     assert torch.bincount(small.train.y).tolist() == [400] * 10
     assert torch.bincount(small.valid.y).tolist() == [50] * 10
     assert torch.bincount(small.test.y).tolist() == [50] * 10
-    again, other = (mnist.prepare_small(small_raw, seed) for seed in (0, 1))
+    again, other = (mnist_5k.prepare(small_raw, seed) for seed in (0, 1))
     assert all(torch.equal(getattr(small, s).x, getattr(again, s).x) for s in SPLITS)
     assert not torch.equal(small.test.x, other.test.x)
 
@@ -146,10 +146,10 @@ def test_small_split(small_raw, small):
     ],
 )
 def test_small_malformed(tmp_path, table, message):
-    (tmp_path / mnist.SMALL_FILE).write_bytes(gzip.compress(table.encode()))
+    (tmp_path / mnist_5k.FILE_NAME).write_bytes(gzip.compress(table.encode()))
     with pytest.raises(PipelineError, match=message) as caught:
-        mnist.prepare_small(tmp_path, split_seed=0)
-    assert mnist.SMALL_FILE in str(caught.value)
+        mnist_5k.prepare(tmp_path, split_seed=0)
+    assert mnist_5k.FILE_NAME in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -159,14 +159,14 @@ def test_small_malformed(tmp_path, table, message):
 )
 def test_small_unreadable(tmp_path, content):
     if content is not None:
-        (tmp_path / mnist.SMALL_FILE).write_bytes(content)
-    with pytest.raises(PipelineError, match=f"cannot read .*{mnist.SMALL_FILE}"):
-        mnist.prepare_small(tmp_path, split_seed=0)
+        (tmp_path / mnist_5k.FILE_NAME).write_bytes(content)
+    with pytest.raises(PipelineError, match=f"cannot read .*{mnist_5k.FILE_NAME}"):
+        mnist_5k.prepare(tmp_path, split_seed=0)
 
 
 def test_small_damaged_gzip(tmp_path):
     content = bytearray(gzip.compress(np.random.default_rng(0).bytes(5_000)))
     content[1_000:1_100] = bytes(100)
-    (tmp_path / mnist.SMALL_FILE).write_bytes(content)
-    with pytest.raises(PipelineError, match=mnist.SMALL_FILE):
-        mnist.prepare_small(tmp_path, split_seed=0)
+    (tmp_path / mnist_5k.FILE_NAME).write_bytes(content)
+    with pytest.raises(PipelineError, match=mnist_5k.FILE_NAME):
+        mnist_5k.prepare(tmp_path, split_seed=0)

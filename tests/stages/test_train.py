@@ -208,6 +208,9 @@ def test_pretrained_weights_that_are_not_there(workspace):
 
 
 def test_data_of_another_number_of_classes(workspace):
-    write_params({"experiments.compas_senn.num_classes": 3})
+    write_params()
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["experiments"]["compas_senn"]["num_classes"] = 3
+    Path("params.yaml").write_text(yaml.safe_dump(params))
     expected = "error: params.yaml: experiments.compas_senn.num_classes: must be 2"
     assert error_of("compas_senn").startswith(expected)

@@ -21,6 +21,7 @@ from tests.training.grids import (
     CPU,
     EXPERIMENTS,
     NO_CHECKPOINT,
+    SMOKE,
     double,
     in_order,
     initial,
@@ -261,7 +262,7 @@ def test_reports_epochs_and_the_best_accuracy_so_far(data):
 def test_banks_are_even_and_as_many_for_every_worker(count, workers):
     name = "mnist_senn"
     cells = grid(name, lambdas=tuple(range(5)), seeds=tuple(range(9)))[:count]
-    banks = pack(cells, short(name).experiment(name), CPU, workers)
+    banks = pack(cells, short(name).experiment(name), SMOKE.robustness, CPU, workers)
     assert [cell for packed in banks for cell in packed] == cells
     sizes = [len(packed) for packed in banks]
     if count:
@@ -272,8 +273,8 @@ def test_banks_are_even_and_as_many_for_every_worker(count, workers):
 def test_cells_of_tables_are_one_bank():
     name = "compas_senn"
     cells = grid(name, lambdas=tuple(range(5)), seeds=tuple(range(200)))
-    assert pack(cells, short(name).experiment(name), CPU, 2) == [cells]
-    assert pack([], short(name).experiment(name), CPU, 2) == []
+    assert pack(cells, short(name).experiment(name), SMOKE.robustness, CPU, 2) == [cells]
+    assert pack([], short(name).experiment(name), SMOKE.robustness, CPU, 2) == []
 
 
 # --- what goes wrong ---------------------------------------------------------------------------
@@ -297,6 +298,15 @@ def test_a_loss_is_checked_at_every_step_not_only_at_validations(tmp_path):
     dataset.train.x[batch_order(3, 1, 56, 12)[1, 0]] = float("inf")
     with pytest.raises(PipelineError, match=r"mnist_senn λ=0.5 seed=3: .* by step 8 \(epoch 2\)"):
         train([Cell(name, 0.5, 3)], dataset, short(name, eval_freq=50))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_what_the_last_step_makes_of_weights_is_checked(data, name):
+    # One step, whose loss is that of the initial weights and finite.
+    params = short(name, epochs=1, batch_size=56, lr=1e38)
+    message = rf"^{name} λ=0\.5 seed=3: the (weights are|validation loss is) not finite by step 1"
+    with pytest.raises(PipelineError, match=message):
+        train([Cell(name, 0.5, 3)], data[name], params)
 
 
 def test_a_batch_larger_than_the_data(data):

@@ -208,15 +208,6 @@ def test_lambda_zero_weighs_nothing_and_a_large_one_shrinks_the_loss(job):
 # --- what does not fit -------------------------------------------------------------------------
 
 
-def test_another_number_of_classes(job):
-    message = (
-        r"^params\.yaml: experiments\.compas_senn\.num_classes: must be 2, the classes of compas, "
-        r"got 3$"
-    )
-    with pytest.raises(PipelineError, match=message):
-        train_grid(job("compas_senn", short("compas_senn", num_classes=3)))
-
-
 def test_prepared_data_that_are_not_there(job, tmp_path):
     this = job("compas_senn", SMOKE)
     (this.data / "data.safetensors").unlink()

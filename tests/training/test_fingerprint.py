@@ -16,7 +16,6 @@ from ruamel.yaml import YAML
 
 from pipeline import portable
 from pipeline.data.dataset import FILE_NAME
-from pipeline.errors import PipelineError
 from pipeline.params import Params, Section
 from pipeline.training import engine
 from pipeline.training.cells import Cell, grid, save_weights
@@ -172,28 +171,28 @@ TOGETHER: dict[str, dict[str, Any]] = {
         }
         for key in ("pretrain.dataset", "experiments.mnist_disenn.dataset")
     },
-    "experiments.compas_senn.conceptizer.name": {
-        "experiments.compas_senn.conceptizer": SMOKE_DIGITS["conceptizer"]
-    },
-    "experiments.compas_senn.parameterizer.name": {
-        "experiments.compas_senn.parameterizer": SMOKE_DIGITS["parameterizer"]
-    },
-    "experiments.mnist_senn.conceptizer.name": {
-        "experiments.mnist_senn.conceptizer": {"name": "identity"}
+    "experiments.mnist_senn.dataset": {
+        "datasets": ["compas", "mnist_5k", "mnist"],
+        "experiments.mnist_senn.dataset": "mnist",
     },
     "experiments.mnist_senn.parameterizer.name": {"experiments.mnist_senn.parameterizer": MLP},
     "experiments.mnist_disenn.parameterizer.name": {"experiments.mnist_disenn.parameterizer": MLP},
 }
-# Where the other values leave no choice, or there is none; and what the data decide.
+# Where the other values or the data leave no choice, or there is none.
 SETTLED = {
-    *(f"experiments.{name}.{key}" for name in EXPERIMENTS for key in ("aggregator", "model_class")),
-    *(f"experiments.{name}.initial_weights" for name in EXPERIMENTS),
+    *(
+        f"experiments.{name}.{key}"
+        for name in EXPERIMENTS
+        for key in ("aggregator", "conceptizer.name", "initial_weights", "model_class")
+    ),
+    *(f"experiments.{name}.num_classes" for name in EXPERIMENTS),
+    "experiments.compas_senn.dataset",
+    "experiments.compas_senn.num_concepts",
+    "experiments.compas_senn.parameterizer.name",
     "experiments.compas_senn.beta",
     "experiments.mnist_senn.beta",
     "experiments.mnist_disenn.sparsity_reg",
-    "experiments.mnist_disenn.conceptizer.name",
 }
-BY_THE_DATA = "num_classes"
 
 
 def fitting(changes: dict[str, Any]) -> bool:
@@ -253,10 +252,6 @@ def walk(section: Section) -> Iterator[Section]:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_value_that_decides_changes_it_and_no_other_does(fixed, usual, name, key):
     before, params = usual[name], settings(CHANGES[key])
-    if key == f"experiments.{name}.{BY_THE_DATA}":
-        with pytest.raises(PipelineError, match=BY_THE_DATA):
-            fixed.fingerprints(name, params)
-        return
     after = fixed.fingerprints(name, params)
     both = before.keys() & after.keys()
     changed = {cell for cell in both if before[cell] != after[cell]}
@@ -503,6 +498,7 @@ WITHOUT_EFFECT = {
     "errors.py",
     "files.py",
     "params.py",
+    "params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
     "params_errors.py",
     "params_types.py",
     "training/cluster.py",

@@ -152,6 +152,14 @@ def test_a_loss_that_is_not_finite_names_the_seed(job, tmp_path):
     assert not (tmp_path / "vae").exists()
 
 
+def test_the_last_step_is_checked_too(job, tmp_path):
+    # One step, whose loss is that of the initial weights and finite.
+    one = {"pretrain.lr": 1e30, "pretrain.pretrain_epochs": 1, "pretrain.batch_size": 56}
+    with pytest.raises(PipelineError, match=r"seed=3: the validation loss .* epoch 1.*pretrain"):
+        pretrain_all(job(one))
+    assert not (tmp_path / "vae").exists()
+
+
 def test_a_batch_larger_than_the_data(job, tmp_path):
     message = r"^params\.yaml: pretrain\.batch_size: must be ≤ the 56 training examples, got 57$"
     with pytest.raises(PipelineError, match=message):

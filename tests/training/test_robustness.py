@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from pipeline.models.senn import Senn
+from pipeline.params_choices import VARIANTS
 from pipeline.training.robustness import draw_probes, linearise, residuals, robustness_loss
 from tests.models import textbook as models
 from tests.models.textbook import (
@@ -20,7 +21,6 @@ from tests.models.textbook import (
 )
 from tests.training import textbook
 
-VARIANTS = ["paper2018", "review2020", "authors2018"]
 REDUCTIONS = ["batch", "example"]
 KINDS = ["table", "conv", "vae"]
 UNUSED = {"allow_unused": True, "materialize_grads": True}

@@ -26,8 +26,10 @@ def robustness_residual(
         target = logits
     elif variant == "authors2018" and classes == 1:
         target = torch.sigmoid(logits)
-    else:
+    elif variant in ("review2020", "authors2018"):
         target = F.log_softmax(logits, 1)
+    else:
+        raise ValueError(f"the textbook has no robustness loss {variant}")
     if variant == "review2020" and x.ndim == 2:
         # The review's compas_robustness_loss: ones as grad_outputs, and θ for θᵀJʰ.
         once = gradient(target.sum(1), x)

@@ -14,7 +14,7 @@ FAMILIES = {
     "propagation": style.VERMILION,
     "perturbation": "#CC79A7",
 }
-_PALETTE = (style.BLUE, style.VERMILION, style.GREEN, "#CC79A7", "#E69F00", "#56B4E9", style.INK)
+_PALETTE = (style.BLUE, style.VERMILION, style.GREEN, *style.FURTHER, style.INK)
 _PANELS = {
     "deletion": "share removed",
     "insertion": "share shown",

@@ -1,6 +1,7 @@
 """The study's figures: accuracy against λ, and against what λ bought, by definition of the loss."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -9,13 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.params_choices import VARIANTS
 from pipeline.reporting import style
 from pipeline.reporting.claims import PublishedCurve, PublishedRange
 from pipeline.reporting.study_predictions import Study
 from pipeline.study.definitions import Definition
 
-COLOURS = {"paper2018": style.GREEN, "review2020": style.VERMILION, "authors2018": style.BLUE}
-_MARKERS = {"paper2018": "o", "review2020": "s", "authors2018": "D"}
+# By the place in the list of variants, so that one more has a look too.
+_LOOKS = zip((style.GREEN, style.VERMILION, style.BLUE, *style.FURTHER), "osD^vX", strict=True)
+_OF_VARIANT = dict(zip(VARIANTS, cycle(_LOOKS), strict=False))
+COLOURS = {variant: colour for variant, (colour, _) in _OF_VARIANT.items()}
+_MARKERS = {variant: marker for variant, (_, marker) in _OF_VARIANT.items()}
 _REFERENCES = {  # what to call it, and points above its line
     "linear_accuracy": ("linear classifier", -8),
     "majority_accuracy": ("constant classifier", 3),

@@ -1,0 +1,231 @@
+"""What params.yaml chooses by name: datasets, robustness variants, conceptizers, parameterizers.
+
+A new one is one file, and one entry here: what it is called, what it needs, and where it is. Where,
+``module:object``, is imported only by what uses it (`implementation`): no stage depends on code
+that it does not run.
+"""
+
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
+
+from pipeline import params_types as kind
+from pipeline.params_errors import Problem
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What is known of a dataset before it is there; stage `prepare` holds it true.
+
+    Attributes
+    ----------
+    module : str
+        Has ``files()`` and ``prepare(raw, split_seed)``; see pipeline/data/compas.py.
+    input_shape : tuple of int
+        (columns,) of a table, (channels, height, width) of images.
+    classes : int
+    train : int
+        Training examples.
+    """
+
+    module: str
+    input_shape: tuple[int, ...]
+    classes: int
+    train: int
+
+    @property
+    def is_table(self) -> bool:
+        """Whether an input is a row of features."""
+        return len(self.input_shape) == 1
+
+
+DATASETS = {
+    "compas": DatasetFacts("pipeline.data.compas", (11,), classes=2, train=3858),
+    "mnist_5k": DatasetFacts("pipeline.data.mnist_5k", (1, 28, 28), classes=10, train=4000),
+    "mnist": DatasetFacts("pipeline.data.mnist", (1, 28, 28), classes=10, train=54_000),
+}
+
+VARIANTS = {
+    "paper2018": "pipeline.training.robustness:of_logits",
+    "review2020": "pipeline.training.robustness:of_log_softmax",
+    "authors2018": "pipeline.training.robustness:of_log_softmax",
+}
+"""Whose robustness loss, and the function that says what it differentiates."""
+
+
+def implementation(place: str) -> Any:
+    """The object at `place`, ``module`` or ``module:object``."""
+    return pkgutil.resolve_name(place)
+
+
+class Part(kind.Section):
+    """Settings of a part of the model. The class at `built_by` takes them by name."""
+
+    name: str
+    built_by: ClassVar[str]
+    section: ClassVar[str]
+
+    def settings(self) -> dict[str, Any]:
+        """All but the name."""
+        return self.model_dump(exclude={"name"})
+
+    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+        """What does not fit the dataset or the rest, at keys of the experiment."""
+        return iter(())
+
+
+class Conceptizer(Part):
+    """Called as ``Class(input_shape, num_concepts, **settings)``."""
+
+    section = "conceptizer"
+
+
+class IdentityConceptizer(Conceptizer):
+    """h(x) = x, of tables."""
+
+    name: Literal["identity"]
+    built_by = "pipeline.models.conceptizers:IdentityConceptizer"
+
+    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+        if not data.is_table:
+            words = f"must be one for images, inputs have shape {data.input_shape}"
+            yield "conceptizer.name", words, self.name
+        elif (num_concepts,) != data.input_shape:
+            words = f"must be {data.input_shape[0]}, the features, with the identity conceptizer"
+            yield "num_concepts", words, num_concepts
+
+
+class ConvConceptizer(Conceptizer):
+    """Convolutional autoencoder with one scalar concept per channel of its last feature map.
+
+    channels : between the input's and the concepts', one convolution each.
+    kernel_size : pixels, of all convolutions.
+    decoder_channels : between the concepts' and the input's: three transposed convolutions.
+    """
+
+    name: Literal["conv"]
+    channels: kind.SomeSizes
+    kernel_size: kind.Count
+    decoder_channels: kind.TwoSizes
+    built_by = "pipeline.models.conceptizers:ConvConceptizer"
+
+    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+        layers = len(self.channels) + 1
+        found = list(_convolution_problems(self, data, self.kernel_size, layers))
+        yield from found
+        if found:
+            return
+        rebuilt = rebuilt_shape(data.input_shape, self.kernel_size, layers)
+        if rebuilt != data.input_shape[1:]:
+            words = (
+                f"must let the decoder make {_pixels(data.input_shape[1:])} pixels of what "
+                f"{layers} convolutions leave, it makes {_pixels(rebuilt)}"
+            )
+            yield "conceptizer.kernel_size", words, self.kernel_size
+
+
+class VaeConceptizer(Conceptizer):
+    """The β-VAE of section `vae`; the concepts are its latent means."""
+
+    name: Literal["vae"]
+    built_by = "pipeline.models.conceptizers:VaeConceptizer"
+
+
+class Parameterizer(Part):
+    """Called as ``Class(input_shape, num_concepts, num_classes, dropout=…, **settings)``."""
+
+    section = "parameterizer"
+
+
+class MlpParameterizer(Parameterizer):
+    """Multi-layer perceptron; `hidden_sizes`, units between input and relevances, may be []."""
+
+    name: Literal["mlp"]
+    hidden_sizes: kind.Sizes
+    built_by = "pipeline.models.parameterizers:MlpParameterizer"
+
+    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+        if dropout > 0 and not self.hidden_sizes:
+            words = "must be 0 with parameterizer.hidden_sizes [], there are no units to drop"
+            yield "dropout", words, dropout
+
+
+class ConvParameterizer(Parameterizer):
+    """Convolutions, then linear layers.
+
+    channels : output channels of each convolution.
+    kernel_size : pixels, of all convolutions.
+    hidden_sizes : units between the last feature map and the relevances; may be [].
+    """
+
+    name: Literal["conv"]
+    channels: kind.SomeSizes
+    kernel_size: kind.Count
+    hidden_sizes: kind.Sizes
+    built_by = "pipeline.models.parameterizers:ConvParameterizer"
+
+    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+        return _convolution_problems(self, data, self.kernel_size, len(self.channels))
+
+
+def pooled_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) -> tuple[int, int]:
+    """Height and width that `layers` of an unpadded convolution and max-pooling by 2 leave.
+
+    Of images (channels, height, width); below 1 where they are too small for so many layers.
+    """
+    _, height, width = input_shape
+    for _ in range(layers):
+        height, width = (height - kernel_size + 1) // 2, (width - kernel_size + 1) // 2
+    return height, width
+
+
+def rebuilt_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) -> tuple[int, int]:
+    """Height and width that the decoder of the conv conceptizer makes of `pooled_shape`.
+
+    Transposed convolutions: the kernel with stride 2, the kernel, and 2 × 2 with stride 2 and
+    padding 1.
+    """
+    height, width = (
+        2 * (2 * (side - 1) + kernel_size + kernel_size - 2)
+        for side in pooled_shape(input_shape, kernel_size, layers)
+    )
+    return height, width
+
+
+def _convolution_problems(
+    part: Part, data: DatasetFacts, kernel_size: int, layers: int
+) -> Iterator[Problem]:
+    if data.is_table:
+        words = f"must be one for tables, inputs have shape {data.input_shape}"
+        yield f"{part.section}.name", words, part.name
+    elif min(pooled_shape(data.input_shape, kernel_size, layers)) < 1:
+        words = (
+            f"must leave a pixel of {_pixels(data.input_shape[1:])} after {layers} convolutions, "
+            "each followed by pooling by 2"
+        )
+        yield f"{part.section}.kernel_size", words, kernel_size
+
+
+def _pixels(sides: tuple[int, ...]) -> str:
+    return " × ".join(map(str, sides))
+
+
+# For type checkers a name is a text, and a part its base: the choices are known at run time only.
+if TYPE_CHECKING:
+    DatasetName: TypeAlias = str
+    Variant: TypeAlias = str
+    AnyConceptizer: TypeAlias = Conceptizer
+    AnyParameterizer: TypeAlias = Parameterizer
+else:
+    DatasetName = Literal[tuple(DATASETS)]
+    Variant = Literal[tuple(VARIANTS)]
+    _ByName = Field(discriminator="name")
+    AnyConceptizer = Annotated[reduce(or_, Conceptizer.__subclasses__()), _ByName]
+    AnyParameterizer = Annotated[reduce(or_, Parameterizer.__subclasses__()), _ByName]
+DatasetNames = Annotated[tuple[DatasetName, ...], kind.AnyList, kind.NotEmpty, kind.Distinct]
+Variants = Annotated[tuple[Variant, ...], kind.AnyList, kind.NotEmpty, kind.Distinct]
