@@ -26,6 +26,9 @@ _LAST_LINES = 30
 def rerun(copy: Copy, everything: bool) -> None:
     """Run the stages that are not up to date, or `everything`, from an empty cell store.
 
+    In a fresh clone DVC takes the committed tables for results of this machine: there, it is
+    everything.
+
     Raises
     ------
     PipelineError
@@ -37,7 +40,13 @@ def rerun(copy: Copy, everything: bool) -> None:
         "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)]),
         "SENN_CELL_STORE": str(copy.folder.with_suffix(".cells")),
     }
-    command = [sys.executable, "-m", "dvc", "repro", *(["--force"] if everything else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "dvc",
+        "repro",
+        *(["--force"] if everything or copy.is_fresh else []),
+    ]
     names = _stages(copy, environment)
     log = copy.folder.with_suffix(".log")
     with (

@@ -17,11 +17,13 @@ CACHE = ".dvc/cache"
 class Copy:
     """What Git has or would have of a working folder, in `folder`, with the cache DVC keeps of it.
 
-    `revision` names the commit that results are compared with.
+    `revision` names the commit that results are compared with; `is_fresh` says that nothing has
+    been computed in the original yet.
     """
 
     folder: Path
     revision: str
+    is_fresh: bool
 
     @classmethod
     def of(cls, original: Path, folder: Path) -> "Copy":
@@ -46,7 +48,8 @@ class Copy:
             raise PipelineError(
                 f"cannot copy {original} to {folder}: {error.strerror or error}"
             ) from error
-        return cls(folder, _git(folder, "rev-parse", "--short", "HEAD").decode().strip())
+        revision = _git(folder, "rev-parse", "--short", "HEAD").decode().strip()
+        return cls(folder, revision, is_fresh=not (folder / CACHE).is_dir())
 
     def committed(self, path: str) -> dict[str, bytes]:
         """Contents by path of the committed file `path`, or of all files below that folder."""
