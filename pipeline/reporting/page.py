@@ -1,13 +1,17 @@
 """The executed notebook as one self-contained HTML page, and its figures as files."""
 
 import base64
+import copy
 import re
+from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 _TEMPLATES = Path(__file__).parent
+_WIDTH = 450  # pixels, of a linked figure: as wide as figures are drawn, 100 pixels to the inch
 
 
 def to_html(notebook: NotebookNode) -> str:
@@ -33,16 +37,35 @@ def figures(notebook: NotebookNode) -> dict[str, bytes]:
     ValueError
         If two figures have the same name.
     """
-    found: dict[str, bytes] = {}
+    by_name: dict[str, bytes] = {}
+    for output, about in _pictures(notebook):
+        if about["name"] in by_name:
+            raise ValueError(f"two figures are called {about['name']}")
+        by_name[about["name"]] = base64.b64decode(output.data["image/png"])
+    return by_name
+
+
+def with_links(notebook: NotebookNode, folder: str) -> NotebookNode:
+    """A copy of `notebook` that shows its figures from their files in `folder`, beside it."""
+    linked = copy.deepcopy(notebook)
+    for output, about in _pictures(linked):
+        source, alt = escape(f"{folder}/{about['name']}.png"), escape(about["alt"])
+        caption = f"<figcaption>{escape(about['caption'])}</figcaption>" if about["caption"] else ""
+        image = f'<img src="{source}" alt="{alt}" width="{_WIDTH}">'
+        output.data = NotebookNode(
+            {"text/html": f"<figure>{image}{caption}</figure>", "text/plain": about["alt"]}
+        )
+        output.metadata = NotebookNode()
+    return linked
+
+
+def _pictures(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, NotebookNode]]:
+    """Every output that is a figure, and what `Picture` says about it."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             about = output.get("metadata", {}).get("image/png", {})
-            if "name" not in about:
-                continue
-            if about["name"] in found:
-                raise ValueError(f"two figures are called {about['name']}")
-            found[about["name"]] = base64.b64decode(output.data["image/png"])
-    return found
+            if "name" in about:
+                yield output, about
 
 
 def _title(notebook: NotebookNode) -> str:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from pipeline.metrics.seed_intervals import Interval
 from pipeline.reporting.style import lambda_label, power_of_ten
-from pipeline.reporting.verdicts import Interval
-from pipeline.study.curves import Estimate
 
 MISSING = "–"
 
@@ -22,7 +21,7 @@ def points(share: float) -> str:
     return f"{100 * share:.1f}".replace("-", "−")
 
 
-def bounds(here: Interval | Estimate, scale: float = 1, decimals: int = 2) -> str:
+def bounds(here: Interval, scale: float = 1, decimals: int = 2) -> str:
     """``0.28 to 0.34``: the ends of an interval, times `scale`."""
     low, high = (f"{scale * end:.{decimals}f}".replace("-", "−") for end in (here.low, here.high))
     return f"{low} to {high}"

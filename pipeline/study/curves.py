@@ -1,32 +1,35 @@
-"""A study's curves, accuracy along an axis, as measured and as other seeds might have had them."""
+"""A study's curves, accuracy along an axis, as measured and as other seeds might have had them.
+
+And which axis puts the curves of different definitions on top of each other.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import isotonic_regression
 
+from pipeline.metrics.seed_intervals import Interval
 from pipeline.study.definitions import Definition
 
+Across = Literal["variant", "reduction"]
+AXES = {"robust_reg": False, "per_example": False, "test_robustness_loss": True,
+        "lipschitz_discrete": True}  # fmt: skip
+"""Name of an axis, and whether accuracy is expected to rise along it."""
+_STEP = 0.025  # of log₁₀ of a factor
+_FACTORS = np.arange(0, 3 + _STEP / 2, _STEP)
 _SMALLEST = 1e-4  # of an axis's largest value; below it there is nothing to tell apart
 
 
-class Estimate(NamedTuple):
-    """A number and its 95 % interval over seeds."""
-
-    value: float
-    low: float
-    high: float
-
-
-def estimate(values: np.ndarray) -> Estimate:
+def estimate(values: np.ndarray) -> Interval:
     """Of a statistic's `values` (1 + R,): as measured, then of every draw."""
     low, high = np.quantile(values[1:], [0.025, 0.975])
-    return Estimate(float(values[0]), float(low), float(high))
+    return Interval(float(values[0]), float(low), float(high))
 
 
-class Curves:
+class AccuracyCurves:
     """Means over seeds at every point of the curves, a point being (definition, λ).
 
     Rows of all arrays (1 + R, points): the means as measured, then R draws of them. All definitions
@@ -57,20 +60,20 @@ class Curves:
         self.accuracy = self._means(self.accuracies)
 
     def definitions(self) -> Iterator[tuple[Definition, np.ndarray]]:
-        """Every definition, and which points (P,) are its own."""
+        """Every definition, and the mask (P,) of its points."""
         pairs = self.points[["variant", "reduction"]]
         for pair in pairs.drop_duplicates().itertuples(index=False):
             yield Definition(*pair), (pairs == list(pair)).all(axis=1).to_numpy()
 
     def lost(self, lambdas: Sequence[float]) -> dict[Definition, np.ndarray]:
         """Accuracy lost from the smallest λ to each of `lambdas`, (1 + R, λ), by definition."""
-        found = {}
-        for definition, own in self.definitions():
-            along = self.points["robust_reg"][own].tolist()
-            accuracy = self.accuracy[:, own]
+        lost = {}
+        for definition, of_it in self.definitions():
+            along = self.points["robust_reg"][of_it].tolist()
+            accuracy = self.accuracy[:, of_it]
             chosen = [along.index(value) for value in lambdas]
-            found[definition] = accuracy[:, [along.index(min(along))]] - accuracy[:, chosen]
-        return found
+            lost[definition] = accuracy[:, [along.index(min(along))]] - accuracy[:, chosen]
+        return lost
 
     def axis(self, name: str) -> np.ndarray:
         """log₁₀ of where the points lie on an axis, (1 + R, P); NaN where it is not defined.
@@ -96,3 +99,63 @@ class Curves:
         """Means (1 + R, P) of values (P, seeds)."""
         mean = values.mean(axis=1, keepdims=True)
         return (mean + (values - mean) @ self._errors.T).T
+
+
+def prediction_errors(curves: AccuracyCurves, axis: str, across: Across) -> np.ndarray:
+    """How badly accuracy follows from the place on `axis` alone, (1 + R,): a root mean square.
+
+    Every curve in turn is predicted from those that differ from it in `across` and agree with it
+    otherwise: by the best monotone function of the axis through them, flat beyond their ends. 0 if
+    they all lie on top of each other. Points at which the axis is undefined are left out.
+
+    Raises
+    ------
+    ValueError
+        If no curve has another that differs in `across` only.
+    """
+    along, other = curves.axis(axis), "reduction" if across == "variant" else "variant"
+    places = ~np.isnan(along[0])
+    squares = []
+    for definition, of_it in curves.definitions():
+        same = (curves.points[other] == getattr(definition, other)).to_numpy()
+        known, asked = same & ~of_it & places, of_it & places
+        if known.any() and asked.any():
+            rows = zip(along, curves.accuracy, strict=True)
+            squares.append(
+                [np.square(_monotone(u, a, known, asked, AXES[axis]) - a[asked]) for u, a in rows]
+            )
+    if not squares:
+        raise ValueError(f"no two curves differ in {across} only")
+    return np.sqrt(np.concatenate(squares, axis=1).mean(axis=1))
+
+
+def batch_factor(curves: AccuracyCurves, variant: str) -> Interval:
+    """By what factor λ weighs more under ``batch`` than under ``example``, for one variant.
+
+    That at which the two curves of accuracy against λ predict each other best, with λ multiplied by
+    it under ``batch``; searched between 1 and 1000, in steps that the interval includes.
+    """
+    of_variant = (curves.points["variant"] == variant).to_numpy()
+    summed = (curves.points["reduction"] == "batch").to_numpy()
+    batch, example = of_variant & summed, of_variant & ~summed
+    along = curves.axis("robust_reg")[0]
+    shifts = _FACTORS[:, np.newaxis]
+    best = []
+    for accuracy in curves.accuracy:
+        b, e = accuracy[batch], accuracy[example]
+        errors = np.square(np.interp(along[batch] + shifts, along[example], e) - b).sum(1)
+        errors += np.square(np.interp(along[example] - shifts, along[batch], b) - e).sum(1)
+        best.append(_FACTORS[errors.argmin()])
+    value, low, high = estimate(np.array(best))
+    ends = np.clip([low - _STEP / 2, high + _STEP / 2], _FACTORS[0], _FACTORS[-1])
+    return Interval(10**value, *(10**ends).tolist())
+
+
+def _monotone(
+    along: np.ndarray, accuracy: np.ndarray, known: np.ndarray, asked: np.ndarray, rises: bool
+) -> np.ndarray:
+    """What the known points (P,) predict at those asked for."""
+    places, inverse, count = np.unique(along[known], return_inverse=True, return_counts=True)
+    means = np.bincount(inverse, accuracy[known]) / count
+    fitted = isotonic_regression(means, weights=count, increasing=rises).x
+    return np.interp(along[asked], places, fitted)

@@ -6,7 +6,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from pipeline.reporting import style
 from pipeline.reporting.display import Picture, Table
-from pipeline.reporting.page import figures, to_html
+from pipeline.reporting.page import figures, to_html, with_links
 
 
 def displayed(thing) -> dict:
@@ -96,6 +96,17 @@ def test_two_figures_of_one_name():
     book = notebook(displayed(picture("same")), displayed(picture("same")))
     with pytest.raises(ValueError, match="two figures are called same"):
         figures(book)
+
+
+def test_links_replace_pictures_in_a_copy():
+    before = notebook(displayed(picture(caption="a <caption>")), displayed(Table(("a",), [("1",)])))
+    after = with_links(before, "pictures")
+    assert list(figures(before)) == ["first"] and figures(after) == {}
+    linked, table = after.cells[2].outputs
+    soup = BeautifulSoup(linked.data["text/html"], "html.parser")
+    assert (soup.img["src"], soup.img["alt"]) == ("pictures/first.png", 'a "quoted" <alt>')
+    assert soup.figcaption.text == "a <caption>"
+    assert table == before.cells[2].outputs[1]
 
 
 def test_a_page_needs_a_title():

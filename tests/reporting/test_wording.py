@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
+from pipeline.metrics.seed_intervals import Interval
 from pipeline.reporting import wording
-from pipeline.reporting.verdicts import Interval
 
 
 @pytest.mark.parametrize(
