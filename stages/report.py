@@ -6,17 +6,16 @@ from pipeline.claims.results import Folders, Results
 from pipeline.claims.verdicts import as_metrics, as_table, verdicts
 from pipeline.errors import run_stage
 from pipeline.files import atomic_path, write_csv, write_json
-from pipeline.reporting.notebook import as_text, execute
-from pipeline.reporting.page import figures, to_html, with_links
+from pipeline.reporting.notebook import as_text, execute, figures, to_html, with_links
 
 PARAMS, MODELS, PREPARED, REPORTS = map(Path, ("params.yaml", "models", "data/prepared", "reports"))
 
 
 def main() -> None:
     """Write ``claims.{csv,json}``, ``report.{ipynb,html}`` and ``figures/*.png`` in reports/."""
-    judged = verdicts(Results(PARAMS, Folders(MODELS, PREPARED, REPORTS)))
-    write_csv(REPORTS / "claims.csv", as_table(judged))  # which the notebook reads
-    write_json(REPORTS / "claims.json", as_metrics(judged))
+    claims = as_table(verdicts(Results(PARAMS, Folders(MODELS, PREPARED, REPORTS))))
+    write_csv(REPORTS / "claims.csv", claims)  # which the notebook reads
+    write_json(REPORTS / "claims.json", as_metrics(claims))
 
     parameters = {
         "params_file": str(PARAMS),

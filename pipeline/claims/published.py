@@ -14,7 +14,7 @@ Source = Literal["paper", "review"]
 Kind = Literal["accuracy", "every accuracy", "accuracy lost", "qualitative"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Claim:
     """One published claim.
 
@@ -31,11 +31,11 @@ class Claim:
         The published number or range, in per cent or points; of a qualitative claim words.
     """
 
+    experiment: str
+    dataset: str
     id: str
     text: str
     source: Source
-    experiment: str
-    dataset: str
     kind: Kind = "qualitative"
     lambdas: tuple[float, ...] = ()
     published: str = "in words"
@@ -59,98 +59,29 @@ class Claim:
         return float((printed[which] + sign * half) / 100)
 
 
-_compas = partial(Claim, experiment="compas_senn", dataset="compas")
-_mnist = partial(Claim, experiment="mnist_senn", dataset="mnist")
-_disenn = partial(Claim, experiment="mnist_disenn", dataset="mnist")
-_COLLAPSE = "SENN’s test accuracy on MNIST under the strongest regularisation"
-_TRADEOFF = "Accuracy lost on COMPAS between the smallest and the largest λ"
+_compas = partial(Claim, "compas_senn", "compas")
+_mnist = partial(Claim, "mnist_senn", "mnist")
+_disenn = partial(Claim, "mnist_disenn", "mnist")
+_MNIST, _COMPAS = "SENN’s test accuracy on MNIST", "SENN’s test accuracy on COMPAS"
+_LOST = "Accuracy lost on COMPAS between the smallest and the largest λ"
+_EVERY = "SENN on MNIST, for every λ from 0 to 1"
+_COLLAPSE = f"{_MNIST} under the strongest regularisation"
+_STABLE = "Relevances and concepts are nearly equal for visually similar digits"
+_POOR = "Most of SENN’s explanations on MNIST are not plausible; its concepts mix digits"
+_DIVERSE = "DiSENN’s concepts are more interpretable than SENN’s but still overlap"
+_DISENN, _ENDS = "DiSENN’s test accuracy on MNIST", (1e-4, 1.0)
 
 CLAIMS: tuple[Claim, ...] = (
-    _mnist(
-        id="mnist-accuracy",
-        text="SENN’s test accuracy on MNIST",
-        source="review",
-        kind="accuracy",
-        lambdas=(1e-4,),
-        published="98.9 %",
-    ),
-    _mnist(
-        id="mnist-accuracy-paper",
-        text="SENN on MNIST, for every λ from 0 to 1",
-        source="paper",
-        kind="every accuracy",
-        lambdas=(0.0, 1.0),
-        published="98.7 to 99.1 %",
-    ),
-    _compas(
-        id="compas-accuracy",
-        text="SENN’s test accuracy on COMPAS",
-        source="review",
-        kind="accuracy",
-        lambdas=(1e-4,),
-        published="80.9 %",
-    ),
-    _compas(
-        id="compas-accuracy-paper",
-        text="SENN’s test accuracy on COMPAS",
-        source="paper",
-        kind="accuracy",
-        lambdas=(1e-4,),
-        published="82 %",
-    ),
-    _compas(
-        id="compas-tradeoff",
-        text=_TRADEOFF,
-        source="review",
-        kind="accuracy lost",
-        lambdas=(1e-4, 1.0),
-        published="about 15 points",
-    ),
-    _compas(
-        id="compas-tradeoff-paper",
-        text=_TRADEOFF,
-        source="paper",
-        kind="accuracy lost",
-        lambdas=(1e-4, 1.0),
-        published="about 4 points",
-    ),
-    _mnist(
-        id="mnist-collapse",
-        text=_COLLAPSE,
-        source="review",
-        kind="accuracy",
-        lambdas=(1.0,),
-        published="40 %",
-    ),
-    _mnist(
-        id="mnist-collapse-paper",
-        text=_COLLAPSE,
-        source="paper",
-        kind="accuracy",
-        lambdas=(1.0,),
-        published="98.7 %",
-    ),
-    _disenn(
-        id="disenn-accuracy",
-        text="DiSENN’s test accuracy on MNIST",
-        source="review",
-        kind="accuracy",
-        lambdas=(1e-3,),
-        published="98.36 %",
-    ),
-    _mnist(
-        id="stable-explanations",
-        text="Relevances and concepts are nearly equal for visually similar digits",
-        source="review",
-    ),
-    _mnist(
-        id="poor-explanations",
-        text="Most of SENN’s explanations on MNIST are not plausible; its concepts mix digits",
-        source="review",
-    ),
-    _disenn(
-        id="disenn-diversity",
-        text="DiSENN’s concepts are more interpretable than SENN’s but still overlap",
-        source="review",
-    ),
+    _mnist("mnist-accuracy", _MNIST, "review", "accuracy", (1e-4,), "98.9 %"),
+    _mnist("mnist-accuracy-paper", _EVERY, "paper", "every accuracy", (0.0, 1.0), "98.7 to 99.1 %"),
+    _compas("compas-accuracy", _COMPAS, "review", "accuracy", (1e-4,), "80.9 %"),
+    _compas("compas-accuracy-paper", _COMPAS, "paper", "accuracy", (1e-4,), "82 %"),
+    _compas("compas-tradeoff", _LOST, "review", "accuracy lost", _ENDS, "about 15 points"),
+    _compas("compas-tradeoff-paper", _LOST, "paper", "accuracy lost", _ENDS, "about 4 points"),
+    _mnist("mnist-collapse", _COLLAPSE, "review", "accuracy", (1.0,), "40 %"),
+    _mnist("mnist-collapse-paper", _COLLAPSE, "paper", "accuracy", (1.0,), "98.7 %"),
+    _disenn("disenn-accuracy", _DISENN, "review", "accuracy", (1e-3,), "98.36 %"),
+    _mnist("stable-explanations", _STABLE, "review"),
+    _mnist("poor-explanations", _POOR, "review"),
+    _disenn("disenn-diversity", _DIVERSE, "review"),
 )

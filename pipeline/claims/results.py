@@ -196,12 +196,6 @@ class Results:
         }
 
     @property
-    def on_images(self) -> list[ExperimentResults]:
-        """The experiments that learn concepts from images."""
-        experiments = self.experiments.values()
-        return [one for one in experiments if one.has_images and one.learns_concepts]
-
-    @property
     def pretrained(self) -> bool:
         """Whether an experiment started from the pretrained β-VAE."""
         experiments = self.params.experiments.values()

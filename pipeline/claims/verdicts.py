@@ -6,6 +6,7 @@ over seeds, and *not reproduced* if it lies outside. It is *not tested* if the r
 cells, only one seed, or another dataset; a stand-in dataset's number is shown, but judges nothing.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -62,7 +63,9 @@ def as_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
         {
             "claim": verdict.claim.id,
             "verdict": verdict.status,
-            **_numbers(verdict),
+            **(verdict.here or Interval(math.nan, math.nan, math.nan))._asdict(),
+            "published_low": verdict.claim.low,
+            "published_high": verdict.claim.high,
             "reason": verdict.reason,
             "remark": verdict.remark,
         }
@@ -72,14 +75,13 @@ def as_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 
 def from_table(table: pd.DataFrame) -> list[Verdict]:
     """The verdicts that `as_table` made a table of, numbers as they are there."""
-    claims = {claim.id: claim for claim in CLAIMS}
-    texts = ["reason", "remark"]
+    claims, texts = {claim.id: claim for claim in CLAIMS}, ["reason", "remark"]
     rows = table.assign(**table[texts].astype(object).fillna("")).to_dict("records")
     return [
         Verdict(
             claims[row["claim"]],
             row["verdict"],
-            None if pd.isna(row["mean"]) else Interval(row["mean"], row["low"], row["high"]),
+            None if math.isnan(row["mean"]) else Interval(row["mean"], row["low"], row["high"]),
             row["reason"],
             row["remark"],
         )
@@ -87,28 +89,19 @@ def from_table(table: pd.DataFrame) -> list[Verdict]:
     ]
 
 
-def as_metrics(verdicts: Sequence[Verdict]) -> dict[str, str | float | None]:
-    """The verdicts as `dvc metrics` takes them: flat, the same keys in every run.
+def as_metrics(table: pd.DataFrame) -> dict[str, str | float | None]:
+    """The verdicts of `as_table` as `dvc metrics` takes them: flat, the same keys in every run.
 
     Per claim seven keys, `<id>.verdict` to `<id>.reason`; accuracies, and differences of them, are
     shares. None for what there is not; DVC leaves these out. Reasons have no numbers of this run,
     so that `dvc metrics diff` shows one only when it is another reason.
     """
-    metrics: dict[str, str | float | None] = {}
-    for verdict in verdicts:
-        numbers = {
-            name: None if value is None else json_number(value)
-            for name, value in _numbers(verdict).items()
-        }
-        fields = {"verdict": verdict.status, **numbers, "reason": verdict.reason or None}
-        metrics |= {f"{verdict.claim.id}.{name}": value for name, value in fields.items()}
-    return metrics
-
-
-def _numbers(verdict: Verdict) -> dict[str, float | None]:
-    here, claim = verdict.here or (None, None, None), verdict.claim
-    names = ("mean", "low", "high", "published_low", "published_high")
-    return dict(zip(names, (*here, claim.low, claim.high), strict=True))
+    by_claim = table.drop(columns="remark").set_index("claim")
+    return {
+        f"{claim}.{name}": value or None if isinstance(value, str) else json_number(value)
+        for claim, row in by_claim.to_dict("index").items()
+        for name, value in row.items()
+    }
 
 
 def judge(

@@ -1,6 +1,6 @@
 """The report's section on what robustness costs: accuracy against λ, with the published curves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.claims.results import ExperimentResults, Results
-from pipeline.metrics.seed_intervals import accuracy_interval
+from pipeline.metrics.seed_intervals import Interval, accuracy_interval
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Shown, heading
-from pipeline.reporting.display import Picture, Several
+from pipeline.reporting.common import Part, per_experiment
+from pipeline.reporting.display import Picture
 from pipeline.reporting.style import lambda_label
 from pipeline.study.published import (
     BEST_VALIDATION,
@@ -34,27 +34,22 @@ _LOOKS: dict[str, dict[str, Any]] = {  # by the first word of a published curve'
 }
 
 
-def accuracy(results: Results) -> Several:
+@per_experiment()
+def accuracy(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Accuracy against λ, a figure per experiment."""
-    parts: Shown = []
-    for name, experiment in results.experiments.items():
-        title = _accuracy_title(experiment)
-        curves = [curve for curve in PUBLISHED_CURVES if curve.experiment == name]
-        ranges = [published for published in PUBLISHED_RANGES if published.experiment == name]
-        figure = accuracy_against_lambda(experiment.cells, curves, ranges, title)
-        seeds = len(results.params.seeds)
-        drawn = (
-            f"Dots are the {seeds} seeds, the blue line is their mean, its bars are the 95 % "
-            "intervals that the verdicts rest on."
-            if seeds > 1
-            else "One seed: there is no interval to draw."
-        )
-        drawn += "".join(
-            f" {NOTES[label]}" for label in NOTES if any(c.label == label for c in curves)
-        )
-        parts.append(heading(experiment))
-        parts.append(Picture(figure, f"accuracy_{name}", f"{title}. {_spoken(experiment)}", drawn))
-    return Several(parts)
+    name, title = experiment.name, _accuracy_title(experiment)
+    curves = [curve for curve in PUBLISHED_CURVES if curve.experiment == name]
+    ranges = [published for published in PUBLISHED_RANGES if published.experiment == name]
+    figure = accuracy_against_lambda(experiment.cells, curves, ranges, title)
+    seeds = len(results.params.seeds)
+    drawn = (
+        f"Dots are the {seeds} seeds, the blue line is their mean, its bars are the 95 % "
+        "intervals that the verdicts rest on."
+        if seeds > 1
+        else "One seed: there is no interval to draw."
+    )
+    drawn += "".join(f" {NOTES[label]}" for label in NOTES if any(c.label == label for c in curves))
+    yield Picture(figure, f"accuracy_{name}", f"{title}. {_spoken(experiment)}", drawn)
 
 
 def _accuracy_title(experiment: ExperimentResults) -> str:
@@ -128,14 +123,15 @@ def _draw_measured(axes: Axes, cells: pd.DataFrame, lambdas: Sequence[float]) ->
         markeredgewidth=0.7,
         zorder=5,
     )
-    intervals = [accuracy_interval(group) for group in groups]
     # With one seed there is no interval over seeds, and no bar.
-    below = [m - i.low if i else 0 for m, i in zip(means, intervals, strict=True)]
-    above = [i.high - m if i else 0 for m, i in zip(means, intervals, strict=True)]
-    axes.errorbar(
+    intervals = [
+        accuracy_interval(group) or Interval(mean, mean, mean)
+        for group, mean in zip(groups, means, strict=True)
+    ]
+    style.intervals(
+        axes,
         lambdas,
-        means,
-        yerr=np.array([below, above]),
+        intervals,
         color=style.BLUE,
         marker="o",
         markersize=5,

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Shown
+from pipeline.reporting.common import Part
 from pipeline.reporting.display import Picture, Prose, Several, Table
 from pipeline.reporting.style import lambda_label
 
@@ -64,7 +64,7 @@ def claims(results: Results) -> Several:
     """All claims: figure and table."""
     verdicts = from_table(results.verdicts)
     measured = [v for v in verdicts if v.here is not None and v.claim.low is not None]
-    parts: Shown = []
+    parts: list[Part] = []
     if measured:
         tested = sum(verdict.status != "not tested" for verdict in measured)
         figure = claims_at_a_glance(measured, "Published numbers, and this run’s")

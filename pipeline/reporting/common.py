@@ -1,6 +1,7 @@
-"""What several sections of the report share: their headings, the examples they show, images."""
+"""What sections of the report share: an experiment after the other, the examples shown, images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 
 import numpy as np
 import torch
@@ -13,18 +14,35 @@ from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style
 from pipeline.reporting.display import Picture, Prose, Several, Table
 
-Shown = list[Prose | Picture | Table]
+Part = Prose | Picture | Table
 
 
-def heading(experiment: ExperimentResults) -> Prose:
-    """A Markdown heading for `experiment`."""
-    settings = experiment.settings
-    return Prose(f"### {settings.model_class} on {settings.dataset} (`{experiment.name}`)")
+def per_experiment(
+    otherwise: str = "This run has no experiments.",
+) -> Callable[
+    [Callable[[ExperimentResults, Results], Iterator[Part]]], Callable[[Results], Several]
+]:
+    """Make a section of what a function shows of each experiment: below its name, if anything.
 
+    `otherwise` is what the section says where there is nothing to show at all.
+    """
 
-def or_nothing(parts: Shown, otherwise: str) -> Several:
-    """`parts`, or a sentence where there are none."""
-    return Several(parts or [Prose(otherwise)])
+    def decorate(
+        show: Callable[[ExperimentResults, Results], Iterator[Part]],
+    ) -> Callable[[Results], Several]:
+        @wraps(show)
+        def section(results: Results) -> Several:
+            parts: list[Part] = []
+            for name, experiment in results.experiments.items():
+                settings = experiment.settings
+                heading = f"### {settings.model_class} on {settings.dataset} (`{name}`)"
+                if shown := list(show(experiment, results)):
+                    parts += [Prose(heading), *shown]
+            return Several(parts or [Prose(otherwise)])
+
+        return section
+
+    return decorate
 
 
 def examples_at(experiment: ExperimentResults, results: Results) -> Tensor:

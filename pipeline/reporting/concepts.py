@@ -1,7 +1,7 @@
 """The report's sections on learned concepts: what they stand for, their quality, their overlap."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +25,8 @@ from pipeline.metrics.concepts import correlation_matrix
 from pipeline.metrics.seed_intervals import CONFIDENCE, Interval
 from pipeline.models.conceptizers import ConvConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Shown, heading, or_nothing, raw
-from pipeline.reporting.display import Picture, Several
+from pipeline.reporting.common import Part, per_experiment, raw
+from pipeline.reporting.display import Picture, Prose, Several
 from pipeline.reporting.stability import metric_table
 
 QUALITY = {
@@ -45,29 +45,26 @@ class Chance(NamedTuple):
     high: float
 
 
-def prototypes(results: Results) -> Several:
+@per_experiment("This run has no concepts learned from images.")
+def prototypes(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Prototypes by activation and contrast, and filters, of learned concepts of images."""
-    parts: Shown = []
-    for experiment in results.on_images:
-        parts.append(heading(experiment))
-        parts += _prototype_pictures(experiment, results.params.report.prototypes)
-        if isinstance(experiment.model.conceptizer, ConvConceptizer):
-            parts.append(_filters(experiment, experiment.model.conceptizer))
-    return or_nothing(parts, "This run has no concepts learned from images.")
+    if not (experiment.has_images and experiment.learns_concepts):
+        return
+    yield from _prototype_pictures(experiment, results.params.report.prototypes)
+    if isinstance(experiment.model.conceptizer, ConvConceptizer):
+        yield _filters(experiment, experiment.model.conceptizer)
 
 
-def quality(results: Results) -> Several:
+@per_experiment("This run has no learned concepts.")
+def quality(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Fidelity, diversity and sparsity of learned concepts, a table per experiment."""
-    parts: Shown = []
-    for experiment in results.experiments.values():
-        if experiment.learns_concepts:
-            parts += [heading(experiment), metric_table(results, experiment, QUALITY)]
-    return or_nothing(parts, "This run has no learned concepts.")
+    if experiment.learns_concepts:
+        yield metric_table(results, experiment, QUALITY)
 
 
 def correlations(results: Results) -> Several:
     """A heat map of the correlations between concepts, for every experiment that learns them."""
-    parts: Shown = []
+    parts: list[Picture] = []
     for experiment in results.experiments.values():
         if not experiment.learns_concepts:
             continue
@@ -83,10 +80,11 @@ def correlations(results: Results) -> Several:
         figure = correlation_heat_map(matrix, f"{experiment.name}: mean |r| {mean}")
         name = f"correlations_{experiment.name}"
         parts.append(Picture(figure, name, alt, caption if by_seed else "", small=True))
-    return or_nothing(parts, "There are no concepts whose correlation could be shown.")
+    nothing = Prose("There are no concepts whose correlation could be shown.")
+    return Several(parts or [nothing])
 
 
-def _prototype_pictures(experiment: ExperimentResults, count: int) -> Shown:
+def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Picture]:
     data, concepts = experiment.data, experiment.test_outputs[0].concepts
     by_chance = chance_purities(data.test.y, count)
     tail = (1 - CONFIDENCE) / 2
@@ -101,7 +99,7 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> Shown:
         "activation": ("What activates each concept most", highest_activation),
         "contrast": ("What activates each concept, and not the others", highest_contrast),
     }
-    pictures: Shown = []
+    pictures = []
     for way, (title, choose) in ways.items():
         chosen = choose(concepts, count)
         images = raw(data.test.x[chosen], data).numpy()

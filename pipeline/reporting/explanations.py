@@ -1,7 +1,7 @@
 """The report's sections of single predictions, explained: SENN's, and DiSENN's with a contrast."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,8 @@ from pipeline.explanations.traversal import prototype_strips
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Shown, decoded, examples_at, heading, or_nothing, raw
-from pipeline.reporting.display import Picture, Prose, Several
+from pipeline.reporting.common import Part, decoded, examples_at, per_experiment, raw
+from pipeline.reporting.display import Picture, Prose
 
 STRIP_STEPS, STRIP_WIDTH = 7, 2.0
 
@@ -48,31 +48,22 @@ class Example:
     contrast_contributions: np.ndarray
 
 
-def explanations(results: Results) -> Several:
+@per_experiment("This run has no SENN whose explanations can be drawn.")
+def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Single predictions explained, for every SENN on features or images."""
-    parts: Shown = []
-    for experiment in results.experiments.values():
-        if experiment.is_disenn or experiment.has_images != experiment.learns_concepts:
-            continue
+    if not experiment.is_disenn and experiment.has_images == experiment.learns_concepts:
         figures = _image_explanations if experiment.has_images else _table_explanations
-        parts.append(heading(experiment))
-        parts += figures(experiment, _examples(experiment, results))
-    return or_nothing(parts, "This run has no SENN whose explanations can be drawn.")
+        yield from figures(experiment, _examples(experiment, results))
 
 
-def disenn(results: Results) -> Several:
+@per_experiment("This run has no DiSENN on images.")
+def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """DiSENN's predictions: contributions to predicted and contrast class, prototype strips."""
-    parts: Shown = []
-    for experiment in results.experiments.values():
-        if not (experiment.is_disenn and experiment.has_images):
-            continue
-        examples = _examples(experiment, results)
-        parts.append(heading(experiment))
-        parts += _contrastive_explanations(experiment, examples)
-    return or_nothing(parts, "This run has no DiSENN on images.")
+    if experiment.is_disenn and experiment.has_images:
+        yield from _contrastive_explanations(experiment, _examples(experiment, results))
 
 
-def _table_explanations(experiment: ExperimentResults, examples: list[Example]) -> Shown:
+def _table_explanations(experiment: ExperimentResults, examples: list[Example]) -> list[Part]:
     relevance, contribution, value = common_limits(examples, "relevances", "contributions", "x")
     names = [name.replace("_", " ") for name in experiment.data.feature_names]
     return [
@@ -86,7 +77,7 @@ def _table_explanations(experiment: ExperimentResults, examples: list[Example]) 
     ]
 
 
-def _image_explanations(experiment: ExperimentResults, examples: list[Example]) -> Shown:
+def _image_explanations(experiment: ExperimentResults, examples: list[Example]) -> list[Part]:
     limits = common_limits(examples, "relevances", "concepts", "contributions")
     return [
         Picture(
@@ -99,12 +90,12 @@ def _image_explanations(experiment: ExperimentResults, examples: list[Example]) 
     ]
 
 
-def _contrastive_explanations(experiment: ExperimentResults, examples: list[Example]) -> Shown:
+def _contrastive_explanations(experiment: ExperimentResults, examples: list[Example]) -> list[Part]:
     limit = max(common_limits(examples, "contributions", "contrast_contributions"))
     conceptizer = experiment.model.conceptizer
     assert isinstance(conceptizer, VaeConceptizer)
     scale = latent_spread(conceptizer.posterior(experiment.data.test.x))
-    pictures: Shown = []
+    pictures: list[Part] = []
     moved = []
     for index, example in enumerate(examples):
         mean = torch.from_numpy(example.concepts)

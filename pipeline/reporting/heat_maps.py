@@ -167,11 +167,6 @@ def _wrapped(label: str) -> str:
 
 
 def _colour_bar(figure: Figure, top: float) -> None:
-    bar = figure.colorbar(
-        mpl.cm.ScalarMappable(_NORM, style.DIVERGING),
-        cax=style.axes_at(figure, 0.45, top, 1.6, 0.08),
-        orientation="horizontal",
-    )
+    bar = style.colour_bar(figure, _NORM, (0.45, top, 1.6, 0.08))
     bar.set_ticks([-1, 0, 1], labels=["−1: against", "0", "1: for the class"])
     bar.ax.tick_params(labelsize=7)
-    bar.outline.set_visible(False)

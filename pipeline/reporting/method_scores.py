@@ -1,6 +1,7 @@
 """The report's section that compares explanation methods: heat maps, scores and curves."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from matplotlib.figure import Figure
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.metrics.scores import SCORES, Score
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Shown, heading
-from pipeline.reporting.display import Picture, Prose, Several, Table
+from pipeline.reporting.common import Part, per_experiment
+from pipeline.reporting.display import Picture, Prose, Table
 from pipeline.reporting.heat_maps import heat_maps, prototypes_of_classes
 
 _ARROWS = {"high": "↑", "low": "↓"}
@@ -32,20 +33,16 @@ _PANELS = {
 _KEY_COLUMNS = 3
 
 
-def comparison(results: Results) -> Several:
+@per_experiment()
+def comparison(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Explanation methods compared: heat maps, scores, figures; for every experiment."""
-    parts: Shown = []
-    for experiment in results.experiments.values():
-        scores = experiment.methods
-        parts.append(heading(experiment))
-        parts.append(Prose(_sentences(experiment)))
-        parts += heat_maps(experiment, results)
-        if experiment.has_images:
-            parts.append(prototypes_of_classes(experiment))
-        parts.append(_scatter(experiment))
-        parts.append(_scores(scores, experiment.learns_concepts))
-        parts.append(_curves(experiment))
-    return Several(parts)
+    yield Prose(_sentences(experiment))
+    yield from heat_maps(experiment, results)
+    if experiment.has_images:
+        yield prototypes_of_classes(experiment)
+    yield _scatter(experiment)
+    yield _scores(experiment.methods, experiment.learns_concepts)
+    yield _curves(experiment)
 
 
 def peers(scores: pd.DataFrame, learns_concepts: bool) -> list[pd.DataFrame]:

@@ -1,7 +1,7 @@
 """The report's nearest-neighbour study: do similar images get similar explanations?"""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from pipeline.claims import evidence
 from pipeline.claims.results import NEIGHBOURS, ExperimentResults, Results
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Shown, examples_at, heading, or_nothing, raw
-from pipeline.reporting.display import Picture, Prose, Several, Table
+from pipeline.reporting.common import Part, examples_at, per_experiment, raw
+from pipeline.reporting.display import Picture, Prose, Table
 
 RANDOM_OTHERS = 3
 COLUMNS = {
@@ -35,15 +35,15 @@ class Neighbourhood(NamedTuple):
     near: int
 
 
-def neighbours(results: Results) -> Several:
+@per_experiment("This run has no concepts learned from images.")
+def neighbours(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Distances of neighbours over those of random pairs, and examples, per image experiment."""
-    parts: Shown = []
-    for experiment in results.on_images:
-        parts.append(heading(experiment))
-        if reason := experiment.why_no_latent_space:
-            parts.append(Prose(f"Neighbours are sought in pixels only: {reason}."))
-        parts += [_ratios(experiment), _picture(experiment, results)]
-    return or_nothing(parts, "This run has no concepts learned from images.")
+    if not (experiment.has_images and experiment.learns_concepts):
+        return
+    if reason := experiment.why_no_latent_space:
+        yield Prose(f"Neighbours are sought in pixels only: {reason}.")
+    yield _ratios(experiment)
+    yield _picture(experiment, results)
 
 
 def _ratios(experiment: ExperimentResults) -> Table:
@@ -120,13 +120,8 @@ def neighbour_relevances(groups: Sequence[Neighbourhood], title: str) -> Figure:
             extent = (x + 0.015, x + side - 0.015, down + side + heat, down + side)
             values = group.relevances[:, column : column + 1]
             paper.imshow(values, cmap=style.DIVERGING, norm=norm, extent=extent, aspect="auto")
-    bar = figure.colorbar(
-        mpl.cm.ScalarMappable(norm, style.DIVERGING),
-        cax=style.axes_at(figure, left, below + 0.02, 1.8, 0.09),
-        orientation="horizontal",
-    )
+    bar = style.colour_bar(figure, norm, (left, below + 0.02, 1.8, 0.09))
     tick = style.nice_tick(limit)
     bar.set_ticks([-tick, 0, tick], labels=[style.number(v) for v in (-tick, 0, tick)])
-    bar.outline.set_visible(False)
     bar.set_label("relevance", fontsize=8)
     return figure

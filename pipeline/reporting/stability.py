@@ -1,6 +1,7 @@
 """The report's section on stability and faithfulness, and its tables of metrics by λ."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -9,8 +10,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Shown, heading
-from pipeline.reporting.display import Picture, Several, Table
+from pipeline.reporting.common import Part, per_experiment
+from pipeline.reporting.display import Picture, Table
 from pipeline.reporting.style import lambda_label
 
 LOWER, EXACT, CERTIFIED = (f"lipschitz_input_{name}" for name in ("lower", "exact", "certified"))
@@ -25,14 +26,12 @@ STABILITY = {
 }
 
 
-def stability(results: Results) -> Several:
+@per_experiment()
+def stability(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Stability and faithfulness, a table and a figure per experiment."""
-    parts: Shown = []
-    for experiment in results.experiments.values():
-        parts += [heading(experiment), metric_table(results, experiment, STABILITY)]
-        if (experiment.cells.filter([LOWER, EXACT, CERTIFIED]) > 0).any(axis=None):
-            parts.append(_certified(experiment))
-    return Several(parts)
+    yield metric_table(results, experiment, STABILITY)
+    if (experiment.cells.filter([LOWER, EXACT, CERTIFIED]) > 0).any(axis=None):
+        yield _certified(experiment)
 
 
 def _certified(experiment: ExperimentResults) -> Picture:

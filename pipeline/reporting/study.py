@@ -1,6 +1,6 @@
 """The report's section on the study: whose definition of the robustness loss costs what."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -9,16 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.claims.results import Results
+from pipeline.claims.results import ExperimentResults, Results
 from pipeline.metrics.seed_intervals import Interval
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Shown, heading, or_nothing
-from pipeline.reporting.display import Picture, Prose, Several, Table
+from pipeline.reporting.common import Part, per_experiment
+from pipeline.reporting.display import Picture, Prose, Table
 from pipeline.reporting.study_words import BOUGHT, conclusions, predicted
 from pipeline.reporting.style import lambda_label
-from pipeline.study.curves import AXES, estimate
 from pipeline.study.definitions import Definition
-from pipeline.study.measured import MeasuredStudy
+from pipeline.study.measured import AXES, MeasuredStudy, estimate
 from pipeline.study.predictions import predictions
 from pipeline.study.published import (
     BEST_VALIDATION,
@@ -53,18 +52,20 @@ _BESIDE = 0.07  # decades between the variants' bars at one λ
 _PUBLISHED = {"paper": style.GREEN, "review": style.VERMILION}
 
 
-def disagreement(results: Results) -> Several:
+@per_experiment("This run has no study.")
+def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """For every experiment studied: curves, predictions and what came of them, conclusions."""
-    parts: Shown = []
-    for name in results.params.study:
-        experiment = results.experiments[name]
-        study = MeasuredStudy(experiment.settings, *results.study(name), RESAMPLES)
-        parts += [heading(experiment), Prose(_about(study)), *_pictures(name, study)]
-        parts += [_predictions(study)]
-        compared = [(p, nearness(study, p)) for p in published_losses(name, study.lambdas)]
-        parts += [_definitions(study, compared), _axes(study)]
-        parts.append(Prose("\n\n".join(conclusions(experiment, study, compared))))
-    return or_nothing(parts, "This run has no study.")
+    name = experiment.name
+    if name not in results.params.study:
+        return
+    study = MeasuredStudy(experiment.settings, *results.study(name), RESAMPLES)
+    yield Prose(_about(study))
+    yield from _pictures(name, study)
+    yield _predictions(study)
+    compared = [(p, nearness(study, p)) for p in published_losses(name, study.lambdas)]
+    yield _definitions(study, compared)
+    yield _axes(study)
+    yield Prose("\n\n".join(conclusions(experiment, study, compared)))
 
 
 def _about(study: MeasuredStudy) -> str:
@@ -232,11 +233,10 @@ def accuracy_against(study: MeasuredStudy, columns: Mapping[str, str], title: st
 
 def _draw_measured(axes: Axes, study: MeasuredStudy, definition: Definition, beside: float) -> None:
     at = [study.accuracy_at(definition, value) for value in study.lambdas]
-    bars = [[here.mean - here.low for here in at], [here.high - here.mean for here in at]]
-    axes.errorbar(
+    style.intervals(
+        axes,
         np.array(study.lambdas) * beside,
-        [here.mean for here in at],
-        yerr=bars,
+        at,
         color=COLOURS[definition.variant],
         marker=_MARKERS[definition.variant],
         elinewidth=0.9,

@@ -7,8 +7,7 @@ from pipeline.claims.results import ExperimentResults
 from pipeline.metrics.seed_intervals import Interval
 from pipeline.reporting import wording
 from pipeline.reporting.style import lambda_label
-from pipeline.study.curves import estimate
-from pipeline.study.measured import MeasuredStudy
+from pipeline.study.measured import MeasuredStudy, estimate
 from pipeline.study.predictions import Prediction
 from pipeline.study.published import Nearness, PublishedLoss
 

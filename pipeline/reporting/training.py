@@ -1,7 +1,7 @@
 """The report's sections on how models came about: β-VAE, training, and provenance."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 
 import matplotlib as mpl
@@ -11,12 +11,12 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pipeline.claims.results import Results
+from pipeline.claims.results import ExperimentResults, Results
 from pipeline.data.dataset import Dataset
 from pipeline.explanations.latents import ACTIVE_VARIANCE, active_units
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Shown, decoded, heading, image_rows, pick, raw
+from pipeline.reporting.common import Part, decoded, image_rows, per_experiment, pick, raw
 from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
 
 _PACKAGES = ("torch", "numpy", "pandas", "matplotlib", "scipy", "papermill", "nbconvert")
@@ -31,7 +31,7 @@ def vae(results: Results) -> Several:
     for name, experiment in results.experiments.items():
         if isinstance(conceptizer := experiment.model.conceptizer, VaeConceptizer):
             conceptizers[name] = conceptizer
-    parts: Shown = [Prose(_activity_sentence(conceptizers, data))]
+    parts: list[Part] = [Prose(_activity_sentence(conceptizers, data))]
     if len(data.input_shape) == 3:
         x = data.test.x[pick(data.test.y, 10)]
         rows = {"input": raw(x, data).numpy()} | {
@@ -71,25 +71,22 @@ def _activity_sentence(conceptizers: dict[str, VaeConceptizer], data: Dataset) -
     return text
 
 
-def training(results: Results) -> Several:
+@per_experiment()
+def training(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Training curves, a figure per experiment."""
-    parts: Shown = []
-    for name, experiment in results.experiments.items():
-        panels = {
-            "valid_accuracy": "validation accuracy",
-            "train_classification": "cross-entropy, training",
-            "train_robustness": "robustness loss, training",
-        }
-        if experiment.settings.concept_reg > 0:
-            panels["train_concept"] = "concept loss, training"
-        figure = training_curves(experiment.curves, panels, "How training went")
-        alt = (
-            f"Training curves of {name}: {wording.listed(list(panels.values()))} against steps, "
-            "one line per λ and seed."
-        )
-        parts.append(heading(experiment))
-        parts.append(Picture(figure, f"training_{name}", alt))
-    return Several(parts)
+    panels = {
+        "valid_accuracy": "validation accuracy",
+        "train_classification": "cross-entropy, training",
+        "train_robustness": "robustness loss, training",
+    }
+    if experiment.settings.concept_reg > 0:
+        panels["train_concept"] = "concept loss, training"
+    alt = (
+        f"Training curves of {experiment.name}: {wording.listed(list(panels.values()))} against "
+        "steps, one line per λ and seed."
+    )
+    figure = training_curves(experiment.curves, panels, "How training went")
+    yield Picture(figure, f"training_{experiment.name}", alt)
 
 
 def provenance(results: Results) -> Several:

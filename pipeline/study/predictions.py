@@ -12,9 +12,8 @@ from typing import Literal
 import numpy as np
 
 from pipeline.metrics.seed_intervals import Interval, seed_interval
-from pipeline.study.curves import batch_factor, estimate
 from pipeline.study.definitions import Definition
-from pipeline.study.measured import MeasuredStudy
+from pipeline.study.measured import MeasuredStudy, batch_factor, estimate
 
 Outcome = Literal["supported", "not supported", "undecided"]
 Kind = Literal[

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.metrics.seed_intervals import Interval
-from pipeline.study.curves import estimate
 from pipeline.study.definitions import Definition
-from pipeline.study.measured import MeasuredStudy
+from pipeline.study.measured import MeasuredStudy, estimate
 
 
 @dataclass(frozen=True)

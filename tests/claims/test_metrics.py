@@ -22,17 +22,17 @@ def of(metrics: dict, identity: str) -> tuple:
 
 
 def test_keys_are_the_claims_whatever_was_run():
-    assert list(as_metrics(judge({}, {}, {}))) == KEYS
+    assert list(as_metrics(as_table(judge({}, {}, {})))) == KEYS
     assert len(KEYS) == len(set(KEYS)) == 7 * 12
 
 
 def test_fields_of_a_claim():
     compas = next(claim for claim in CLAIMS if claim.id == "compas-accuracy")
     here = Interval(0.8123456789123, 0.8, 0.82)
-    found = as_metrics([Verdict(compas, "reproduced", here, "", "a remark")])
+    found = as_metrics(as_table([Verdict(compas, "reproduced", here, "", "a remark")]))
     expected = ("reproduced", 0.81234568, 0.8, 0.82, 0.8085, 0.8095, None)
     assert of(found, "compas-accuracy") == expected
-    found = as_metrics([Verdict(compas, "not tested", None, "no seeds")])
+    found = as_metrics(as_table([Verdict(compas, "not tested", None, "no seeds")]))
     assert of(found, "compas-accuracy") == ("not tested", *[None] * 3, 0.8085, 0.8095, "no seeds")
 
 
@@ -52,7 +52,7 @@ def test_fields_of_a_claim():
     ],
 )
 def test_whole_runs(run, tmp_path, changes, identity, verdict, reason):
-    metrics = as_metrics(verdicts(run(**changes)))
+    metrics = as_metrics(as_table(verdicts(run(**changes))))
     assert list(metrics) == KEYS
     found, mean, low, high, *_, why = of(metrics, identity)
     assert found == verdict

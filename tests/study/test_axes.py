@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from pipeline.study.curves import (
+from pipeline.study.definitions import Definition
+from pipeline.study.measured import (
     AccuracyCurves,
     batch_factor,
     estimate,
     prediction_errors,
 )
-from pipeline.study.definitions import Definition
 from tests.study.tables import study_table
 
 SIZE = 100

@@ -6,7 +6,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from pipeline.reporting import style
 from pipeline.reporting.display import Picture, Table
-from pipeline.reporting.page import figures, to_html, with_links
+from pipeline.reporting.notebook import figures, to_html, with_links
 
 
 def displayed(thing) -> dict:

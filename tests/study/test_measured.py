@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.study.curves import AccuracyCurves, estimate
 from pipeline.study.definitions import Definition
+from pipeline.study.measured import AccuracyCurves, estimate
 from tests.study.tables import LAMBDAS, study_table
 
 REVIEW, PAPER = Definition("review2020", "batch"), Definition("paper2018", "example")
