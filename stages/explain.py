@@ -20,10 +20,10 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
 
     data = Path("data/prepared", params.experiment(name).dataset)
-    found = compare_methods(params, name, choose_device(params.device), data, Path("models"))
+    scores = compare_methods(params, name, choose_device(params.device), data, Path("models"))
     tables = {
-        "methods": scores_table(found, METHODS, params.evaluate.bootstrap),
-        "methods_curves": curves_table(found, METHODS),
+        "methods": scores_table(scores, METHODS, params.evaluate.bootstrap),
+        "methods_curves": curves_table(scores, METHODS),
     }
     for folder, table in tables.items():
         table.insert(0, "experiment", name)  # plots name it

@@ -13,6 +13,19 @@ from pipeline.explanations.prototypes import chance_purities, highest_activation
 from pipeline.metrics.seed_intervals import CONFIDENCE, Interval, seed_interval
 
 
+class OverSeeds(NamedTuple):
+    """One number a seed for which it is defined, and the 95 % interval of their mean.
+
+    The interval is None with fewer than two of them.
+    """
+
+    values: list[float]
+    interval: Interval | None
+
+    def __str__(self) -> str:
+        return f"{statistics.fmean(self.values):.2f}"
+
+
 class Evidence(NamedTuple):
     """The number that stands for a qualitative claim.
 
@@ -38,66 +51,58 @@ def qualitative_evidence(results: Results) -> dict[str, Evidence]:
     return evidence
 
 
-def ratios(distances: Sequence[Distances]) -> list[float]:
-    """`Distances.ratio`, one a seed; none at all if a model gives all examples the same."""
-    by_seed = [one.ratio() for one in distances]
-    return [] if None in by_seed else [ratio for ratio in by_seed if ratio is not None]
+def ratios(distances: Sequence[Distances]) -> OverSeeds:
+    """`Distances.ratio`, its interval over seeds and test examples.
 
-
-def ratio_interval(distances: Sequence[Distances]) -> Interval | None:
-    """95 % interval of `ratios`, over seeds and test examples; None with fewer than two seeds."""
+    Not defined for any seed if a model gives all examples the same.
+    """
+    values = [one.ratio() for one in distances]
+    known = [] if None in values else [ratio for ratio in values if ratio is not None]
     upper = stats.norm.ppf((1 + CONFIDENCE) / 2)
     errors = [one.standard_error() for one in distances]
-    widths = [upper * error for error in errors if error is not None]
-    by_seed = ratios(distances)
-    return _within(seed_interval(by_seed, widths), math.inf) if by_seed else None
+    return _over_seeds(known, math.inf, [upper * error for error in errors if error is not None])
 
 
-def purities(experiment: ExperimentResults, count: int) -> list[float]:
-    """`purity` of the `count` prototypes of highest activation, mean over concepts, one a seed."""
+def purities(experiment: ExperimentResults, count: int) -> OverSeeds:
+    """`purity` of the `count` prototypes of highest activation, mean over concepts."""
     labels = experiment.data.test.y
-    return [
-        purity(highest_activation(output.concepts, count), labels).mean().item()
-        for output in experiment.test_outputs
-    ]
+    outputs = experiment.test_outputs
+    chosen = [highest_activation(output.concepts, count) for output in outputs]
+    return _over_seeds([purity(places, labels).mean().item() for places in chosen], 1)
 
 
-def purity_interval(experiment: ExperimentResults, count: int) -> Interval | None:
-    """95 % interval of `purities`, over seeds."""
-    return _within(seed_interval(purities(experiment, count)), 1)
+def correlations(experiment: ExperimentResults) -> OverSeeds:
+    """Mean |correlation| between concepts."""
+    return _over_seeds(experiment.headline["concept_correlation"].dropna().tolist(), 1)
 
 
-def correlations(experiment: ExperimentResults) -> list[float]:
-    """Mean |correlation| between concepts, one a seed for which it is defined."""
-    return experiment.headline["concept_correlation"].dropna().tolist()
-
-
-def correlation_interval(experiment: ExperimentResults) -> Interval | None:
-    """95 % interval of `correlations`, over seeds."""
-    return _within(seed_interval(correlations(experiment)), 1)
+def _over_seeds(
+    values: list[float], most: float, test_half_widths: list[float] | None = None
+) -> OverSeeds:
+    interval = seed_interval(values, test_half_widths)
+    return OverSeeds(values, interval and interval.within(0, most))
 
 
 def _stability(experiment: ExperimentResults) -> Evidence:
     (space, studies), *others = experiment.neighbour_studies.items()
-    relevances = [study.relevances for study in studies]
     where = "the β-VAE’s latent space" if space == LATENT_SPACE else "pixels"
     quantity = f"relevance distance of neighbours in {where} over that of random pairs"
-    if not (of_relevances := ratios(relevances)):
+    relevances = ratios([study.relevances for study in studies])
+    if not relevances.values:
         return Evidence(None, quantity, "all relevances are the same, whatever the digit")
-    of_concepts = ratios([study.concepts for study in studies])
+    concepts = ratios([study.concepts for study in studies])
     beside = ["0: equal, 1: no more alike"]
-    if of_concepts:
-        beside.append(f"concepts: {_mean(of_concepts)}")
+    if concepts.values:
+        beside.append(f"concepts: {concepts}")
     for other, of_other in others:
-        beside.append(f"relevances in {other}: {_mean(ratios([s.relevances for s in of_other]))}")
-    return _evidence(of_relevances, ratio_interval(relevances), quantity, beside)
+        beside.append(f"relevances in {other}: {ratios([s.relevances for s in of_other])}")
+    return _evidence(relevances, quantity, beside)
 
 
 def _purity(experiment: ExperimentResults, count: int) -> Evidence:
     chance = chance_purities(experiment.data.test.y, count).mean().item()
     return _evidence(
         purities(experiment, count),
-        purity_interval(experiment, count),
         f"share of the commonest digit in the {count} images that activate a concept most",
         [f"random images: {chance:.2f}"],
     )
@@ -106,28 +111,18 @@ def _purity(experiment: ExperimentResults, count: int) -> Evidence:
 def _diversity(disenn: ExperimentResults, senn: ExperimentResults | None, count: int) -> Evidence:
     quantity = "mean |correlation| between DiSENN’s concepts"
     of_disenn = correlations(disenn)
-    if not of_disenn:
+    if not of_disenn.values:
         return Evidence(None, quantity, "undefined: its concepts are constant")
     beside = []
     if senn is not None:
-        if of_senn := correlations(senn):
-            beside.append(f"SENN’s: {_mean(of_senn)}")
-        share, there = (_mean(purities(one, count)) for one in (disenn, senn))
+        if (of_senn := correlations(senn)).values:
+            beside.append(f"SENN’s: {of_senn}")
+        share, there = (purities(one, count) for one in (disenn, senn))
         beside.append(f"share of the commonest digit: {share}, SENN’s {there}")
-    return _evidence(of_disenn, correlation_interval(disenn), quantity, beside)
+    return _evidence(of_disenn, quantity, beside)
 
 
-def _evidence(
-    by_seed: list[float], interval: Interval | None, quantity: str, beside: list[str]
-) -> Evidence:
+def _evidence(measured: OverSeeds, quantity: str, beside: list[str]) -> Evidence:
     """With one seed there is no interval, and the number moves into the remark."""
-    alone = [] if interval else [f"one seed: {_mean(by_seed)}"]
-    return Evidence(interval, quantity, "; ".join([*alone, *beside]))
-
-
-def _within(interval: Interval | None, most: float) -> Interval | None:
-    return interval and interval.within(0, most)
-
-
-def _mean(values: list[float]) -> str:
-    return f"{statistics.fmean(values):.2f}"
+    alone = [] if measured.interval else [f"one seed: {measured}"]
+    return Evidence(measured.interval, quantity, "; ".join([*alone, *beside]))

@@ -69,17 +69,19 @@ def correlations(results: Results) -> Several:
         if not experiment.learns_concepts:
             continue
         matrix = correlation_matrix(experiment.test_outputs[0].concepts).numpy()
-        by_seed = evidence.correlations(experiment)
-        mean = f"{statistics.fmean(by_seed):.2f}" if by_seed else "undefined"
+        measured = evidence.correlations(experiment)
+        mean = str(measured) if measured.values else "undefined"
         alt = (
             f"Heat map of the correlations r between the {len(matrix)} concepts of "
             f"{experiment.name}. The mean of |r| over pairs is {mean}."
         )
-        over = _with_bounds(mean, evidence.correlation_interval(experiment))
-        caption = f"Mean |r| over pairs and {wording.counted(len(by_seed), 'seed')}: {over}."
+        over = _with_bounds(mean, measured.interval)
+        caption = (
+            f"Mean |r| over pairs and {wording.counted(len(measured.values), 'seed')}: {over}."
+        )
         figure = correlation_heat_map(matrix, f"{experiment.name}: mean |r| {mean}")
         name = f"correlations_{experiment.name}"
-        parts.append(Picture(figure, name, alt, caption if by_seed else "", small=True))
+        parts.append(Picture(figure, name, alt, caption if measured.values else "", small=True))
     nothing = Prose("There are no concepts whose correlation could be shown.")
     return Several(parts or [nothing])
 
@@ -94,7 +96,6 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
         by_chance.quantile(1 - tail, interpolation="higher").item(),
     )
     over_seeds = evidence.purities(experiment, count)
-    interval = evidence.purity_interval(experiment, count)
     ways: dict[str, tuple[str, Callable[[Tensor, int], Tensor]]] = {
         "activation": ("What activates each concept most", highest_activation),
         "contrast": ("What activates each concept, and not the others", highest_contrast),
@@ -116,9 +117,9 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
             f"rows of {shown} random images, {_percent_and_range(chance)}. "
             f"Mean of these rows: {100 * pure.mean():.0f} %"
         )
-        if way == "activation" and len(over_seeds) > 1:
-            mean = f"{100 * statistics.fmean(over_seeds):.0f} %"
-            caption += f"; over all seeds {_with_bounds(mean, interval, 100, 0)}"
+        if way == "activation" and len(over_seeds.values) > 1:
+            mean = f"{100 * statistics.fmean(over_seeds.values):.0f} %"
+            caption += f"; over all seeds {_with_bounds(mean, over_seeds.interval, 100, 0)}"
         figure = prototype_grid(images, notes, pure.numpy(), chance, title)
         name = f"prototypes_{way}_{experiment.name}"
         pictures.append(Picture(figure, name, alt, f"{caption}."))

@@ -51,49 +51,30 @@ class Example:
 @per_experiment("This run has no SENN whose explanations can be drawn.")
 def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Single predictions explained, for every SENN on features or images."""
-    if not experiment.is_disenn and experiment.has_images == experiment.learns_concepts:
-        figures = _image_explanations if experiment.has_images else _table_explanations
-        yield from figures(experiment, _examples(experiment, results))
+    if experiment.is_disenn or experiment.has_images != experiment.learns_concepts:
+        return
+    examples = _examples(experiment, results)
+    relevance, contribution = common_limits(examples, "relevances", "contributions")
+    concept, value = common_limits(examples, "concepts", "x")
+    for index, example in enumerate(examples):
+        if experiment.has_images:
+            names = _concept_names(example)
+            figure = image_explanation(example, (relevance, concept, contribution))
+        else:
+            names = [name.replace("_", " ") for name in experiment.data.feature_names]
+            figure = table_explanation(example, names, value, (relevance, contribution))
+        name = f"explanation_{experiment.name}_{index + 1}"
+        yield Picture(figure, name, _alt(example, names), small=True)
 
 
 @per_experiment("This run has no DiSENN on images.")
 def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """DiSENN's predictions: contributions to predicted and contrast class, prototype strips."""
-    if experiment.is_disenn and experiment.has_images:
-        yield from _contrastive_explanations(experiment, _examples(experiment, results))
-
-
-def _table_explanations(experiment: ExperimentResults, examples: list[Example]) -> list[Part]:
-    relevance, contribution, value = common_limits(examples, "relevances", "contributions", "x")
-    names = [name.replace("_", " ") for name in experiment.data.feature_names]
-    return [
-        Picture(
-            table_explanation(example, names, value, (relevance, contribution)),
-            f"explanation_{experiment.name}_{index + 1}",
-            _alt(example, names),
-            small=True,
-        )
-        for index, example in enumerate(examples)
-    ]
-
-
-def _image_explanations(experiment: ExperimentResults, examples: list[Example]) -> list[Part]:
-    limits = common_limits(examples, "relevances", "concepts", "contributions")
-    return [
-        Picture(
-            image_explanation(example, (limits[0], limits[1], limits[2])),
-            f"explanation_{experiment.name}_{index + 1}",
-            _alt(example, _concept_names(example)),
-            small=True,
-        )
-        for index, example in enumerate(examples)
-    ]
-
-
-def _contrastive_explanations(experiment: ExperimentResults, examples: list[Example]) -> list[Part]:
-    limit = max(common_limits(examples, "contributions", "contrast_contributions"))
     conceptizer = experiment.model.conceptizer
-    assert isinstance(conceptizer, VaeConceptizer)
+    if not (isinstance(conceptizer, VaeConceptizer) and experiment.has_images):
+        return
+    examples = _examples(experiment, results)
+    limit = max(common_limits(examples, "contributions", "contrast_contributions"))
     scale = latent_spread(conceptizer.posterior(experiment.data.test.x))
     pictures: list[Part] = []
     moved = []
@@ -114,7 +95,8 @@ def _contrastive_explanations(experiment: ExperimentResults, examples: list[Exam
         f"average, where 1 is all between paper and ink; between two random test images, by "
         f"{apart:.2f}."
     )
-    return [Prose(sentence), *pictures]
+    yield Prose(sentence)
+    yield from pictures
 
 
 def _examples(experiment: ExperimentResults, results: Results) -> list[Example]:

@@ -33,8 +33,11 @@ from pipeline.reporting.explanations import (
 )
 from pipeline.reporting.heat_maps import image_heat_maps, table_heat_map
 from pipeline.reporting.method_scores import faithfulness_against_stability, method_curves
-from pipeline.reporting.neighbours import Neighbourhood, neighbour_relevances
-from pipeline.reporting.stability import certified_stability
+from pipeline.reporting.stability import (
+    Neighbourhood,
+    certified_stability,
+    neighbour_relevances,
+)
 from pipeline.reporting.training import pretraining_curves, training_curves
 from pipeline.study.published import PublishedCurve, PublishedRange
 

@@ -15,7 +15,6 @@ from pipeline.reporting import (
     concepts,
     explanations,
     method_scores,
-    neighbours,
     stability,
     study,
     training,
@@ -30,7 +29,7 @@ SECTIONS = {
     "explanations": explanations.explanations,
     "prototypes": concepts.prototypes,
     "disenn": explanations.disenn,
-    "neighbours": neighbours.neighbours,
+    "neighbours": stability.neighbours,
     "stability": stability.stability,
     "methods": method_scores.comparison,
     "concepts": concepts.quality,
@@ -225,7 +224,7 @@ def test_provenance_says_what_decides_the_numbers_and_not_who_was_asked(run):
 
 def test_neighbour_table_has_the_numbers(run):
     results = run()
-    table = shown(neighbours.neighbours(results), Table)[0]
+    table = shown(stability.neighbours(results), Table)[0]
     studies = results.experiments["mnist_senn"].neighbour_studies
     assert [row[0] for row in table.rows] == ["latent space", "pixels"] == list(studies)
     for (_, *texts), of_space in zip(table.rows, studies.values(), strict=True):
@@ -237,7 +236,7 @@ def test_neighbour_table_has_the_numbers(run):
 def test_a_collapsed_vae_is_no_space_to_seek_neighbours_in(run):
     results = run()
     results.vae.mean_head.weight.zero_()
-    section = neighbours.neighbours(results)
+    section = stability.neighbours(results)
     assert "in pixels only: the β-VAE has collapsed" in shown(section, Prose)[1].markdown
     assert [row[0] for row in shown(section, Table)[0].rows] == ["pixels"]
 
