@@ -1,6 +1,7 @@
 """Everything a run produced, read from its files when asked for."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipeline.explanations.neighbours import NeighbourStudy, nearest_neighbours,
 from pipeline.models.building import Inputs, build_vae
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn, SennOutput
-from pipeline.params import Experiment, Params, Vae, load_params
+from pipeline.params import Experiment, Vae, load_params
 from pipeline.training.cells import Cell, grid, load_cell, load_weights
 
 NEIGHBOURS = 5
@@ -33,42 +34,19 @@ class Folders:
     reports: Path
 
 
-class _Shared:
-    """What experiments share, each made once: datasets and β-VAEs, and neighbours in test sets."""
-
-    def __init__(self, folders: Folders) -> None:
-        self._vaes = folders.models / "vae"
-        self.dataset = cache(lambda name: load_dataset(folders.prepared / name))
-        self.vae = cache(self._vae)
-        self.neighbours = cache(self._neighbours)
-
-    def _vae(self, seed: int) -> VaeConceptizer:
-        """The pretrained β-VAE of `seed`, in evaluation mode."""
-        weights, about = load_weights(self._vaes / f"seed={seed}.safetensors")
-        inputs = Inputs(tuple(about["input_shape"]), about["mean"], about["std"])
-        vae = build_vae(Vae.model_validate(about["params"]["vae"]), inputs, about["seed"])
-        vae.load_state_dict(weights)
-        return vae.eval().requires_grad_(False)
-
-    def _neighbours(self, name: str, seed: int | None) -> Tensor:
-        """Nearest neighbours in test set `name`: in the latent space of `seed`, or in pixels."""
-        x = self.dataset(name).test.x
-        return nearest_neighbours(x if seed is None else self.vae(seed).encode(x), NEIGHBOURS)
-
-
 class ExperimentResults:
     """One experiment of a run."""
 
-    def __init__(self, name: str, params: Params, folders: Folders, shared: _Shared) -> None:
-        self.name, self._params, self._folders, self._shared = name, params, folders, shared
-        self.settings: Experiment = params.experiment(name)
-        self.robust_reg = params.robust_reg
+    def __init__(self, name: str, run: "Results") -> None:
+        self.name, self._run, self._params = name, run, run.params
+        self.settings: Experiment = run.params.experiment(name)
+        self.robust_reg = run.params.robust_reg
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """One row a cell, with its metrics; only cells of the grid that params.yaml asks for."""
-        path = self._folders.reports / "cells" / f"{self.name}.csv"
-        table = _read_csv(path)
+        path = self._run.folders.reports / "cells" / f"{self.name}.csv"
+        table = _read(path)
         # λ are told apart as file names tell them apart, by 6 digits.
         rows = {(f"{row.robust_reg:g}", row.seed): i for i, row in enumerate(table.itertuples())}
         wanted = grid(self._params, self.name)
@@ -89,22 +67,22 @@ class ExperimentResults:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """One row a cell and validation: robust_reg, seed, step, losses, valid_accuracy."""
-        return _read_csv(self._folders.reports / "curves" / f"{self.name}.csv")
+        return self._table("curves")
 
     @cached_property
     def methods(self) -> pd.DataFrame:
         """One row an explanation method, with its scores."""
-        return _read_csv(self._folders.reports / "methods" / f"{self.name}.csv")
+        return self._table("methods")
 
     @cached_property
     def method_curves(self) -> pd.DataFrame:
         """One row a point of an explanation method's curves: curve, method, position, value."""
-        return _read_csv(self._folders.reports / "methods_curves" / f"{self.name}.csv")
+        return self._table("methods_curves")
 
     @property
     def data(self) -> Dataset:
         """Its dataset, on the CPU."""
-        return self._shared.dataset(self.settings.dataset)
+        return self._run.dataset(self.settings.dataset)
 
     @property
     def has_images(self) -> bool:
@@ -130,7 +108,7 @@ class ExperimentResults:
     def metadata(self) -> list[dict[str, Any]]:
         """The metadata of every cell's weights, in the order of the grid."""
         return [
-            load_weights(cell.path(self._folders.models))[1]
+            load_weights(cell.path(self._run.folders.models))[1]
             for cell in grid(self._params, self.name)
         ]
 
@@ -153,7 +131,7 @@ class ExperimentResults:
         pretrain, x = self._params.pretrain, self.data.test.x
         if self.settings.dataset != pretrain.dataset:
             return f"the β-VAE was trained on {pretrain.dataset}"
-        vaes = [self._shared.vae(seed) for seed in self._params.seeds]
+        vaes = [self._run.vae(seed) for seed in self._params.seeds]
         if not all(active_units(vae.posterior(x)) for vae in vaes):
             return "the β-VAE has collapsed to its prior"
         return ""
@@ -169,7 +147,7 @@ class ExperimentResults:
         return {
             space: [
                 neighbour_study(
-                    self._shared.neighbours(self.settings.dataset, seed if latent else None),
+                    self._run.neighbours(self.settings.dataset, seed if latent else None),
                     output.concepts,
                     output.relevances,
                     output.logits.argmax(1),
@@ -181,19 +159,24 @@ class ExperimentResults:
         }
 
     def _load(self, seed: int) -> tuple[Senn, dict[str, Any]]:
-        return load_cell(Cell(self.name, self.robust_reg, seed).path(self._folders.models))
+        return load_cell(Cell(self.name, self.robust_reg, seed).path(self._run.folders.models))
+
+    def _table(self, folder: str) -> pd.DataFrame:
+        return _read(self._run.folders.reports / folder / f"{self.name}.csv")
 
 
 class Results:
-    """A run: its params and its experiments, in the order of params.yaml."""
+    """A run: its params and its experiments, in the order of params.yaml.
+
+    What experiments share is made once: datasets, β-VAEs, neighbours in test sets.
+    """
 
     def __init__(self, params_file: Path, folders: Folders) -> None:
-        self.params = load_params(params_file)
-        self._folders, self._shared = folders, _Shared(folders)
-        self.experiments = {
-            name: ExperimentResults(name, self.params, folders, self._shared)
-            for name in self.params.experiments
-        }
+        self.params, self.folders = load_params(params_file), folders
+        self.dataset = cache(lambda name: load_dataset(folders.prepared / name))
+        self.vae = cache(self._vae)
+        self.neighbours = cache(self._neighbours)
+        self.experiments = {name: ExperimentResults(name, self) for name in self.params.experiments}
 
     @property
     def pretrained(self) -> bool:
@@ -201,46 +184,41 @@ class Results:
         experiments = self.params.experiments.values()
         return any(experiment.initial_weights == "models/vae" for experiment in experiments)
 
-    @property
-    def vae_data(self) -> Dataset:
-        """The dataset that the β-VAE was pretrained on."""
-        return self._shared.dataset(self.params.pretrain.dataset)
-
-    @property
-    def vae(self) -> VaeConceptizer:
-        """The pretrained β-VAE of the first seed, in evaluation mode."""
-        return self._shared.vae(self.params.seeds[0])
-
     def study(self, name: str) -> tuple[pd.DataFrame, dict[str, float]]:
         """The study of experiment `name`: one row a cell, and its summary."""
-        reports = self._folders.reports
-        cells = _read_csv(reports / "study" / f"{name}.csv")
-        return cells, _read_json(reports / "metrics/study" / f"{name}.json")
+        reports = self.folders.reports
+        cells = _read(reports / "study" / f"{name}.csv")
+        summary = reports / "metrics/study" / f"{name}.json"
+        return cells, _read(summary, lambda path: json.loads(path.read_text(encoding="utf-8")))
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:
         """One row a claim, as stage `report` judged it before this page was made."""
-        return _read_csv(self._folders.reports / "claims.csv")
+        return _read(self.folders.reports / "claims.csv")
 
     @cached_property
     def vae_curves(self) -> pd.DataFrame:
         """One row a seed and epoch of pretraining."""
-        return _read_csv(self._folders.reports / "curves" / "vae.csv")
+        return _read(self.folders.reports / "curves" / "vae.csv")
+
+    def _vae(self, seed: int) -> VaeConceptizer:
+        """The pretrained β-VAE of `seed`, in evaluation mode."""
+        weights, about = load_weights(self.folders.models / "vae" / f"seed={seed}.safetensors")
+        inputs = Inputs(tuple(about["input_shape"]), about["mean"], about["std"])
+        vae = build_vae(Vae.model_validate(about["params"]["vae"]), inputs, about["seed"])
+        vae.load_state_dict(weights)
+        return vae.eval().requires_grad_(False)
+
+    def _neighbours(self, name: str, seed: int | None) -> Tensor:
+        """Nearest neighbours in test set `name`: in the latent space of `seed`, or in pixels."""
+        x = self.dataset(name).test.x
+        return nearest_neighbours(x if seed is None else self.vae(seed).encode(x), NEIGHBOURS)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read(path: Path, parse: Callable[[Path], Any] = pd.read_csv) -> Any:
     try:
-        return pd.read_csv(path)
+        return parse(path)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _read_json(path: Path) -> dict[str, float]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> PipelineError:
-    return PipelineError(f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it.")
+        raise PipelineError(
+            f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it."
+        ) from error

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -145,10 +144,8 @@ def _draw_measured(axes: Axes, cells: pd.DataFrame, lambdas: Sequence[float]) ->
 
 def _draw_published(axes: Axes, curve: PublishedCurve) -> None:
     look = next(look for prefix, look in _LOOKS.items() if curve.label.startswith(prefix))
-    lambdas = sorted(curve.points)
-    means = [float(np.mean(curve.points[value])) for value in lambdas]
+    lambdas, means = zip(*curve.means.items(), strict=True)
     axes.plot(lambdas, means, linewidth=1.1, zorder=2, label=curve.label, **look)
-    for value in lambdas:
-        seeds = curve.points[value]
+    for value, seeds in sorted(curve.points.items()):
         if len(seeds) > 1:
             axes.vlines(value, min(seeds), max(seeds), color=look["color"], linewidth=0.8, zorder=2)

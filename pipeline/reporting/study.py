@@ -174,7 +174,9 @@ def accuracy_by_definition(
             if name in study.references:
                 _draw_reference(axes, study.references[name], label, above)
         for published in curves:
-            _draw_curve(axes, published)
+            axes.plot(
+                *zip(*published.means.items(), strict=True), **_published_look(published.label)
+            )
         for span in ranges:
             _draw_range(axes, span, study.lambdas)
         here = [one for one in study.definitions() if one.reduction == reduction]
@@ -258,12 +260,6 @@ def _draw_reference(axes: Axes, accuracy: float, label: str, above: float) -> No
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         zorder=1,
     )
-
-
-def _draw_curve(axes: Axes, curve: PublishedCurve) -> None:
-    lambdas = sorted(curve.points)
-    means = [float(np.mean(curve.points[value])) for value in lambdas]
-    axes.plot(lambdas, means, **_published_look(curve.label))
 
 
 def _draw_range(axes: Axes, span: PublishedRange, lambdas: Sequence[float]) -> None:

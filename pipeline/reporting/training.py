@@ -1,13 +1,14 @@
 """The report's sections on how models came about: β-VAE, training, and provenance."""
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import yaml
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -26,8 +27,8 @@ def vae(results: Results) -> Several:
     """Reconstructions of the β-VAE, before and after DiSENN's training, and pretraining curves."""
     if not results.pretrained:
         return Several([Prose("No model of this run started from a pretrained β-VAE.")])
-    data = results.vae_data
-    conceptizers: dict[str, VaeConceptizer] = {"pretrained": results.vae}
+    data = results.dataset(results.params.pretrain.dataset)
+    conceptizers: dict[str, VaeConceptizer] = {"pretrained": results.vae(results.params.seeds[0])}
     for name, experiment in results.experiments.items():
         if isinstance(conceptizer := experiment.model.conceptizer, VaeConceptizer):
             conceptizers[name] = conceptizer
@@ -134,21 +135,16 @@ def training_curves(curves: pd.DataFrame, panels: Mapping[str, str], title: str)
     panels : column → what to call it; columns ending in ``_accuracy`` are drawn in per cent, those
         ending in ``_robustness`` on a log axis.
     """
-    rows = -(-len(panels) // 2)
-    figure = style.new_figure(0.7 + 1.7 * rows, title)
-    grid = figure.subplots(rows, 2, squeeze=False, sharex=True)
+    figure, grid = _panels(list(panels.values()), (0.7, 1.7), title, "training steps", ticks=4)
     lambdas = sorted(curves["robust_reg"].unique())
     colours = dict(zip(lambdas, lambda_colours(len(lambdas)), strict=True))
-    for axes, (column, name) in zip(grid.flat, panels.items(), strict=False):
+    for axes, column in zip(grid, panels, strict=True):
         for (robust_reg, _), cell in curves.groupby(["robust_reg", "seed"]):
             axes.plot(cell["step"], cell[column], color=colours[robust_reg], linewidth=0.9)
         if column.endswith("_accuracy"):
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
         elif column.endswith("_robustness") and (curves[column] > 0).all():
             axes.set_yscale("log")
-        axes.set_title(name)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    _name_steps(grid, len(panels), "training steps")
     handles = [
         mpl.lines.Line2D([], [], color=colours[v], label=f"λ = {style.lambda_label(v)}")
         for v in lambdas
@@ -172,26 +168,30 @@ def pretraining_curves(curves: pd.DataFrame, title: str) -> Figure:
     curves : one row an epoch and seed: seed, epoch, and one column per loss.
     """
     losses = [str(column) for column in curves if column not in ("seed", "epoch")]
-    rows = -(-len(losses) // 2)
-    figure = style.new_figure(0.6 + 1.6 * rows, title)
-    grid = figure.subplots(rows, 2, squeeze=False, sharex=True)
-    for axes, column in zip(grid.flat, losses, strict=False):
+    names = [column.replace("_", " ") for column in losses]
+    figure, grid = _panels(names, (0.6, 1.6), title, "epochs", ticks=5)
+    for axes, column in zip(grid, losses, strict=True):
         for _, of_seed in curves.groupby("seed"):
             axes.plot(of_seed["epoch"], of_seed[column], color=style.BLUE, linewidth=1)
-        axes.set_title(column.replace("_", " "))
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _name_steps(grid, len(losses), "epochs")
     return figure
 
 
-def _name_steps(grid: np.ndarray, panels: int, name: str) -> None:
-    """Label the x axis below each column's last panel; hide the places without a panel."""
-    for index, axes in enumerate(grid.flat):
-        if index >= panels:
-            axes.set_axis_off()
-        elif index + grid.shape[1] >= panels:
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel(name)
+def _panels(
+    names: Sequence[str], heights: tuple[float, float], title: str, x_label: str, ticks: int
+) -> tuple[Figure, list[Axes]]:
+    """Two columns of panels, named, the x axis labelled below the last of each column."""
+    rows = -(-len(names) // 2)
+    figure = style.new_figure(heights[0] + heights[1] * rows, title)
+    grid = list(figure.subplots(rows, 2, squeeze=False, sharex=True).flat)
+    for axes, name in zip(grid, names, strict=False):
+        axes.set_title(name)
+        axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True))
+    for axes in grid[: len(names)][-2:]:
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel(x_label)
+    for axes in grid[len(names) :]:
+        axes.set_axis_off()
+    return figure, grid[: len(names)]
 
 
 def lambda_colours(count: int) -> np.ndarray:

@@ -23,6 +23,11 @@ class PublishedCurve:
     label: str
     points: dict[float, tuple[float, ...]]
 
+    @property
+    def means(self) -> dict[float, float]:
+        """λ, ascending → mean over the published seeds."""
+        return {value: float(np.mean(seeds)) for value, seeds in sorted(self.points.items())}
+
 
 @dataclass(frozen=True)
 class PublishedRange:
@@ -112,7 +117,7 @@ def published_losses(experiment: str, lambdas: Sequence[float]) -> list[Publishe
     for source, label in (("review", BEST_VALIDATION), ("paper", PAPER)):
         for curve in PUBLISHED_CURVES:
             if (curve.experiment, curve.label) == (experiment, label):
-                means = {value: float(np.mean(curve.points[value])) for value in curve.points}
+                means = curve.means
                 later = tuple(value for value in lambdas[1:] if value in means)
                 if lambdas[0] in means and later:
                     lost = tuple(means[lambdas[0]] - means[value] for value in later)

@@ -84,7 +84,7 @@ def test_without_a_fitting_latent_space_neighbours_are_sought_in_pixels(tmp_path
 
 def test_the_latent_space_of_a_collapsed_vae_is_not_used(folder):
     results = read(folder)
-    results.vae.mean_head.weight.zero_()
+    results.vae(5).mean_head.weight.zero_()
     experiment = results.experiments["mnist_senn"]
     assert experiment.why_no_latent_space == "the β-VAE has collapsed to its prior"
     assert list(experiment.neighbour_studies) == [PIXELS]

@@ -235,7 +235,7 @@ def test_neighbour_table_has_the_numbers(run):
 
 def test_a_collapsed_vae_is_no_space_to_seek_neighbours_in(run):
     results = run()
-    results.vae.mean_head.weight.zero_()
+    results.vae(5).mean_head.weight.zero_()
     section = stability.neighbours(results)
     assert "in pixels only: the β-VAE has collapsed" in shown(section, Prose)[1].markdown
     assert [row[0] for row in shown(section, Table)[0].rows] == ["pixels"]
@@ -264,11 +264,11 @@ def test_correlations_are_told_over_seeds_and_drawn_of_the_first(run):
 
 def test_collapse_of_the_vae_is_said(run):
     results = run()
-    results.vae.mean_head.weight.zero_()
+    results.vae(5).mean_head.weight.zero_()
     prose = shown(training.vae(results), Prose)[0].markdown
     assert "0 (pretrained)" in prose
     assert "collapsed to its prior" in prose
-    results.vae.mean_head.weight.fill_(1.0)
+    results.vae(5).mean_head.weight.fill_(1.0)
     prose = shown(training.vae(results), Prose)[0].markdown
     assert "5 (pretrained)" in prose
     assert "collapsed" not in prose
