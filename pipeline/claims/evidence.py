@@ -5,12 +5,10 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scipy import stats
-
 from pipeline.claims.results import LATENT_SPACE, ExperimentResults, Results
 from pipeline.explanations.neighbours import Distances
 from pipeline.explanations.prototypes import chance_purities, highest_activation, purity
-from pipeline.metrics.seed_intervals import CONFIDENCE, Interval, seed_interval
+from pipeline.metrics.seed_intervals import Interval, Z, seed_interval
 
 
 class OverSeeds(NamedTuple):
@@ -57,10 +55,11 @@ def ratios(distances: Sequence[Distances]) -> OverSeeds:
     Not defined for any seed if a model gives all examples the same.
     """
     values = [one.ratio() for one in distances]
-    known = [] if None in values else [ratio for ratio in values if ratio is not None]
-    upper = stats.norm.ppf((1 + CONFIDENCE) / 2)
-    errors = [one.standard_error() for one in distances]
-    return _over_seeds(known, math.inf, [upper * error for error in errors if error is not None])
+    known = [ratio for ratio in values if ratio is not None]
+    if len(known) < len(values):
+        return OverSeeds([], None)
+    half = Z * statistics.fmean(one.standard_error() or 0 for one in distances)
+    return _over_seeds(known, math.inf, half)
 
 
 def purities(experiment: ExperimentResults, count: int) -> OverSeeds:
@@ -76,10 +75,9 @@ def correlations(experiment: ExperimentResults) -> OverSeeds:
     return _over_seeds(experiment.headline["concept_correlation"].dropna().tolist(), 1)
 
 
-def _over_seeds(
-    values: list[float], most: float, test_half_widths: list[float] | None = None
-) -> OverSeeds:
-    interval = seed_interval(values, test_half_widths)
+def _over_seeds(values: list[float], most: float, half: float = 0.0) -> OverSeeds:
+    """`half` is the half width of the interval over test examples."""
+    interval = seed_interval(values, half, half)
     return OverSeeds(values, interval and interval.within(0, most))
 
 

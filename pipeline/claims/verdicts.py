@@ -198,7 +198,7 @@ def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
 
 
 def _accuracy_lost(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
-    smallest, largest = (_at(cells, value) for value in claim.lambdas)
+    smallest, largest = (_at(cells, value).set_index("seed") for value in claim.lambdas)
     return _known(lost_interval(smallest, largest)), ""
 
 

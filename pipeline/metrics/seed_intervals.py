@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-CONFIDENCE = 0.95
+TAILS = (0.025, 0.975)
+Z = float(stats.norm.ppf(TAILS[1]))  # half widths of a normal interval, in standard errors
 
 
 class Interval(NamedTuple):
@@ -24,9 +25,9 @@ class Interval(NamedTuple):
 
 
 def seed_interval(
-    values: Sequence[float], test_half_widths: Sequence[float] | None = None
+    of_seeds: Sequence[float], below: float = 0.0, above: float = 0.0
 ) -> Interval | None:
-    """95 % interval of the mean over seeds.
+    """95 % interval of the mean over seeds; None with fewer than two, whose scatter is unknown.
 
     Two sources of chance, taken as independent: training, seen in the scatter over seeds, and the
     finite test set that all seeds share. Student's t, with the degrees of freedom of a sum of
@@ -34,48 +35,39 @@ def seed_interval(
 
     Parameters
     ----------
-    values : one per seed.
-    test_half_widths : half the width of each seed's 95 % interval over resampled test sets.
-
-    Returns
-    -------
-    None with fewer than two seeds: their scatter is then unknown.
+    of_seeds : one value a seed.
+    below, above : how far the interval over resampled test sets reaches to either side.
     """
-    count = len(values)
+    count = len(of_seeds)
     if count < 2:
         return None
-    mean, upper = float(np.mean(values)), (1 + CONFIDENCE) / 2
-    training = float(np.var(values, ddof=1)) / count
-    testing = 0.0
-    if test_half_widths is not None:
-        testing = float(np.mean(test_half_widths) / stats.norm.ppf(upper)) ** 2
-    total = training + testing
+    mean = float(np.mean(of_seeds))
+    training = float(np.var(of_seeds, ddof=1)) / count
+    total = training + ((below + above) / 2 / Z) ** 2
     freedom = (count - 1) * (total / training) ** 2 if training > 0 else math.inf
-    half = float(stats.t.ppf(upper, freedom)) * math.sqrt(total)
+    half = float(stats.t.ppf(TAILS[1], freedom)) * math.sqrt(total)
     return Interval(mean, mean - half, mean + half)
 
 
 def accuracy_interval(cells: pd.DataFrame) -> Interval | None:
     """`seed_interval` of the test accuracy of `cells`, one row a seed."""
-    widths = (cells["accuracy_high"] - cells["accuracy_low"]) / 2
-    interval = seed_interval(cells["accuracy"].tolist(), widths.tolist())
+    half = float(np.mean(_half_widths(cells)))
+    interval = seed_interval(cells["accuracy"].tolist(), half, half)
     return interval and interval.within(0, 1)
 
 
-def lost_by_seed(before: pd.DataFrame, after: pd.DataFrame) -> pd.Series:
-    """Accuracy lost between two tables of cells, seed by seed: they share all randomness but λ."""
-    before, after = before.set_index("seed"), after.set_index("seed")
-    return (before["accuracy"] - after["accuracy"]).dropna()
-
-
 def lost_interval(before: pd.DataFrame, after: pd.DataFrame) -> Interval | None:
-    """`seed_interval` of `lost_by_seed`.
+    """`seed_interval` of the accuracy lost between two tables of cells, their index the seed.
 
-    The two models of a seed also share the test set; its part of the interval is taken as if they
-    did not, which makes it wider, never narrower.
+    Seed by seed, since a seed's models share all randomness but λ. They also share the test set;
+    its part of the interval is taken as if they did not, which makes it wider, never narrower.
     """
-    lost = lost_by_seed(before, after)
-    ends = (end.set_index("seed").loc[lost.index] for end in (before, after))
-    one, other = ((end["accuracy_high"] - end["accuracy_low"]) / 2 for end in ends)
-    interval = seed_interval(lost.tolist(), np.hypot(one, other).tolist())
+    lost = (before["accuracy"] - after["accuracy"]).dropna()
+    one, other = (_half_widths(end.loc[lost.index]) for end in (before, after))
+    half = float(np.mean(np.hypot(one, other)))
+    interval = seed_interval(lost.tolist(), half, half)
     return interval and interval.within(-1, 1)
+
+
+def _half_widths(cells: pd.DataFrame) -> np.ndarray:
+    return ((cells["accuracy_high"] - cells["accuracy_low"]) / 2).to_numpy()

@@ -22,7 +22,7 @@ from pipeline.explanations.prototypes import (
     purity,
 )
 from pipeline.metrics.concepts import correlation_matrix
-from pipeline.metrics.seed_intervals import CONFIDENCE, Interval
+from pipeline.metrics.seed_intervals import TAILS, Interval
 from pipeline.models.conceptizers import ConvConceptizer
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, per_experiment, raw
@@ -89,11 +89,10 @@ def correlations(results: Results) -> Several:
 def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Picture]:
     data, concepts = experiment.data, experiment.test_outputs[0].concepts
     by_chance = chance_purities(data.test.y, count)
-    tail = (1 - CONFIDENCE) / 2
     chance = Chance(
         by_chance.mean().item(),
-        by_chance.quantile(tail, interpolation="lower").item(),
-        by_chance.quantile(1 - tail, interpolation="higher").item(),
+        by_chance.quantile(TAILS[0], interpolation="lower").item(),
+        by_chance.quantile(TAILS[1], interpolation="higher").item(),
     )
     over_seeds = evidence.purities(experiment, count)
     ways: dict[str, tuple[str, Callable[[Tensor, int], Tensor]]] = {

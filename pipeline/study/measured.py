@@ -14,12 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
-from pipeline.metrics.seed_intervals import (
-    Interval,
-    accuracy_interval,
-    lost_by_seed,
-    lost_interval,
-)
+from pipeline.metrics.seed_intervals import TAILS, Interval, accuracy_interval, lost_interval
 from pipeline.params import Experiment
 from pipeline.study.definitions import Definition
 from pipeline.training.robustness import Variant
@@ -35,7 +30,7 @@ _SMALLEST = 1e-4  # of an axis's largest value; below it there is nothing to tel
 
 def estimate(values: np.ndarray) -> Interval:
     """Of a statistic's `values` (1 + R,): as measured, then of every draw."""
-    low, high = np.quantile(values[1:], [0.025, 0.975])
+    low, high = np.quantile(values[1:], TAILS)
     return Interval(float(values[0]), float(low), float(high))
 
 
@@ -212,7 +207,8 @@ class MeasuredStudy:
 
     def lost_by_seed(self, definition: Definition, robust_reg: float) -> pd.Series:
         """Accuracy lost from the smallest λ to another, seed by seed."""
-        return lost_by_seed(*self._ends(definition, robust_reg))
+        before, after = self._ends(definition, robust_reg)
+        return before["accuracy"] - after["accuracy"]
 
     def lost_at(self, definition: Definition, robust_reg: float) -> Interval:
         """Accuracy lost from the smallest λ to another, as claims of it are judged."""
@@ -236,9 +232,8 @@ class MeasuredStudy:
     def _at(self, definition: Definition, robust_reg: float) -> pd.DataFrame:
         """The cells of one point, by seed."""
         names = ["variant", "reduction", "robust_reg"]
-        return self.cells[(self.cells[names] == [*definition, robust_reg]).all(axis=1)].sort_values(
-            "seed"
-        )
+        chosen = (self.cells[names] == [*definition, robust_reg]).all(axis=1)
+        return self.cells[chosen].set_index("seed").sort_index()
 
     def _ends(self, definition: Definition, robust_reg: float) -> tuple[pd.DataFrame, pd.DataFrame]:
         return self._at(definition, self.lambdas[0]), self._at(definition, robust_reg)

@@ -103,8 +103,8 @@ def test_evidence_is_what_was_measured(folder):
     assert f"concepts: {concepts:.2f}" in stable.remark
     # The test examples' part of the interval: two equal seeds would have it alone.
     errors = [study.relevances.standard_error() for study in studies]
-    widths = [1.959964 * error for error in errors]
-    assert stable.here[1:] == pytest.approx(seed_interval(ratios, widths)[1:])
+    half = 1.959964 * sum(errors) / 2
+    assert stable.here[1:] == pytest.approx(seed_interval(ratios, half, half)[1:])
     # Of the three that activate a concept most, the commonest class.
     shares = []
     for output in experiment.test_outputs:

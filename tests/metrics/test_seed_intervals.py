@@ -14,14 +14,14 @@ def test_seed_interval_is_students():
 
 
 def test_with_equal_seeds_only_the_test_set_is_left():
-    assert seed_interval([0.8, 0.8, 0.8], [0.03, 0.04, 0.05]) == pytest.approx((0.8, 0.76, 0.84))
+    assert seed_interval([0.8, 0.8, 0.8], 0.04, 0.04) == pytest.approx((0.8, 0.76, 0.84))
 
 
 def test_test_sets_variance_is_added_to_that_of_seeds():
     # Equal variances: twice the variance, (n - 1) · 2² degrees of freedom.
     scatter = 0.01 / math.sqrt(3)
     half = stats.norm.ppf(0.975) * scatter
-    here = seed_interval([0.79, 0.80, 0.81], [half] * 3)
+    here = seed_interval([0.79, 0.80, 0.81], half, half)
     expected = stats.t.ppf(0.975, 8) * math.sqrt(2) * scatter
     assert here == pytest.approx((0.8, 0.8 - expected, 0.8 + expected))
 
@@ -40,6 +40,6 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     for _ in range(3_000):
         shared = generator.normal(0, binomial)
         values = truth + shared + generator.normal(0, training, seeds)
-        here = seed_interval(values.tolist(), [1.96 * binomial] * seeds)
+        here = seed_interval(values.tolist(), 1.96 * binomial, 1.96 * binomial)
         covered += here.low <= truth <= here.high
     assert 0.935 < covered / 3_000 < 0.97
