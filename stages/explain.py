@@ -21,10 +21,14 @@ def main() -> None:
 
     data = Path("data/prepared", params.experiment(name).dataset)
     scores = compare_methods(params, name, choose_device(params.device), data, Path("models"))
-    table = scores_table(scores, METHODS, params.evaluate.bootstrap)
-    write_csv(Path("reports/methods", f"{name}.csv"), table)
-    write_csv(Path("reports/methods_curves", f"{name}.csv"), curves_table(scores, METHODS))
-    summary = comparison_summary(table, params.robust_reg)
+    tables = {
+        "methods": scores_table(scores, METHODS, params.evaluate.bootstrap),
+        "methods_curves": curves_table(scores, METHODS),
+    }
+    for folder, table in tables.items():
+        table.insert(0, "experiment", name)  # plots name it
+        write_csv(Path("reports", folder, f"{name}.csv"), table)
+    summary = comparison_summary(tables["methods"], params.robust_reg)
     write_json(Path("reports/metrics/methods", f"{name}.json"), summary)
 
 

@@ -1,22 +1,22 @@
-"""Write the report: ``python -m stages.report``."""
+"""Judge the claims, then write the report: ``python -m stages.report``."""
 
 from pathlib import Path
 
-from pipeline.files import atomic_path, write_json
-from pipeline.params import load_params
-from pipeline.reporting.claims_metrics import claims_metrics
-from pipeline.reporting.notebook import as_text, execute
-from pipeline.reporting.numbers import verdicts
-from pipeline.reporting.page import figures, to_html
-from pipeline.reporting.results import Folders, Results
+from pipeline.claims.results import Folders, Results
+from pipeline.claims.verdicts import as_metrics, as_table, verdicts
+from pipeline.files import atomic_path, write_csv, write_json
+from pipeline.reporting.notebook import as_text, execute, figures, to_html, with_links
 from pipeline.stage import run_stage
 
 PARAMS, MODELS, PREPARED, REPORTS = map(Path, ("params.yaml", "models", "data/prepared", "reports"))
 
 
 def main() -> None:
-    """Write ``report.ipynb``, ``report.html``, ``figures/*.png``, ``claims.json`` in reports/."""
-    load_params(PARAMS)  # a mistake in it is told before a kernel starts
+    """Write ``claims.{csv,json}``, ``report.{ipynb,html}`` and ``figures/*.png`` in reports/."""
+    claims = as_table(verdicts(Results(PARAMS, Folders(MODELS, PREPARED, REPORTS))))
+    write_csv(REPORTS / "claims.csv", claims)  # which the notebook reads
+    write_json(REPORTS / "claims.json", as_metrics(claims))
+
     parameters = {
         "params_file": str(PARAMS),
         "models": str(MODELS),
@@ -24,20 +24,18 @@ def main() -> None:
         "reports": str(REPORTS),
     }
     notebook = execute(REPORTS / "template.ipynb", parameters, Path())
-    # Everything is made before anything is written.
+    # The whole page is made before any of it is written.
     pictures, page = figures(notebook), to_html(notebook)
-    claims = claims_metrics(verdicts(Results(PARAMS, Folders(MODELS, PREPARED, REPORTS))))
-
     folder = REPORTS / "figures"
     for stale in set(folder.glob("*.png")) - {folder / f"{name}.png" for name in pictures}:
         stale.unlink()
-    for name, content in pictures.items():
+    for name, picture in pictures.items():
         with atomic_path(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(content)
-    for name, text in (("report.ipynb", as_text(notebook)), ("report.html", page)):
+            temporary.write_bytes(picture)
+    linked = as_text(with_links(notebook, folder.name))
+    for name, text in (("report.ipynb", linked), ("report.html", page)):
         with atomic_path(REPORTS / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    write_json(REPORTS / "claims.json", claims)
     print(f"report: {len(pictures)} figures -> {REPORTS / 'report.html'}")
 
 

@@ -179,3 +179,4 @@ def test_plots_use_columns_and_templates_that_exist():
         spec = json.dumps(json.loads(template.read_text(encoding="utf-8")))
         for anchor in ("DATA", "TITLE", "X", "Y", "X_LABEL", "Y_LABEL", "COLOR"):
             assert f"<DVC_METRIC_{anchor}>" in spec, f"{template}: {anchor}"
+        assert "experiment" in spec, f"{template} does not say which experiment it shows"

@@ -1,245 +1,160 @@
-"""The published claims and curves, as data.
+"""The report's first section: what the run is, and its verdict on every published claim."""
 
-"paper" is Alvarez-Melis & Jaakkola 2018, as the review quotes it; "review" is the 2020
-re-implementation: its report, and for the curves the results its repository ships. Accuracies and
-differences of accuracies are shares in [0, 1].
-"""
+from collections.abc import Sequence
 
-from dataclasses import dataclass
-from typing import Literal
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 
-Kind = Literal["accuracy", "every accuracy", "accuracy lost", "qualitative"]
+from pipeline.claims.results import Results
+from pipeline.claims.verdicts import Verdict, from_table
+from pipeline.reporting import style, wording
+from pipeline.reporting.common import Part
+from pipeline.reporting.display import Picture, Prose, Several, Table
+from pipeline.reporting.style import lambda_label
+
+_MARKS = {"reproduced": "✓", "not reproduced": "✗", "not tested": "○"}
+_SOURCES = {"review": (style.VERMILION, "D"), "paper": (style.GREEN, "^")}
+_ABOVE = 0.33  # rows, by which what was published is above what was measured
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One published claim.
+def lead(results: Results) -> Prose:
+    """What this run is, and its verdicts in one sentence."""
+    params = results.params
+    models = sum(len(experiment.cells) for experiment in results.experiments.values())
+    grids = {params.lambdas(name) for name in results.experiments}
+    parts = [
+        f"{e.settings.model_class} on {e.settings.dataset}"
+        + ("" if len(grids) == 1 else f" (λ = {wording.lambdas(params.lambdas(name))})")
+        for name, e in results.experiments.items()
+    ]
+    together = f", each with λ = {wording.lambdas(*grids)}" if len(grids) == 1 else ""
+    statuses = results.verdicts["verdict"].tolist()
+    counts = [
+        words.format(statuses.count(status))
+        for status, words in (
+            ("reproduced", "reproduces {}"),
+            ("not reproduced", "does not reproduce {}"),
+            ("not tested", "cannot test {}"),
+            ("left to the reader", "leaves {} to the reader, with a number to go by"),
+        )
+        if status in statuses
+    ]
+    robustness = params.robustness
+    probes = (
+        "computed exactly"
+        if robustness.probes == "exact"
+        else f"estimated with {wording.counted(robustness.probes, 'random probe')} per example"
+    )
+    seeds = wording.counted(len(params.seeds), "seed")
+    data = {e.settings.dataset: e.data for e in results.experiments.values()}
+    sizes = [f"{name} {len(d.train):,} and {len(d.test):,}" for name, d in data.items()]
+    return Prose(
+        f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** It trained "
+        f"{wording.counted(models, 'model')}: {wording.listed(parts)}{together}, from {seeds}. "
+        f"Training and test examples: {'; '.join(sizes)}. "
+        f"The robustness loss in training is the variant `{robustness.variant}`, {probes}. Where "
+        f"one λ had to be chosen, it is {lambda_label(params.robust_reg)}; where one seed, it is "
+        f"{params.seeds[0]}, the first."
+    )
 
-    Attributes
-    ----------
-    experiment, dataset : str
-        Which experiment of params.yaml tests it, and on which dataset it was published.
-    kind : str
-        ``accuracy`` at one λ; ``every accuracy``, at all λ between two; ``accuracy lost`` between
-        two λ; ``qualitative``: no number was published.
-    lambdas : tuple of float
-        The λ, or the two λ, that it is about; empty: the headline λ.
-    low, high : float or None
-        The published number as printed: anything that rounds to it, or the printed range.
-    published : str
-        The published number, for people.
+
+def claims(results: Results) -> Several:
+    """All claims: figure and table."""
+    verdicts = from_table(results.verdicts)
+    measured = [v for v in verdicts if v.here is not None and v.claim.low is not None]
+    parts: list[Part] = []
+    if measured:
+        tested = sum(verdict.status != "not tested" for verdict in measured)
+        figure = claims_at_a_glance(measured, "Published numbers, and this run’s")
+        parts.append(
+            Picture(
+                figure,
+                "claims",
+                f"Dot plot of {len(measured)} published accuracies beside the 95 % intervals of "
+                "this run; the table below has the same numbers.",
+                f"{wording.counted(tested, 'claim')} tested: ✓ reproduced, ✗ not reproduced, ○ not "
+                "tested. Blue lines are 95 % intervals, rows are the claims of the table.",
+            )
+        )
+    rows = [_claim_row(verdict, results.params.robust_reg) for verdict in verdicts]
+    header = ("claim", "λ", "published", "this run", "verdict")
+    return Several([*parts, Table(header, rows, kind="claims")])
+
+
+def _claim_row(verdict: Verdict, headline: float) -> tuple[str, ...]:
+    claim = verdict.claim
+    here = verdict.here
+    if here is None:
+        said = wording.MISSING
+    elif claim.kind == "qualitative":
+        said = f"{here.mean:.2f}\n{wording.bounds(here)}"
+    elif claim.kind == "accuracy lost":
+        said = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
+    else:
+        said = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
+    lambdas = " to ".join(lambda_label(value) for value in claim.lambdas or (headline,))
+    judged = "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark)))
+    row = (
+        f"{claim.text}\n{claim.id}",
+        lambdas,
+        f"{claim.published}\n{claim.source}",
+        said,
+        judged,
+    )
+    return tuple(text.replace(" %", "\u00a0%").replace(" λ", "\u00a0λ") for text in row)
+
+
+@style.styled
+def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
+    """A row per claim that has a published number and one of this run.
+
+    This run's interval is filled where it judges the claim, hollow where it only stands in for it.
     """
-
-    id: str
-    text: str
-    source: Literal["paper", "review"]
-    experiment: str
-    dataset: str
-    kind: Kind
-    lambdas: tuple[float, ...]
-    low: float | None
-    high: float | None
-    published: str
-
-
-CLAIMS: tuple[Claim, ...] = (
-    Claim(
-        "mnist-accuracy",
-        "SENN’s test accuracy on MNIST",
-        "review",
-        "mnist_senn",
-        "mnist",
-        "accuracy",
-        (1e-4,),
-        0.9885,
-        0.9895,
-        "98.9 %",
-    ),
-    Claim(
-        "mnist-accuracy-paper",
-        "SENN on MNIST, for every λ from 0 to 1",
-        "paper",
-        "mnist_senn",
-        "mnist",
-        "every accuracy",
-        (0.0, 1.0),
-        0.9865,
-        0.9915,
-        "98.7 to 99.1 %",
-    ),
-    Claim(
-        "compas-accuracy",
-        "SENN’s test accuracy on COMPAS",
-        "review",
-        "compas_senn",
-        "compas",
-        "accuracy",
-        (1e-4,),
-        0.8085,
-        0.8095,
-        "80.9 %",
-    ),
-    Claim(
-        "compas-accuracy-paper",
-        "SENN’s test accuracy on COMPAS",
-        "paper",
-        "compas_senn",
-        "compas",
-        "accuracy",
-        (1e-4,),
-        0.815,
-        0.825,
-        "82 %",
-    ),
-    Claim(
-        "compas-tradeoff",
-        "Accuracy lost on COMPAS between the smallest and the largest λ",
-        "review",
-        "compas_senn",
-        "compas",
-        "accuracy lost",
-        (1e-4, 1.0),
-        0.145,
-        0.155,
-        "about 15 points",
-    ),
-    Claim(
-        "compas-tradeoff-paper",
-        "Accuracy lost on COMPAS between the smallest and the largest λ",
-        "paper",
-        "compas_senn",
-        "compas",
-        "accuracy lost",
-        (1e-4, 1.0),
-        0.035,
-        0.045,
-        "about 4 points",
-    ),
-    Claim(
-        "mnist-collapse",
-        "SENN’s test accuracy on MNIST under the strongest regularisation",
-        "review",
-        "mnist_senn",
-        "mnist",
-        "accuracy",
-        (1.0,),
-        0.395,
-        0.405,
-        "40 %",
-    ),
-    Claim(
-        "mnist-collapse-paper",
-        "SENN’s test accuracy on MNIST under the strongest regularisation",
-        "paper",
-        "mnist_senn",
-        "mnist",
-        "accuracy",
-        (1.0,),
-        0.9865,
-        0.9875,
-        "98.7 %",
-    ),
-    Claim(
-        "disenn-accuracy",
-        "DiSENN’s test accuracy on MNIST",
-        "review",
-        "mnist_disenn",
-        "mnist",
-        "accuracy",
-        (1e-3,),
-        0.98355,
-        0.98365,
-        "98.36 %",
-    ),
-    Claim(
-        "stable-explanations",
-        "Relevances and concepts are nearly equal for visually similar digits",
-        "review",
-        "mnist_senn",
-        "mnist",
-        "qualitative",
-        (),
-        None,
-        None,
-        "in words",
-    ),
-    Claim(
-        "poor-explanations",
-        "Most of SENN’s explanations on MNIST are not plausible; its concepts mix digits",
-        "review",
-        "mnist_senn",
-        "mnist",
-        "qualitative",
-        (),
-        None,
-        None,
-        "in words",
-    ),
-    Claim(
-        "disenn-diversity",
-        "DiSENN’s concepts are more interpretable than SENN’s but still overlap",
-        "review",
-        "mnist_disenn",
-        "mnist",
-        "qualitative",
-        (),
-        None,
-        None,
-        "in words",
-    ),
-)
-
-
-@dataclass(frozen=True)
-class PublishedCurve:
-    """Published accuracies against λ: `points` maps λ to one value per published seed."""
-
-    experiment: str
-    label: str
-    points: dict[float, tuple[float, ...]]
-
-
-@dataclass(frozen=True)
-class PublishedRange:
-    """Accuracies in [low, high], published for all λ from `from_lambda` to `to_lambda`."""
-
-    experiment: str
-    label: str
-    from_lambda: float
-    to_lambda: float
-    low: float
-    high: float
-
-
-BEST_VALIDATION = "review, best validation accuracy"
-TEST = "review, test accuracy"
-PAPER = "paper, as quoted"
-
-PUBLISHED_CURVES: tuple[PublishedCurve, ...] = (
-    PublishedCurve(
-        "compas_senn",
-        BEST_VALIDATION,
-        {
-            1e-4: (0.8000, 0.8100, 0.7750),
-            1e-3: (0.7950, 0.7875, 0.7675),
-            1e-2: (0.7875, 0.7650, 0.7400),
-            1e-1: (0.6875, 0.6725, 0.6950),
-            1.0: (0.6625, 0.6150, 0.6375),
-        },
-    ),
-    PublishedCurve("compas_senn", TEST, {1e-4: (0.809,)}),
-    # 82 %, and about 4 points less at the other end.
-    PublishedCurve("compas_senn", PAPER, {1e-4: (0.82,), 1.0: (0.78,)}),
-    PublishedCurve(
-        "mnist_senn",
-        BEST_VALIDATION,
-        {1e-4: (0.9883,), 1e-3: (0.9877,), 1e-2: (0.9830,), 1e-1: (0.9598,), 1.0: (0.2445,)},
-    ),
-    PublishedCurve("mnist_senn", TEST, {1e-4: (0.989,), 1.0: (0.40,)}),
-    PublishedCurve("mnist_disenn", BEST_VALIDATION, {1e-3: (0.9834,)}),
-    PublishedCurve("mnist_disenn", TEST, {1e-3: (0.9836,)}),
-)
-
-PUBLISHED_RANGES: tuple[PublishedRange, ...] = (
-    PublishedRange("mnist_senn", PAPER, 0.0, 1.0, 0.987, 0.991),
-)
+    figure = style.new_figure(0.95 + 0.34 * len(verdicts), title)
+    axes = figure.subplots()
+    for row, verdict in enumerate(verdicts):
+        claim, here = verdict.claim, verdict.here
+        assert here is not None and claim.low is not None and claim.high is not None
+        tested = verdict.status != "not tested"
+        axes.plot([here.low, here.high], [row, row], color=style.BLUE, linewidth=2.2, zorder=2)
+        axes.plot(
+            here.mean,
+            row,
+            "o",
+            color=style.BLUE,
+            mfc=style.BLUE if tested else "white",
+            markersize=6,
+            zorder=3,
+        )
+        colour, marker = _SOURCES[claim.source]
+        above = row - _ABOVE
+        axes.plot(
+            [claim.low, claim.high],
+            [above, above],
+            color=colour,
+            linewidth=5,
+            alpha=0.35,
+            solid_capstyle="butt",
+            zorder=1,
+        )
+        axes.plot((claim.low + claim.high) / 2, above, marker, color=colour, markersize=5, zorder=4)
+    labels = [f"{verdict.claim.id}  {_MARKS[verdict.status]}" for verdict in verdicts]
+    axes.set_yticks(np.arange(len(verdicts)), labels)
+    axes.set_ylim(len(verdicts) - 0.5, -0.7)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
+    axes.set_xlim(min(0, *(verdict.here.low for verdict in verdicts if verdict.here)) - 0.01, 1.02)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    handles = [
+        Line2D([], [], color=style.BLUE, marker="o", label="this run"),
+        Line2D([], [], color=style.BLUE, marker="o", mfc="white", label="on a stand-in dataset"),
+        *(
+            Line2D([], [], color=colour, marker=marker, linestyle="", label=source)
+            for source, (colour, marker) in _SOURCES.items()
+        ),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.2)
+    return figure

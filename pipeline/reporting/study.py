@@ -1,72 +1,89 @@
 """The report's section on the study: whose definition of the robustness loss costs what."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import Any
 
-from pipeline.reporting import wording
-from pipeline.reporting.claims import BEST_VALIDATION, PAPER, PUBLISHED_CURVES, PUBLISHED_RANGES
-from pipeline.reporting.display import Picture, Prose, Several, Table
-from pipeline.reporting.figures.study import accuracy_against, accuracy_by_definition
-from pipeline.reporting.numbers import heading
-from pipeline.reporting.results import ExperimentResults, Results
-from pipeline.reporting.study_predictions import Study, predictions
-from pipeline.reporting.study_published import (
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pipeline.claims.results import ExperimentResults, Results
+from pipeline.metrics.intervals import Interval
+from pipeline.params_choices import VARIANTS
+from pipeline.reporting import style, wording
+from pipeline.reporting.common import Part, per_experiment
+from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.study_words import BOUGHT, conclusions, predicted
+from pipeline.reporting.style import lambda_label
+from pipeline.study.definitions import Definition
+from pipeline.study.measured import AXES, MeasuredStudy, estimate
+from pipeline.study.predictions import predictions
+from pipeline.study.published import (
+    BEST_VALIDATION,
+    PAPER,
+    PUBLISHED_CURVES,
+    PUBLISHED_RANGES,
     Nearness,
+    PublishedCurve,
     PublishedLoss,
-    conclusion,
-    lost_at,
+    PublishedRange,
     nearness,
     published_losses,
 )
-from pipeline.reporting.style import lambda_label
-from pipeline.study.axes import AXES
-from pipeline.study.curves import Curves, Estimate, estimate
 
-MEASURED = {
-    "test_robustness_loss": "test robustness loss",
-    "lipschitz_discrete": "Lipschitz ratio, test points",
-}
 _AXIS_NAMES = {
     "robust_reg": "λ as published",
     "per_example": "√B · λ under batch, λ under example",
-    **MEASURED,
+    **BOUGHT,
 }
 _BOUND = (
     " The dotted vertical line is the λ from which on a constant prediction is the optimum of "
     "review2020, if the axis reaches that far."
 )
 RESAMPLES = 1000  # of the seeds, for the intervals
-_PUBLISHED_BATCH_SIZE = 200  # the review's, of both SENNs
+# By the place in the list of variants, so that one more has a look too.
+_LOOKS = zip((style.GREEN, style.VERMILION, style.BLUE, *style.FURTHER), "osD^vX", strict=True)
+_OF_VARIANT = dict(zip(VARIANTS, cycle(_LOOKS), strict=False))
+COLOURS = {variant: colour for variant, (colour, _) in _OF_VARIANT.items()}
+_MARKERS = {variant: marker for variant, (_, marker) in _OF_VARIANT.items()}
+_REFERENCES = {  # what to call it, and points above its line
+    "linear_accuracy": ("linear classifier", -8),
+    "majority_accuracy": ("constant classifier", 3),
+}
+_BESIDE = 0.07  # decades between the variants' bars at one λ
+_PUBLISHED = {"paper": style.GREEN, "review": style.VERMILION}
 
 
-def disagreement(results: Results) -> Several:
+@per_experiment("This run has no study.")
+def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """For every experiment studied: curves, predictions and what came of them, conclusions."""
-    parts: list[Prose | Picture | Table] = []
-    for name in results.params.study:
-        cells, references = results.study(name)
-        experiment = results.experiments[name]
-        settings = experiment.settings
-        curves = Curves(cells, settings.batch_size, RESAMPLES)
-        study = Study(settings, cells, references, curves)
-        parts += [Prose(heading(experiment)), Prose(_about(study)), *_pictures(name, study)]
-        parts += [_predictions(study)]
-        found = [(p, nearness(study, p)) for p in published_losses(name, study.lambdas)]
-        parts += [_definitions(study, found), _axes(study)]
-        parts.append(Prose("\n\n".join(_conclusions(experiment, study, found))))
-    return Several(parts) if parts else Several([Prose("This run has no study.")])
+    name = experiment.name
+    if name not in results.params.study:
+        return
+    study = MeasuredStudy(experiment.settings, *results.study(name), RESAMPLES)
+    yield Prose(_about(study))
+    yield from _pictures(name, study)
+    yield _predictions(study)
+    compared = [(p, nearness(study, p)) for p in published_losses(name, study.lambdas)]
+    yield _definitions(study, compared)
+    yield _axes(study)
+    yield Prose("\n\n".join(conclusions(experiment, study, compared)))
 
 
-def _about(study: Study) -> str:
-    definitions = [definition for definition, _ in study.curves.definitions()]
+def _about(study: MeasuredStudy) -> str:
     return (
-        f"{len(study.cells)} models: {wording.counted(len(definitions), 'definition')} of the loss "
+        f"{len(study.cells)} models: "
+        f"{wording.counted(len(study.definitions()), 'definition')} of the loss "
         f"(variant, reduction), λ = {wording.lambdas(study.lambdas)}, "
         f"{wording.counted(study.cells['seed'].nunique(), 'seed')}; batches of "
         f"{study.settings.batch_size}."
     )
 
 
-def _pictures(name: str, study: Study) -> list[Picture]:
+def _pictures(name: str, study: MeasuredStudy) -> list[Picture]:
     most = study.lambdas[-1]
     lost = {d: 100 * row[0, 0] for d, row in study.curves.lost([most]).items()}
     ends = f"{min(lost.values()):.1f} to {max(lost.values()):.1f}".replace("-", "−")
@@ -87,7 +104,7 @@ def _pictures(name: str, study: Study) -> list[Picture]:
         "published, the review’s on its validation data."
         + (_BOUND if any(name.startswith("constant_from") for name in study.references) else ""),
     )
-    bought = accuracy_against(study, MEASURED, "Accuracy against what λ bought")
+    bought = accuracy_against(study, BOUGHT, "Accuracy against what λ bought")
     return [
         weight,
         Picture(
@@ -103,28 +120,30 @@ def _pictures(name: str, study: Study) -> list[Picture]:
     ]
 
 
-def _predictions(study: Study) -> Table:
-    rows = [(p.text, p.measured, p.outcome) for p in predictions(study)]
+def _predictions(study: MeasuredStudy) -> Table:
+    rows = [(*predicted(study, p), p.outcome) for p in predictions(study)]
     return Table(("prediction", "measured", "outcome"), rows, kind="claims")
 
 
-def _definitions(study: Study, found: Sequence[tuple[PublishedLoss, list[Nearness]]]) -> Table:
+def _definitions(
+    study: MeasuredStudy, compared: Sequence[tuple[PublishedLoss, list[Nearness]]]
+) -> Table:
     """Accuracy lost, by definition, and how far its curve is from the published ones."""
     most = study.lambdas[-1]
     rows = []
-    for definition, _ in study.curves.definitions():
-        here = lost_at(study, definition, most)
+    for definition in study.definitions():
+        here = study.lost_at(definition, most)
         row = [str(definition), f"{wording.points(here.mean)}\n{wording.bounds(here, 100, 1)}"]
-        for _, ranked in found:
-            (own,) = [one for one in ranked if one.definition == definition]
-            row.append(_with_bounds(own.distance))
+        for _, ranked in compared:
+            (place,) = [one for one in ranked if one.definition == definition]
+            row.append(_with_bounds(place.distance))
         rows.append(row)
     header = ["definition", f"points lost, λ\u00a0=\u00a0{lambda_label(most)}"]
-    header += [f"distance from the {published.source}’s curve" for published, _ in found]
+    header += [f"distance from the {published.source}’s curve" for published, _ in compared]
     return Table(header, rows)
 
 
-def _axes(study: Study) -> Table:
+def _axes(study: MeasuredStudy) -> Table:
     rows = []
     for axis in AXES:
         texts = []
@@ -135,80 +154,154 @@ def _axes(study: Study) -> Table:
     return Table(("axis", *header), rows)
 
 
-def _conclusions(
-    experiment: ExperimentResults,
-    study: Study,
-    found: Sequence[tuple[PublishedLoss, list[Nearness]]],
-) -> list[str]:
-    said = [conclusion(published, ranked) for published, ranked in found]
-    if study.comparisons:
-        said.append(_fair_axis(study))
-    size = study.settings.batch_size
-    if size != _PUBLISHED_BATCH_SIZE:
-        ratio = math.sqrt(size / _PUBLISHED_BATCH_SIZE)
-        said.append(
-            f"Batches here are of {size}, the review’s were of {_PUBLISHED_BATCH_SIZE}: if λ "
-            f"weighs √B under batch, λ = 1 here is worth what λ = {ratio:.2g} was there."
-        )
-    if experiment.learns_concepts:
-        said.append(_shrinking(study))
-    return said
+def _with_bounds(error: Interval) -> str:
+    return f"{error.mean:.1f}\n{wording.bounds(error, decimals=1)}"
 
 
-def _fair_axis(study: Study) -> str:
-    """Which λ axis would be fair, as far as the numbers say."""
-    said = ["**A fair axis for λ.**"]
-    if "reduction" in study.comparisons:
-        weight = study.errors["robust_reg", "reduction"]
-        per_example = study.errors["per_example", "reduction"]
-        said.append(
-            f"Between reductions, curves differ by {weight[0]:.1f} points at equal λ and by "
-            f"{per_example[0]:.1f} at equal √B · λ"
-            + _verdict(
-                estimate(weight - per_example),
-                ": λ is to be stated per example, whatever the reduction.",
-                ": the weight √B does not explain them.",
+@style.styled
+def accuracy_by_definition(
+    study: MeasuredStudy,
+    curves: Sequence[PublishedCurve],
+    ranges: Sequence[PublishedRange],
+    title: str,
+) -> Figure:
+    """Accuracy against λ: a panel per reduction, a line per variant, its 95 % intervals as bars.
+
+    Published ones, `curves` and `ranges`, are dashed, in every panel, in the colour of the variant
+    that their authors meant to compute.
+    """
+    reductions = list(study.cells["reduction"].unique())
+    figure = style.new_figure(3.3, title)
+    row = figure.subplots(1, len(reductions), sharey=True, squeeze=False)[0]
+    for axes, reduction in zip(row, reductions, strict=True):
+        axes.set_title(reduction)
+        for name, (label, above) in _REFERENCES.items():
+            if name in study.references:
+                _draw_reference(axes, study.references[name], label, above)
+        for published in curves:
+            axes.plot(
+                *zip(*published.means.items(), strict=True), **_published_look(published.label)
             )
-        )
-    if "variant" in study.comparisons:
-        weight = study.errors["robust_reg", "variant"]
-        errors = {axis: study.errors[axis, "variant"] for axis in MEASURED}
-        best = min(errors, key=lambda axis: errors[axis][0])
-        said.append(
-            f"Between variants, they differ by {weight[0]:.1f} points at equal λ, and by "
-            f"{errors[best][0]:.1f} at equal {MEASURED[best]}, the better of the two axes measured"
-            + _verdict(
-                estimate(weight - errors[best]),
-                ": that is the axis on which to compare them.",
-                ". So no axis tried here is fair to all variants: they are different losses, not "
-                "one loss in other units, and only whole curves can be compared.",
+        for span in ranges:
+            _draw_range(axes, span, study.lambdas)
+        here = [one for one in study.definitions() if one.reduction == reduction]
+        for place, definition in enumerate(here):
+            beside = 10 ** (_BESIDE * (place - (len(here) - 1) / 2))
+            _draw_measured(axes, study, definition, beside)
+        bound = study.references.get(f"constant_from_{reduction}", np.inf)
+        if Definition("review2020", reduction) in here and bound <= study.lambdas[-1]:
+            axes.axvline(bound, color=COLOURS["review2020"], linewidth=0.8, linestyle=":")
+        style.lambda_axis(axes, study.lambdas)
+        axes.set_xticks(study.lambdas, [_power(value) for value in study.lambdas])
+        axes.set_xlabel("λ")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    row[0].set_ylim(top=min(1.02, row[0].get_ylim()[1]))
+    row[0].set_ylabel("test accuracy")
+    labels = [curve.label for curve in curves] + [span.label for span in ranges]
+    _legend(figure, study, dict.fromkeys(label.split(",")[0] for label in labels))
+    return figure
+
+
+@style.styled
+def accuracy_against(study: MeasuredStudy, columns: Mapping[str, str], title: str) -> Figure:
+    """Accuracy against measured quantities: a panel per column of the cells → what to call it.
+
+    Dots are models; lines join means over seeds by rising λ.
+    """
+    figure = style.new_figure(3.3, title)
+    row = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for axes, (column, name) in zip(row, columns.items(), strict=True):
+        cells, means = 10 ** study.curves.by_seed(column), 10 ** study.curves.axis(column)[0]
+        for definition, of_it in study.curves.definitions():
+            colour = COLOURS[definition.variant]
+            filled = colour if definition.reduction == "batch" else "white"
+            dots: dict[str, Any] = {"linestyle": "", "marker": ".", "markersize": 2.5}
+            accuracies = study.curves.accuracies[of_it]
+            axes.plot(cells[of_it].ravel(), accuracies.ravel(), color=colour, alpha=0.35, **dots)
+            axes.plot(
+                means[of_it],
+                study.curves.accuracy[0, of_it],
+                color=colour,
+                marker=_MARKERS[definition.variant],
+                markerfacecolor=filled,
+                linestyle="-" if definition.reduction == "batch" else ":",
+                linewidth=1.2,
+                zorder=3,
             )
-        )
-    return " ".join(said)
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.xaxis.set_major_locator(mpl.ticker.LogLocator(numticks=5))
+        axes.set_xlabel(name)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    row[0].set_ylabel("test accuracy")
+    _legend(figure, study, {}, reductions=True)
+    return figure
 
 
-def _verdict(gain: Estimate, closer: str, farther: str) -> str:
-    if gain.low > 0:
-        return closer
-    return farther if gain.high < 0 else ", a difference within chance."
-
-
-def _shrinking(study: Study) -> str:
-    """How learned concepts answered: their mean size at the largest λ against the smallest."""
-    most = 10 ** study.curves.axis("concept_sparsity")[0]
-    shares = {}
-    for definition, own in study.curves.definitions():
-        along = most[own]
-        shares[definition] = float(along[-1] / along[0])
-    low, high = min(shares.values()), max(shares.values())
-    verb = "shrink" if high < 1 else "change"
-    return (
-        f"Learned concepts {verb}: at λ = {lambda_label(study.lambdas[-1])} their mean |h| is "
-        f"{wording.percent(low, 0)} to {wording.percent(high, 0)} of that at λ = "
-        f"{lambda_label(study.lambdas[0])}, by definition. The loss is proportional to the "
-        "concepts’ size, so this lowers it without making any relevance steadier."
+def _draw_measured(axes: Axes, study: MeasuredStudy, definition: Definition, beside: float) -> None:
+    at = [study.accuracy_at(definition, value) for value in study.lambdas]
+    style.intervals(
+        axes,
+        np.array(study.lambdas) * beside,
+        at,
+        color=COLOURS[definition.variant],
+        marker=_MARKERS[definition.variant],
+        elinewidth=0.9,
+        capsize=2,
+        zorder=3,
     )
 
 
-def _with_bounds(error: Estimate) -> str:
-    return f"{error.value:.1f}\n{wording.bounds(error, decimals=1)}"
+def _draw_reference(axes: Axes, accuracy: float, label: str, above: float) -> None:
+    axes.axhline(accuracy, color=style.GREY, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
+    axes.annotate(
+        label,
+        (0.03, accuracy),
+        (0, above),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        color=style.GREY,
+        fontsize=7,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        zorder=1,
+    )
+
+
+def _draw_range(axes: Axes, span: PublishedRange, lambdas: Sequence[float]) -> None:
+    ends = [max(span.from_lambda, lambdas[0]), span.to_lambda]
+    middle = (span.low + span.high) / 2
+    axes.plot(ends, [middle, middle], **_published_look(span.label))
+
+
+def _published_look(label: str) -> dict[str, Any]:
+    colour = _PUBLISHED[label.split(",")[0]]
+    return {"color": colour, "linestyle": "--", "linewidth": 1, "marker": "x", "zorder": 2}
+
+
+def _legend(
+    figure: Figure, study: MeasuredStudy, sources: Mapping[str, None], reductions: bool = False
+) -> None:
+    handles = [
+        Line2D([], [], color=COLOURS[variant], marker=_MARKERS[variant], label=variant)
+        for variant in study.cells["variant"].unique()
+    ]
+    handles += [
+        Line2D([], [], label=f"{source}, published", **_published_look(source))
+        for source in sources
+    ]
+    if reductions:
+        looks = {"batch": ("-", style.GREY), "example": (":", "white")}
+        handles += [
+            Line2D([], [], color=style.GREY, marker="o", ls=line, mfc=face, label=reduction)
+            for reduction, (line, face) in looks.items()
+            if reduction in set(study.cells["reduction"])
+        ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.2)
+
+
+def _power(value: float) -> str:
+    """λ in as little room as five of them have side by side."""
+    exponent = round(np.log10(value))
+    if exponent < -1 and np.isclose(value, 10.0**exponent):
+        return style.power_of_ten(exponent)
+    return style.lambda_label(value)

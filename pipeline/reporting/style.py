@@ -15,8 +15,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+
+from pipeline.metrics.intervals import Interval
 
 WIDTH, SMALL_WIDTH = 4.5, 3.5  # inches
 _TITLE_CHARACTERS, _TITLE_LINE = 11.5, 0.17  # per inch of width; inches
@@ -157,6 +161,25 @@ def bare(axes: Axes) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def intervals(
+    axes: Axes, x: Sequence[float] | np.ndarray, at: Sequence[Interval], **look: Any
+) -> None:
+    """A line through numbers at each x, and their 95 % intervals as bars."""
+    bars = [[here.mean - here.low for here in at], [here.high - here.mean for here in at]]
+    axes.errorbar(x, [here.mean for here in at], yerr=bars, **look)
+
+
+def colour_bar(
+    figure: Figure, norm: Normalize, place: tuple[float, float, float, float]
+) -> Colorbar:
+    """A horizontal bar of the diverging colours, at a place of a `canvas`: see `axes_at`."""
+    bar = figure.colorbar(
+        ScalarMappable(norm, DIVERGING), cax=axes_at(figure, *place), orientation="horizontal"
+    )
+    bar.outline.set_visible(False)
+    return bar
 
 
 def signed_bars(axes: Axes, values: np.ndarray, limit: float) -> None:

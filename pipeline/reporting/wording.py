@@ -7,9 +7,10 @@ import pandas as pd
 
 from pipeline.metrics.intervals import Interval
 from pipeline.reporting.style import lambda_label, power_of_ten
-from pipeline.study.curves import Estimate
 
 MISSING = "–"
+_UNSEEN = 5e-4  # a deviation that no mean of three digits would show, as a share of the mean
+_SMALL = -3  # the exponent below which numbers are written with a power of ten
 
 
 def percent(share: float, decimals: int = 1) -> str:
@@ -22,25 +23,30 @@ def points(share: float) -> str:
     return f"{100 * share:.1f}".replace("-", "−")
 
 
-def bounds(here: Interval | Estimate, scale: float = 1, decimals: int = 2) -> str:
+def bounds(here: Interval, scale: float = 1, decimals: int = 2) -> str:
     """``0.28 to 0.34``: the ends of an interval, times `scale`."""
     low, high = (f"{scale * end:.{decimals}f}".replace("-", "−") for end in (here.low, here.high))
     return f"{low} to {high}"
 
 
 def mean_and_spread(values: pd.Series) -> str:
-    """Mean ± standard deviation over seeds, to the latter's first digit, or two if that is a 1."""
+    """Mean ± standard deviation over seeds, to the latter's first digit, or two if that is a 1.
+
+    Small ones as ``(2.2 ± 1.1)·10⁻⁴``; the mean alone where the deviation is too small to be seen.
+    """
     known = values.dropna()
     if known.empty:
         return MISSING
     mean, spread = known.mean(), known.std()
-    if len(known) < 2 or spread == 0:
+    if len(known) < 2 or spread <= _UNSEEN * abs(mean):
         return significant(mean)
-    magnitude = math.floor(math.log10(spread))
-    decimals = max(0, (1 if spread < 2 * 10**magnitude else 0) - magnitude)
-    if decimals > 4:  # nothing a reader could see
-        return significant(mean)
-    return f"{mean:.{decimals}f} ± {spread:.{decimals}f}".replace("-", "−")
+    exponent = math.floor(math.log10(max(abs(mean), spread)))
+    scale = 10.0**exponent if exponent < _SMALL else 1.0
+    magnitude = math.floor(math.log10(spread / scale))
+    decimals = (1 if spread / scale < 2 * 10**magnitude else 0) - magnitude
+    numbers = (f"{round(v / scale, decimals):.{max(0, decimals)}f}" for v in (mean, spread))
+    text = " ± ".join(numbers).replace("-", "−")
+    return text if scale == 1 else f"({text})·{power_of_ten(exponent)}"
 
 
 def percent_and_spread(shares: pd.Series) -> str:

@@ -53,10 +53,10 @@ def run_study(
         files = []
         for definition in definitions(study):
             print(f"study of {name}: {definition}", flush=True)
-            own = params_for(params, name, definition)
+            defined = params_for(params, name, definition)
             models = Path(folder, "-".join(definition))
-            train_grid(Job(own, name, device, data, Path(folder, "vae"), models, store))
-            trained = sorted(grid(own, name))
+            train_grid(Job(defined, name, device, data, Path(folder, "vae"), models, store))
+            trained = sorted(grid(defined, name))
             cells += [(definition, cell) for cell in trained]
             files += [cell.path(models) for cell in trained]
         print(f"study of {name}: measuring {len(files)} models", flush=True)

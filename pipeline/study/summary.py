@@ -1,11 +1,36 @@
-"""The study of an experiment in a few numbers, as a flat mapping."""
+r"""The study of an experiment in a few numbers, and the references that its curves are seen beside.
 
+References are what classifiers on raw features can be had for nothing, and from which λ on only a
+constant one can.
+
+The paper's loss is 0 for logits that are homogeneous of degree one in the concepts: then θ = ∇ₕf
+has θᵀh = f (Euler), and its residual Σ_k h_k ∇θ_kc vanishes. A linear classifier, θ constant, is
+one of them, so on a table no λ need cost more than a linear classifier does.
+
+The review's loss on tables compares one gradient g with the relevances of all classes:
+
+    Σ_c ‖g − θ_c‖² = C ‖g − θ̄‖² + Σ_c ‖θ_c − θ̄‖²,  θ̄ the mean over classes.
+
+The last term is 0 only if all classes have the same relevances, that is if the prediction does not
+depend on x. Cross-entropy is convex in Δ_c = θ_c − θ̄; at Δ = 0 its gradient with respect to
+Δ(x_b), of one of B examples, is (1/C − [y_b = c]) x_b / B, of norm √(1 − 1/C) ‖x_b‖ / B. So a
+constant classifier is the optimum wherever λ times the norm of Δ outweighs this: for
+``batch``, one norm over all examples, from λ = √(1 − 1/C) · rms ‖x_b‖ / √B; for ``example``, a mean
+of norms, from √(1 − 1/C) · max ‖x_b‖.
+"""
+
+import math
+
+import numpy as np
 import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
 
 from pipeline.data.dataset import Dataset
 from pipeline.files import json_number
 from pipeline.params import Experiment
-from pipeline.study.references import constant_from, linear_accuracy, majority_accuracy
+from pipeline.params_types import Reduction
 
 
 def summarise(
@@ -14,7 +39,7 @@ def summarise(
     """References, then `<variant>_<reduction>_accuracy_lost` from the smallest to the largest λ.
 
     References are `majority_accuracy`, and for raw features `linear_accuracy` and
-    `constant_from_<reduction>` (see `references`); accuracies are means over seeds.
+    `constant_from_<reduction>` (see below); accuracies are means over seeds.
     """
     numbers = {"majority_accuracy": majority_accuracy(data)}
     if experiment.conceptizer.name == "identity":
@@ -23,7 +48,32 @@ def summarise(
             numbers[f"constant_from_{reduction}"] = constant_from(
                 data.train.x, experiment.num_classes, experiment.batch_size, reduction
             )
-    for (variant, reduction), own in cells.groupby(["variant", "reduction"], sort=False):
-        means = own.groupby("robust_reg")["accuracy"].mean()
+    for (variant, reduction), defined in cells.groupby(["variant", "reduction"], sort=False):
+        means = defined.groupby("robust_reg")["accuracy"].mean()
         numbers[f"{variant}_{reduction}_accuracy_lost"] = means.iloc[0] - means.iloc[-1]
     return {name: json_number(value) for name, value in numbers.items()}
+
+
+def majority_accuracy(data: Dataset) -> float:
+    """Test accuracy of always answering the commonest class of the training data."""
+    commonest = data.train.y.bincount(minlength=len(data.class_names)).argmax()
+    return float((data.test.y == commonest).double().mean())
+
+
+def linear_accuracy(data: Dataset) -> float:
+    """Test accuracy of a SENN on a table with constant θ: logistic regression, no intercept."""
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8, max_iter=10_000)
+    model.fit(data.train.x.double().numpy(), data.train.y.numpy())
+    return float(model.score(data.test.x.double().numpy(), data.test.y.numpy()))
+
+
+def constant_from(x: Tensor, classes: int, batch_size: int, reduction: Reduction) -> float:
+    """λ from which the review's loss on a table x (N, d) makes a constant classifier the optimum.
+
+    Under ``batch`` for batches with the rms ‖x‖ of all of x.
+    """
+    norms = torch.linalg.vector_norm(x.double(), dim=1)
+    slope = math.sqrt(1 - 1 / classes)
+    if reduction == "batch":
+        return slope * math.sqrt(float(norms.square().mean()) / batch_size)
+    return slope * float(norms.max())

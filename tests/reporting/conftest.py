@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.reporting.results import Folders, Results
+from pipeline.claims.results import Folders, Results
+from pipeline.claims.verdicts import as_table, verdicts
+from pipeline.files import write_csv
 from tests.reporting.workspace import default_params, make_workspace
 
 
@@ -17,6 +19,7 @@ def run(tmp_path) -> Callable[..., Results]:
         # Of the default study, what concerns experiments that there are.
         params["study"] = {n: s for n, s in params["study"].items() if n in params["experiments"]}
         make_workspace(tmp_path, params)
+        write_csv(tmp_path / "reports/claims.csv", as_table(verdicts(read(tmp_path))))
         return read(tmp_path)
 
     return results

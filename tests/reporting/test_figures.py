@@ -12,26 +12,34 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from pipeline.claims.published import CLAIMS
+from pipeline.claims.verdicts import Verdict
 from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.reporting import style
-from pipeline.reporting.claims import CLAIMS, PublishedCurve, PublishedRange
-from pipeline.reporting.examples import Example
-from pipeline.reporting.figures.accuracy import accuracy_against_lambda
-from pipeline.reporting.figures.claims import claims_at_a_glance
-from pipeline.reporting.figures.correlations import correlation_heat_map
-from pipeline.reporting.figures.explanations import (
+from pipeline.reporting.accuracy import accuracy_against_lambda
+from pipeline.reporting.claims import claims_at_a_glance
+from pipeline.reporting.common import image_rows
+from pipeline.reporting.concepts import (
+    Chance,
+    correlation_heat_map,
+    filter_grid,
+    prototype_grid,
+)
+from pipeline.reporting.explanations import (
+    Example,
     contrastive_explanation,
     image_explanation,
     table_explanation,
 )
-from pipeline.reporting.figures.heat_maps import image_heat_maps, table_heat_map
-from pipeline.reporting.figures.image_rows import image_rows
-from pipeline.reporting.figures.methods import faithfulness_against_stability, method_curves
-from pipeline.reporting.figures.neighbours import Neighbourhood, neighbour_relevances
-from pipeline.reporting.figures.prototypes import Chance, filter_grid, prototype_grid
-from pipeline.reporting.figures.stability import certified_stability
-from pipeline.reporting.figures.training import pretraining_curves, training_curves
-from pipeline.reporting.verdicts import Verdict
+from pipeline.reporting.heat_maps import image_heat_maps, table_heat_map
+from pipeline.reporting.method_scores import faithfulness_against_stability, method_curves
+from pipeline.reporting.stability import (
+    Neighbourhood,
+    certified_stability,
+    neighbour_relevances,
+)
+from pipeline.reporting.training import pretraining_curves, training_curves
+from pipeline.study.published import PublishedCurve, PublishedRange
 
 WIDTH, SMALL_WIDTH = (round(width * style.DPI) for width in (style.WIDTH, style.SMALL_WIDTH))
 RANDOM = np.random.default_rng(0)

@@ -9,25 +9,34 @@ import torch
 
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.scores import SCORES
-from pipeline.reporting import concepts, gallery, methods, numbers, pretraining, similarity, study
+from pipeline.reporting import (
+    accuracy,
+    claims,
+    concepts,
+    explanations,
+    method_scores,
+    stability,
+    study,
+    training,
+)
 from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
 from tests.reporting.workspace import default_params
 
 SECTIONS = {
-    "claims": numbers.claims,
-    "accuracy": numbers.accuracy,
+    "claims": claims.claims,
+    "accuracy": accuracy.accuracy,
     "study": study.disagreement,
-    "explanations": gallery.explanations,
+    "explanations": explanations.explanations,
     "prototypes": concepts.prototypes,
-    "disenn": gallery.disenn,
-    "neighbours": similarity.neighbours,
-    "stability": numbers.stability,
-    "methods": methods.comparison,
-    "concepts": numbers.concept_quality,
+    "disenn": explanations.disenn,
+    "neighbours": stability.neighbours,
+    "stability": stability.stability,
+    "methods": method_scores.comparison,
+    "concepts": concepts.quality,
     "correlations": concepts.correlations,
-    "vae": pretraining.vae,
-    "training": numbers.training,
-    "provenance": numbers.provenance,
+    "vae": training.vae,
+    "training": training.training,
+    "provenance": training.provenance,
 }
 
 
@@ -55,7 +64,7 @@ def quick_to_draw(monkeypatch):
     monkeypatch.setattr("pipeline.reporting.style.DPI", 30)
     monkeypatch.setattr("pipeline.reporting.study.RESAMPLES", 20)
     few = {name: METHODS[name] for name in ("contribution", "pull_back", "gradient_times_input")}
-    monkeypatch.setattr("pipeline.reporting.methods.methods_for", lambda model: few)
+    monkeypatch.setattr("pipeline.reporting.heat_maps.methods_for", lambda model: few)
 
 
 def test_the_default_run_shows_everything(run):
@@ -103,7 +112,7 @@ def test_other_runs_can_be_reported(run, changes):
 
 
 def test_lead_counts_the_verdicts(run):
-    text = numbers.lead(run()).markdown
+    text = claims.lead(run()).markdown
     assert text.startswith(
         "**Of 12 published claims, this run cannot test 9 and leaves 3 to the reader, with a "
         "number to go by.**"
@@ -117,7 +126,7 @@ def test_lead_counts_the_verdicts(run):
 def test_lead_of_a_run_that_tests_claims(run):
     params = default_params()
     params["experiments"]["mnist_senn"]["lambda_grid"] = [0.5]
-    text = numbers.lead(
+    text = claims.lead(
         run(
             robust_reg=1e-4,
             experiments=params["experiments"],
@@ -134,7 +143,7 @@ def test_lead_of_a_run_that_tests_claims(run):
 
 
 def test_claims_table_has_every_claim_with_a_verdict(run):
-    (table,) = shown(numbers.claims(run(robust_reg=1e-4)), Table)
+    (table,) = shown(claims.claims(run(robust_reg=1e-4)), Table)
     rows = {row[0].split("\n")[1]: row for row in table.rows}
     assert len(rows) == 12
     claim, reg, published, here, verdict = rows["compas-accuracy"]
@@ -156,7 +165,7 @@ def test_claims_table_has_every_claim_with_a_verdict(run):
 
 
 def test_titles_say_what_the_numbers_say(run):
-    section = numbers.accuracy(run())
+    section = accuracy.accuracy(run())
     picture = shown(section, Picture)[0]
     # 81 and 79 % at λ = 0.01, 80 and 78 % at λ = 1.
     assert picture.figure.get_suptitle() == "1.0 points lost from λ = 0.01 to 1"
@@ -164,7 +173,7 @@ def test_titles_say_what_the_numbers_say(run):
 
 
 def test_metric_tables_mark_the_headline(run):
-    tables = shown(numbers.stability(run(robust_reg=1.0)), Table)
+    tables = shown(stability.stability(run(robust_reg=1.0)), Table)
     assert len(tables) == 3
     for table in tables:
         assert [row[0] for row in table.rows] == ["0.01", "1"]
@@ -174,7 +183,7 @@ def test_metric_tables_mark_the_headline(run):
 
 
 def test_stability_shows_what_is_found_exact_and_certified(run):
-    section = numbers.stability(run())
+    section = stability.stability(run())
     table, picture = shown(section, Table)[0], shown(section, Picture)[0]
     # Two seeds 0.02 apart, at the first and the third place of the grid's four cells.
     assert table.rows[0][table.header.index("Lipschitz, input")] == ("5.010 ± 0.014\n4.01 to 9.01")
@@ -185,22 +194,22 @@ def test_what_could_not_be_certified_is_left_open(run):
     results = run()
     cells = results.experiments["compas_senn"].cells
     cells["lipschitz_input_certified"] = float("nan")
-    section = numbers.stability(results)
+    section = stability.stability(results)
     table, picture = shown(section, Table)[0], shown(section, Picture)[0]
     assert "\n4.01 to –" in table.rows[0][table.header.index("Lipschitz, input")]
     assert picture.figure.get_suptitle() == "Worst ratio at λ = 0.01: at least 4.01"
     cells[["lipschitz_input_lower", "lipschitz_input_exact"]] = 0.0
-    assert len(shown(numbers.stability(results), Picture)) == 2
+    assert len(shown(stability.stability(results), Picture)) == 2
 
 
 def test_features_are_no_learned_concepts(run):
-    parts = numbers.concept_quality(run()).parts
+    parts = concepts.quality(run()).parts
     assert not any("compas" in part.markdown for part in parts if isinstance(part, Prose))
     assert len([part for part in parts if isinstance(part, Table)]) == 2
 
 
 def test_provenance_says_what_decides_the_numbers_and_not_who_was_asked(run):
-    section = numbers.provenance(run(device="cuda:3", train={"engine": "ray"}))
+    section = training.provenance(run(device="cuda:3", train={"engine": "ray"}))
     (weights,) = shown(section, Table)
     assert [row[0] for row in weights.rows] == ["compas_senn", "mnist_senn", "mnist_disenn"]
     assert weights.rows[0][1:4] == ("4", "9.9.9", "a device")
@@ -215,7 +224,7 @@ def test_provenance_says_what_decides_the_numbers_and_not_who_was_asked(run):
 
 def test_neighbour_table_has_the_numbers(run):
     results = run()
-    table = shown(similarity.neighbours(results), Table)[0]
+    table = shown(stability.neighbours(results), Table)[0]
     studies = results.experiments["mnist_senn"].neighbour_studies
     assert [row[0] for row in table.rows] == ["latent space", "pixels"] == list(studies)
     for (_, *texts), of_space in zip(table.rows, studies.values(), strict=True):
@@ -226,8 +235,8 @@ def test_neighbour_table_has_the_numbers(run):
 
 def test_a_collapsed_vae_is_no_space_to_seek_neighbours_in(run):
     results = run()
-    results.vae.mean_head.weight.zero_()
-    section = similarity.neighbours(results)
+    results.vae(5).mean_head.weight.zero_()
+    section = stability.neighbours(results)
     assert "in pixels only: the β-VAE has collapsed" in shown(section, Prose)[1].markdown
     assert [row[0] for row in shown(section, Table)[0].rows] == ["pixels"]
 
@@ -255,12 +264,12 @@ def test_correlations_are_told_over_seeds_and_drawn_of_the_first(run):
 
 def test_collapse_of_the_vae_is_said(run):
     results = run()
-    results.vae.mean_head.weight.zero_()
-    prose = shown(pretraining.vae(results), Prose)[0].markdown
+    results.vae(5).mean_head.weight.zero_()
+    prose = shown(training.vae(results), Prose)[0].markdown
     assert "0 (pretrained)" in prose
     assert "collapsed to its prior" in prose
-    results.vae.mean_head.weight.fill_(1.0)
-    prose = shown(pretraining.vae(results), Prose)[0].markdown
+    results.vae(5).mean_head.weight.fill_(1.0)
+    prose = shown(training.vae(results), Prose)[0].markdown
     assert "5 (pretrained)" in prose
     assert "collapsed" not in prose
 
@@ -270,7 +279,7 @@ def test_strips_that_do_not_change_are_given_away(run):
     experiment = results.experiments["mnist_disenn"]
     for layer in experiment.model.conceptizer.decoder:
         layer.weight.zero_()
-    sentence = shown(gallery.disenn(results), Prose)[1].markdown
+    sentence = shown(explanations.disenn(results), Prose)[1].markdown
     assert sentence.startswith("From one end of a strip to the other a pixel changes by 0.00 on")
     images = experiment.data.test.x * experiment.data.std + experiment.data.mean
     pairs = [(a - b).abs().mean() for a in images for b in images]
@@ -279,7 +288,9 @@ def test_strips_that_do_not_change_are_given_away(run):
 
 
 def test_methods_are_ranked_among_their_peers(run):
-    parts = methods.comparison(run(experiments=experiments("compas_senn", "mnist_senn"))).parts
+    parts = method_scores.comparison(
+        run(experiments=experiments("compas_senn", "mnist_senn"))
+    ).parts
     compas, senn = (part for part in parts if isinstance(part, Table))
     names = [row[0].split("\n")[0] for row in senn.rows]
     assert names == [method.label for method in METHODS.values()]
@@ -296,7 +307,7 @@ def test_methods_are_ranked_among_their_peers(run):
 
 
 def test_the_comparison_says_who_leads_and_what_concepts_add(run):
-    parts = methods.comparison(run(experiments=experiments("mnist_senn"))).parts
+    parts = method_scores.comparison(run(experiments=experiments("mnist_senn"))).parts
     text = parts[1].markdown
     leader = [method.label for method in METHODS.values() if not method.is_costly][-1]
     assert text.startswith(f"{len(METHODS)} methods, 50 test examples, 1 model with λ = 0.01;")
@@ -311,7 +322,7 @@ def test_undefined_scores_are_missing_and_counted(run):
     scores = results.experiments["compas_senn"].methods
     scores.loc[3, ["noise", "noise_low", "noise_high"]] = float("nan")
     scores.loc[4, "complexity_undefined"] = 7
-    section = methods.comparison(results)
+    section = method_scores.comparison(results)
     (table,) = shown(section, Table)
     column = list(SCORES).index("noise") + 1
     assert table.rows[3][column] == "–"

@@ -1,151 +1,20 @@
 """What the report says of a study, on tables whose answer is known."""
 
-import numpy as np
+import re
+
 import pytest
 
-from pipeline.params import load_params
-from pipeline.reporting.claims import PAPER, PUBLISHED_CURVES
 from pipeline.reporting.display import Prose, Several
 from pipeline.reporting.study import disagreement
-from pipeline.reporting.study_predictions import Study, predictions
-from pipeline.reporting.study_published import (
-    PublishedLoss,
-    conclusion,
-    lost_at,
-    nearness,
-    published_losses,
-)
-from pipeline.study.curves import Curves
+from pipeline.reporting.study_words import conclusion, predicted
 from pipeline.study.definitions import Definition
-from tests.conftest import REPOSITORY
-from tests.study.tables import LAMBDAS, study_table
-
-PARAMS = load_params(REPOSITORY / "params.yaml")
-REFERENCES = {"majority_accuracy": 0.59, "linear_accuracy": 0.76, "constant_from_batch": 0.05}
-SEEDS = (-0.002, 0.0, 0.002)
-SAID = {
-    "weight": "times as much under batch as under example",
-    "linear": "leaves at least the accuracy of a linear classifier",
-    "constant": "a constant prediction is the optimum",
-    "more": "costs more accuracy under review2020 than under paper2018",
-    "trade-off": "At equal test robustness loss",
-}
-
-
-def falling(lost: float, factor: float = 1.0, to: float = 1.0):
-    """Accuracy .8 until λ · factor = 1e-4, then less by `lost` up to λ · factor = `to`."""
-
-    def curve(robust_reg: float) -> float:
-        along = np.log10(robust_reg * factor / 1e-4) / np.log10(to / 1e-4)
-        return float(0.8 - lost * np.clip(along, 0, 1))
-
-    return curve
-
-
-def study(curves: dict, name: str = "compas_senn", references=REFERENCES, **options) -> Study:
-    experiment = PARAMS.experiment(name)
-    table = study_table(curves, seeds=SEEDS, **options)
-    return Study(experiment, table, references, Curves(table, experiment.batch_size, 100))
-
-
-def four(paper: float, review: float, factor: float = 200**0.5, **options) -> Study:
-    """Both variants with both reductions, λ weighing `factor` times as much under batch."""
-    lost = {"paper2018": paper, "review2020": review}
-    curves = {}
-    for variant, points in lost.items():
-        curves[Definition(variant, "batch")] = falling(points, factor, to=200**0.5)
-        curves[Definition(variant, "example")] = falling(points, to=200**0.5)
-    return study(curves, **options)
-
-
-def outcomes(of: Study, key: str) -> list[str]:
-    return [p.outcome for p in predictions(of) if SAID[key] in p.text]
-
-
-def test_a_world_as_predicted():
-    world = four(paper=0.03, review=0.2)
-    assert outcomes(world, "weight") == ["supported", "supported"]
-    assert outcomes(world, "linear") == ["supported", "supported"]
-    assert outcomes(world, "constant") == ["supported"]
-    assert outcomes(world, "more") == ["supported", "supported"]
-    # Here the loss reached is the same at the same λ: one axis is as good as the other.
-    assert outcomes(world, "trade-off") == ["undecided"]
-
-
-def test_the_opposite_world():
-    world = four(paper=0.2, review=0.03, factor=1.0)
-    assert outcomes(world, "weight") == ["not supported", "not supported"]
-    assert outcomes(world, "linear") == ["not supported", "not supported"]
-    assert outcomes(world, "constant") == ["not supported"]
-    assert outcomes(world, "more") == ["not supported", "not supported"]
-
-
-def test_equal_costs_decide_nothing():
-    jitter = four(paper=0.1, review=0.1)
-    assert outcomes(jitter, "more") == ["undecided", "undecided"]
-
-
-@pytest.mark.parametrize(("power", "expected"), [(2.0, "supported"), (0.0, "not supported")])
-def test_one_trade_off_or_not(power, expected):
-    """Losses that follow the accuracy whatever the variant, or that are their own at every λ."""
-    curves = {
-        Definition("paper2018", "batch"): falling(0.05),
-        Definition("review2020", "batch"): falling(0.1),
-    }
-
-    def loss(definition, robust_reg):
-        if power:
-            return 10 ** (50 * (curves[definition](robust_reg) - 0.8))
-        return robust_reg if definition.variant == "paper2018" else 1 / robust_reg
-
-    assert outcomes(study(curves, loss=loss), "trade-off") == [expected]
-
-
-def test_images_have_no_linear_reference():
-    world = four(0.03, 0.2, name="mnist_senn", references={"majority_accuracy": 0.1})
-    assert outcomes(world, "linear") == outcomes(world, "constant") == []
-
-
-def test_published_losses_of_compas():
-    review, paper = published_losses("compas_senn", LAMBDAS)
-    assert (review.source, review.lambdas) == ("review", LAMBDAS[1:])
-    # The review's validation accuracies at λ = 1e-4 and 1, means of its three seeds.
-    before, after = (0.8 + 0.81 + 0.775) / 3, (0.6625 + 0.615 + 0.6375) / 3
-    assert review.high[-1] == review.low[-1] == pytest.approx(before - after)
-    assert (paper.source, paper.lambdas) == ("paper", (1.0,))
-    assert paper.low == paper.high == (pytest.approx(0.04),)
-
-
-def test_published_range_allows_its_width():
-    _, paper = published_losses("mnist_senn", (1e-4, 1e-2, 1.0))
-    assert paper.lambdas == (1e-2, 1.0)
-    assert paper.low == pytest.approx((-0.004, -0.004))
-    assert paper.high == pytest.approx((0.004, 0.004))
-
-
-def test_a_grid_without_the_published_start_cannot_be_compared():
-    assert any(curve.label == PAPER for curve in PUBLISHED_CURVES)
-    assert published_losses("compas_senn", (5e-4, 1.0)) == []
-    assert published_losses("my_own", LAMBDAS) == []
-
+from pipeline.study.measured import MeasuredStudy
+from pipeline.study.predictions import predictions
+from pipeline.study.published import PublishedLoss, nearness
+from tests.study.tables import study_table
+from tests.study.worlds import PARAMS, falling, four, study
 
 PUBLISHED = PublishedLoss("review", (1.0,), (0.15,), (0.15,))
-
-
-def test_distance_is_a_root_mean_square_in_points():
-    world = study({Definition("paper2018", "batch"): falling(0.1)})
-    published = PublishedLoss("paper", (1e-2, 1.0), (0.02, -0.01), (0.02, 0.03))
-    (only,) = nearness(world, published)
-    # Lost 5 and 10 points: 3 and 7 too many.
-    assert only.distance.value == pytest.approx(np.sqrt((3**2 + 7**2) / 2))
-    assert not only.inside
-
-
-def test_loss_is_that_of_verdicts():
-    here = lost_at(study({Definition("paper2018", "batch"): falling(0.1)}), *(
-        Definition("paper2018", "batch"), 1.0))  # fmt: skip
-    # All seeds lose the same: what remains is two test sets' ± 0.2 points, 95 % intervals.
-    assert here == pytest.approx((0.1, 0.1 - 0.002 * 2**0.5, 0.1 + 0.002 * 2**0.5))
 
 
 def test_nearest_and_alike():
@@ -187,8 +56,7 @@ def test_not_told_apart():
     ends = table["robust_reg"] == 1.0
     sign = table["variant"].map({"paper2018": 1, "review2020": -1})
     table["accuracy"] += ends * sign * (table["seed"] - 0.8) * 0.02
-    experiment = PARAMS.experiment("compas_senn")
-    world = Study(experiment, table, {}, Curves(table, experiment.batch_size, 200))
+    world = MeasuredStudy(PARAMS.experiment("compas_senn"), table, {}, 200)
     said = conclusion(PUBLISHED, nearness(world, PUBLISHED))
     assert "which the seeds cannot tell apart" in said
 
@@ -210,3 +78,41 @@ def test_a_run_without_a_study(run):
     section = disagreement(run(study={}))
     assert isinstance(section, Several)
     assert [part.markdown for part in section.parts] == ["This run has no study."]
+
+
+@pytest.mark.parametrize(
+    ("index", "text", "measured"),
+    [
+        (
+            0,
+            "paper2018: λ weighs √200 = 14.1 times as much under batch as under example",
+            r"14\.1 times\n[\d.]+ to [\d.]+",
+        ),
+        (
+            2,
+            "paper2018, batch: λ = 1 leaves at least the accuracy of a linear classifier, 76.0 %",
+            r"77\.0 %\n76\.\d to 77\.\d",
+        ),
+        (
+            4,
+            "review2020, batch: from λ = 0.05 on a constant prediction is the optimum, and "
+            "accuracy below a linear classifier’s, 76.0 %",
+            r"63\.9 % and 60\.0 %\nat λ = 0\.1 and 1\n63\.\d to 64\.\d, 59\.\d to 60\.\d",
+        ),
+        (
+            5,
+            "batch: λ = 1 costs more accuracy under review2020 than under paper2018",
+            r"\+13\.2 points\n\+13\.2 to \+13\.2",
+        ),
+        (
+            7,
+            "At equal test robustness loss the variants differ less in accuracy than at equal λ",
+            r"1\.00 times as much\n1\.00 to 1\.00",
+        ),
+    ],
+)
+def test_predictions_in_words(index, text, measured):
+    world = four(paper=0.03, review=0.2)
+    said, shown = predicted(world, predictions(world)[index])
+    assert said == text
+    assert re.fullmatch(measured, shown), shown

@@ -135,13 +135,19 @@ def _methods(folder: Path, name: str) -> None:
     for index, method in enumerate(METHODS.values()):
         examples = 5 if method.is_costly else 50
         about = {"method": method.name, "label": method.label, "family": method.family}
-        row = {**about, "speaks_of": method.speaks_of, "seeds": 1, "examples": examples}
+        row = {
+            "experiment": name,
+            **about,
+            "speaks_of": method.speaks_of,
+            "seeds": 1,
+            "examples": examples,
+        }
         for score in SCORES.values():
             value = 0.1 + 0.03 * (index if score.best == "high" else len(METHODS) - index)
             row |= {score.name: value, f"{score.name}_undefined": 0}
             row |= {f"{score.name}_low": value - 0.01, f"{score.name}_high": value + 0.01}
         rows.append(row)
-        about = {"method": method.name, "label": method.label}
+        about = {"experiment": name, "method": method.name, "label": method.label}
         for curve in CURVES:
             for position in (0.0, 0.5, 1.0):
                 value = 0.9 - (0.5 + 0.01 * index) * position

@@ -57,6 +57,8 @@ def test_every_method_gets_every_score_and_the_same_bytes_in_any_order(
 ):
     run(monkeypatch)
     scores, curves = (pd.read_csv(path) for path in OUTS)
+    for table in (scores, curves):
+        assert table.columns[0] == "experiment" and set(table["experiment"]) == {"compas_senn"}
     assert scores["method"].tolist() == list(METHODS)
     assert set(scores["seeds"]) == {1}  # the first
     costly = [METHODS[name].is_costly for name in scores["method"]]

@@ -1,3 +1,4 @@
+import base64
 import json
 import os
 import re
@@ -6,6 +7,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
@@ -28,7 +30,8 @@ def run_stage(folder: Path) -> subprocess.CompletedProcess[str]:
 def written(folder: Path) -> list[Path]:
     """What the stage has written."""
     reports = folder / "reports"
-    paths = [reports / name for name in ("report.ipynb", "report.html", "claims.json")]
+    names = ("report.ipynb", "report.html", "claims.csv", "claims.json")
+    paths = [reports / name for name in names]
     return [path for path in (*paths, *reports.glob("figures/*")) if path.exists()]
 
 
@@ -70,6 +73,11 @@ def test_claims_are_those_of_the_page(workspace, soup):
         assert claims[f"{identity}.verdict"] == verdict.find(string=True)
         reason = claims[f"{identity}.reason"]
         assert reason is None or reason == verdict.small.text.replace("\u00a0", " ")
+    table = pd.read_csv(workspace / "reports/claims.csv").set_index("claim")
+    for name in ("verdict", "mean", "low", "high", "published_low", "published_high", "reason"):
+        assert [claims[f"{identity}.{name}"] for identity in table.index] == pytest.approx(
+            [None if pd.isna(value) else value for value in table[name]]
+        )
 
 
 def test_the_page_needs_nothing_from_elsewhere(soup):
@@ -82,7 +90,7 @@ def test_the_page_needs_nothing_from_elsewhere(soup):
 
 
 def test_the_page_shows_no_code_and_no_accident(soup):
-    for word in ("numbers.", "gallery.", "import ", "Traceback", "Warning", "NaN", "nan ", "In ["):
+    for word in ("(results)", "import ", "Traceback", "Warning", "NaN", "nan ", "In ["):
         assert word not in soup.main.text, word
 
 
@@ -96,6 +104,7 @@ def test_the_notebook_is_executed_and_clean(workspace):
     assert kinds <= {"display_data", "execute_result"}
     text = path.read_text("utf-8")
     assert str(workspace) not in text
+    assert "image/png" not in text
     assert "papermill" not in json.dumps(notebook.metadata)
 
 
@@ -107,14 +116,41 @@ def test_figures_are_those_of_the_page(workspace, soup):
             assert image.width >= 700
 
 
-def test_a_failing_cell_ends_the_stage_and_leaves_nothing(tmp_path):
-    make_workspace(tmp_path, default_params())
-    missing = tmp_path / "models/mnist_senn/lambda=0.01/seed=6.safetensors"
-    missing.unlink()
-    done = run_stage(tmp_path)
+def test_the_notebook_shows_the_figures_from_their_files(workspace, soup):
+    notebook = nbformat.read(workspace / "reports/report.ipynb", as_version=4)
+    shown = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            images = BeautifulSoup(output.data.get("text/html", ""), "html.parser").find_all("img")
+            shown += [(workspace / "reports" / image["src"], image["alt"]) for image in images]
+    in_page = {
+        base64.b64decode(image["src"].partition(",")[2]): image["alt"]
+        for image in soup.find_all("img")
+    }
+    assert {path.read_bytes(): alt for path, alt in shown} == in_page
+
+
+def failed(folder: Path) -> str:
+    """What the stage says of its failure, which left no file half written."""
+    done = run_stage(folder)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: reports/template.ipynb: cell ")
-    assert "lambda=0.01/seed=6.safetensors" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not list((folder / "reports").glob(".*"))
+    return done.stderr
+
+
+def test_without_a_model_nothing_is_judged_and_nothing_left(tmp_path):
+    make_workspace(tmp_path, default_params())
+    (tmp_path / "models/mnist_senn/lambda=0.01/seed=6.safetensors").unlink()
+    error = failed(tmp_path)
+    assert error.startswith("error: ") and "lambda=0.01/seed=6.safetensors" in error
     assert not written(tmp_path)
-    assert not list((tmp_path / "reports").glob(".*"))
+
+
+def test_a_failing_cell_ends_the_stage_and_leaves_no_page(tmp_path):
+    make_workspace(tmp_path, default_params())
+    (tmp_path / "reports/curves/mnist_senn.csv").unlink()
+    error = failed(tmp_path)
+    assert error.startswith("error: reports/template.ipynb: cell ")
+    assert "reports/curves/mnist_senn.csv" in error
+    assert {path.name for path in written(tmp_path)} == {"claims.csv", "claims.json"}

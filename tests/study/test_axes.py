@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 
-from pipeline.study.axes import batch_factor, prediction_errors
-from pipeline.study.curves import Curves, estimate
 from pipeline.study.definitions import Definition
+from pipeline.study.measured import (
+    AccuracyCurves,
+    batch_factor,
+    estimate,
+    prediction_errors,
+)
 from tests.study.tables import study_table
 
 SIZE = 100
@@ -17,7 +21,7 @@ def in_batches(factor: float):
     return lambda robust_reg: falling(robust_reg * factor)
 
 
-def curves(paper=None, review=None, **options) -> Curves:
+def curves(paper=None, review=None, **options) -> AccuracyCurves:
     """Both variants with both reductions; `batch` and `example` of each as given, or `falling`."""
     pairs = {"paper2018": paper or (falling, falling), "review2020": review or (falling, falling)}
     table = {
@@ -25,14 +29,14 @@ def curves(paper=None, review=None, **options) -> Curves:
         for variant, pair in pairs.items()
         for reduction, curve in zip(("batch", "example"), pair, strict=True)
     }
-    return Curves(study_table(table, **options), SIZE, 200)
+    return AccuracyCurves(study_table(table, **options), SIZE, 200)
 
 
 @pytest.mark.parametrize("factor", [1, 10, 31.6])
 def test_factor_of_a_batch(factor):
     found = batch_factor(curves(paper=(in_batches(factor), falling)), "paper2018")
-    assert found.value == pytest.approx(factor, rel=0.07)
-    assert found.low <= found.value <= found.high
+    assert found.mean == pytest.approx(factor, rel=0.07)
+    assert found.low <= found.mean <= found.high
 
 
 def test_curves_on_top_of_each_other_predict_each_other():
@@ -67,7 +71,7 @@ def test_variants_coincide_on_the_axis_that_their_accuracy_depends_on():
 def test_seeds_make_errors_uncertain():
     noisy = curves(paper=(in_batches(10), falling), seeds=(-0.01, 0.01))
     error = estimate(prediction_errors(noisy, "robust_reg", "reduction"))
-    assert error.low <= error.value <= error.high
+    assert error.low <= error.mean <= error.high
 
 
 def test_points_without_a_place_are_left_out():
@@ -78,6 +82,6 @@ def test_points_without_a_place_are_left_out():
 
 
 def test_one_curve_cannot_be_compared():
-    alone = Curves(study_table({Definition("paper2018", "batch"): falling}), SIZE, 5)
+    alone = AccuracyCurves(study_table({Definition("paper2018", "batch"): falling}), SIZE, 5)
     with pytest.raises(ValueError, match="no two curves differ in variant only"):
         prediction_errors(alone, "robust_reg", "variant")

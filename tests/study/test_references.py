@@ -5,7 +5,7 @@ import torch
 from pipeline.data.dataset import Dataset, Split
 from pipeline.models.building import Inputs, build_senn
 from pipeline.params import load_params
-from pipeline.study.references import constant_from, linear_accuracy, majority_accuracy
+from pipeline.study.summary import constant_from, linear_accuracy, majority_accuracy
 from pipeline.training.objectives import cross_entropy
 from pipeline.training.robustness import linearise, robustness_loss
 from tests.conftest import REPOSITORY

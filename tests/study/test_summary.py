@@ -3,8 +3,7 @@ import torch
 
 from pipeline.params import load_params
 from pipeline.study.definitions import Definition
-from pipeline.study.references import constant_from
-from pipeline.study.summary import summarise
+from pipeline.study.summary import constant_from, summarise
 from tests.conftest import REPOSITORY
 from tests.study.tables import study_table
 from tests.study.test_references import dataset

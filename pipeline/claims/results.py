@@ -1,0 +1,224 @@
+"""Everything a run produced, read from its files when asked for."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.data.dataset import Dataset, load_dataset
+from pipeline.errors import PipelineError
+from pipeline.explanations.latents import active_units
+from pipeline.metrics.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
+from pipeline.models.building import Inputs, build_vae
+from pipeline.models.conceptizers import VaeConceptizer
+from pipeline.models.senn import Senn, SennOutput
+from pipeline.params import Experiment, Vae, load_params
+from pipeline.training.cells import Cell, grid, load_cell, load_weights
+
+NEIGHBOURS = 5
+LATENT_SPACE, PIXELS = "latent space", "pixels"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run's files are: models, prepared data, and reports (cells, curves)."""
+
+    models: Path
+    prepared: Path
+    reports: Path
+
+
+class ExperimentResults:
+    """One experiment of a run."""
+
+    def __init__(self, name: str, run: "Results") -> None:
+        self.name, self._run, self._params = name, run, run.params
+        self.settings: Experiment = run.params.experiment(name)
+        self.robust_reg = run.params.robust_reg
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell, with its metrics; only cells of the grid that params.yaml asks for."""
+        path = self._run.folders.reports / "cells" / f"{self.name}.csv"
+        table = _read(path)
+        # λ are told apart as file names tell them apart, by 6 digits.
+        rows = {(f"{row.robust_reg:g}", row.seed): i for i, row in enumerate(table.itertuples())}
+        wanted = grid(self._params, self.name)
+        for cell in wanted:
+            if (f"{cell.robust_reg:g}", cell.seed) not in rows:
+                raise PipelineError(
+                    f"{path}: no row for λ={cell.robust_reg:g} seed={cell.seed}, which "
+                    "params.yaml asks for. Run `dvc repro`."
+                )
+        chosen = table.iloc[[rows[f"{cell.robust_reg:g}", cell.seed] for cell in wanted]]
+        return chosen.assign(robust_reg=[cell.robust_reg for cell in wanted])
+
+    @cached_property
+    def headline(self) -> pd.DataFrame:
+        """The rows of `cells` with the headline λ, one a seed."""
+        return self.cells[self.cells["robust_reg"] == self.robust_reg]
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row a cell and validation: robust_reg, seed, step, losses, valid_accuracy."""
+        return self._table("curves")
+
+    @cached_property
+    def methods(self) -> pd.DataFrame:
+        """One row an explanation method, with its scores."""
+        return self._table("methods")
+
+    @cached_property
+    def method_curves(self) -> pd.DataFrame:
+        """One row a point of an explanation method's curves: curve, method, position, value."""
+        return self._table("methods_curves")
+
+    @property
+    def data(self) -> Dataset:
+        """Its dataset, on the CPU."""
+        return self._run.dataset(self.settings.dataset)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether its inputs are images."""
+        return self.data.has_images
+
+    @property
+    def learns_concepts(self) -> bool:
+        """Whether its concepts are learned, rather than the raw features."""
+        return self.settings.conceptizer.name != "identity"
+
+    @property
+    def is_disenn(self) -> bool:
+        """Whether its concepts are a VAE's latent variables."""
+        return self.settings.model_class == "DiSENN"
+
+    @cached_property
+    def model(self) -> Senn:
+        """The model that is explained: the headline λ's, of the first seed."""
+        return self._load(self._params.seeds[0])[0]
+
+    @cached_property
+    def metadata(self) -> list[dict[str, Any]]:
+        """The metadata of every cell's weights, in the order of the grid."""
+        return [
+            load_weights(cell.path(self._run.folders.models))[1]
+            for cell in grid(self._params, self.name)
+        ]
+
+    @cached_property
+    def test_outputs(self) -> list[SennOutput]:
+        """What the headline λ's models say of the whole test set, one a seed."""
+        outputs = []
+        for seed in self._params.seeds:
+            model = self.model if seed == self._params.seeds[0] else self._load(seed)[0]
+            batches = [model(x) for x in self.data.test.x.split(500)]
+            logits, concepts, relevances, rebuilt = (
+                torch.cat([batch[field] for batch in batches]) for field in range(4)
+            )
+            outputs.append(SennOutput(logits, concepts, relevances, rebuilt, None))
+        return outputs
+
+    @cached_property
+    def why_no_latent_space(self) -> str:
+        """Why neighbours cannot be sought in the β-VAE's latent space; empty if they can."""
+        pretrain, x = self._params.pretrain, self.data.test.x
+        if self.settings.dataset != pretrain.dataset:
+            return f"the β-VAE was trained on {pretrain.dataset}"
+        vaes = [self._run.vae(seed) for seed in self._params.seeds]
+        if not all(active_units(vae.posterior(x)) for vae in vaes):
+            return "the β-VAE has collapsed to its prior"
+        return ""
+
+    @cached_property
+    def neighbour_studies(self) -> dict[str, list[NeighbourStudy]]:
+        """`neighbour_study` of the test set, one a seed, by the space neighbours are sought in.
+
+        In the latent space of the seed's pretrained β-VAE, as in the review, if that can be; and in
+        pixels. Claims rest on the first.
+        """
+        seeds = self._params.seeds
+        return {
+            space: [
+                neighbour_study(
+                    self._run.neighbours(self.settings.dataset, seed if latent else None),
+                    output.concepts,
+                    output.relevances,
+                    output.logits.argmax(1),
+                )
+                for seed, output in zip(seeds, self.test_outputs, strict=True)
+            ]
+            for space, latent in ((LATENT_SPACE, True), (PIXELS, False))
+            if not (latent and self.why_no_latent_space)
+        }
+
+    def _load(self, seed: int) -> tuple[Senn, dict[str, Any]]:
+        return load_cell(Cell(self.name, self.robust_reg, seed).path(self._run.folders.models))
+
+    def _table(self, folder: str) -> pd.DataFrame:
+        return _read(self._run.folders.reports / folder / f"{self.name}.csv")
+
+
+class Results:
+    """A run: its params and its experiments, in the order of params.yaml.
+
+    What experiments share is made once: datasets, β-VAEs, neighbours in test sets.
+    """
+
+    def __init__(self, params_file: Path, folders: Folders) -> None:
+        self.params, self.folders = load_params(params_file), folders
+        self.dataset = cache(lambda name: load_dataset(folders.prepared / name))
+        self.vae = cache(self._vae)
+        self.neighbours = cache(self._neighbours)
+        self.experiments = {name: ExperimentResults(name, self) for name in self.params.experiments}
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether an experiment started from the pretrained β-VAE."""
+        experiments = self.params.experiments.values()
+        return any(experiment.initial_weights == "models/vae" for experiment in experiments)
+
+    def study(self, name: str) -> tuple[pd.DataFrame, dict[str, float]]:
+        """The study of experiment `name`: one row a cell, and its summary."""
+        reports = self.folders.reports
+        cells = _read(reports / "study" / f"{name}.csv")
+        summary = reports / "metrics/study" / f"{name}.json"
+        return cells, _read(summary, lambda path: json.loads(path.read_text(encoding="utf-8")))
+
+    @cached_property
+    def verdicts(self) -> pd.DataFrame:
+        """One row a claim, as stage `report` judged it before this page was made."""
+        return _read(self.folders.reports / "claims.csv")
+
+    @cached_property
+    def vae_curves(self) -> pd.DataFrame:
+        """One row a seed and epoch of pretraining."""
+        return _read(self.folders.reports / "curves" / "vae.csv")
+
+    def _vae(self, seed: int) -> VaeConceptizer:
+        """The pretrained β-VAE of `seed`, in evaluation mode."""
+        weights, about = load_weights(self.folders.models / "vae" / f"seed={seed}.safetensors")
+        inputs = Inputs(tuple(about["input_shape"]), about["mean"], about["std"])
+        vae = build_vae(Vae.model_validate(about["params"]["vae"]), inputs, about["seed"])
+        vae.load_state_dict(weights)
+        return vae.eval().requires_grad_(False)
+
+    def _neighbours(self, name: str, seed: int | None) -> Tensor:
+        """Nearest neighbours in test set `name`: in the latent space of `seed`, or in pixels."""
+        x = self.dataset(name).test.x
+        return nearest_neighbours(x if seed is None else self.vae(seed).encode(x), NEIGHBOURS)
+
+
+def _read(path: Path, parse: Callable[[Path], Any] = pd.read_csv) -> Any:
+    try:
+        return parse(path)
+    except (OSError, ValueError) as error:
+        raise PipelineError(
+            f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it."
+        ) from error

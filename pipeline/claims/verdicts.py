@@ -1,0 +1,226 @@
+"""A verdict on every claim: what this run measured, beside what was published.
+
+The rule, as the report states it: a claim is *reproduced* if the published number, anything that
+rounds to it, or any part of a published range, lies inside the 95 % interval of this run's mean
+over seeds, and *not reproduced* if it lies outside. It is *not tested* if the run has no such
+cells, only one seed, or another dataset; a stand-in dataset's number is shown, but judges nothing.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pipeline.claims.evidence import Evidence, qualitative_evidence
+from pipeline.claims.published import CLAIMS, Claim
+from pipeline.claims.results import Results
+from pipeline.files import json_number
+from pipeline.metrics.intervals import Interval, accuracy_interval, lost_interval
+
+Status = Literal["reproduced", "not reproduced", "not tested", "left to the reader"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What this run says of a claim.
+
+    Attributes
+    ----------
+    status : str
+    here : Interval or None
+        The number of this run; None if there is none. For a claim on every λ: `mean`, `low` and
+        `high` are those of the λ farthest from the published range.
+    reason : str
+        Why it was not tested, or what to mind, in words that change only if that does; empty if
+        there is nothing to add.
+    remark : str
+        What helps to read the number, with other numbers of this run; may be empty.
+    """
+
+    claim: Claim
+    status: Status
+    here: Interval | None
+    reason: str
+    remark: str = ""
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """A verdict of this run on every claim."""
+    experiments = results.experiments
+    return judge(
+        {name: experiment.cells for name, experiment in experiments.items()},
+        {name: experiment.settings.dataset for name, experiment in experiments.items()},
+        qualitative_evidence(results),
+    )
+
+
+def as_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """One row a claim: what `from_table` needs, and the published bounds."""
+    return pd.DataFrame(
+        {
+            "claim": verdict.claim.id,
+            "verdict": verdict.status,
+            **(verdict.here or Interval(math.nan, math.nan, math.nan))._asdict(),
+            "published_low": verdict.claim.low,
+            "published_high": verdict.claim.high,
+            "reason": verdict.reason,
+            "remark": verdict.remark,
+        }
+        for verdict in verdicts
+    )
+
+
+def from_table(table: pd.DataFrame) -> list[Verdict]:
+    """The verdicts that `as_table` made a table of, numbers as they are there."""
+    claims, texts = {claim.id: claim for claim in CLAIMS}, ["reason", "remark"]
+    rows = table.assign(**table[texts].astype(object).fillna("")).to_dict("records")
+    return [
+        Verdict(
+            claims[row["claim"]],
+            row["verdict"],
+            None if math.isnan(row["mean"]) else Interval(row["mean"], row["low"], row["high"]),
+            row["reason"],
+            row["remark"],
+        )
+        for row in rows
+    ]
+
+
+def as_metrics(table: pd.DataFrame) -> dict[str, str | float | None]:
+    """The verdicts of `as_table` as `dvc metrics` takes them: flat, the same keys in every run.
+
+    Per claim seven keys, `<id>.verdict` to `<id>.reason`; accuracies, and differences of them, are
+    shares. None for what there is not; DVC leaves these out. Reasons have no numbers of this run,
+    so that `dvc metrics diff` shows one only when it is another reason.
+    """
+    by_claim = table.drop(columns="remark").set_index("claim")
+    return {
+        f"{claim}.{name}": value or None if isinstance(value, str) else json_number(value)
+        for claim, row in by_claim.to_dict("index").items()
+        for name, value in row.items()
+    }
+
+
+def judge(
+    cells: Mapping[str, pd.DataFrame],
+    datasets: Mapping[str, str],
+    evidence: Mapping[str, Evidence],
+) -> list[Verdict]:
+    """A verdict on each of `CLAIMS`, in their order.
+
+    Parameters
+    ----------
+    cells : per experiment, one row a cell: robust_reg, seed, accuracy, accuracy_low, accuracy_high.
+    datasets : per experiment, the name of its dataset.
+    evidence : per id of a qualitative claim, what was measured.
+    """
+    verdicts = [_judge(claim, cells, datasets, evidence) for claim in CLAIMS]
+    return [_with_rivals(verdict, verdicts) for verdict in verdicts]
+
+
+def _with_rivals(verdict: Verdict, verdicts: Sequence[Verdict]) -> Verdict:
+    """Say so where the interval is too wide to tell paper and review apart."""
+    if verdict.status != "reproduced":
+        return verdict
+    rivals = [
+        other.claim.published
+        for other in verdicts
+        if other.status == "reproduced"
+        and other.claim.source != verdict.claim.source
+        and (other.claim.text, other.claim.lambdas) == (verdict.claim.text, verdict.claim.lambdas)
+    ]
+    if not rivals:
+        return verdict
+    return replace(verdict, reason=f"so wide an interval holds {' and '.join(rivals)} as well")
+
+
+def _judge(
+    claim: Claim,
+    cells: Mapping[str, pd.DataFrame],
+    datasets: Mapping[str, str],
+    evidence: Mapping[str, Evidence],
+) -> Verdict:
+    if claim.experiment not in cells:
+        return Verdict(claim, "not tested", None, f"no experiment {claim.experiment} in this run")
+    dataset = datasets[claim.experiment]
+    stand_in = f"only on {dataset}, a stand-in" if dataset != claim.dataset else ""
+    if claim.kind == "qualitative":
+        if claim.id not in evidence:
+            return Verdict(claim, "not tested", None, "no image concepts in this run")
+        here, quantity, remark = evidence[claim.id]
+        reason = "; ".join(filter(None, (f"the number is the {quantity}", stand_in)))
+        return Verdict(claim, "left to the reader", here, reason, remark)
+    try:
+        here, remark = _MEASURES[claim.kind](claim, cells[claim.experiment])
+    except _NotTestedError as error:
+        return Verdict(claim, "not tested", None, str(error))
+    if stand_in:
+        holds = "holds" if _holds(here, claim) else "misses"
+        reason = f"{stand_in} (its interval {holds} {claim.published})"
+        return Verdict(claim, "not tested", here, reason, remark)
+    status: Status = "reproduced" if _holds(here, claim) else "not reproduced"
+    return Verdict(claim, status, here, "", remark)
+
+
+def _holds(here: Interval, claim: Claim) -> bool:
+    assert claim.low is not None and claim.high is not None
+    return here.low <= claim.high and claim.low <= here.high
+
+
+class _NotTestedError(Exception):
+    """The run lacks what the claim is about; the message says what."""
+
+
+def _accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
+    return _interval_at(cells, claim.lambdas[0]), ""
+
+
+def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
+    """The interval farthest from the published range: if it overlaps, they all do.
+
+    One λ is enough to refute the claim. To confirm it takes the largest, where most is to be lost.
+    """
+    assert claim.low is not None and claim.high is not None
+    low, high = claim.low, claim.high
+    least, most = claim.lambdas
+    tested = sorted(value for value in cells["robust_reg"].unique() if least <= value <= most)
+    if len(tested) < 2:
+        raise _NotTestedError(f"fewer than two λ between {least:g} and {most:g} in this run")
+    intervals = {value: _interval_at(cells, value) for value in tested}
+    farthest = max(tested, key=lambda at: max(low - intervals[at].high, intervals[at].low - high))
+    if _holds(intervals[farthest], claim) and tested[-1] < most:
+        raise _NotTestedError(f"no λ = {most:g} in this run; up to {tested[-1]:g} it holds")
+    remark = f"this is λ = {farthest:g}, the farthest off of {tested[0]:g} to {tested[-1]:g}"
+    return intervals[farthest], remark
+
+
+def _accuracy_lost(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
+    smallest, largest = (_at(cells, value).set_index("seed") for value in claim.lambdas)
+    return _known(lost_interval(smallest, largest)), ""
+
+
+_MEASURES = {
+    "accuracy": _accuracy,
+    "every accuracy": _every_accuracy,
+    "accuracy lost": _accuracy_lost,
+}
+
+
+def _interval_at(cells: pd.DataFrame, robust_reg: float) -> Interval:
+    return _known(accuracy_interval(_at(cells, robust_reg)))
+
+
+def _at(cells: pd.DataFrame, robust_reg: float) -> pd.DataFrame:
+    chosen = cells[np.isclose(cells["robust_reg"], robust_reg, rtol=1e-6, atol=0)]
+    if chosen.empty:
+        raise _NotTestedError(f"no λ = {robust_reg:g} in this run")
+    return chosen
+
+
+def _known(interval: Interval | None) -> Interval:
+    if interval is None:
+        raise _NotTestedError("one seed gives no interval over seeds")
+    return interval

@@ -1,0 +1,249 @@
+"""The report's sections of single predictions, explained: SENN's, and DiSENN's with a contrast."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from pipeline.claims.results import ExperimentResults, Results
+from pipeline.data.dataset import Dataset
+from pipeline.explanations.contrast import prediction_and_contrast
+from pipeline.explanations.latents import latent_spread
+from pipeline.explanations.senn import contributions, relevances
+from pipeline.explanations.traversal import prototype_strips
+from pipeline.models.conceptizers import VaeConceptizer
+from pipeline.models.senn import Senn
+from pipeline.reporting import style, wording
+from pipeline.reporting.common import Part, decoded, examples_at, per_experiment, raw
+from pipeline.reporting.display import Picture, Prose
+
+STRIP_STEPS, STRIP_WIDTH = 7, 2.0
+
+
+@dataclass(frozen=True)
+class Example:
+    """One explained prediction; arrays are per concept, for the predicted or the contrast class.
+
+    Attributes
+    ----------
+    x : ndarray
+        Raw values in [0, 1]: feature values, or pixels (channels, height, width).
+    prediction, contrast, truth : str
+        Names of classes; `contrast` is the second most probable.
+    """
+
+    x: np.ndarray
+    truth: str
+    prediction: str
+    contrast: str
+    probability: float
+    concepts: np.ndarray
+    relevances: np.ndarray
+    contributions: np.ndarray
+    contrast_contributions: np.ndarray
+
+
+@per_experiment("This run has no SENN whose explanations can be drawn.")
+def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+    """Single predictions explained, for every SENN on features or images."""
+    if experiment.is_disenn or experiment.has_images != experiment.learns_concepts:
+        return
+    examples = _examples(experiment, results)
+    relevance, contribution = common_limits(examples, "relevances", "contributions")
+    concept, value = common_limits(examples, "concepts", "x")
+    for index, example in enumerate(examples):
+        if experiment.has_images:
+            names = _concept_names(example)
+            figure = image_explanation(example, (relevance, concept, contribution))
+        else:
+            names = [name.replace("_", " ") for name in experiment.data.feature_names]
+            figure = table_explanation(example, names, value, (relevance, contribution))
+        name = f"explanation_{experiment.name}_{index + 1}"
+        yield Picture(figure, name, _alt(example, names), small=True)
+
+
+@per_experiment("This run has no DiSENN on images.")
+def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+    """DiSENN's predictions: contributions to predicted and contrast class, prototype strips."""
+    conceptizer = experiment.model.conceptizer
+    if not (isinstance(conceptizer, VaeConceptizer) and experiment.has_images):
+        return
+    examples = _examples(experiment, results)
+    limit = max(common_limits(examples, "contributions", "contrast_contributions"))
+    scale = latent_spread(conceptizer.posterior(experiment.data.test.x))
+    pictures: list[Part] = []
+    moved = []
+    for index, example in enumerate(examples):
+        mean = torch.from_numpy(example.concepts)
+        strips = decoded(
+            prototype_strips(conceptizer, mean, scale, STRIP_STEPS, STRIP_WIDTH), conceptizer
+        )
+        moved.append(float(abs(strips[:, -1] - strips[:, 0]).mean()))
+        figure = contrastive_explanation(example, strips, limit)
+        name = f"explanation_{experiment.name}_{index + 1}"
+        pictures.append(Picture(figure, name, _alt(example, _concept_names(example))))
+    images = raw(experiment.data.test.x, experiment.data)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    apart = (images - images[order]).abs().mean().item()
+    sentence = (
+        f"From one end of a strip to the other a pixel changes by {statistics.fmean(moved):.2f} on "
+        f"average, where 1 is all between paper and ink; between two random test images, by "
+        f"{apart:.2f}."
+    )
+    yield Prose(sentence)
+    yield from pictures
+
+
+def _examples(experiment: ExperimentResults, results: Results) -> list[Example]:
+    return explained(experiment.model, experiment.data, examples_at(experiment, results))
+
+
+def _concept_names(example: Example) -> list[str]:
+    return [f"concept {index + 1}" for index in range(len(example.concepts))]
+
+
+def _alt(example: Example, names: list[str]) -> str:
+    strongest = int(abs(example.contributions).argmax())
+    value = wording.significant(float(example.contributions[strongest]), 2)
+    return (
+        f"Predicted {example.prediction} with {wording.percent(example.probability, 0)}, true "
+        f"class {example.truth}. The largest contribution is {value}, by {names[strongest]}."
+    )
+
+
+@torch.no_grad()
+def explained(senn: Senn, data: Dataset, indices: Tensor) -> list[Example]:
+    """What `senn` says of the test examples at `indices`."""
+    x, names = data.test.x[indices], data.class_names
+    output = senn(x)
+    predicted, contrast = prediction_and_contrast(output.logits)
+    per_concept = {
+        "concepts": output.concepts.numpy(),
+        "relevances": relevances(senn, x, predicted).numpy(),
+        "contributions": contributions(senn, x, predicted).numpy(),
+        "contrast_contributions": contributions(senn, x, contrast).numpy(),
+    }
+    probability = output.logits.softmax(1).max(1).values
+    return [
+        Example(
+            x=raw(x[i], data).numpy(),
+            truth=names[int(data.test.y[index])],
+            prediction=names[int(predicted[i])],
+            contrast=names[int(contrast[i])],
+            probability=float(probability[i]),
+            **{name: values[i] for name, values in per_concept.items()},
+        )
+        for i, index in enumerate(indices.tolist())
+    ]
+
+
+def common_limits(examples: Sequence[Example], *fields: str) -> list[float]:
+    """Per field, a limit that all of `examples` fit in: one axis for all of them."""
+    return [
+        style.common_limit(np.stack([getattr(example, field) for example in examples]))
+        for field in fields
+    ]
+
+
+@style.styled
+def table_explanation(
+    example: Example, names: Sequence[str], value_limit: float, limits: tuple[float, float]
+) -> Figure:
+    """Feature values, relevances and contributions of one row of a table.
+
+    Parameters
+    ----------
+    example : its `x` is one value per feature.
+    names : of the features.
+    value_limit, limits : of the value axis, and of the relevance and the contribution axis; the
+        same for all examples shown.
+    """
+    height = 0.85 + 0.17 * len(names)
+    figure = style.new_figure(height, _title(example), style.SMALL_WIDTH)
+    values, relevances, contributions = figure.subplots(1, 3, width_ratios=[0.6, 1, 1])
+    positions = np.arange(len(names))
+    values.barh(positions, example.x, height=0.62, color=style.GREY, linewidth=0)
+    values.set_ylim(len(names) - 0.5, -0.5)
+    values.set_xlim(0, value_limit)
+    values.set_xticks([0, style.nice_tick(value_limit)])
+    values.xaxis.set_major_formatter(lambda value, _: style.number(value))
+    values.set_yticks(positions, names)
+    values.tick_params(axis="y", length=0)
+    values.set_title("value")
+    style.signed_bars(relevances, example.relevances, limits[0])
+    relevances.set_title("relevance")
+    style.signed_bars(contributions, example.contributions, limits[1])
+    contributions.set_title("contribution")
+    return figure
+
+
+@style.styled
+def image_explanation(example: Example, limits: tuple[float, float, float]) -> Figure:
+    """An image, the relevances of its concepts, the concepts, and their contributions.
+
+    Parameters
+    ----------
+    example : its `x` is pixels in [0, 1], (channels, height, width).
+    limits : of the relevance, the concept and the contribution axis.
+    """
+    concepts = len(example.concepts)
+    figure = style.new_figure(0.85 + 0.18 * concepts, _title(example), style.SMALL_WIDTH)
+    panels = figure.subplots(1, 4, width_ratios=[0.75, 1, 1, 1])
+    style.show_image(panels[0], example.x)
+    style.bare(panels[0])
+    values = (example.relevances, example.concepts, example.contributions)
+    titles = ("relevance", "concept", "contribution")
+    for axes, bars, limit, title in zip(panels[1:], values, limits, titles, strict=True):
+        style.signed_bars(axes, bars, limit)
+        axes.set_title(title)
+    _name_concepts(panels[1], concepts)
+    return figure
+
+
+@style.styled
+def contrastive_explanation(example: Example, strips: np.ndarray, limit: float) -> Figure:
+    """Contributions to the predicted class and to the contrast class, and prototype strips.
+
+    Parameters
+    ----------
+    example : its `x` is pixels in [0, 1], (channels, height, width).
+    strips : pixels in [0, 1], (K, steps, channels, height, width), of every concept's traversal.
+    limit : of both contribution axes.
+    """
+    concepts, steps = strips.shape[:2]
+    row, top, bottom, side = 0.27, 0.28, 0.28, 0.72
+    below = top + concepts * row
+    figure, paper = style.canvas(below + bottom, _title(example))
+    style.show_image(paper, example.x, (0.02, (top + below - side) / 2, side))
+    first, second, strip = 1.0, 1.8, 2.59
+    for left, values, name in (
+        (first, example.contributions, example.prediction),
+        (second, example.contrast_contributions, example.contrast),
+    ):
+        axes = style.axes_at(figure, left, top, 0.7, concepts * row)
+        style.signed_bars(axes, values, limit)
+        axes.set_title(f"for {name}")
+        if left == first:
+            _name_concepts(axes, concepts)
+    for concept, step in np.ndindex(concepts, steps):
+        place = (strip + step * row, top + concept * row, row)
+        style.show_image(paper, strips[concept, step], place)
+    paper.text(strip, top - 0.08, "if the concept were …")
+    for step, mark in ((0, "less"), (steps // 2, "as is"), (steps - 1, "more")):
+        paper.text(strip + (step + 0.5) * row, below + 0.17, mark, ha="center", fontsize=8)
+    return figure
+
+
+def _name_concepts(axes: Axes, count: int) -> None:
+    axes.set_yticks(np.arange(count), [f"h{index + 1}" for index in range(count)])
+    axes.tick_params(axis="y", length=0)
+
+
+def _title(example: Example) -> str:
+    verdict = "" if example.prediction == example.truth else f", but it is {example.truth}"
+    return f"Predicted {example.prediction} ({100 * example.probability:.0f} %){verdict}"

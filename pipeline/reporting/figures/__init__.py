@@ -1,1 +1,0 @@
-"""Figures of the report, one file per kind: each takes data and returns a matplotlib figure."""

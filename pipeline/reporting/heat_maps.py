@@ -1,0 +1,172 @@
+"""What explanation methods say of the same examples, drawn side by side, and class prototypes."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from pipeline.claims.results import ExperimentResults, Results
+from pipeline.explanations.activation_maximisation import class_prototypes
+from pipeline.explanations.logits import logits
+from pipeline.explanations.method import Background
+from pipeline.explanations.methods import methods_for
+from pipeline.reporting import style, wording
+from pipeline.reporting.common import examples_at, image_rows, raw
+from pipeline.reporting.display import Picture
+
+_TABLE_ROWS = 2  # cases of a table that are drawn
+_L2 = 1e-3  # of activation maximisation: enough for clean digits
+_SCALED = (
+    "Each map is divided by its own largest magnitude: colours compare places in a map, not maps."
+)
+_COLUMNS = 7  # of methods, beside the images
+_LABEL_CHARACTERS, _LABEL_SIZE = 11, 6.3  # a line of a method's name; points
+_NORM = mpl.colors.Normalize(-1, 1)
+
+
+def heat_maps(experiment: ExperimentResults, results: Results) -> list[Picture]:
+    """Every method's heat map of the examples shown, on one scale."""
+    data = experiment.data
+    x = data.test.x[examples_at(experiment, results)]
+    target, maps = _attributions(experiment, x)
+    name, methods = f"heat_maps_{experiment.name}", ", ".join(maps)
+    if experiment.has_images:
+        summed = {label: _to_unit(values.sum(1)) for label, values in maps.items()}
+        figure = image_heat_maps(raw(x, data).numpy(), summed, "The same images, explained")
+        alt = f"Heat maps of {len(x)} test images by {len(maps)} methods: {methods}."
+        return [Picture(figure, name, alt, _SCALED)]
+    features = [feature.replace("_", " ") for feature in data.feature_names]
+    pictures = []
+    for index, label in enumerate(target.tolist()):
+        values = {method: _to_unit(of_all)[index] for method, of_all in maps.items()}
+        title = f"The same case, explained: predicted {data.class_names[label]}"
+        alt = f"{title}. What {len(maps)} methods say of each feature: {methods}."
+        figure = table_heat_map(values, features, title)
+        pictures.append(Picture(figure, f"{name}_{index + 1}", alt, _SCALED))
+    return pictures[:_TABLE_ROWS]
+
+
+def prototypes_of_classes(experiment: ExperimentResults) -> Picture:
+    """What is most typical of each class to the model, by activation maximisation."""
+    data = experiment.data
+    mean = data.train.x.mean(0)
+    prototypes = class_prototypes(experiment.model, mean, data.low, data.high, _L2)
+    title = "What is purest of each class to the model"
+    figure = image_rows({"prototype": raw(prototypes.x, data).numpy()}, title)
+    least = wording.percent(float(prototypes.probability.min()))
+    caption = (
+        "Activation maximisation: the image in the inputs’ range of largest log-probability less "
+        f"{_L2:g} times its squared distance from the mean image. The model is at least {least} "
+        "sure of each."
+    )
+    alt = f"{title}: an image for each of {wording.listed(list(data.class_names))}."
+    return Picture(figure, f"class_prototypes_{experiment.name}", alt, caption)
+
+
+def _attributions(experiment: ExperimentResults, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Predicted classes (N,) of x, and by label what each method says of the inputs."""
+    data, model = experiment.data, experiment.model
+    target = logits(model, x).argmax(1)
+    background = Background.of(data)
+    return target, {
+        method.label: method.build(background)(model, x, target).detach()
+        for method in methods_for(model).values()
+        if method.speaks_of == "inputs" or not experiment.learns_concepts
+    }
+
+
+def _to_unit(attributions: Tensor) -> np.ndarray:
+    """Each example's attributions divided by their largest magnitude; 0 stays 0."""
+    largest = attributions.flatten(1).abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny)
+    return (attributions / largest.view(-1, *[1] * (attributions.ndim - 1))).numpy()
+
+
+@style.styled
+def image_heat_maps(images: np.ndarray, maps: Mapping[str, np.ndarray], title: str) -> Figure:
+    """Images, and beside each its heat map by every method, in as many bands as it takes.
+
+    Parameters
+    ----------
+    images : pixels in [0, 1], (N, channels, height, width).
+    maps : per method, in [-1, 1], (N, height, width).
+    """
+    labels = list(maps)
+    bands = -(-len(labels) // _COLUMNS)
+    columns = -(-len(labels) // bands)  # bands of about equal length
+    wrapped = [_wrapped(label) for label in labels]
+    top = 0.09 * (1 + max(label.count("\n") for label in wrapped)) + 0.06
+    between, gap, bottom = 0.08, 0.03, 0.36
+    side = style.WIDTH / (columns + 1) - gap
+    band = top + len(images) * (side + gap) + between
+    figure, paper = style.canvas(bands * band + bottom, title)
+    for start in range(0, len(labels), columns):
+        down = start // columns * band + top
+        for row, image in enumerate(images):
+            style.show_image(paper, image, (gap / 2, down + row * (side + gap), side))
+        for index in range(start, min(start + columns, len(labels))):
+            left = (index - start + 1) * (side + gap) + gap / 2
+            name = wrapped[index]
+            longest = max(len(line) for line in name.split("\n"))
+            size = _LABEL_SIZE * min(1, _LABEL_CHARACTERS / longest)
+            middle = left + side / 2
+            paper.text(middle, down - 0.04, name, fontsize=size, ha="center", linespacing=1.0)
+            for row, values in enumerate(maps[labels[index]]):
+                extent = style.square(left, down + row * (side + gap), side)
+                paper.imshow(values, cmap=style.DIVERGING, norm=_NORM, extent=extent, aspect="auto")
+                frame = mpl.patches.Rectangle(
+                    (extent[0], extent[3]), side, side, fill=False, lw=0.4, ec=style.FAINT
+                )
+                paper.add_patch(frame)
+    _colour_bar(figure, bands * band)
+    return figure
+
+
+@style.styled
+def table_heat_map(maps: Mapping[str, np.ndarray], names: Sequence[str], title: str) -> Figure:
+    """What every method says of the features of one row of a table: features × methods.
+
+    Parameters
+    ----------
+    maps : per method, in [-1, 1], (features,).
+    names : of the features.
+    """
+    left, row, bottom = 1.25, 0.145, 0.36
+    top = 0.056 * max(len(label) for label in maps) + 0.06
+    cell = (style.WIDTH - left - 0.06) / len(maps)
+    figure, paper = style.canvas(top + row * len(names) + bottom, title)
+    below = top + row * len(names)
+    values = np.stack(list(maps.values()), 1)
+    extent = (left, left + cell * len(maps), below, top)
+    paper.imshow(values, cmap=style.DIVERGING, norm=_NORM, extent=extent, aspect="auto")
+    for index in range(1, len(names)):
+        paper.plot(extent[:2], [top + index * row] * 2, color=style.FAINT, linewidth=0.4)
+    for index, label in enumerate(maps):
+        x = left + index * cell
+        paper.text(
+            x + cell / 2, top - 0.04, label, fontsize=6.5, rotation=90, ha="center", va="bottom"
+        )
+        paper.plot([x, x], [top, below], color=style.FAINT, linewidth=0.4)
+    frame = mpl.patches.Rectangle(
+        (left, top), cell * len(maps), below - top, fill=False, lw=0.4, ec=style.GREY
+    )
+    paper.add_patch(frame)
+    for index, name in enumerate(names):
+        paper.text(
+            left - 0.05, top + (index + 0.5) * row, name, fontsize=7, ha="right", va="center"
+        )
+    _colour_bar(figure, below + 0.04)
+    return figure
+
+
+def _wrapped(label: str) -> str:
+    return textwrap.fill(label, _LABEL_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+
+
+def _colour_bar(figure: Figure, top: float) -> None:
+    bar = style.colour_bar(figure, _NORM, (0.45, top, 1.6, 0.08))
+    bar.set_ticks([-1, 0, 1], labels=["−1: against", "0", "1: for the class"])
+    bar.ax.tick_params(labelsize=7)

@@ -1,0 +1,237 @@
+"""The report's sections on stability: among similar images, and at worst, beside faithfulness."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from pipeline.claims import evidence
+from pipeline.claims.results import NEIGHBOURS, ExperimentResults, Results
+from pipeline.reporting import style, wording
+from pipeline.reporting.common import Part, examples_at, per_experiment, raw
+from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.style import lambda_label
+
+RANDOM_OTHERS = 3
+NEIGHBOUR_COLUMNS = {
+    "relevances": "relevances",
+    "within_class": "same class",
+    "concepts": "concepts",
+}
+LOWER, EXACT, CERTIFIED = (f"lipschitz_input_{name}" for name in ("lower", "exact", "certified"))
+STABILITY = {
+    "accuracy": "accuracy, %",
+    "test_robustness_loss": "robustness loss",
+    "lipschitz_discrete": "Lipschitz, test points",
+    "lipschitz_local": "Lipschitz, box",
+    EXACT: "Lipschitz, input",
+    "faithfulness_relevance": "faithfulness, relevance",
+    "faithfulness_contribution": "faithfulness, contribution",
+}
+
+
+class Neighbourhood(NamedTuple):
+    """An image, its nearest neighbours and some random others.
+
+    `images`: pixels in [0, 1], (1 + near + far, channels, height, width); `relevances`
+    (K, 1 + near + far), for the class predicted for the first; `near`: how many neighbours.
+    """
+
+    images: np.ndarray
+    relevances: np.ndarray
+    near: int
+
+
+@per_experiment("This run has no concepts learned from images.")
+def neighbours(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+    """Distances of neighbours over those of random pairs, and examples, per image experiment."""
+    if not (experiment.has_images and experiment.learns_concepts):
+        return
+    if reason := experiment.why_no_latent_space:
+        yield Prose(f"Neighbours are sought in pixels only: {reason}.")
+    yield _ratios(experiment)
+    yield _picture(experiment, results)
+
+
+def _ratios(experiment: ExperimentResults) -> Table:
+    rows = []
+    for space, studies in experiment.neighbour_studies.items():
+        texts = []
+        for field in NEIGHBOUR_COLUMNS:
+            measured = evidence.ratios([getattr(study, field) for study in studies])
+            text = str(measured) if measured.values else wording.MISSING
+            interval = measured.interval
+            texts.append(f"{text}\n{wording.bounds(interval)}" if interval else text)
+        rows.append((space, *texts))
+    return Table(("nearest in", *NEIGHBOUR_COLUMNS.values()), rows, marked=frozenset({0}))
+
+
+def _picture(experiment: ExperimentResults, results: Results) -> Picture:
+    anchors = examples_at(experiment, results)
+    space = next(iter(experiment.neighbour_studies))
+    figure = neighbour_relevances(
+        [_neighbourhood(experiment, int(anchor)) for anchor in anchors],
+        f"Neighbours in {space}, and others",
+    )
+    alt = (
+        f"{len(anchors)} test images of {experiment.name}, each with its {NEIGHBOURS} nearest "
+        f"neighbours in {space} and {RANDOM_OTHERS} random others, over a heat map of their "
+        "relevances."
+    )
+    return Picture(figure, f"neighbours_{experiment.name}", alt)
+
+
+def _neighbourhood(experiment: ExperimentResults, anchor: int) -> Neighbourhood:
+    data, output = experiment.data, experiment.test_outputs[0]
+    first, *_ = next(iter(experiment.neighbour_studies.values()))
+    near = first.neighbours[anchor]
+    generator = torch.Generator().manual_seed(anchor)
+    others = torch.randperm(len(data.test), generator=generator)
+    others = others[others != anchor][:RANDOM_OTHERS]
+    shown = torch.cat([torch.tensor([anchor]), near, others])
+    label = output.logits[anchor].argmax()
+    return Neighbourhood(
+        raw(data.test.x[shown], data).numpy(),
+        output.relevances[shown, :, label].T.numpy(),
+        len(near),
+    )
+
+
+@per_experiment()
+def stability(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+    """Stability and faithfulness, a table and a figure per experiment."""
+    yield metric_table(results, experiment, STABILITY)
+    if (experiment.cells.filter([LOWER, EXACT, CERTIFIED]) > 0).any(axis=None):
+        yield _certified(experiment)
+
+
+def _certified(experiment: ExperimentResults) -> Picture:
+    lower, certified = (experiment.headline[name].mean() for name in (LOWER, CERTIFIED))
+    title = f"Worst ratio at λ = {lambda_label(experiment.robust_reg)}: "
+    if math.isnan(certified):
+        title += f"at least {wording.significant(lower)}"
+    else:
+        title += f"{wording.significant(lower)} to {wording.significant(certified)}"
+    return Picture(
+        certified_stability(experiment.cells, title),
+        f"stability_{experiment.name}",
+        f"{title}. Against λ, a band from the largest ratio found to the certified bound, and the "
+        "exact ratio at the example; column “Lipschitz, input” above has the same numbers.",
+        "Medians over test examples, means over seeds; rings are seeds.",
+    )
+
+
+def metric_table(results: Results, experiment: ExperimentResults, columns: dict[str, str]) -> Table:
+    """Means and spreads over seeds of `columns` of the cells → their names, a row per λ."""
+    shown = {key: name for key, name in columns.items() if key in experiment.cells}
+    lambdas = results.params.lambdas(experiment.name)
+    rows = []
+    for robust_reg in lambdas:
+        cells = experiment.cells[experiment.cells["robust_reg"] == robust_reg]
+        rows.append((lambda_label(robust_reg), *(_cell_text(key, cells) for key in shown)))
+    chosen = {lambdas.index(experiment.robust_reg)}
+    return Table(("λ", *shown.values()), rows, marked=frozenset(chosen))
+
+
+def _cell_text(key: str, cells: pd.DataFrame) -> str:
+    spread = wording.percent_and_spread if key == "accuracy" else wording.mean_and_spread
+    text = spread(cells[key])
+    if key == EXACT:
+        ends = (cells[end].mean() for end in (LOWER, CERTIFIED))
+        text += "\n" + " to ".join(
+            wording.MISSING if math.isnan(end) else wording.significant(end) for end in ends
+        )
+    return text
+
+
+@style.styled
+def neighbour_relevances(groups: Sequence[Neighbourhood], title: str) -> Figure:
+    """For each neighbourhood a row of images over a heat map of relevances, on one colour scale."""
+    concepts, near, total = len(groups[0].relevances), groups[0].near, len(groups[0].images)
+    left, top, gap, bottom = 0.28, 0.28, 0.16, 0.5
+    side = (style.WIDTH - left - 2 * gap) / total
+    heat = 0.12 * concepts
+    row = side + heat + 0.14
+    below = top + len(groups) * row
+    figure, paper = style.canvas(below + bottom, title)
+    lefts = [left + i * side + gap * ((i > 0) + (i > near)) for i in range(total)]
+    for column, name in (
+        (0, "this"),
+        (1, "its nearest neighbours"),
+        (near + 1, "others at random"),
+    ):
+        paper.text(lefts[column], top - 0.05, name, fontsize=8.5)
+    limit = max(float(np.abs(group.relevances).max()) for group in groups) or 1.0
+    norm = mpl.colors.Normalize(-limit, limit)
+    for index, group in enumerate(groups):
+        down = top + index * row
+        for concept in range(concepts):
+            middle = down + side + (concept + 0.5) * heat / concepts
+            paper.text(left - 0.03, middle, f"h{concept + 1}", ha="right", va="center", fontsize=7)
+        for column, x in enumerate(lefts):
+            style.show_image(paper, group.images[column], (x, down, side))
+            extent = (x + 0.015, x + side - 0.015, down + side + heat, down + side)
+            values = group.relevances[:, column : column + 1]
+            paper.imshow(values, cmap=style.DIVERGING, norm=norm, extent=extent, aspect="auto")
+    bar = style.colour_bar(figure, norm, (left, below + 0.02, 1.8, 0.09))
+    tick = style.nice_tick(limit)
+    bar.set_ticks([-tick, 0, tick], labels=[style.number(v) for v in (-tick, 0, tick)])
+    bar.set_label("relevance", fontsize=8)
+    return figure
+
+
+@style.styled
+def certified_stability(cells: pd.DataFrame, title: str) -> Figure:
+    """The range in which the worst ratio lies, a band from found to certified, against λ.
+
+    The exact ratio at the anchor is a dot, that of each seed a ring. What is 0 or undefined has no
+    place on the logarithmic axis, and is left out.
+
+    Parameters
+    ----------
+    cells : one row a cell: robust_reg, seed, and the three ratios, of which one at least is > 0.
+    """
+    figure = style.new_figure(2.8, title)
+    axes = figure.subplots()
+    ratios = cells[[LOWER, EXACT, CERTIFIED]].where(cells[[LOWER, EXACT, CERTIFIED]] > 0)
+    means = ratios.groupby(cells["robust_reg"]).mean()
+    lambdas = list(means.index)
+    axes.fill_between(
+        lambdas, means[LOWER], means[CERTIFIED], color=style.BLUE, alpha=0.13, linewidth=0
+    )
+    axes.vlines(lambdas, means[LOWER], means[CERTIFIED], color=style.BLUE, linewidth=0.8)
+    for name, marker, label in (
+        (CERTIFIED, "v", "certified, never exceeded"),
+        (LOWER, "^", "found by search"),
+    ):
+        axes.plot(lambdas, means[name], color=style.BLUE, marker=marker, linewidth=0.8, label=label)
+    exact: dict[str, Any] = {"linestyle": "", "marker": "o", "color": style.VERMILION}
+    axes.plot(lambdas, means[EXACT], markersize=4.5, label="exact, at the example", **exact)
+    axes.plot(
+        cells["robust_reg"],
+        ratios[EXACT],
+        markersize=3.2,
+        markerfacecolor="white",
+        markeredgewidth=0.7,
+        zorder=1.9,
+        **exact,
+    )
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(ratios) < 2.5 else (1,)))
+    axes.yaxis.set_major_formatter(lambda value, _: style.lambda_label(value))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    style.lambda_axis(axes, lambdas)
+    axes.set_ylabel("change of relevances\nper change of input")
+    axes.legend(loc="best")
+    return figure
+
+
+def _decades(ratios: pd.DataFrame) -> float:
+    """How many powers of ten the ratios span."""
+    return math.log10(ratios.max().max() / ratios.min().min())

@@ -1,0 +1,199 @@
+"""The report's sections on how models came about: β-VAE, training, and provenance."""
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import yaml
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from pipeline.claims.results import ExperimentResults, Results
+from pipeline.data.dataset import Dataset
+from pipeline.explanations.latents import ACTIVE_VARIANCE, active_units
+from pipeline.models.conceptizers import VaeConceptizer
+from pipeline.reporting import style, wording
+from pipeline.reporting.common import Part, decoded, image_rows, per_experiment, pick, raw
+from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
+
+_PACKAGES = ("torch", "numpy", "pandas", "matplotlib", "scipy", "papermill", "nbconvert")
+
+
+def vae(results: Results) -> Several:
+    """Reconstructions of the β-VAE, before and after DiSENN's training, and pretraining curves."""
+    if not results.pretrained:
+        return Several([Prose("No model of this run started from a pretrained β-VAE.")])
+    data = results.dataset(results.params.pretrain.dataset)
+    conceptizers: dict[str, VaeConceptizer] = {"pretrained": results.vae(results.params.seeds[0])}
+    for name, experiment in results.experiments.items():
+        if isinstance(conceptizer := experiment.model.conceptizer, VaeConceptizer):
+            conceptizers[name] = conceptizer
+    parts: list[Part] = [Prose(_activity_sentence(conceptizers, data))]
+    if data.has_images:
+        x = data.test.x[pick(data.test.y, 10)]
+        rows = {"input": raw(x, data).numpy()} | {
+            name.replace("_", "\n"): decoded(conceptizer(x).reconstruction, conceptizer)
+            for name, conceptizer in conceptizers.items()
+        }
+        figure = image_rows(rows, "What the β-VAE keeps of its inputs")
+        alt = (
+            "Test images, one of each class, over their reconstructions by the pretrained β-VAE "
+            "and by the conceptizer of DiSENN after training."
+        )
+        parts.append(Picture(figure, "reconstructions", alt))
+    curves = results.vae_curves
+    figure = pretraining_curves(curves, "How pretraining went")
+    seeds = wording.counted(curves["seed"].nunique(), "seed")
+    parts.append(Picture(figure, "pretraining", f"The β-VAE’s losses against epochs, {seeds}."))
+    return Several(parts)
+
+
+def _activity_sentence(conceptizers: dict[str, VaeConceptizer], data: Dataset) -> str:
+    """How much the latent variables say of the input, for the models whose pictures follow."""
+    active = {
+        name: active_units(conceptizer.posterior(data.test.x))
+        for name, conceptizer in conceptizers.items()
+    }
+    total = next(iter(conceptizers.values())).mean_head.out_features
+    said = [f"{count} ({name})" for name, count in active.items()]
+    text = (
+        f"Of the {total} latent variables, so many depend on the input at all (the variance of "
+        f"their mean over test images is above {ACTIVE_VARIANCE:g}): {wording.listed(said)}."
+    )
+    if active["pretrained"] == 0:
+        text += (
+            " The pretrained β-VAE has collapsed to its prior: it draws the same picture "
+            "whatever it is shown."
+        )
+    return text
+
+
+@per_experiment()
+def training(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+    """Training curves, a figure per experiment."""
+    panels = {
+        "valid_accuracy": "validation accuracy",
+        "train_classification": "cross-entropy, training",
+        "train_robustness": "robustness loss, training",
+    }
+    if experiment.settings.concept_reg > 0:
+        panels["train_concept"] = "concept loss, training"
+    alt = (
+        f"Training curves of {experiment.name}: {wording.listed(list(panels.values()))} against "
+        "steps, one line per λ and seed."
+    )
+    figure = training_curves(experiment.curves, panels, "How training went")
+    yield Picture(figure, f"training_{experiment.name}", alt)
+
+
+def provenance(results: Results) -> Several:
+    """Versions, devices, data and code: what decides the numbers above."""
+    rows = []
+    for name, experiment in results.experiments.items():
+        described = experiment.metadata
+        rows.append(
+            (
+                name,
+                str(len(described)),
+                *(_distinct(described, key) for key in ("torch", "device")),
+                *(_distinct(described, key, shown=12) for key in ("data", "code")),
+            )
+        )
+    header = ("experiment", "models", "torch", "device", "data", "training code")
+    versions = [f"Python {platform.python_version()}"]
+    versions += [f"{package} {metadata.version(package)}" for package in _PACKAGES]
+    # Where it ran is said by the weights; these in params.yaml say only what was asked for.
+    asked = {"device", "train"}
+    params = results.params.model_dump(mode="json", exclude=asked, exclude_none=True)
+    text = yaml.safe_dump(params, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    return Several(
+        [
+            Table(header, rows, kind="words"),
+            Prose(f"This page was made with {wording.listed(versions)}."),
+            Listing("All parameters (params.yaml)", text),
+        ]
+    )
+
+
+def _distinct(described: list[dict], key: str, shown: int | None = None) -> str:
+    """The values of `key` among weights' metadata: one, if all were made alike."""
+    values = dict.fromkeys(str(one.get(key, "unknown"))[:shown] for one in described)
+    return ", ".join(values)
+
+
+@style.styled
+def training_curves(curves: pd.DataFrame, panels: Mapping[str, str], title: str) -> Figure:
+    """One panel per quantity against training steps; a line per cell, coloured by λ.
+
+    Parameters
+    ----------
+    curves : one row a validation: robust_reg, seed, step, and the columns of `panels`.
+    panels : column → what to call it; columns ending in ``_accuracy`` are drawn in per cent, those
+        ending in ``_robustness`` on a log axis.
+    """
+    figure, grid = _panels(list(panels.values()), (0.7, 1.7), title, "training steps", ticks=4)
+    lambdas = sorted(curves["robust_reg"].unique())
+    colours = dict(zip(lambdas, lambda_colours(len(lambdas)), strict=True))
+    for axes, column in zip(grid, panels, strict=True):
+        for (robust_reg, _), cell in curves.groupby(["robust_reg", "seed"]):
+            axes.plot(cell["step"], cell[column], color=colours[robust_reg], linewidth=0.9)
+        if column.endswith("_accuracy"):
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        elif column.endswith("_robustness") and (curves[column] > 0).all():
+            axes.set_yscale("log")
+    handles = [
+        mpl.lines.Line2D([], [], color=colours[v], label=f"λ = {style.lambda_label(v)}")
+        for v in lambdas
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(lambdas), 5),
+        columnspacing=1.0,
+        handlelength=1.2,
+    )
+    return figure
+
+
+@style.styled
+def pretraining_curves(curves: pd.DataFrame, title: str) -> Figure:
+    """The β-VAE's losses against epochs: a panel per loss, a line per seed.
+
+    Parameters
+    ----------
+    curves : one row an epoch and seed: seed, epoch, and one column per loss.
+    """
+    losses = [str(column) for column in curves if column not in ("seed", "epoch")]
+    names = [column.replace("_", " ") for column in losses]
+    figure, grid = _panels(names, (0.6, 1.6), title, "epochs", ticks=5)
+    for axes, column in zip(grid, losses, strict=True):
+        for _, of_seed in curves.groupby("seed"):
+            axes.plot(of_seed["epoch"], of_seed[column], color=style.BLUE, linewidth=1)
+    return figure
+
+
+def _panels(
+    names: Sequence[str], heights: tuple[float, float], title: str, x_label: str, ticks: int
+) -> tuple[Figure, list[Axes]]:
+    """Two columns of panels, named, the x axis labelled below the last of each column."""
+    rows = -(-len(names) // 2)
+    figure = style.new_figure(heights[0] + heights[1] * rows, title)
+    grid = list(figure.subplots(rows, 2, squeeze=False, sharex=True).flat)
+    for axes, name in zip(grid, names, strict=False):
+        axes.set_title(name)
+        axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True))
+    for axes in grid[: len(names)][-2:]:
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel(x_label)
+    for axes in grid[len(names) :]:
+        axes.set_axis_off()
+    return figure, grid[: len(names)]
+
+
+def lambda_colours(count: int) -> np.ndarray:
+    """`count` colours from dark to light, for rising λ."""
+    return mpl.colormaps["viridis"](np.linspace(0, 0.88, count))

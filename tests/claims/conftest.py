@@ -1,0 +1,1 @@
+from tests.reporting.conftest import run  # noqa: F401

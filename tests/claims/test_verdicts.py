@@ -1,0 +1,153 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.claims.evidence import Evidence
+from pipeline.claims.published import CLAIMS
+from pipeline.claims.verdicts import judge
+from pipeline.metrics.intervals import Interval
+
+
+def cells(accuracies: dict[float, list[float]], width: float = 0.0) -> pd.DataFrame:
+    """A table of cells: λ → one accuracy per seed; `width` of their intervals over test sets."""
+    return pd.DataFrame(
+        [
+            {
+                "robust_reg": robust_reg,
+                "seed": seed,
+                "accuracy": accuracy,
+                "accuracy_low": accuracy - width / 2,
+                "accuracy_high": accuracy + width / 2,
+            }
+            for robust_reg, values in accuracies.items()
+            for seed, accuracy in enumerate(values)
+        ]
+    )
+
+
+def verdict(identity, tables, datasets=None, evidence=None):
+    datasets = datasets or {name: name.split("_")[0] for name in tables}
+    (found,) = (v for v in judge(tables, datasets, evidence or {}) if v.claim.id == identity)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "status"),
+    [
+        ([0.807, 0.809, 0.811], "reproduced"),
+        ([0.8084, 0.8084, 0.8086], "reproduced"),  # rounds to 80.9 %
+        ([0.7990, 0.8000, 0.8010], "not reproduced"),
+        ([0.8190, 0.8200, 0.8210], "not reproduced"),
+    ],
+)
+def test_accuracy(accuracies, status):
+    found = verdict("compas-accuracy", {"compas_senn": cells({1e-4: accuracies})})
+    assert (found.status, found.reason) == (status, "")
+    assert found.here.mean == pytest.approx(np.mean(accuracies))
+
+
+def test_the_test_sets_size_counts():
+    exact = {1e-4: [0.7990, 0.8000, 0.8010]}
+    assert verdict("compas-accuracy", {"compas_senn": cells(exact)}).status == "not reproduced"
+    assert verdict("compas-accuracy", {"compas_senn": cells(exact, 0.02)}).status == "reproduced"
+
+
+def test_accuracy_lost_is_paired_by_seed():
+    # Every seed loses 15 points, from very different starts: no doubt about the difference.
+    tables = {"compas_senn": cells({1e-4: [0.70, 0.80, 0.90], 1.0: [0.55, 0.65, 0.75]})}
+    found = verdict("compas-tradeoff", tables)
+    assert found.here == pytest.approx((0.15, 0.15, 0.15))
+    assert found.status == "reproduced"
+    assert verdict("compas-tradeoff-paper", tables).status == "not reproduced"
+
+
+def test_pairs_are_found_by_seed_not_by_row():
+    table = cells({1e-4: [0.70, 0.80, 0.90], 1.0: [0.55, 0.65, 0.75]})
+    shuffled = table.sample(frac=1, random_state=3)
+    assert verdict("compas-tradeoff", {"compas_senn": shuffled}).here == pytest.approx([0.15] * 3)
+
+
+def test_an_interval_that_cannot_tell_says_so():
+    tables = {"compas_senn": cells({1e-4: [0.75, 0.80, 0.85], 1.0: [0.72, 0.70, 0.68]})}
+    review, paper = (verdict(f"compas-tradeoff{end}", tables) for end in ("", "-paper"))
+    assert (review.status, paper.status) == ("reproduced", "reproduced")
+    assert review.reason == "so wide an interval holds about 4 points as well"
+    assert paper.reason == "so wide an interval holds about 15 points as well"
+
+
+def test_every_accuracy_needs_all_lambdas():
+    good = {value: [0.988, 0.989, 0.990] for value in (0.0, 1e-2, 1.0)}
+    assert verdict("mnist-accuracy-paper", {"mnist_senn": cells(good)}).status == "reproduced"
+    bad = good | {1e-2: [0.90, 0.91, 0.92], 2.0: [0.1, 0.1, 0.1]}
+    found = verdict("mnist-accuracy-paper", {"mnist_senn": cells(bad)})
+    assert found.status == "not reproduced"
+    assert found.here.mean == pytest.approx(0.91)  # not λ = 2, which the claim is not about
+    assert found.remark == "this is λ = 0.01, the farthest off of 0 to 1"
+    only = verdict("mnist-accuracy-paper", {"mnist_senn": cells({0.1: [0.98, 0.99]})})
+    assert (only.status, only.reason) == (
+        "not tested",
+        "fewer than two λ between 0 and 1 in this run",
+    )
+
+
+def test_every_accuracy_is_refuted_by_any_lambda_and_confirmed_by_the_largest():
+    good, bad = [0.988, 0.989, 0.990], [0.90, 0.91, 0.92]
+    weak = verdict("mnist-accuracy-paper", {"mnist_senn": cells({1e-4: good, 1e-2: good})})
+    assert (weak.status, weak.here) == ("not tested", None)
+    assert weak.reason == "no λ = 1 in this run; up to 0.01 it holds"
+    refuted = verdict("mnist-accuracy-paper", {"mnist_senn": cells({1e-4: good, 1e-2: bad})})
+    assert refuted.status == "not reproduced"
+
+
+def test_intervals_of_shares_are_shares():
+    found = verdict("mnist-accuracy", {"mnist_senn": cells({1e-4: [0.97, 0.99, 1.0]})})
+    assert found.here.high == 1 and found.here.low > 0
+    lost = {1e-4: [1.0, 1.0, 0.0], 1.0: [0.0, 0.0, 1.0]}
+    assert verdict("compas-tradeoff", {"compas_senn": cells(lost)}).here[1:] == (-1, 1)
+
+
+def test_a_stand_in_dataset_judges_nothing():
+    tables = {"mnist_senn": cells({1e-4: [0.95, 0.96, 0.97], 1.0: [0.38, 0.40, 0.42]})}
+    accuracy, collapse = (
+        verdict(identity, tables, {"mnist_senn": "mnist_5k"})
+        for identity in ("mnist-accuracy", "mnist-collapse")
+    )
+    assert accuracy.status == collapse.status == "not tested"
+    assert accuracy.here.mean == pytest.approx(0.96)
+    assert accuracy.reason == "only on mnist_5k, a stand-in (its interval misses 98.9 %)"
+    assert collapse.reason == "only on mnist_5k, a stand-in (its interval holds 40 %)"
+
+
+@pytest.mark.parametrize(
+    ("tables", "reason"),
+    [
+        ({}, "no experiment compas_senn in this run"),
+        ({"compas_senn": cells({1e-3: [0.8, 0.8]})}, "no λ = 0.0001 in this run"),
+        ({"compas_senn": cells({1e-4: [0.809]})}, "one seed gives no interval over seeds"),
+    ],
+)
+def test_not_tested_says_why(tables, reason):
+    found = verdict("compas-accuracy", tables)
+    assert (found.status, found.here, found.reason) == ("not tested", None, reason)
+
+
+def test_qualitative_claims_are_left_to_the_reader():
+    tables = {"mnist_senn": cells({1e-4: [0.9, 0.9]})}
+    number = Interval(0.3, 0.2, 0.4)
+    evidence = {"stable-explanations": Evidence(number, "distance", "chance 0.5")}
+    found = verdict("stable-explanations", tables, evidence=evidence)
+    assert (found.status, found.here) == ("left to the reader", number)
+    assert (found.reason, found.remark) == ("the number is the distance", "chance 0.5")
+    elsewhere = {"mnist_senn": "mnist_5k"}
+    found = verdict("stable-explanations", tables, elsewhere, evidence)
+    assert found.status == "left to the reader"
+    assert found.reason == "the number is the distance; only on mnist_5k, a stand-in"
+    assert verdict("poor-explanations", tables, evidence=evidence).status == "not tested"
+    assert verdict("disenn-diversity", tables).reason == "no experiment mnist_disenn in this run"
+
+
+def test_every_claim_gets_a_verdict():
+    found = judge({}, {}, {})
+    assert [v.claim for v in found] == list(CLAIMS)
+    assert {v.status for v in found} == {"not tested"}
+    assert all(v.reason for v in found)
