@@ -29,6 +29,7 @@ SETTINGS = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # torch's convolutions
     "OPENBLAS_CORETYPE": "Haswell",  # the products of numpy and SciPy
     "OPENBLAS_NUM_THREADS": "1",  # more would share out sums; processes run side by side instead
+    "OMP_NUM_THREADS": "1",  # torch's, MKL's and scikit-learn's
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # all that numpy has beyond AVX2
     "NUMBA_CPU_NAME": "x86-64-v3",
     "NUMBA_CPU_FEATURES": "+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+popcnt",

@@ -10,17 +10,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from pipeline.claims.verdicts import as_metrics, as_table, judge
 from pipeline.files import write_csv, write_json
 from pipeline.metrics.grid import cells_table, headline, lambda_table
 from pipeline.metrics.intervals import share_interval
-from pipeline.reporting.claims_metrics import claims_metrics
-from pipeline.reporting.figures.accuracy import accuracy_against_lambda
-from pipeline.reporting.numbers import claims, verdicts
-from pipeline.reporting.study_predictions import Study
-from pipeline.reporting.study_published import lost_at
-from pipeline.reporting.verdicts import judge
-from pipeline.study.curves import Curves
+from pipeline.reporting.accuracy import accuracy_against_lambda
+from pipeline.reporting.claims import claims
 from pipeline.study.definitions import Definition
+from pipeline.study.measured import MeasuredStudy
 from pipeline.training.cells import Cell
 from tests.conftest import REPOSITORY
 
@@ -67,21 +64,18 @@ def written(tmp_path):
     )
 
 
-def as_run(cells):
-    """As much of a run's results as claims need."""
-    experiment = SimpleNamespace(cells=cells, settings=SimpleNamespace(dataset="compas"))
-    params = SimpleNamespace(robust_reg=1.0, report=SimpleNamespace(prototypes=3))
-    return SimpleNamespace(params=params, experiments={"compas_senn": experiment})
+def judged(cells):
+    return judge({"compas_senn": cells}, {"compas_senn": "compas"}, {})
 
 
 def as_study(cells):
     cells = cells.assign(**DEFINITION._asdict())
-    return Study(SimpleNamespace(batch_size=200), cells, {}, Curves(cells, 200, 10))
+    return MeasuredStudy(SimpleNamespace(batch_size=200), cells, {}, 10)
 
 
 def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
     cells, lambdas, metrics = written
-    in_claims = claims_metrics(judge({"compas_senn": cells}, {"compas_senn": "compas"}, {}))
+    in_claims = as_metrics(as_table(judged(cells)))
     bars = accuracy_against_lambda(cells, [], [], "T").axes[0].containers[0].lines[2][0]
     for row, bar, (robust_reg, accuracies) in zip(
         lambdas.to_dict("records"), bars.get_segments(), ACCURACIES.items(), strict=True
@@ -96,15 +90,16 @@ def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
             assert tuple(found) == ends
         else:
             assert (metrics["accuracy_low"], metrics["accuracy_high"]) == ends
-    table = claims(as_run(cells)).parts[-1]
+    params = SimpleNamespace(robust_reg=1.0)
+    table = claims(SimpleNamespace(verdicts=as_table(judged(cells)), params=params)).parts[-1]
     (row,) = (row for row in table.rows if "compas-accuracy" in row[0].split("\n"))
     assert row[3].endswith(f"\n{low} to {high}")
 
 
 def test_accuracy_lost_is_the_same_in_claims_and_study(written):
     cells, _, _ = written
-    (claimed,) = (v.here for v in verdicts(as_run(cells)) if v.claim.id == "compas-tradeoff")
-    assert lost_at(as_study(cells), DEFINITION, 1.0) == pytest.approx(claimed)
+    (claimed,) = (v.here for v in judged(cells) if v.claim.id == "compas-tradeoff")
+    assert as_study(cells).lost_at(DEFINITION, 1.0) == pytest.approx(claimed)
     lost = np.subtract(*ACCURACIES.values())
     assert claimed.mean == pytest.approx(lost.mean())
     assert claimed.low < stats.t.interval(0.95, 2, lost.mean(), stats.sem(lost))[0]

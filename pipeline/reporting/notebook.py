@@ -148,8 +148,6 @@ def _kernel(scratch: Path) -> Iterator[None]:
         ],
         "display_name": "Python 3",
         "language": "python",
-        # On one thread, whose sums do not depend on how many there could be.
-        "env": {"OMP_NUM_THREADS": "1"},
         # Encrypted where the libraries can; they warn of plain text otherwise.
         "metadata": {"supported_encryption": ["curve"]},
     }

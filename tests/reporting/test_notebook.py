@@ -50,8 +50,7 @@ def test_runs_in_this_interpreter_and_folder_whatever_is_installed(template, tmp
     assert dict(os.environ) == before
 
 
-def test_computes_on_one_thread(template, tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+def test_computes_on_one_thread(template, tmp_path):
     path = template("x = 1", "import torch", "torch.get_num_threads()")
     assert results(execute(path, {}, tmp_path)) == ["1"]
 
