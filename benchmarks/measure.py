@@ -85,7 +85,7 @@ class Timed:
 def textbook_speed(problem: Problem, device: torch.device, seconds: float, steps: int = 1) -> Speed:
     """The textbook, one model at a time.
 
-    On the CPU with as many threads as torch takes by itself, or with one if that is faster: of
+    On the CPU with as many threads as there are cores, or with one if that is faster: of
     several threads each waits for the slowest, which on a busy machine takes long.
     """
     run = Timed(problem, device, seconds, steps)
@@ -147,7 +147,8 @@ def _train_textbook(run: Timed) -> Timing:
 
 
 def _train_textbook_twice(run: Timed) -> list[Timing]:
-    """With all threads, and with one."""
+    """With a thread for each core, and with one."""
+    torch.set_num_threads(cores())
     timings = [_train_textbook(run)]
     if torch.get_num_threads() > 1:
         torch.set_num_threads(1)

@@ -29,7 +29,7 @@ def run_stage(main: Callable[[], None]) -> None:
 def check_versions(requirements: Path = REQUIREMENTS) -> None:
     """Compare what is installed with what `requirements` pins, as results follow from both.
 
-    DVC sees the file only.
+    DVC sees the file only. Where the library travels without it, there is nothing to compare.
 
     Raises
     ------
@@ -51,6 +51,8 @@ def check_versions(requirements: Path = REQUIREMENTS) -> None:
 
 def pins(requirements: Path) -> dict[str, str]:
     """Versions by package of the lines ``package==version``; comments and other files left out."""
+    if not requirements.is_file():
+        return {}
     lines = requirements.read_text(encoding="utf-8").splitlines()
     wanted = (line.partition("#")[0].strip() for line in lines)
     return dict(line.split("==") for line in wanted if "==" in line)

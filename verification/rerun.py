@@ -48,6 +48,9 @@ def rerun(copy: Copy, everything: bool) -> None:
         *(["--force"] if everything or copy.is_fresh else []),
     ]
     names = _stages(copy, environment)
+    # Outs that the cache has; where it has not all, `dvc repro` makes the others.
+    checkout = [sys.executable, "-m", "dvc", "checkout", "--quiet"]
+    subprocess.run(checkout, cwd=copy.folder, env=environment, capture_output=True, check=False)
     log = copy.folder.with_suffix(".log")
     with (
         log.open("w", encoding="utf-8") as file,

@@ -501,6 +501,7 @@ WITHOUT_EFFECT = {
     "params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
     "params_errors.py",
     "params_types.py",
+    "stage.py",  # refuses to run with other versions, which are in the fingerprint
     "training/cluster.py",
     "training/progress.py",
 }

@@ -14,7 +14,7 @@ from benchmarks import textbook as benchmark
 from pipeline.data.dataset import load_dataset
 from pipeline.params import Robustness
 from pipeline.params_choices import VARIANTS, implementation
-from pipeline.reporting.figures.study import _MARKERS, COLOURS
+from pipeline.reporting.study import _MARKERS, COLOURS
 from pipeline.study.definitions import definitions
 from pipeline.training.cells import Cell
 from pipeline.training.robustness import linearise, of_logits, robustness_loss
