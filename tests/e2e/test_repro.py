@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from pipeline import portable
 from tests.e2e.conftest import stages_run
+from tests.e2e.digests import COMMITTED, digests
 
 pytestmark = pytest.mark.e2e
 
@@ -70,3 +72,10 @@ def test_forced_run_on_more_cores_gives_the_same_bytes(project):
     without_store = project.on_all_cores().having(SENN_CELL_STORE="off")
     assert sorted(stages_run(without_store.run("dvc", "repro", "--force"))) == sorted(ALL)
     assert project.locked() == before
+
+
+@pytest.mark.skipif(not portable.IN_FORCE, reason="other processors have other last bits")
+def test_numbers_are_the_committed_ones_on_every_processor(first_run):
+    project, _ = first_run
+    expected = json.loads(COMMITTED.read_text(encoding="utf-8"))["digests"]
+    assert digests(project.folder) == expected

@@ -1,5 +1,6 @@
 """Every method on every experiment's architecture: one call shape, and nothing left behind."""
 
+import copy
 import functools
 import importlib
 import pkgutil
@@ -67,10 +68,11 @@ def all_hooks(module: nn.Module) -> tuple[dict, ...]:
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_on_every_experiment(experiment, name):
     # In float64, or rounding decides where a search for a root ends.
-    model, x = experiment_senn(experiment).double(), random_inputs(experiment).double()
-    method = METHODS[name]
+    model = copy.deepcopy(experiment_senn(experiment)).double()
+    x, method = random_inputs(experiment).double(), METHODS[name]
     assert name in methods_for(model)
-    explain = method.build(BACKGROUND[SHAPES[experiment]])
+    background = BACKGROUND[SHAPES[experiment]]
+    explain = method.build(background._replace(baseline=background.baseline.double()))
     before, x_before, draws = state(model), x.clone(), torch.random.get_rng_state()
     attributions = explain(model, x, TARGET)
 
