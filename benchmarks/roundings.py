@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline import portable
 from pipeline.errors import PipelineError
 from pipeline.files import write_csv
 from pipeline.stage import run_stage
@@ -21,7 +22,7 @@ from pipeline.stage import run_stage
 RESULTS = Path(__file__).parent / "results/roundings.csv"
 PROCESSORS = {
     "x86-64-v2": "",
-    "x86-64-v3": "+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+popcnt",
+    portable.SETTINGS["NUMBA_CPU_NAME"]: portable.SETTINGS["NUMBA_CPU_FEATURES"],
     "skylake-avx512": "",
     "znver4": "",
 }
