@@ -2,6 +2,6 @@
 
 if __name__ == "__main__":
     from benchmarks.command import main
-    from pipeline.stage import run_stage
+    from pipeline.core.stage import run_stage
 
     run_stage(main)

@@ -16,9 +16,9 @@ from benchmarks.problems import compas, mnist
 from benchmarks.settings import FULL, QUICK
 from benchmarks.steps import time_steps
 from benchmarks.tables import tables
-from pipeline.files import atomic_path, write_json
+from pipeline.core.device import choose_device
+from pipeline.core.files import atomic_path, write_json
 from pipeline.reporting.style import png
-from pipeline.training.device import choose_device
 
 SECTIONS = ("steps", "end_to_end", "growth")
 RESULTS = Path(__file__).parent / "results"

@@ -21,7 +21,7 @@ from benchmarks.memory import MIB, TreePeak
 from benchmarks.problems import Problem, changed
 from benchmarks.settings import Settings
 from benchmarks.steps import Row, Say, significant
-from pipeline.data.dataset import load_dataset
+from pipeline.core.dataset import load_dataset
 from pipeline.training.engine import train_grid
 from pipeline.training.store import CellStore
 from pipeline.training.task import Job

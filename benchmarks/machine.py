@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.training.device import cores
+from pipeline.core.device import cores
 
 Machine = dict[str, str | int | None]
 

@@ -22,13 +22,13 @@ from benchmarks.problems import PAPER, REPOSITORY, Problem, changed
 from benchmarks.steps import significant
 from benchmarks.tables import markdown
 from benchmarks.workspace import Workspace
-from pipeline.data.dataset import FILE_NAME
-from pipeline.files import write_json
-from pipeline.params import Params, load_params
-from pipeline.stage import run_stage
-from pipeline.tensors import read_tensors, write_tensors
-from pipeline.training.cells import grid
-from pipeline.training.device import choose_device
+from pipeline.core.dataset import FILE_NAME
+from pipeline.core.device import choose_device
+from pipeline.core.files import write_json
+from pipeline.core.params import Params, load_params
+from pipeline.core.stage import run_stage
+from pipeline.core.tensors import read_tensors, write_tensors
+from pipeline.models.cells import grid
 
 _EPOCH = 10  # steps of an epoch of the textbook: the clock is read after each
 

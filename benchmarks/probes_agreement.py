@@ -22,14 +22,14 @@ from benchmarks.machine import describe, in_words
 from benchmarks.problems import REPOSITORY, changed
 from benchmarks.settings import PROBES
 from benchmarks.tables import markdown
-from pipeline.data.dataset import load_dataset
-from pipeline.files import atomic_path, write_csv
+from pipeline.core.dataset import load_dataset
+from pipeline.core.device import choose_device
+from pipeline.core.files import atomic_path, write_csv
+from pipeline.core.params import Params, load_params
+from pipeline.core.stage import run_stage
 from pipeline.metrics.evaluation import correct, residual_norm
-from pipeline.params import Params, load_params
+from pipeline.models.cells import grid, load_cell
 from pipeline.reporting.style import lambda_label
-from pipeline.stage import run_stage
-from pipeline.training.cells import grid, load_cell
-from pipeline.training.device import choose_device
 from pipeline.training.engine import train_grid
 from pipeline.training.pretrain import Pretraining, pretrain_all
 from pipeline.training.store import CellStore

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from pipeline.data.dataset import Prepared, Split, save_dataset
-from pipeline.params import Params, load_params
+from pipeline.core.dataset import Prepared, Split, save_dataset
+from pipeline.core.params import Params, load_params
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAPER = REPOSITORY / "presets/paper.yaml"

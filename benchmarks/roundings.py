@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import portable
-from pipeline.errors import PipelineError
-from pipeline.files import write_csv
-from pipeline.stage import run_stage
+from pipeline.core import portable
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import write_csv
+from pipeline.core.stage import run_stage
 
 RESULTS = Path(__file__).parent / "results/roundings.csv"
 PROCESSORS = {
@@ -60,10 +60,10 @@ def train(processor: str, data: str, folder: str) -> None:
     import torch
 
     from benchmarks.problems import REPOSITORY
-    from pipeline.data.dataset import load_dataset
+    from pipeline.core.dataset import load_dataset
+    from pipeline.core.params import load_params
     from pipeline.metrics.evaluation import correct
-    from pipeline.params import load_params
-    from pipeline.training.cells import grid, load_cell
+    from pipeline.models.cells import grid, load_cell
     from pipeline.training.engine import train_grid
     from pipeline.training.store import CellStore
     from pipeline.training.task import Job

@@ -15,7 +15,7 @@ from benchmarks.measure import (
 from benchmarks.memory import MIB, available_memory
 from benchmarks.problems import Problem
 from benchmarks.settings import PROBES, Probes, Settings
-from pipeline.training.device import cores
+from pipeline.core.device import cores
 
 _SHARE = 0.8  # of the memory that is free, for all banks together
 

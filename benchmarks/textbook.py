@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from pipeline import params as p
-from pipeline import params_choices as choice
-from pipeline.data.dataset import Dataset, Split
+from pipeline.core import params as p
+from pipeline.core import params_choices as choice
+from pipeline.core.dataset import Dataset, Split
 
 
 class Output(NamedTuple):

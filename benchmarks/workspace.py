@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks.problems import REPOSITORY
-from pipeline.errors import PipelineError
-from pipeline.params import Params
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Params
 
 
 class Workspace:

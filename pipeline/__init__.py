@@ -1,1 +1,1 @@
-from pipeline import portable as portable  # first: before torch, numpy and numba
+from pipeline.core import portable as portable  # first: before torch, numpy and numba

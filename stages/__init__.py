@@ -1,1 +1,1 @@
-import pipeline  # noqa: F401  # first: it fixes the instruction set before torch is imported
+from pipeline.core import portable as portable  # first: before torch, numpy and numba

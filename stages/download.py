@@ -5,10 +5,10 @@ import os
 from functools import partial
 from pathlib import Path
 
+from pipeline.core.params import load_params
+from pipeline.core.stage import run_stage
 from pipeline.data.registry import DATASETS
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
-from pipeline.params import load_params
-from pipeline.stage import run_stage
 
 
 def main() -> None:

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from pipeline.files import write_csv, write_json
+from pipeline.core.device import choose_device
+from pipeline.core.files import write_csv, write_json
+from pipeline.core.params import load_params
+from pipeline.core.stage import run_stage
 from pipeline.metrics.grid import cells_table, evaluate_grid, headline, lambda_table
-from pipeline.params import load_params
-from pipeline.stage import run_stage
-from pipeline.training.device import choose_device
 
 
 def main() -> None:

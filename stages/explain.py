@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
+from pipeline.core.device import choose_device
+from pipeline.core.files import write_csv, write_json
+from pipeline.core.params import load_params
+from pipeline.core.stage import run_stage
 from pipeline.explanations.methods import METHODS
-from pipeline.files import write_csv, write_json
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.comparison_tables import comparison_summary, curves_table, scores_table
-from pipeline.params import load_params
-from pipeline.stage import run_stage
-from pipeline.training.device import choose_device
 
 
 def main() -> None:

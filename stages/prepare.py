@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from pipeline.data.dataset import save_dataset
+from pipeline.core.dataset import save_dataset
+from pipeline.core.params import load_params
+from pipeline.core.stage import run_stage
 from pipeline.data.registry import DATASETS
 from pipeline.data.sources import verify_all
-from pipeline.params import load_params
-from pipeline.stage import run_stage
 
 
 def main() -> None:

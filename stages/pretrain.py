@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.files import write_csv
-from pipeline.params import load_params
-from pipeline.stage import run_stage
-from pipeline.training.device import choose_device
+from pipeline.core.device import choose_device
+from pipeline.core.files import write_csv
+from pipeline.core.params import load_params
+from pipeline.core.stage import run_stage
 from pipeline.training.pretrain import Pretraining, pretrain_all
 
 

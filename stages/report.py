@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pipeline.claims.results import Folders, Results
 from pipeline.claims.verdicts import as_metrics, as_table, verdicts
-from pipeline.files import atomic_path, write_csv, write_json
+from pipeline.core.files import atomic_path, write_csv, write_json
+from pipeline.core.stage import run_stage
 from pipeline.reporting.notebook import as_text, execute, figures, to_html, with_links
-from pipeline.stage import run_stage
 
 PARAMS, MODELS, PREPARED, REPORTS = map(Path, ("params.yaml", "models", "data/prepared", "reports"))
 

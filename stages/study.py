@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from pipeline.data.dataset import load_dataset
-from pipeline.files import write_csv, write_json
-from pipeline.params import load_params
-from pipeline.stage import run_stage
+from pipeline.core.dataset import load_dataset
+from pipeline.core.device import choose_device
+from pipeline.core.files import write_csv, write_json
+from pipeline.core.params import load_params
+from pipeline.core.stage import run_stage
 from pipeline.study.run import run_study
 from pipeline.study.summary import summarise
-from pipeline.training.device import choose_device
 from pipeline.training.store import CellStore
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from pipeline.core.errors import PipelineError
 from pipeline.data.registry import DATASETS
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
-from pipeline.errors import PipelineError
 from tests.distribution import place, unit
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -12,12 +12,12 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from ruamel.yaml import YAML
 
-from pipeline.params import Params
-from pipeline.params_choices import DATASETS, VARIANTS, Conceptizer, Parameterizer
+from pipeline.core.params import Params
+from pipeline.core.params_choices import DATASETS, VARIANTS, Conceptizer, Parameterizer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OURS = ("pipeline", "stages")
-# What these files import by the entry points of pipeline/params_choices.py.
+# What these files import by the entry points of pipeline/core/params_choices.py.
 PARTS = (*Conceptizer.__subclasses__(), *Parameterizer.__subclasses__())
 BY_ENTRY_POINT = {
     "pipeline/data/registry.py": [facts.module for facts in DATASETS.values()],
@@ -51,13 +51,12 @@ def imported(source: str) -> Iterator[str]:
 
 def file_of(module: str) -> Path | None:
     path = REPOSITORY.joinpath(*module.split("."))
-    candidates = (path.with_suffix(".py"), path / "__init__.py")
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    return path.with_suffix(".py") if path.with_suffix(".py").is_file() else None
 
 
 @cache
 def code_of(script: str) -> frozenset[Path]:
-    """Our files, empty ones left out, that a stage imports, directly or not."""
+    """Our modules that a stage imports, directly or not; packages' own files have no code."""
     pending = [f"stages.{script}"]
     if script == "report":
         notebook = json.loads((REPOSITORY / "reports/template.ipynb").read_text(encoding="utf-8"))
@@ -73,7 +72,7 @@ def code_of(script: str) -> frozenset[Path]:
             pending += imported(path.read_text(encoding="utf-8"))
             places = BY_ENTRY_POINT.get(path.relative_to(REPOSITORY).as_posix(), ())
             pending += [place.partition(":")[0] for place in places]
-    return frozenset(path for path in found if path.stat().st_size)
+    return frozenset(found)
 
 
 def code_deps(stage: PipelineStage) -> list[Path]:
@@ -85,7 +84,15 @@ def test_who_imports_by_entry_points():
     files = (REPOSITORY / "pipeline").rglob("*.py")
     users = {p for p in files if "implementation(" in p.read_text(encoding="utf-8")}
     names = {path.relative_to(REPOSITORY).as_posix() for path in users}
-    assert names - {"pipeline/params_choices.py"} == BY_ENTRY_POINT.keys()
+    assert names - {"pipeline/core/params_choices.py"} == BY_ENTRY_POINT.keys()
+
+
+def test_packages_have_no_code_of_their_own_but_the_import_of_portable():
+    packages = [path for folder in OURS for path in (REPOSITORY / folder).rglob("__init__.py")]
+    lines = {line for path in packages for line in path.read_text(encoding="utf-8").splitlines()}
+    assert {line.partition("  #")[0] for line in lines} == {
+        "from pipeline.core import portable as portable"
+    }
 
 
 def test_every_script_is_a_stage():

@@ -11,14 +11,14 @@ import pytest
 from scipy import stats
 
 from pipeline.claims.verdicts import as_metrics, as_table, judge
-from pipeline.files import write_csv, write_json
+from pipeline.core.files import write_csv, write_json
 from pipeline.metrics.grid import cells_table, headline, lambda_table
 from pipeline.metrics.intervals import share_interval
+from pipeline.models.cells import Cell
 from pipeline.reporting.accuracy import accuracy_against_lambda
 from pipeline.reporting.claims import claims
 from pipeline.study.definitions import Definition
 from pipeline.study.measured import MeasuredStudy
-from pipeline.training.cells import Cell
 from tests.conftest import REPOSITORY
 
 EXAMPLES = 1072

@@ -4,8 +4,8 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from pipeline.core.params import Params, load_params
 from pipeline.models.building import Inputs, build_senn
-from pipeline.params import Params, load_params
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT = REPOSITORY / "params.yaml"

@@ -46,7 +46,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.data.dataset import Prepared, Split
+from pipeline.core.dataset import Prepared, Split
 from pipeline.data.sources import RawFile
 from pipeline.data.splits import stratified_split
 
@@ -63,7 +63,7 @@ def prepare(raw, split_seed):
     splits = (Split(x[rows], y[rows]) for rows in parts)
     return Prepared("corners", *splits, ("x1", "x2", "x3", "x4"), ("none", "one", "two"))
 ''',
-    "pipeline/params_choices.py",
+    "pipeline/core/params_choices.py",
     "DATASETS = {",
     f'    "corners": DatasetFacts("pipeline.data.corners", (4,), classes=3, train={TRAIN}),',
 )
@@ -79,7 +79,7 @@ def of_squashed_logits(h, theta, logits, d):
     on_h = (theta * ((slope - 1) * d).unsqueeze(-2)).sum(-1)
     return h.unsqueeze(-1) * (slope * d).unsqueeze(-2), on_h
 ''',
-    "pipeline/params_choices.py",
+    "pipeline/core/params_choices.py",
     "VARIANTS = {",
     '    "squashed": "pipeline.training.squashed:of_squashed_logits",',
 )
@@ -114,7 +114,7 @@ class ProjectionConceptizer(Conceptizer):
     def as_layers(self):
         return [nn.Flatten(), *standard.perceptron(self.encoder)]
 """,
-    "pipeline/params_choices.py",
+    "pipeline/core/params_choices.py",
     '    section = "conceptizer"\n\n',
     '''
 class ProjectionConceptizer(Conceptizer):
@@ -154,7 +154,7 @@ class SquashedLinear(Parameterizer):
         linear = standard.perceptron([self.linear])
         return [nn.Flatten(), *linear, nn.Tanh(), nn.Unflatten(1, shape)]
 """,
-    "pipeline/params_choices.py",
+    "pipeline/core/params_choices.py",
     '    section = "parameterizer"\n\n',
     '''
 class SquashedLinear(Parameterizer):

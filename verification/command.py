@@ -1,8 +1,8 @@
 """``python -m verification``: are results here what is committed?
 
 Exit code 0: they are the same, byte for byte. 1: something differs. 2: it could not be found out.
-Where the processor cannot promise the same bytes (`pipeline.portable`), 0 says that every committed
-accuracy was met within `TOLERANCE` and every verdict is the same.
+Where the processor cannot promise the same bytes (`pipeline.core.portable`), 0 says that every
+committed accuracy was met within `TOLERANCE` and every verdict is the same.
 """
 
 import argparse
@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import portable
-from pipeline.errors import PipelineError
+from pipeline.core import portable
+from pipeline.core.errors import PipelineError
 from verification.comparison import Finding, compare
 from verification.rerun import rerun
 from verification.workspace import Copy

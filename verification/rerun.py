@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 from verification.workspace import Copy
 
 # Seconds by stage on two cores, to tell the time left by; another machine is so many times slower.

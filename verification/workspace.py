@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 
 CACHE = ".dvc/cache"
 

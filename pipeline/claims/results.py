@@ -11,15 +11,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset, load_dataset
-from pipeline.errors import PipelineError
+from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Experiment, Vae, load_params
 from pipeline.explanations.latents import active_units
 from pipeline.metrics.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
 from pipeline.models.building import Inputs, build_vae
+from pipeline.models.cells import Cell, grid, load_cell, load_weights
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn, SennOutput
-from pipeline.params import Experiment, Vae, load_params
-from pipeline.training.cells import Cell, grid, load_cell, load_weights
 
 NEIGHBOURS = 5
 LATENT_SPACE, PIXELS = "latent space", "pixels"

@@ -17,7 +17,7 @@ import pandas as pd
 from pipeline.claims.evidence import Evidence, qualitative_evidence
 from pipeline.claims.published import CLAIMS, Claim
 from pipeline.claims.results import Results
-from pipeline.files import json_number
+from pipeline.core.files import json_number
 from pipeline.metrics.intervals import Interval, accuracy_interval, lost_interval
 
 Status = Literal["reproduced", "not reproduced", "not tested", "left to the reader"]

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.data.dataset import SPLITS, Prepared, Split
+from pipeline.core.dataset import SPLITS, Prepared, Split
+from pipeline.core.errors import PipelineError
 from pipeline.data.sources import Package, RawFile
 from pipeline.data.splits import stratified_split
-from pipeline.errors import PipelineError
 
 FILE_NAME = "compas-scores-two-years.csv"
 TARGET = "score_factor"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pipeline.data.dataset import Prepared, Split
+from pipeline.core.dataset import Prepared, Split
+from pipeline.core.errors import PipelineError
 from pipeline.data.sources import RawFile
-from pipeline.errors import PipelineError
 
 MEAN, STD = 0.1307, 0.3081
 DIGITS = tuple("0123456789")
@@ -24,7 +24,7 @@ _FILES = {
 def files() -> tuple[RawFile, ...]:
     """The four files of MNIST, from the mirrors that torchvision knows."""
     # Imported here because it takes seconds, which only full MNIST should cost.
-    from pipeline.torchvision_shim import torchvision
+    from pipeline.core.torchvision_shim import torchvision
 
     mirrors = torchvision.datasets.MNIST.mirrors
     return tuple(
@@ -64,7 +64,7 @@ def normalised(name: str, train: Split, valid: Split, test: Split) -> Prepared:
 
 
 def _read_idx(raw: Path, part: str) -> Split:
-    from pipeline.torchvision_shim import torchvision
+    from pipeline.core.torchvision_shim import torchvision
 
     images, labels = raw / f"{part}-images-idx3-ubyte", raw / f"{part}-labels-idx1-ubyte"
     x = _parsed(images, torchvision.datasets.mnist.read_image_file)

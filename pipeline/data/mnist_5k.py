@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.data.dataset import Prepared, Split
+from pipeline.core.dataset import Prepared, Split
+from pipeline.core.errors import PipelineError
 from pipeline.data.mnist import normalised
 from pipeline.data.sources import Package, RawFile
 from pipeline.data.splits import stratified_split
-from pipeline.errors import PipelineError
 
 FILE_NAME = "mnist_5k.csv.gz"
 SIDE = 28

@@ -1,15 +1,15 @@
-"""The datasets of pipeline/params_choices.py, as stages download and prepare them."""
+"""The datasets of pipeline/core/params_choices.py, as stages download and prepare them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipeline.data.dataset import Prepared
+from pipeline.core.dataset import Prepared
+from pipeline.core.errors import PipelineError
+from pipeline.core.params_choices import DATASETS as FACTS
+from pipeline.core.params_choices import implementation
 from pipeline.data.sources import RawFile
-from pipeline.errors import PipelineError
-from pipeline.params_choices import DATASETS as FACTS
-from pipeline.params_choices import implementation
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Recipe:
 
 
 def _prepare(name: str, raw: Path, split_seed: int) -> Prepared:
-    """What the dataset's module prepares, if it is what pipeline/params_choices.py says.
+    """What the dataset's module prepares, if it is what pipeline/core/params_choices.py says.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def _prepare(name: str, raw: Path, split_seed: int) -> Prepared:
     ):
         if said != found:
             raise PipelineError(
-                f"pipeline/params_choices.py: DATASETS: {name}: {what}: must be {found}, which "
-                f"{facts.module} prepares, got {said}"
+                f"pipeline/core/params_choices.py: DATASETS: {name}: {what}: must be {found}, "
+                f"which {facts.module} prepares, got {said}"
             )
     return prepared
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import all_or_nothing, atomic_path, sha256_of
 from pipeline.data.transports import (
     Chunks,
     NotFound,
@@ -19,8 +21,6 @@ from pipeline.data.transports import (
     read_package,
     read_url,
 )
-from pipeline.errors import PipelineError
-from pipeline.files import all_or_nothing, atomic_path, sha256_of
 
 MIRROR_VARIABLE = "SENN_DATA_MIRROR"
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 
 
 def stratified_split(

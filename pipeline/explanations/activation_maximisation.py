@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.explanations.logits import logits
+from pipeline.models.logits import logits
 
 STEPS = 400
 RESTARTS = 4

@@ -6,8 +6,8 @@ Differentiable in x where x requires a gradient.
 import torch
 from torch import Tensor, nn
 
-from pipeline.explanations.logits import target_logit
 from pipeline.explanations.method import ExplanationMethod
+from pipeline.models.logits import target_logit
 
 
 def sensitivity(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:

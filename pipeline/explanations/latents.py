@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from pipeline.arithmetic import square_root
+from pipeline.core.arithmetic import square_root
 from pipeline.models.conceptizers import Latent
 
 ACTIVE_VARIANCE = 0.01

@@ -23,11 +23,11 @@ from captum.attr import (
 )
 from torch import Tensor, nn
 
-from pipeline.arithmetic import square_root
+from pipeline.core.arithmetic import square_root
+from pipeline.core.patches import patches
 from pipeline.explanations.library_layers import deep_lift, guided_backprop
-from pipeline.explanations.logits import logits
 from pipeline.explanations.method import Background, ExplanationMethod, Method
-from pipeline.explanations.patches import patches
+from pipeline.models.logits import logits
 
 INTEGRATION_POINTS = (20, 40, 80, 160, 320, 640)  # of the quadrature; more where these miss
 COMPLETENESS = 0.05  # by how many logits the sum may miss f_c(x) - f_c(b)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from captum.attr import DeepLift, GuidedBackprop
 from torch import Tensor, nn
 
-from pipeline.explanations.layered import LayeredSenn, layered
+from pipeline.models.layered import LayeredSenn, layered
 
 
 def deep_lift(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
-from pipeline.data.dataset import Dataset
+from pipeline.core.dataset import Dataset
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 

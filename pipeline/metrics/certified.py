@@ -26,11 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from pipeline.explanations.layered import LayeredSenn, layered
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import in_batches
 from pipeline.metrics.enclosures import Enclosure, IntervalMatrix, Link, enclose
 from pipeline.metrics.stability import Box
+from pipeline.models.layered import LayeredSenn, layered
 from pipeline.models.senn import Senn
 
 _BESIDE = 1e-9  # of the way into the box: how near the anchor the Jacobian is taken

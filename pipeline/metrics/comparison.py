@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.data.dataset import Dataset, load_dataset
-from pipeline.explanations.logits import logits
+from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.params import Evaluate, Explain, Params
+from pipeline.core.patches import PATCH
+from pipeline.core.workers import Report
 from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT
 from pipeline.explanations.methods import METHODS
-from pipeline.explanations.patches import PATCH
 from pipeline.metrics.batches import in_batches
 from pipeline.metrics.concepts import encode
 from pipeline.metrics.faithfulness import area, faithfulness, removal_curves, removal_shares
@@ -53,10 +54,9 @@ from pipeline.metrics.stability import (
     spread,
     to_concepts,
 )
+from pipeline.models.cells import Cell, load_cell
+from pipeline.models.logits import logits
 from pipeline.models.senn import Senn
-from pipeline.params import Evaluate, Explain, Params
-from pipeline.training.cells import Cell, load_cell
-from pipeline.training.workers import Report
 
 # A constant, not a parameter: another draw of examples would be another yardstick.
 _EXAMPLE_SEED = 0

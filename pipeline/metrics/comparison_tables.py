@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from pipeline.core.files import json_number
 from pipeline.explanations.method import ExplanationMethod
-from pipeline.files import json_number
 from pipeline.metrics.comparison import MethodScores
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.scores import CURVES, SCORES

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.arithmetic import square_root
+from pipeline.core.arithmetic import square_root
 from pipeline.metrics.batches import in_batches
 from pipeline.models.senn import Senn
 

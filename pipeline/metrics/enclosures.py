@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.arithmetic import square_root
-from pipeline.errors import PipelineError
+from pipeline.core.arithmetic import square_root
+from pipeline.core.errors import PipelineError
 
 _ROUNDING = 1e-12  # of sums of up to 4000 products in float64, and of what is between them
 

@@ -11,8 +11,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset, Split
-from pipeline.errors import PipelineError
+from pipeline.core.dataset import Dataset, Split
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Evaluate
 from pipeline.explanations.method import Background
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.batches import in_batches
@@ -40,7 +41,6 @@ from pipeline.metrics.stability import (
 )
 from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.senn import Senn
-from pipeline.params import Evaluate
 from pipeline.training.robustness import linearise, residuals
 
 # A constant, not a parameter: another draw of anchors would be another yardstick.

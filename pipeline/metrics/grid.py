@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from pipeline.data.dataset import load_dataset
-from pipeline.files import json_number
+from pipeline.core.dataset import load_dataset
+from pipeline.core.files import json_number
+from pipeline.core.params import Evaluate, Params
+from pipeline.core.workers import Report
 from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
 from pipeline.metrics.intervals import accuracy_interval
 from pipeline.metrics.side_by_side import side_by_side
-from pipeline.params import Evaluate, Params
-from pipeline.training.cells import Cell, grid, load_cell
-from pipeline.training.workers import Report
+from pipeline.models.cells import Cell, grid, load_cell
 
 
 def evaluate_grid(

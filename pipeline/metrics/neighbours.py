@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.arithmetic import square_root
+from pipeline.core.arithmetic import square_root
 from pipeline.metrics.batches import in_batches
 
 _CHUNK = 512  # rows of a distance matrix held at once

@@ -13,10 +13,10 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from pipeline.explanations.layered import LayeredSenn, layered
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import in_batches
 from pipeline.metrics.faithfulness import correlation
+from pipeline.models.layered import LayeredSenn, layered
 
 
 def layers_from_output(model: nn.Module) -> list[list[nn.Module]]:

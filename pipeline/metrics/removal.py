@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.explanations.logits import logits
-from pipeline.explanations.patches import patches
+from pipeline.core.patches import patches
 from pipeline.metrics.batches import in_batches
 from pipeline.models.conceptizers import IdentityConceptizer
+from pipeline.models.logits import logits
 from pipeline.models.senn import Senn
 
 

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from pipeline.training.workers import Work, run_side_by_side
+from pipeline.core.workers import Work, run_side_by_side
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pipeline.arithmetic import square_root
+from pipeline.core.arithmetic import square_root
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import BATCH_SIZE, in_batches
 from pipeline.metrics.neighbours import apart

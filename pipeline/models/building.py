@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import torch
 
-from pipeline import params as p
-from pipeline import params_choices as choice
-from pipeline.errors import PipelineError
+from pipeline.core import params as p
+from pipeline.core import params_choices as choice
+from pipeline.core.errors import PipelineError
 from pipeline.models.aggregators import AGGREGATORS
 from pipeline.models.conceptizers import Conceptizer, VaeConceptizer
 from pipeline.models.parameterizers import Parameterizer

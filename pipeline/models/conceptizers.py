@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline import params_choices
-from pipeline.data.dataset import is_image
+from pipeline.core import params_choices
+from pipeline.core.dataset import is_image
 from pipeline.models import standard
 from pipeline.models.layers import (
     Linear,
@@ -45,7 +45,7 @@ class Concepts(NamedTuple):
 class Conceptizer(nn.Module):
     """What all conceptizers share.
 
-    A new one subclasses this in a file of its own, and has an entry in pipeline/params_choices.py.
+    A new one subclasses this in a file of its own, and has an entry in `params_choices`.
     """
 
     def as_layers(self) -> list[nn.Module]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from pipeline.arithmetic import add_product, multiply
+from pipeline.core.arithmetic import add_product, multiply
 
 
 class Linear(nn.Linear):

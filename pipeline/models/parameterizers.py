@@ -23,7 +23,7 @@ Masks = tuple[Tensor, ...]
 class Parameterizer(nn.Module):
     """What all parameterizers share.
 
-    A new one subclasses this in a file of its own, and has an entry in pipeline/params_choices.py.
+    A new one subclasses this in a file of its own, and has an entry in `params_choices`.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pipeline.claims.results import ExperimentResults, Results
-from pipeline.data.dataset import Dataset
+from pipeline.core.dataset import Dataset
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style
 from pipeline.reporting.display import Picture, Prose, Several, Table

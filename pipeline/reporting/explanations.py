@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pipeline.claims.results import ExperimentResults, Results
-from pipeline.data.dataset import Dataset
+from pipeline.core.dataset import Dataset
 from pipeline.explanations.contrast import prediction_and_contrast
 from pipeline.explanations.latents import latent_spread
 from pipeline.explanations.senn import contributions, relevances

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.explanations.activation_maximisation import class_prototypes
-from pipeline.explanations.logits import logits
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import methods_for
+from pipeline.models.logits import logits
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import examples_at, image_rows, raw
 from pipeline.reporting.display import Picture

@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 
 _KERNEL = "running-interpreter"
 _TEMPLATES = Path(__file__).parent

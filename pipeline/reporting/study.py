@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.claims.results import ExperimentResults, Results
+from pipeline.core.params_choices import VARIANTS
 from pipeline.metrics.intervals import Interval
-from pipeline.params_choices import VARIANTS
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, per_experiment
 from pipeline.reporting.display import Picture, Prose, Table

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.claims.results import ExperimentResults, Results
-from pipeline.data.dataset import Dataset
+from pipeline.core.dataset import Dataset
 from pipeline.explanations.latents import ACTIVE_VARIANCE, active_units
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording

@@ -3,9 +3,9 @@
 from itertools import product
 from typing import NamedTuple
 
-from pipeline.params import Params, Robustness, Study
-from pipeline.params_choices import Variant
-from pipeline.params_types import Reduction
+from pipeline.core.params import Params, Robustness, Study
+from pipeline.core.params_choices import Variant
+from pipeline.core.params_types import Reduction
 
 
 class Definition(NamedTuple):

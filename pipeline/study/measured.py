@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
+from pipeline.core.params import Experiment
+from pipeline.core.params_choices import Variant
 from pipeline.metrics.intervals import TAILS, Interval, accuracy_interval, lost_interval
-from pipeline.params import Experiment
-from pipeline.params_choices import Variant
 from pipeline.study.definitions import Definition
 
 Across = Literal["variant", "reduction"]

@@ -6,10 +6,10 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import torch
 
+from pipeline.core.params import Params
 from pipeline.metrics.grid import evaluate_files
-from pipeline.params import Params
+from pipeline.models.cells import Cell, grid
 from pipeline.study.definitions import Definition, definitions, params_for
-from pipeline.training.cells import Cell, grid
 from pipeline.training.engine import train_grid
 from pipeline.training.store import CellStore
 from pipeline.training.task import Job

@@ -27,10 +27,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset
-from pipeline.files import json_number
-from pipeline.params import Experiment
-from pipeline.params_types import Reduction
+from pipeline.core.dataset import Dataset
+from pipeline.core.files import json_number
+from pipeline.core.params import Experiment
+from pipeline.core.params_types import Reduction
 
 
 def summarise(

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset, Split
-from pipeline.errors import PipelineError
+from pipeline.core.dataset import Dataset, Split
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Experiment, Robustness
+from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import stacked_weights, unstack
-from pipeline.params import Experiment, Robustness
 from pipeline.training.batches import draw_batches
-from pipeline.training.cells import Cell
 from pipeline.training.objectives import Losses, Objective
 from pipeline.training.stepping import TOGETHER, AutogradStepping, Stepping, even_parts
 from pipeline.training.store import Checkpoint

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from pipeline.data.dataset import Split
+from pipeline.core.dataset import Split
 from pipeline.models.senn import Senn, SennNoise
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from pipeline.errors import PipelineError
-from pipeline.training.device import choose_device
+from pipeline.core.device import choose_device
+from pipeline.core.errors import PipelineError
+from pipeline.core.workers import GRACE, Report, drain
 from pipeline.training.fingerprint import environment
-from pipeline.training.workers import GRACE, Report, drain
 
 Task = TypeVar("Task")
 Shared = TypeVar("Shared")

@@ -10,18 +10,18 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.data.dataset import Dataset, load_dataset
-from pipeline.errors import PipelineError
-from pipeline.files import atomic_path, sha256_of
-from pipeline.params_choices import VARIANTS
+from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.device import cores
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import atomic_path, sha256_of
+from pipeline.core.params_choices import VARIANTS
+from pipeline.core.workers import run_side_by_side
+from pipeline.models.cells import Cell, grid, load_weights
 from pipeline.training.bank import Bank, pack
-from pipeline.training.cells import Cell, grid, load_weights
 from pipeline.training.cluster import run_on_cluster
-from pipeline.training.device import cores
 from pipeline.training.fingerprint import fingerprint, provenance
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.task import Job, Task, files_for, train, train_away
-from pipeline.training.workers import run_side_by_side
 
 
 def train_grid(job: Job) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from pipeline.data.dataset import Dataset
-from pipeline.training.device import device_kind
+from pipeline.core.dataset import Dataset
+from pipeline.core.device import device_kind
 
 _PIPELINE = Path(__file__).parents[1]
 # Everything between prepared data and weights: a new file counts unless it is named below. Values
@@ -19,15 +19,18 @@ _PIPELINE = Path(__file__).parents[1]
 # checked them; `files` and `errors` move bytes and words.
 _TRAINING_CODE = (
     "__init__.py",
-    "arithmetic.py",
-    "data/__init__.py",
-    "data/dataset.py",
+    "core/arithmetic.py",
+    "core/dataset.py",
+    "core/device.py",
+    "core/portable.py",
+    "core/tensors.py",
+    "core/workers.py",
     "models/**/*.py",
-    "portable.py",
-    "tensors.py",
     "training/**/*.py",
 )
 _WITHOUT_EFFECT = {
+    "models/layered.py",  # trained models as libraries of explanations know them
+    "models/logits.py",  # what explanations differentiate
     "training/cluster.py",  # carries tasks and results, bytes both; says who may compute
     "training/progress.py",  # shows what was computed
 }

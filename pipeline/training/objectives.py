@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pipeline.core.params import Experiment, Robustness, Vae
 from pipeline.models.conceptizers import Concepts, Latent, VaeConceptizer
 from pipeline.models.senn import Senn, SennNoise, SennOutput
-from pipeline.params import Experiment, Robustness, Vae
 from pipeline.training.robustness import linearise, robustness_loss
 
 

@@ -9,17 +9,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset, load_dataset
-from pipeline.errors import PipelineError
+from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Params
+from pipeline.core.workers import Report, run_side_by_side
 from pipeline.models.building import Inputs, build_vae
+from pipeline.models.cells import save_weights
 from pipeline.models.conceptizers import VaeConceptizer
-from pipeline.params import Params
-from pipeline.training.cells import save_weights
 from pipeline.training.fingerprint import provenance
 from pipeline.training.objectives import kl_to_standard_normal, reconstruction_error, vae_loss
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.randomness import batch_order, generator
-from pipeline.training.workers import Report, run_side_by_side
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from pipeline.core.params import Robustness
+from pipeline.core.params_choices import VARIANTS, Variant, implementation
+from pipeline.core.params_types import Reduction
 from pipeline.models.senn import Senn, SennNoise, SennOutput
-from pipeline.params import Robustness
-from pipeline.params_choices import VARIANTS, Variant, implementation
-from pipeline.params_types import Reduction
 
 Cotangents: TypeAlias = tuple[Tensor, Tensor | None]
 Target: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Cotangents]
@@ -78,8 +78,8 @@ def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) ->
 
     Exact: D = C, and the directions are the classes. With `probes` (P, B, C): D = P.
 
-    What a variant differentiates is its function in pipeline/params_choices.py; from the gradient
-    θᵀJʰ is subtracted. ``review2020`` on tables, inputs (B, d), takes *one* gradient,
+    What a variant differentiates is its function in `params_choices`; from the gradient θᵀJʰ is
+    subtracted. ``review2020`` on tables, inputs (B, d), takes *one* gradient,
     Σ_c ∇ℓ_c, for all classes and subtracts θ itself, a quirk of that code. It costs one VJP, so
     `probes` are not used there, and the result is always exact, (C, B, d).
 

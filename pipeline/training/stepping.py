@@ -7,11 +7,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset
+from pipeline.core.dataset import Dataset
+from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import Stacked, stacked_on
 from pipeline.training.batches import Batches, each_tensor
-from pipeline.training.cells import Cell
 from pipeline.training.objectives import Objective, cross_entropy
 from pipeline.training.robustness import directions
 

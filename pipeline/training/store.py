@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.errors import PipelineError
-from pipeline.files import atomic_path
-from pipeline.tensors import read_tensors, write_tensors
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import atomic_path
+from pipeline.core.tensors import read_tensors, write_tensors
 
 _DEFAULT_GB = "5"
 _SUFFIX = ".safetensors"

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset, Split
+from pipeline.core.dataset import Dataset, Split
+from pipeline.core.device import cores
+from pipeline.core.params import Experiment, Robustness
+from pipeline.core.params_choices import MlpParameterizer
+from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import places
-from pipeline.params import Experiment, Robustness
-from pipeline.params_choices import MlpParameterizer
 from pipeline.training import table_kernel as kernel
 from pipeline.training.batches import Batches
-from pipeline.training.cells import Cell
-from pipeline.training.device import cores
 from pipeline.training.objectives import Losses, Objective
 
 Array = kernel.Array

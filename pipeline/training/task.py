@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 
-from pipeline.data.dataset import FILE_NAME, Dataset, load_dataset
-from pipeline.errors import PipelineError
+from pipeline.core.dataset import FILE_NAME, Dataset, load_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Experiment, Params
+from pipeline.core.workers import Report, one_thread
 from pipeline.models.building import Inputs, build_senn
+from pipeline.models.cells import Cell, load_weights, save_weights
 from pipeline.models.senn import Senn
-from pipeline.params import Experiment, Params
 from pipeline.training.bank import Bank, train_bank
-from pipeline.training.cells import Cell, load_weights, save_weights
 from pipeline.training.objectives import Objective
 from pipeline.training.store import CellStore
-from pipeline.training.workers import Report, one_thread
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from benchmarks.memory import MIB
 from benchmarks.problems import compas, mnist
 from benchmarks.settings import Settings
 from benchmarks.stopwatch import Timing
-from pipeline.training.cells import grid
-from pipeline.training.device import cores
+from pipeline.core.device import cores
+from pipeline.models.cells import grid
 
 CPU = torch.device("cpu")
 TINY = Settings(

@@ -1,7 +1,7 @@
 from benchmarks.problems import COMPAS_EXAMPLES, PAPER, compas, mnist
-from pipeline.data.dataset import load_dataset
+from pipeline.core.dataset import load_dataset
+from pipeline.core.params import load_params
 from pipeline.data.registry import DATASETS
-from pipeline.params import load_params
 
 
 def test_compas_is_of_the_published_size(tmp_path, raw_data):

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.claims.published import CLAIMS
 from pipeline.claims.verdicts import Verdict, as_metrics, as_table, from_table, judge, verdicts
-from pipeline.files import write_csv, write_json
+from pipeline.core.files import write_csv, write_json
 from pipeline.metrics.intervals import Interval
 from tests.reporting.workspace import default_params
 

@@ -4,12 +4,12 @@ import torch
 
 from pipeline.claims.evidence import qualitative_evidence
 from pipeline.claims.results import LATENT_SPACE, NEIGHBOURS, PIXELS
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Vae
 from pipeline.metrics.intervals import seed_interval
 from pipeline.metrics.neighbours import nearest_neighbours
 from pipeline.models.building import Inputs, build_vae
-from pipeline.params import Vae
-from pipeline.training.cells import load_weights
+from pipeline.models.cells import load_weights
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params, make_workspace
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.core.errors import PipelineError
 from pipeline.data.compas import (
     FILE_NAME,
     consistent_rows,
@@ -13,7 +14,6 @@ from pipeline.data.compas import (
     prepare,
     read_raw,
 )
-from pipeline.errors import PipelineError
 
 COLUMNS = [
     "Two_yr_Recidivism",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.core.errors import PipelineError
 from pipeline.data import mnist, mnist_5k
-from pipeline.errors import PipelineError
 
 SPLITS = ("train", "valid", "test")
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = (

@@ -4,8 +4,8 @@ from hashlib import sha256
 
 import pytest
 
+from pipeline.core.errors import PipelineError
 from pipeline.data.sources import Package, RawFile, fetch_all, verify_all
-from pipeline.errors import PipelineError
 
 PAYLOAD = b"id,score\n" + bytes(range(256)) * 3_000
 SHA256 = sha256(PAYLOAD).hexdigest()

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from pipeline.core.errors import PipelineError
 from pipeline.data.splits import stratified_split
-from pipeline.errors import PipelineError
 
 LABELS = np.random.default_rng(0).choice(3, size=1_000, p=[0.5, 0.3, 0.2])
 

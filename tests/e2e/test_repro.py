@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline import portable
+from pipeline.core import portable
 from tests.e2e.conftest import stages_run
 from tests.e2e.digests import COMMITTED, digests
 

@@ -19,8 +19,8 @@ from pipeline.explanations.library import (
     occlusion,
     shapley_sampling,
 )
-from pipeline.explanations.logits import target_logit
 from pipeline.explanations.method import Background
+from pipeline.models.logits import target_logit
 from tests.explanations.networks import affine, relu_network
 from tests.metrics.models import random_image_senn, random_table_senn
 from tests.models.textbook import Architecture

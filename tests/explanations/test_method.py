@@ -2,7 +2,7 @@ import dataclasses
 
 import torch
 
-from pipeline.data.dataset import Split
+from pipeline.core.dataset import Split
 from pipeline.explanations.method import Background
 from tests.metrics.data import dataset
 

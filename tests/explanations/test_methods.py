@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from pipeline import explanations
+from pipeline.core.params import load_params
 from pipeline.explanations import library
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS, methods_for
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
-from pipeline.params import load_params
 from tests.conftest import REPOSITORY
 
 PARAMS = load_params(REPOSITORY / "params.yaml")

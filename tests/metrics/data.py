@@ -2,8 +2,8 @@
 
 import torch
 
-from pipeline.data.dataset import Dataset, Split
-from pipeline.params import Evaluate
+from pipeline.core.dataset import Dataset, Split
+from pipeline.core.params import Evaluate
 
 EVALUATE = Evaluate(
     lipschitz_discrete_radius=0.8,

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import PipelineError
-from pipeline.explanations.layered import layered
+from pipeline.core.errors import PipelineError
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
 from pipeline.metrics.stability import Box, Search, lipschitz_local, to_inputs
 from pipeline.models.conceptizers import IdentityConceptizer
+from pipeline.models.layered import layered
 from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer
 from pipeline.models.senn import Senn
 from tests.metrics.models import random_table_senn, senn, two_classes

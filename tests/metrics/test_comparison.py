@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.core.params import Explain
 from pipeline.explanations.method import ExplanationMethod
 from pipeline.explanations.methods import METHODS
 from pipeline.explanations.senn import contributions, pulled_back
@@ -13,7 +14,6 @@ from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, leave_one_out
 from pipeline.metrics.scores import CURVES, SCORES
-from pipeline.params import Explain
 from tests.metrics.data import EVALUATE, dataset
 from tests.metrics.models import random_image_senn, random_table_senn
 

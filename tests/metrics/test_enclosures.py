@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 from pipeline.metrics.enclosures import Enclosure, IntervalMatrix, enclose
 
 LAYERS = {

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from pipeline.data.dataset import Split
+from pipeline.core.dataset import Split
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.certified import jacobian_norm
 from pipeline.metrics.evaluation import (

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.metrics.grid import cells_table, headline, lambda_table
 from pipeline.metrics.intervals import accuracy_interval, share_interval
-from pipeline.training.cells import Cell
+from pipeline.models.cells import Cell
 from tests.metrics.test_evaluation import COLUMNS
 
 SUMMARY = ["accuracy", "accuracy_std", *COLUMNS[1:]]

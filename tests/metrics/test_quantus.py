@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-import pipeline.torchvision_shim  # noqa: F401
+import pipeline.core.torchvision_shim  # noqa: F401
 from pipeline.explanations.gradients import gradient_times_input
 from pipeline.metrics.faithfulness import faithfulness, removal_curves
 from pipeline.metrics.informativeness import effective_features

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Experiment, load_params
 from pipeline.models.building import Inputs, build_senn, build_vae
-from pipeline.params import Experiment, load_params
 from tests.conftest import REPOSITORY
 from tests.models.textbook import ARCHITECTURES, Architecture, Textbook
 

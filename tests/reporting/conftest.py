@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.claims.results import Folders, Results
 from pipeline.claims.verdicts import as_table, verdicts
-from pipeline.files import write_csv
+from pipeline.core.files import write_csv
 from tests.reporting.workspace import default_params, make_workspace
 
 

@@ -5,7 +5,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 from pipeline.reporting.notebook import as_text, execute
 
 

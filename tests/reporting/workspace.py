@@ -9,15 +9,15 @@ import pandas as pd
 import torch
 import yaml
 
-from pipeline.data.dataset import Dataset, Prepared, Split, load_dataset, save_dataset
+from pipeline.core.dataset import Dataset, Prepared, Split, load_dataset, save_dataset
+from pipeline.core.files import write_json
+from pipeline.core.params import Params, load_params
 from pipeline.explanations.methods import METHODS
-from pipeline.files import write_json
 from pipeline.metrics.scores import CURVES, SCORES
 from pipeline.models.building import Inputs, build_senn, build_vae
-from pipeline.params import Params, load_params
+from pipeline.models.cells import grid, save_weights
 from pipeline.study.definitions import definitions
 from pipeline.study.run import MEASURES
-from pipeline.training.cells import grid, save_weights
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 METRICS = {

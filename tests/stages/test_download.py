@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import PipelineError
 from pipeline.data.registry import DATASETS, Recipe
 from pipeline.data.sources import RawFile
-from pipeline.errors import PipelineError
 from stages import download
 
 REPOSITORY = Path(__file__).resolve().parents[2]

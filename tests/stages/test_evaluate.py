@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.data.dataset import load_dataset
-from pipeline.errors import PipelineError
+from pipeline.core.dataset import load_dataset
+from pipeline.core.errors import PipelineError
 from pipeline.models.building import Inputs, build_senn
 from stages import evaluate
 from tests.conftest import REPOSITORY

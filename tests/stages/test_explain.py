@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics import comparison
 from pipeline.metrics.scores import CURVES, SCORES

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.data.dataset import load_dataset
-from pipeline.errors import PipelineError
+from pipeline.core.dataset import load_dataset
+from pipeline.core.errors import PipelineError
 from stages import prepare
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.stage import run_stage
+from pipeline.core.stage import run_stage
+from pipeline.models.cells import load_weights
 from pipeline.training import pretrain as library
-from pipeline.training.cells import load_weights
 from stages import pretrain
 from tests.training.grids import run_in_turn, settings, write_digits
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 from pipeline.study.run import MEASURES
 from stages import study, train
 from tests.conftest import REPOSITORY

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.params import load_params
-from pipeline.stage import run_stage
+from pipeline.core.params import load_params
+from pipeline.core.stage import run_stage
+from pipeline.models.cells import Cell, grid, load_cell, load_weights
 from pipeline.training import engine
 from pipeline.training import pretrain as library
-from pipeline.training.cells import Cell, grid, load_cell, load_weights
 from stages import pretrain, train
 from tests.training.grids import run_in_turn, settings, write_data
 

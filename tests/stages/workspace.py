@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 import yaml
 
-from pipeline.data.dataset import Prepared, Split, save_dataset
+from pipeline.core.dataset import Prepared, Split, save_dataset
+from pipeline.core.params import Params, load_params
 from pipeline.models.building import Inputs, build_senn
-from pipeline.params import Params, load_params
-from pipeline.training.cells import grid, save_weights
+from pipeline.models.cells import grid, save_weights
 from tests.conftest import REPOSITORY
 
 

@@ -1,9 +1,9 @@
 import pytest
 
-from pipeline.errors import PipelineError
-from pipeline.params import load_params
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import load_params
+from pipeline.models.cells import grid
 from pipeline.study.definitions import Definition, definitions, params_for
-from pipeline.training.cells import grid
 from tests.conftest import REPOSITORY
 
 PARAMS = load_params(REPOSITORY / "params.yaml")

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data.dataset import Dataset, Split
+from pipeline.core.dataset import Dataset, Split
+from pipeline.core.params import load_params
 from pipeline.models.building import Inputs, build_senn
-from pipeline.params import load_params
 from pipeline.study.summary import constant_from, linear_accuracy, majority_accuracy
 from pipeline.training.objectives import cross_entropy
 from pipeline.training.robustness import linearise, robustness_loss

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.params import load_params
+from pipeline.core.params import load_params
 from pipeline.study.definitions import Definition
 from pipeline.study.summary import constant_from, summarise
 from tests.conftest import REPOSITORY

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.params import load_params
+from pipeline.core.params import load_params
 from pipeline.study.definitions import Definition
 from pipeline.study.measured import MeasuredStudy
 from tests.conftest import REPOSITORY

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import Dataset, Prepared, Split, save_dataset
+from pipeline.core.dataset import Dataset, Prepared, Split, save_dataset
+from pipeline.core.params import Params, load_params
 from pipeline.models.building import Inputs, build_senn
+from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
-from pipeline.params import Params, load_params
 from pipeline.training.bank import TrainedCell, train_bank
-from pipeline.training.cells import Cell
 from pipeline.training.objectives import Objective
 from pipeline.training.store import Checkpoint
 from tests.conftest import REPOSITORY

@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from pipeline.data.dataset import Dataset, load_dataset
-from pipeline.errors import PipelineError
-from pipeline.params import Params
+from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Params
+from pipeline.models.cells import Cell
 from pipeline.training.bank import TOGETHER, pack, train_bank
-from pipeline.training.cells import Cell
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator
 from tests.models.textbook import Textbook, same_weights

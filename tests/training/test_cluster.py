@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.errors import PipelineError
-from pipeline.params import Params
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Params
+from pipeline.models.cells import grid, save_weights
 from pipeline.training import cluster, engine
-from pipeline.training.cells import grid, save_weights
 from pipeline.training.engine import train_grid
 from pipeline.training.fingerprint import environment
 from pipeline.training.progress import TrainingProgress

@@ -20,9 +20,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline import files
-from pipeline.params import Params, load_params
-from pipeline.stage import run_stage
+from pipeline.core import files
+from pipeline.core.params import Params, load_params
+from pipeline.core.stage import run_stage
 from pipeline.training import engine
 from pipeline.training.engine import Job, train_grid
 from pipeline.training.store import CellStore, Checkpoint

@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from pipeline.data.dataset import load_dataset
-from pipeline.errors import PipelineError
-from pipeline.params import Params
+from pipeline.core.dataset import load_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Params
+from pipeline.models.cells import Cell, grid, load_cell, load_weights, save_weights
 from pipeline.training import engine, task
-from pipeline.training.cells import Cell, grid, load_cell, load_weights, save_weights
 from pipeline.training.engine import train_grid
 from pipeline.training.store import CellStore
 from pipeline.training.task import Job

@@ -14,11 +14,11 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from pipeline import portable
-from pipeline.data.dataset import FILE_NAME
-from pipeline.params import Params, Section
+from pipeline.core import portable
+from pipeline.core.dataset import FILE_NAME
+from pipeline.core.params import Params, Section
+from pipeline.models.cells import Cell, grid, save_weights
 from pipeline.training import engine
-from pipeline.training.cells import Cell, grid, save_weights
 from pipeline.training.engine import train_grid
 from pipeline.training.fingerprint import code_digest, fingerprint, training_code
 from pipeline.training.store import CellStore
@@ -495,13 +495,13 @@ def library(tmp_path_factory) -> Library:
 
 # What training imports and its weights cannot depend on, for the reasons given in fingerprint.py.
 WITHOUT_EFFECT = {
-    "errors.py",
-    "files.py",
-    "params.py",
-    "params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
-    "params_errors.py",
-    "params_types.py",
-    "stage.py",  # refuses to run with other versions, which are in the fingerprint
+    "core/errors.py",
+    "core/files.py",
+    "core/params.py",
+    "core/params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
+    "core/params_errors.py",
+    "core/params_types.py",
+    "core/stage.py",  # refuses to run with other versions, which are in the fingerprint
     "training/cluster.py",
     "training/progress.py",
 }

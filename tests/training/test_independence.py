@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.data.dataset import Dataset, load_dataset
-from pipeline.params import Params, load_params
+from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.params import Params, load_params
+from pipeline.models.cells import Cell
 from pipeline.training.bank import TrainedCell, train_bank
-from pipeline.training.cells import Cell
 from pipeline.training.objectives import Objective
 from pipeline.training.store import Checkpoint
 from tests.conftest import REPOSITORY

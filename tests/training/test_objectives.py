@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 from torch.utils._pytree import tree_map
 
+from pipeline.core.params import Experiment, load_params
 from pipeline.models.conceptizers import Latent
-from pipeline.params import Experiment, load_params
 from pipeline.training.objectives import (
     Objective,
     cross_entropy,

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from pipeline.data.dataset import load_dataset
-from pipeline.errors import PipelineError
+from pipeline.core.dataset import load_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Params
 from pipeline.models.building import Inputs, build_vae
-from pipeline.params import Params
-from pipeline.training.cells import load_weights
+from pipeline.models.cells import load_weights
 from pipeline.training.pretrain import Pretraining, pretrain_all
 from pipeline.training.randomness import batch_order, generator
 from tests.models.textbook import Architecture, Textbook, same_weights

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from pipeline.core.params_choices import VARIANTS
 from pipeline.models.senn import Senn
-from pipeline.params_choices import VARIANTS
 from pipeline.training.robustness import draw_probes, linearise, residuals, robustness_loss
 from tests.models import textbook as models
 from tests.models.textbook import (

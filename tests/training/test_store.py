@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline import files
-from pipeline.errors import PipelineError
+from pipeline.core import files
+from pipeline.core.errors import PipelineError
 from pipeline.training import store as library
 from pipeline.training.store import CellStore, Checkpoint
 from tests.training.processes import start

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from pipeline.data.dataset import Dataset, Split
+from pipeline.core.dataset import Dataset, Split
+from pipeline.core.params import Experiment, Params
+from pipeline.core.params_choices import VARIANTS
 from pipeline.models.building import Inputs, build_senn
+from pipeline.models.cells import Cell
 from pipeline.models.stacking import stacked_weights
-from pipeline.params import Experiment, Params
-from pipeline.params_choices import VARIANTS
 from pipeline.training import table_kernel as kernel
 from pipeline.training.batches import draw_batches
-from pipeline.training.cells import Cell
 from pipeline.training.objectives import Losses, Objective
 from pipeline.training.stepping import AutogradStepping
 from pipeline.training.table_stepping import TableStepping, fits

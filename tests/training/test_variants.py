@@ -11,12 +11,12 @@ from matplotlib.colors import to_hex
 from torch.testing import assert_close
 
 from benchmarks import textbook as benchmark
-from pipeline.data.dataset import load_dataset
-from pipeline.params import Robustness
-from pipeline.params_choices import VARIANTS, implementation
+from pipeline.core.dataset import load_dataset
+from pipeline.core.params import Robustness
+from pipeline.core.params_choices import VARIANTS, implementation
+from pipeline.models.cells import Cell
 from pipeline.reporting.study import _MARKERS, COLOURS
 from pipeline.study.definitions import definitions
-from pipeline.training.cells import Cell
 from pipeline.training.robustness import linearise, of_logits, robustness_loss
 from pipeline.training.table_stepping import fits
 from tests.conftest import REPOSITORY

@@ -8,7 +8,6 @@ has no say but in θ. `lrp_split` lets half the relevance go through it, too.
 
 from torch import nn
 
-from pipeline.explanations.layered import WeightedSum
 from pipeline.explanations.relprop.core import Composite, Pairs
 from pipeline.explanations.relprop.linear import LINEAR
 from pipeline.explanations.relprop.operations import Add, Dense, MatMul
@@ -23,6 +22,7 @@ from pipeline.explanations.relprop.rules import (
     Transposed,
     ZPlus,
 )
+from pipeline.models.layered import WeightedSum
 
 ACTIVATIONS: Pairs = [((nn.ReLU, nn.Tanh), Pass())]
 OPERATIONS: Pairs = [((Add, Dense), Own()), ((MatMul,), Own(share=0.5))]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 from pipeline.explanations.relprop.operations import Clone, IndexSelect
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)

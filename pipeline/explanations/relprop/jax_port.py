@@ -7,7 +7,7 @@ in place of its argument, and its ``jnp.clip(a_min=...)`` is no argument of JAX 
 
 from collections.abc import Sequence
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 
 try:
     import flax.linen as fnn

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.explanations.layered import WeightedSum
 from pipeline.models.aggregators import sum_aggregator
+from pipeline.models.layered import WeightedSum
 
 LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, WeightedSum)
 

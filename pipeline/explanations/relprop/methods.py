@@ -5,11 +5,11 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.explanations.layered import layered
 from pipeline.explanations.method import Background, ExplanationMethod, Method
 from pipeline.explanations.relprop.composites import deconvolution, deep_taylor, lrp, lrp_split
 from pipeline.explanations.relprop.core import Composite, propagate
 from pipeline.explanations.relprop.rules import AlphaBeta, Epsilon, Oriented, WSquare, ZBox
+from pipeline.models.layered import layered
 
 EPSILON = 0.01  # of LRP-ε, in units of what layers answer
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 from pipeline.explanations.relprop.linear import linear_map
 from pipeline.explanations.relprop.rules import AlphaBeta
 

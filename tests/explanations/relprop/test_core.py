@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 from pipeline.explanations.relprop.composites import lrp
 from pipeline.explanations.relprop.core import CHOOSING, propagate
 from pipeline.explanations.relprop.rules import Epsilon, WSquare

@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from pipeline.explanations.layered import layered
 from pipeline.explanations.method import Background
 from pipeline.explanations.relprop.composites import lrp, lrp_split
 from pipeline.explanations.relprop.methods import (
@@ -17,6 +16,7 @@ from pipeline.explanations.relprop.methods import (
     relevance_of_logit,
 )
 from pipeline.explanations.relprop.rules import Epsilon
+from pipeline.models.layered import layered
 from tests.explanations.relprop.networks import (
     NETWORKS,
     convolutional,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 from pipeline.explanations.relprop import jax_port, operations
 from pipeline.explanations.relprop.composites import lrp
 from pipeline.explanations.relprop.core import propagate

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from pipeline.core.torchvision_shim import torchvision  # noqa: F401  (zennit imports it)
 from pipeline.explanations.relprop import rules
-from pipeline.torchvision_shim import torchvision  # noqa: F401  (zennit imports it)
 from tests.explanations.relprop.networks import LAYERS, matrix, numbers, random_weights
 
 import zennit.rules  # isort: skip

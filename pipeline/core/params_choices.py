@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from pipeline import params_types as kind
-from pipeline.params_errors import Problem
+from pipeline.core import params_types as kind
+from pipeline.core.params_errors import Problem
 
 
 @dataclass(frozen=True)

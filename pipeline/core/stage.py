@@ -5,10 +5,10 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from pipeline import portable
-from pipeline.errors import PipelineError
+from pipeline.core import portable
+from pipeline.core.errors import PipelineError
 
-REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
+REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
 
 
 def run_stage(main: Callable[[], None]) -> None:

@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.errors import PipelineError
-from pipeline.files import all_or_nothing, sha256_of, write_csv
-from pipeline.tensors import read_tensors, write_tensors
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import all_or_nothing, sha256_of, write_csv
+from pipeline.core.tensors import read_tensors, write_tensors
 
 FILE_NAME = "data.safetensors"
 TABLE_NAME = "table.csv"

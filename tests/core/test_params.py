@@ -8,13 +8,13 @@ from dvc.utils.serialize import dumps_yaml, parse_yaml
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from pipeline import params_choices as choice
+from pipeline.core import params_choices as choice
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Experiment, Params, load_params
 from pipeline.data.registry import DATASETS
-from pipeline.errors import PipelineError
 from pipeline.models.aggregators import AGGREGATORS
-from pipeline.params import Experiment, Params, load_params
 
-PAPER = Path(__file__).resolve().parents[1] / "presets" / "paper.yaml"
+PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
 
 

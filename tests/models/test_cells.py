@@ -6,8 +6,8 @@ import safetensors.torch
 import torch
 from torch.testing import assert_close
 
-from pipeline.errors import PipelineError
-from pipeline.training.cells import Cell, grid, load_cell, load_weights, save_weights
+from pipeline.core.errors import PipelineError
+from pipeline.models.cells import Cell, grid, load_cell, load_weights, save_weights
 from tests.models.textbook import Textbook, same_weights
 from tests.training.grids import ARCHITECTURES, EXPERIMENTS, SMOKE, settings
 

@@ -3,11 +3,11 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from pipeline.errors import PipelineError
-from pipeline.explanations.layered import LayeredSenn, WeightedSum, layered
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import load_params
 from pipeline.models.building import Inputs, build_senn
+from pipeline.models.layered import LayeredSenn, WeightedSum, layered
 from pipeline.models.senn import Senn
-from pipeline.params import load_params
 from tests.conftest import REPOSITORY
 from tests.metrics.models import random_image_senn, random_table_senn, senn
 from tests.models.textbook import ARCHITECTURES, random_batch

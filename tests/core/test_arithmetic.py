@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.arithmetic import add_product, multiply, square_root
+from pipeline.core.arithmetic import add_product, multiply, square_root
 
 PRECISIONS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 

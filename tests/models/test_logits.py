@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.explanations.logits import logits, target_logit
+from pipeline.models.logits import logits, target_logit
 from tests.metrics.models import random_image_senn, random_table_senn
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.errors import PipelineError
-from pipeline.files import all_or_nothing, atomic_path, sha256_of, write_csv, write_json
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import all_or_nothing, atomic_path, sha256_of, write_csv, write_json
 
 
 def entries(folder):

@@ -1,4 +1,4 @@
-"""torchvision, importable beside a CPU-only torch too: ``from pipeline.torchvision_shim import
+"""torchvision, importable beside a CPU-only torch too: ``from pipeline.core.torchvision_shim import
 torchvision``.
 
 PyPI's torchvision wheel is the CUDA build. Where torch is a CPU-only build its compiled operators

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.errors import PipelineError
-from pipeline.files import atomic_path
-from pipeline.training.workers import run_side_by_side
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import atomic_path
+from pipeline.core.workers import run_side_by_side
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
@@ -144,9 +144,9 @@ import sys, time
 from pathlib import Path
 import os
 import torch
-from pipeline.stage import run_stage
-from pipeline.files import atomic_path
-from pipeline.training.workers import run_side_by_side
+from pipeline.core.stage import run_stage
+from pipeline.core.files import atomic_path
+from pipeline.core.workers import run_side_by_side
 
 def work(task, report):
     with atomic_path(Path(task, str(os.getpid()))):

@@ -7,7 +7,7 @@ explanations and rules of relevance propagation do not know. `layered` says the 
 
 from torch import Tensor, nn
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
 from pipeline.models.aggregators import sum_aggregator
 from pipeline.models.conceptizers import Conceptizer
 from pipeline.models.parameterizers import Parameterizer

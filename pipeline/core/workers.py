@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from pipeline.errors import PipelineError
-from pipeline.training.device import cores
+from pipeline.core.device import cores
+from pipeline.core.errors import PipelineError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

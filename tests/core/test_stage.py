@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.errors import PipelineError
-from pipeline.stage import REQUIREMENTS, check_versions, pins, run_stage
+from pipeline.core.errors import PipelineError
+from pipeline.core.stage import REQUIREMENTS, check_versions, pins, run_stage
 
 
 def test_what_is_installed_is_what_is_pinned():
@@ -28,7 +28,7 @@ def test_another_version_is_told(tmp_path, line, got):
 def test_no_stage_works_with_other_versions(tmp_path, monkeypatch):
     path = tmp_path / "requirements.txt"
     path.write_text("torch==0.1\n")
-    monkeypatch.setattr("pipeline.stage.check_versions", lambda: check_versions(path))
+    monkeypatch.setattr("pipeline.core.stage.check_versions", lambda: check_versions(path))
     worked: list[int] = []
     with pytest.raises(SystemExit) as caught:
         run_stage(lambda: worked.append(1))

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pipeline import portable
+from pipeline.core import portable
 from tests.conftest import REPOSITORY
 from tests.training.few_steps import COMMITTED
 
@@ -77,7 +77,7 @@ print(json.dumps({
     "libraries": len(blas),
     "threads": sorted({found["num_threads"] for found in blas}),
     "numba": numba.config.CPU_NAME,
-    "kind": pipeline.portable.kind(),
+    "kind": pipeline.core.portable.kind(),
 }))"""
     assert json.loads(run(code, **ELSEWHERE["newer"])) == {
         "torch": "AVX2",
@@ -92,7 +92,7 @@ print(json.dumps({
 
 @needs_avx2
 def test_whoever_imports_numpy_first_is_told():
-    code = "import numpy; from pipeline import portable; print(portable.kind()); portable.advise()"
+    code = "import numpy; from pipeline.core import portable as p; print(p.kind()); p.advise()"
     assert "not portable" in run(code)
     assert run(code, **portable.SETTINGS) == "avx2\n"
 

@@ -4,8 +4,8 @@ import os
 
 import torch
 
-from pipeline import portable
-from pipeline.errors import PipelineError
+from pipeline.core import portable
+from pipeline.core.errors import PipelineError
 
 
 def choose_device(name: str) -> torch.device:

@@ -9,8 +9,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from pipeline.errors import PipelineError
-from pipeline.files import atomic_path
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import atomic_path
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.data.dataset import FILE_NAME, TABLE_NAME, Prepared, Split, load_dataset, save_dataset
-from pipeline.errors import PipelineError
-from pipeline.tensors import write_tensors
-from pipeline.torchvision_shim import torchvision
+from pipeline.core.dataset import FILE_NAME, TABLE_NAME, Prepared, Split, load_dataset, save_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.tensors import write_tensors
+from pipeline.core.torchvision_shim import torchvision
 
 SPLITS = ("train", "valid", "test")
 

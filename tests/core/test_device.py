@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from pipeline.errors import PipelineError
-from pipeline.training.device import choose_device, device_kind
+from pipeline.core.device import choose_device, device_kind
+from pipeline.core.errors import PipelineError
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import params_choices as choice
-from pipeline import params_types as kind
-from pipeline.errors import PipelineError
-from pipeline.params_choices import DATASETS, VARIANTS
-from pipeline.params_errors import Problem, did_you_mean, explain
-from pipeline.params_types import Section
+from pipeline.core import params_choices as choice
+from pipeline.core import params_types as kind
+from pipeline.core.errors import PipelineError
+from pipeline.core.params_choices import DATASETS, VARIANTS
+from pipeline.core.params_errors import Problem, did_you_mean, explain
+from pipeline.core.params_types import Section
 
 REVIEW = "review2020"  # its code for tables takes the features for concepts, see `residuals`
 

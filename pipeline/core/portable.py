@@ -8,13 +8,14 @@ numpy and numba are, and passed on to every process that is started. What the en
 otherwise is overruled.
 
 - MKL has no AVX2 mode that AMD and Intel share: COMPATIBLE is the one they do, at half the speed.
-  The products that training consists of are therefore OpenBLAS's (`models.layers`).
+  The products that training consists of are therefore OpenBLAS's (`core.arithmetic`).
 - MKL's vector functions `sqrt`, `tan`, `asin`, `acos` and `atan` start from the processor's
-  approximate reciprocals, which AMD and Intel compute differently in every mode: `tensors.sqrt`.
+  approximate reciprocals, which AMD and Intel compute differently in every mode:
+  `core.arithmetic.square_root`.
 - numba calls `exp`, `log` and `pow` of whatever C library there is: `training.table_kernel` has its
   own.
 
-tests/test_portable.py holds digests, and says on which processors they were seen.
+tests/core/test_portable.py holds digests, and says on which processors they were seen.
 """
 
 import os

@@ -5,8 +5,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from pipeline.errors import PipelineError
-from pipeline.tensors import read_tensors, write_tensors
+from pipeline.core.errors import PipelineError
+from pipeline.core.tensors import read_tensors, write_tensors
 
 TENSORS = {
     "weight": torch.arange(6.0).reshape(2, 3),

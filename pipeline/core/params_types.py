@@ -1,7 +1,7 @@
 """Kinds of values in params.yaml: sections, strict numbers, lists that are checked as a whole.
 
 Every check raises a ValueError that says what the value must be; the value found is added to it by
-pipeline/params_errors.py.
+pipeline/core/params_errors.py.
 """
 
 import re
@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.params_errors import Problem, raise_problems
+from pipeline.core.params_errors import Problem, raise_problems
 
 
 class Section(BaseModel):

@@ -1,4 +1,4 @@
-from pipeline.explanations.patches import patches
+from pipeline.core.patches import patches
 
 
 def test_patches_of_images_go_through_all_channels():

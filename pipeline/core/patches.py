@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from pipeline.data.dataset import is_image
+from pipeline.core.dataset import is_image
 
 PATCH = 4  # pixels, height and width
 

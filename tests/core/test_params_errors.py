@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from pipeline.params import Experiment, Params
-from pipeline.params_errors import explain
+from pipeline.core.params import Experiment, Params
+from pipeline.core.params_errors import explain
 
-PAPER = Path(__file__).resolve().parents[1] / "presets" / "paper.yaml"
+PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 MISSING = object()
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
 

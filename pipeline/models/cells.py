@@ -11,11 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.errors import PipelineError
+from pipeline.core.errors import PipelineError
+from pipeline.core.params import Experiment, Params, Vae
+from pipeline.core.tensors import read_tensors, write_tensors
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
-from pipeline.params import Experiment, Params, Vae
-from pipeline.tensors import read_tensors, write_tensors
 
 
 @dataclass(frozen=True, order=True)

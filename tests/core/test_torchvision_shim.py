@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def run(code: str) -> subprocess.CompletedProcess:
@@ -24,7 +24,7 @@ def imports_alone() -> bool:
 def test_datasets_transforms_and_utils_work(imports_alone):
     result = run(
         """
-from pipeline.torchvision_shim import definitions, torchvision
+from pipeline.core.torchvision_shim import definitions, torchvision
 import torch
 assert torchvision.datasets.MNIST.mirrors
 assert torchvision.transforms.functional.resize(torch.ones(1, 4, 4), [2, 2]).shape == (1, 2, 2)
@@ -46,7 +46,7 @@ import torch
 native = torch.library.Library("torchvision", "DEF")
 native.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 native.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-from pipeline import torchvision_shim
+from pipeline.core import torchvision_shim
 assert torchvision_shim.definitions is None
 assert torchvision_shim.torchvision.datasets.MNIST
 """
@@ -63,7 +63,7 @@ class Broken:
         if name == "torchvision":
             raise RuntimeError("something else")
 sys.meta_path.insert(0, Broken())
-import pipeline.torchvision_shim
+import pipeline.core.torchvision_shim
 """
     )
     assert result.returncode != 0
