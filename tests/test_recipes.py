@@ -72,12 +72,12 @@ VARIANT = Recipe(
     '''
 import torch
 
+from pipeline.training.robustness import Slope
 
-def of_squashed_logits(h, theta, logits, d):
-    """Of tanh f, whose derivative is the slope 1 - tanh² f."""
-    slope = 1 - torch.tanh(logits).square()
-    on_h = (theta * ((slope - 1) * d).unsqueeze(-2)).sum(-1)
-    return h.unsqueeze(-1) * (slope * d).unsqueeze(-2), on_h
+
+def of_squashed_logits(logits):
+    """tanh f, whose derivative is 1 - tanh² f."""
+    return Slope(1 - torch.tanh(logits).square(), None)
 ''',
     "pipeline/core/params_choices.py",
     "VARIANTS = {",
@@ -106,10 +106,10 @@ class ProjectionConceptizer(Conceptizer):
 
     def encode(self, x):
         first, second = self.encoder
-        return second(first(x.flatten(-len(self.input_shape))).relu())
+        return second(first(x.flatten(1)).relu())
 
     def decode(self, concepts):
-        return self.decoder(concepts).unflatten(-1, self.input_shape)
+        return self.decoder(concepts).unflatten(1, self.input_shape)
 
     def as_layers(self):
         return [nn.Flatten(), *standard.perceptron(self.encoder)]

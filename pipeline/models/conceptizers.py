@@ -2,8 +2,7 @@
 
 Every conceptizer is called as ``conceptizer(x, noise)`` and answers with `Concepts`. Randomness
 comes in as an argument (``draw_noise``), never from a global generator, so that a cell's results
-depend on its seed alone; ``noise=None`` is evaluation mode. Shapes are of one model; in a bank
-all tensors have the model dimensions in front (see `layers`).
+depend on its seed alone; ``noise=None`` is evaluation mode.
 """
 
 import math
@@ -17,14 +16,7 @@ from torch.nn import functional as F
 from pipeline.core import params_choices
 from pipeline.core.dataset import is_image
 from pipeline.models import standard
-from pipeline.models.layers import (
-    Linear,
-    PerChannelLinear,
-    PooledConv2d,
-    TransposedConv2d,
-    images_first,
-    rows_first,
-)
+from pipeline.models.layers import Linear, PerChannelLinear, PooledConv2d, TransposedConv2d
 
 
 class Latent(NamedTuple):
@@ -88,10 +80,10 @@ class IdentityConceptizer(Conceptizer):
         return [nn.Flatten()]
 
     def encode(self, x: Tensor) -> Tensor:
-        return x.flatten(-len(self.input_shape))
+        return x.flatten(1)
 
     def decode(self, concepts: Tensor) -> Tensor:
-        return concepts.unflatten(-1, self.input_shape)
+        return concepts.unflatten(1, self.input_shape)
 
 
 class ConvConceptizer(Conceptizer):
@@ -145,18 +137,16 @@ class ConvConceptizer(Conceptizer):
         ]
 
     def encode(self, x: Tensor) -> Tensor:
-        x = rows_first(x)
         for convolution in self.convolutions:
             x = convolution(x)
-        return self.to_scalar(images_first(x).flatten(-2)).squeeze(-1)
+        return self.to_scalar(x.flatten(2)).squeeze(2)
 
     def decode(self, concepts: Tensor) -> Tensor:
-        x = self.from_scalar(concepts.unsqueeze(-1))
-        x = rows_first(x.unflatten(-1, self.map_shape))
+        x = self.from_scalar(concepts.unsqueeze(2)).unflatten(2, self.map_shape)
         *hidden, last = self.deconvolutions
         for deconvolution in hidden:
             x = F.relu(deconvolution(x))
-        return torch.tanh(images_first(last(x)))
+        return torch.tanh(last(x))
 
 
 class VaeConceptizer(Conceptizer):
@@ -192,7 +182,7 @@ class VaeConceptizer(Conceptizer):
 
     def posterior(self, x: Tensor) -> Latent:
         """q(z | x) of inputs (B, *input_shape)."""
-        x = x.flatten(-len(self.input_shape))
+        x = x.flatten(1)
         for layer in self.encoder:
             x = F.relu(layer(x))
         return Latent(self.mean_head(x), self.logvar_head(x))
@@ -204,9 +194,7 @@ class VaeConceptizer(Conceptizer):
         *hidden, last = self.decoder
         for layer in hidden:
             concepts = F.relu(layer(concepts))
-        # The sigmoid. torch's own rounds a tensor's last few numbers otherwise than the rest: a
-        # cell's pixels would depend on how many others there are.
-        pixels = (0.5 + 0.5 * torch.tanh(0.5 * last(concepts))).unflatten(-1, self.input_shape)
+        pixels = torch.sigmoid(last(concepts)).unflatten(1, self.input_shape)
         return (pixels - self.shift) / self.scale
 
     def draw_noise(self, batch_size: int, generator: torch.Generator) -> Tensor:

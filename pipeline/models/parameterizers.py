@@ -1,8 +1,7 @@
 """Parameterizers θ: input to one relevance per concept and class, (B, K, C).
 
 Dropout masks come in as an argument (``draw_noise``), scaled by 1 / (1 - p) already; ``masks=None``
-is evaluation mode. Shapes are of one model; in a bank all tensors have the model dimensions in
-front (see `layers`).
+is evaluation mode.
 """
 
 import math
@@ -15,7 +14,7 @@ from torch.nn import functional as F
 
 from pipeline.models import standard
 from pipeline.models.conceptizers import pooled_shape
-from pipeline.models.layers import Linear, PooledConv2d, images_first, rows_first
+from pipeline.models.layers import Linear, PooledConv2d
 
 Masks = tuple[Tensor, ...]
 
@@ -75,11 +74,11 @@ class MlpParameterizer(Parameterizer):
         return [nn.Flatten(), *standard.perceptron(self.layers), relevances]
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
-        x = x.flatten(-len(self.input_shape))
+        x = x.flatten(1)
         *hidden, last = self.layers
         for index, layer in enumerate(hidden):
             x = F.relu(_drop(layer(x), masks, index))
-        return last(x).unflatten(-1, (self.num_concepts, self.num_classes))
+        return last(x).unflatten(1, (self.num_concepts, self.num_classes))
 
 
 class ConvParameterizer(Parameterizer):
@@ -121,16 +120,15 @@ class ConvParameterizer(Parameterizer):
         ]
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
-        x = rows_first(x)
         for convolution in self.convolutions:
             x = convolution(x)
         # A mask ≥ 0 per channel commutes with max-pooling and ReLU, and is cheaper after them.
-        x = _drop(images_first(x), masks, 0).flatten(-3)
+        x = _drop(x, masks, 0).flatten(1)
         *hidden, last = self.layers
         for index, layer in enumerate(hidden, start=1):
             x = F.relu(_drop(layer(x), masks, index))
         x = torch.tanh(_drop(last(x), masks, len(self.layers)))
-        return x.unflatten(-1, (self.num_concepts, self.num_classes))
+        return x.unflatten(1, (self.num_concepts, self.num_classes))
 
 
 def _drop(x: Tensor, masks: Sequence[Tensor] | None, index: int) -> Tensor:

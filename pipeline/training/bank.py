@@ -22,11 +22,12 @@ from pipeline.models.senn import Senn
 from pipeline.models.stacking import stacked_weights, unstack
 from pipeline.training.batches import draw_batches
 from pipeline.training.objectives import Losses, Objective
-from pipeline.training.stepping import TOGETHER, AutogradStepping, Stepping, even_parts
+from pipeline.training.stepping import CellStepping, Stepping, VmapStepping
 from pipeline.training.store import Checkpoint
 from pipeline.training.table_stepping import TableStepping, fits
 
 Bank = list[Cell]
+WIDTH = {"cpu": 5, "cuda": 16}  # the most cells in a bank; on a GPU idle ones fill it up
 
 _CURVE = (*(f"train_{term}" for term in Losses._fields), "valid_classification", "valid_accuracy")
 
@@ -61,9 +62,10 @@ def pack(
         return []
     if fits(experiment, robustness, device):  # all cores work on one bank
         return [list(cells)]
-    banks = -(-len(cells) // TOGETHER[device.type])
+    banks = -(-len(cells) // WIDTH[device.type])
     banks = min(-(-banks // workers) * workers, len(cells))
-    return [list(cells[part]) for part in even_parts(len(cells), banks)]
+    bounds = [round(i * len(cells) / banks) for i in range(banks + 1)]
+    return [list(cells[a:b]) for a, b in itertools.pairwise(bounds)]
 
 
 def train_bank(
@@ -73,6 +75,8 @@ def train_bank(
     data: Dataset,
     report: Callable[[int, float], None],
     checkpoint: Checkpoint,
+    width: int | None = None,
+    at_once: bool = False,
 ) -> list[TrainedCell]:
     """Train a bank, from its checkpoint if there is one; return its cells in order.
 
@@ -86,6 +90,8 @@ def train_bank(
         accuracies so far.
     checkpoint : written after every epoch; if it has all cells of the bank, whatever others too,
         training goes on from it.
+    width : cells to compute at once on a GPU, idle ones included; all of the bank by default.
+    at_once : compute them at once on a CPU too, as a GPU does.
 
     Raises
     ------
@@ -96,9 +102,13 @@ def train_bank(
     steps = _steps_per_epoch(data.train, experiment, bank[0])
     architecture = initial(bank[0].seed)
     weights = stacked_weights([initial(cell.seed) for cell in bank], device)
-    is_compiled = fits(experiment, objective.robustness, device)
-    method = TableStepping if is_compiled else AutogradStepping
-    stepping: Stepping = method(architecture, weights, objective, bank, data)
+    stepping: Stepping
+    if fits(experiment, objective.robustness, device):
+        stepping = TableStepping(architecture, weights, objective, bank, data)
+    elif device.type == "cpu" and not at_once:
+        stepping = CellStepping(architecture, weights, objective, bank, data)
+    else:
+        stepping = VmapStepping(architecture, weights, objective, bank, data, width)
 
     best = _Best(bank, weights)
     losses_since: list[Tensor] = []

@@ -37,7 +37,13 @@ def draw_batches(senn: Senn, objective: Objective, seed: int, epoch: int, train:
     return Batches(order.to(device), *noise_and_probes)
 
 
-def each_tensor(function: Callable[..., Tensor], *trees: Any) -> Any:
+def at_step(batches: Batches, step: int) -> Batches:
+    """The batch of one step, without the steps' dimension."""
+    batch: Batches = each_tensor(lambda tensor: tensor[step], batches)
+    return batch
+
+
+def each_tensor(function: Callable[..., Any], *trees: Any) -> Any:
     """`function` of the tensors at every place of equal tuples of tuples; what is None stays so."""
     match trees[0]:
         case None:

@@ -1,21 +1,20 @@
-"""The losses: L = L_y + λ L_θ + concept_reg · L_h.
+"""The losses: L = L_y + λ L_θ + concept_reg · L_h."""
 
-Shapes are given with the model dimensions M of a bank in front; for a single model there are none.
-"""
-
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pipeline.core.params import Experiment, Robustness, Vae
 from pipeline.models.conceptizers import Concepts, Latent, VaeConceptizer
 from pipeline.models.senn import Senn, SennNoise, SennOutput
-from pipeline.training.robustness import linearise, robustness_loss
+from pipeline.training.robustness import Linearised, linearise, robustness_loss
 
 
 class Losses(NamedTuple):
-    """The terms of the total loss of one batch before their weights, one number per model, (*M)."""
+    """The terms of the total loss of one batch before their weights, a number each."""
 
     total: Tensor
     classification: Tensor
@@ -33,20 +32,21 @@ class Objective(NamedTuple):
     def __call__(
         self,
         senn: Senn,
-        robust_reg: Tensor,
+        robust_reg: Tensor | float,
         x: Tensor,
         y: Tensor,
         noise: SennNoise | None,
         probes: Tensor | None,
+        linearise: Callable[..., Linearised] = linearise,
     ) -> Losses:
-        """Losses at robustness strengths λ (*M) of the batches x (*M, B, *input_shape), y (*M, B).
+        """Losses at robustness strength λ, a scalar, of the batch x (B, *input_shape), y (B,).
 
-        `probes` are (*M, B, P, C), or None for the exact robustness loss.
+        `probes` are (B, P, C), or None for the exact robustness loss.
         """
         if probes is not None:
-            probes = probes.movedim(-2, 0)
+            probes = probes.movedim(1, 0)
         at = linearise(senn, x, noise)
-        classification = cross_entropy(at.output.logits, y)
+        classification = F.cross_entropy(at.output.logits, y)
         robustness = robustness_loss(at, self.robustness.variant, self.robustness.reduction, probes)
         concept = self.concept_loss(senn, at.output, x)
         total = classification + robust_reg * robustness + self.experiment.concept_reg * concept
@@ -60,16 +60,8 @@ class Objective(NamedTuple):
             concepts = Concepts(output.concepts, output.reconstruction, output.latent)
             return vae_loss(conceptizer, concepts, x, self.experiment.beta, self.vae.objective)
         assert self.experiment.sparsity_reg is not None
-        features = x.ndim - output.concepts.ndim + 1
-        error = (output.reconstruction - x).square().flatten(-features).mean((-2, -1))
-        sparsity = output.concepts.abs().sum((-2, -1))
-        return error + self.experiment.sparsity_reg * sparsity
-
-
-def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Mean of −log softmax(f)_y over the batch, (*M); logits (*M, B, C), classes y (*M, B)."""
-    log_p = logits.log_softmax(-1)
-    return -log_p.gather(-1, y.unsqueeze(-1)).squeeze(-1).mean(-1)
+        error = (output.reconstruction - x).square().mean()
+        return error + self.experiment.sparsity_reg * output.concepts.abs().sum()
 
 
 def vae_loss(
@@ -92,13 +84,13 @@ def reconstruction_error(
 ) -> Tensor:
     """The β-VAE's squared error, mean over the batch, as `vae_loss` takes it."""
     error = (concepts.reconstruction - x) * conceptizer.scale
-    squares = error.square().flatten(-len(conceptizer.input_shape))
-    per_example = squares.mean(-1) if objective == "review2020" else squares.sum(-1)
-    return per_example.mean(-1)
+    squares = error.square().flatten(1)
+    per_example = squares.mean(1) if objective == "review2020" else squares.sum(1)
+    return per_example.mean()
 
 
 def kl_to_standard_normal(latent: Latent) -> Tensor:
     """KL(N(mean, exp(logvar)) ‖ N(0, 1)), summed over latents, mean over the batch, in nats."""
     mean, logvar = latent
     kl = 0.5 * (mean.square() + torch.exp(logvar) - 1 - logvar)
-    return kl.sum(-1).mean(-1)
+    return kl.sum(1).mean()

@@ -6,42 +6,101 @@ gives ∇ₓf_c = Σ_k θ_kc ∇h_k + Σ_k h_k ∇θ_kc, so the residual of clas
     r_c(x) = Σ_k h_k(x) ∇ₓθ_kc(x),
 
 one vector-Jacobian product (VJP) through the parameterizer alone, with cotangent h: no Jacobian
-of h, none of f. The published codes differentiate something else than the logits f; their
-residuals are VJPs too, with other cotangents on θ and h. A variant is the function that says which
-(`of_logits`, `of_log_softmax`), all else is shared.
+of h, none of f. The published codes differentiate another target t(f) than the logits f; a variant
+is the function that says how t depends on them, ∂t_c/∂f_j = a_c [c = j] − b_j (`Slope`), and
+
+    r_c(x) = ∇t_c − θ_cᵀJʰ = Σ_k h_k a_c ∇θ_kc + (a_c − 1) Σ_k θ_kc ∇h_k − Σ_j b_j ∇f_j.
+
+The last term is the same for all classes: the exact loss takes it from one VJP through both
+networks.
 
 `table_kernel` has this loss a second time, compiled, for the variants that `table_stepping` names;
 tests/training/test_table_stepping.py holds the two equal.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
+from torch.func import vjp, vmap
 
 from pipeline.core.params import Robustness
 from pipeline.core.params_choices import VARIANTS, Variant, implementation
 from pipeline.core.params_types import Reduction
+from pipeline.models.conceptizers import Latent
 from pipeline.models.senn import Senn, SennNoise, SennOutput
 
-Cotangents: TypeAlias = tuple[Tensor, Tensor | None]
-Target: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Cotangents]
-"""What a variant is, ``(h, theta, logits, d)`` to `Cotangents`; see `of_logits`."""
+
+class Slope(NamedTuple):
+    """How a variant's target t depends on the logits: ∂t_c/∂f_j = a_c [c = j] − b_j.
+
+    `a` and `b` are (B, C), or None: a = 1, b = 0.
+    """
+
+    a: Tensor | None
+    b: Tensor | None
+
+
+Target: TypeAlias = Callable[[Tensor], Slope]
+"""What a variant is: logits (B, C) to `Slope`."""
 
 
 class Linearised(NamedTuple):
-    """A SENN's `output` at the batch `x`, kept so that VJPs can be taken back to x."""
+    """A SENN's `output` at the batch `x`, and VJPs back to the shape of x.
+
+    `pull_theta` takes several cotangents on θ, (D, B, K, C), to (D, *x.shape), `pull_h` one on h,
+    (B, K). `at_once` says that several cost hardly more than one.
+    """
 
     output: SennOutput
     x: Tensor
+    pull_theta: Callable[[Tensor], Tensor]
+    pull_h: Callable[[Tensor], Tensor]
+    at_once: bool
 
 
 def linearise(senn: Senn, x: Tensor, noise: SennNoise | None = None) -> Linearised:
-    """Run `senn` on x (B, *input_shape), keeping what VJPs need."""
+    """Run `senn` on x (B, *input_shape), keeping what VJPs need; one VJP after the other."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        return Linearised(senn(x, noise), x)
+        output = senn(x, noise)
+
+    def pull(output: Tensor, cotangent: Tensor) -> Tensor:
+        (pulled,) = torch.autograd.grad(
+            output, x, cotangent, retain_graph=True, create_graph=torch.is_grad_enabled()
+        )
+        return pulled
+
+    return Linearised(
+        output,
+        x,
+        lambda cotangents: torch.stack([pull(output.relevances, each) for each in cotangents]),
+        lambda cotangent: pull(output.concepts, cotangent),
+        at_once=False,
+    )
+
+
+def linearise_plain(senn: Senn, x: Tensor, noise: SennNoise | None = None) -> Linearised:
+    """The same for ``torch.func``, all VJPs at once; the layers of `senn` must be `plain`."""
+    masks, latent_noise = (None, None) if noise is None else noise
+
+    def conceptizer(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        values, reconstruction, latent = senn.conceptizer(x, latent_noise)
+        return values, (reconstruction, *(latent or ()))  # no None among them, for vjp
+
+    theta, pull_theta = cast(Any, vjp(lambda x: senn.parameterizer(x, masks), x))
+    h, pull_h, (reconstruction, *latent) = cast(Any, vjp(conceptizer, x, has_aux=True))
+    output = SennOutput(
+        senn.aggregator(h, theta), h, theta, reconstruction, Latent(*latent) if latent else None
+    )
+    return Linearised(
+        output,
+        x,
+        lambda cotangents: vmap(pull_theta)(cotangents)[0],
+        lambda cotangent: pull_h(cotangent)[0],
+        at_once=True,
+    )
 
 
 def robustness_loss(
@@ -64,24 +123,21 @@ def robustness_loss(
         biased low (Jensen), hardly so under ``batch``, where the squares of all examples are
         summed before the root.
     """
-    r = residuals(at, variant, probes)
-    features = at.x.ndim - at.output.logits.ndim + 1
-    r = r.flatten(-features)  # (*M, D, B, features)
-    squares = r.shape[-3] if probes is not None and not _tabular_review(at, variant) else 1
+    r = residuals(at, variant, probes).flatten(2)  # (D, B, features)
+    squares = len(r) if probes is not None and not _tabular_review(at, variant) else 1
     if reduction == "batch":
-        return torch.linalg.vector_norm(r, dim=(-3, -2, -1)) / squares**0.5
-    return torch.linalg.vector_norm(r, dim=(-3, -1)).mean(-1) / squares**0.5
+        return torch.linalg.vector_norm(r) / squares**0.5
+    return torch.linalg.vector_norm(r, dim=(0, 2)).mean() / squares**0.5
 
 
 def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) -> Tensor:
-    """Residuals Σ_c d_c r_c in each direction d over the classes, (D, B, *input_shape) of a model.
+    """Residuals Σ_c d_c r_c in each direction d over the classes, (D, B, *input_shape).
 
     Exact: D = C, and the directions are the classes. With `probes` (P, B, C): D = P.
 
-    What a variant differentiates is its function in `params_choices`; from the gradient θᵀJʰ is
-    subtracted. ``review2020`` on tables, inputs (B, d), takes *one* gradient,
-    Σ_c ∇ℓ_c, for all classes and subtracts θ itself, a quirk of that code. It costs one VJP, so
-    `probes` are not used there, and the result is always exact, (C, B, d).
+    ``review2020`` on tables, inputs (B, d), takes *one* gradient, Σ_c ∇t_c, for all classes and
+    subtracts θ itself, a quirk of that code. It costs one VJP, so `probes` are not used there, and
+    the result is always exact, (C, B, d).
 
     Raises
     ------
@@ -89,22 +145,51 @@ def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) ->
         For ``review2020`` on a table whose concepts are not its features.
     """
     h, theta, logits = at.output.concepts, at.output.relevances, at.output.logits
-    classes = logits.shape[-1]
+    classes = logits.shape[1]
+
+    def on_theta(weights: Tensor) -> Tensor:
+        """Of Σ_c weights_c f_c, (..., B, C), the cotangents on θ, (..., B, K, C)."""
+        return h.unsqueeze(2) * weights.unsqueeze(-2)
+
+    def on_h(weights: Tensor) -> Tensor:
+        """The cotangent on h, (B, K), of the same; the two VJPs add up to Σ_c weights_c ∇f_c."""
+        return (theta * weights.unsqueeze(1)).sum(2)
+
     if _tabular_review(at, variant):
         if at.x.shape != h.shape:
             raise ValueError(
                 "robustness.variant review2020 on a table needs the identity conceptizer: "
                 f"inputs have shape {tuple(at.x.shape)}, concepts {tuple(h.shape)}"
             )
-        q = 1 - classes * logits.softmax(-1)  # Σ_c ∇ℓ_c = Σ_c q_c ∇f_c
-        summed = _vjp(at, h.unsqueeze(-1) * q.unsqueeze(-2), (theta * q.unsqueeze(-2)).sum(-1))
-        return summed.unsqueeze(-3) - theta.movedim(-1, -3)
+        q = 1 - classes * logits.softmax(1)  # Σ_c ∇t_c = Σ_c q_c ∇f_c
+        summed = at.pull_theta(on_theta(q.unsqueeze(0))) + at.pull_h(on_h(q))
+        return summed - theta.movedim(2, 0)
+
     if probes is None:
         one_hot = torch.eye(classes, dtype=theta.dtype, device=theta.device)
-        probes = one_hot.reshape(classes, *[1] * (logits.ndim - 1), classes)
+        d = one_hot.unsqueeze(1).expand(classes, *logits.shape)
+    else:
+        d = probes
     target: Target = implementation(VARIANTS[variant])
-    pulled = [_vjp(at, *target(h, theta, logits, d)) for d in probes]
-    return torch.stack(pulled, logits.ndim - 2)
+    a, b = target(logits)
+    scaled = d if a is None else a * d
+    if b is None:
+        r = at.pull_theta(on_theta(scaled))
+    elif probes is None or at.at_once:  # Σ_j b_j ∇f_j once, as one more direction
+        pulled = at.pull_theta(on_theta(torch.cat([scaled, b.unsqueeze(0)])))
+        r = pulled[:-1] - _times(d.sum(2), pulled[-1] + at.pull_h(on_h(b)))
+    else:  # with every probe's own
+        excess = -d.sum(2, keepdim=True) * b
+        own = torch.stack([at.pull_h(on_h(weights)) for weights in excess])
+        r = at.pull_theta(on_theta(scaled + excess)) + own
+    if a is not None:
+        r = r + torch.stack([at.pull_h(on_h(weights)) for weights in scaled - d])
+    return r
+
+
+def _times(factors: Tensor, x: Tensor) -> Tensor:
+    """Inputs x (B, *input_shape) times factors (D, B): (D, B, *input_shape)."""
+    return factors.reshape(*factors.shape, *[1] * (x.ndim - 1)) * x
 
 
 def directions(robustness: Robustness, input_shape: Sequence[int]) -> int | Literal["exact"]:
@@ -123,45 +208,16 @@ def draw_probes(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return signs.mul_(2).sub_(1)
 
 
-def of_logits(h: Tensor, theta: Tensor, logits: Tensor, d: Tensor) -> Cotangents:
-    """Cotangents on θ (B, K, C) and on h (B, K), or None for 0, whose VJPs sum to Σ_c d_c r_c.
-
-    Of the logits f: h on θ_c, in proportion to d_c (see the top of this file).
-
-    Parameters
-    ----------
-    h, theta, logits : (B, K), (B, K, C) and (B, C), what the model says.
-    d : (B, C) or (C,), the direction over the classes.
-    """
-    return h.unsqueeze(-1) * d.unsqueeze(-2), None
+def of_logits(logits: Tensor) -> Slope:
+    """The logits themselves (the paper's equation 3)."""
+    return Slope(None, None)
 
 
-def of_log_softmax(h: Tensor, theta: Tensor, logits: Tensor, d: Tensor) -> Cotangents:
-    """As `of_logits`, of the logits' log-softmax; of their sigmoid if there is one class.
-
-    With target t(f), ∇t_c = Σ_j T_cj ∇f_j, the residual ∇t_c − θ_cᵀJʰ has Σ_j T_cj h on θ_j, and
-    Σ_j T_cj θ_j − θ_c on h. T is 1 − p for log-softmax (T_cj = [c=j] − p_j), σ(1 − σ) for the
-    sigmoid; for logits it would be the identity.
-    """
-    if logits.shape[-1] == 1:
-        slope = torch.sigmoid(logits) * torch.sigmoid(-logits)
-        weights, excess = slope * d, (slope - 1) * d
-    else:
-        excess = -d.sum(-1, keepdim=True) * logits.softmax(-1)
-        weights = d + excess
-    on_h = (theta * excess.unsqueeze(-2)).sum(-1)
-    return h.unsqueeze(-1) * weights.unsqueeze(-2), on_h
-
-
-def _vjp(at: Linearised, on_theta: Tensor, on_h: Tensor | None) -> Tensor:
-    """Cotangents on θ and h, pulled back to the shape of x; differentiable if gradients are on."""
-    outputs, cotangents = [at.output.relevances], [on_theta]
-    if on_h is not None:
-        outputs, cotangents = [*outputs, at.output.concepts], [*cotangents, on_h]
-    (pulled,) = torch.autograd.grad(
-        outputs, at.x, cotangents, retain_graph=True, create_graph=torch.is_grad_enabled()
-    )
-    return pulled
+def of_log_softmax(logits: Tensor) -> Slope:
+    """Their log-softmax, ∂t_c/∂f_j = [c = j] − p_j; their sigmoid σ if there is one class."""
+    if logits.shape[1] == 1:
+        return Slope(torch.sigmoid(logits) * torch.sigmoid(-logits), None)
+    return Slope(None, logits.softmax(1))
 
 
 def _tabular_review(at: Linearised, variant: Variant) -> bool:

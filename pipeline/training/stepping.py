@@ -1,26 +1,35 @@
-"""How a bank takes its steps: by autograd, whatever the model and the device."""
+"""How a bank takes its steps by autograd: its cells one by one, or as one computation.
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Protocol
+On a CPU every cell is trained alone: it fills a core, and what it works on stays in its caches. On
+a GPU a cell alone would be thousands of small kernels, most of them launched for nothing; there
+``torch.func.vmap`` makes one computation of all, whose launches are as many for one cell as for
+fifty, and for one probe as for all classes (`benchmarks.launches` counts them). Both run the same
+models and the same `Objective`; tests/training/test_stepping.py holds them equal.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
 from pipeline.core.dataset import Dataset
 from pipeline.models.cells import Cell
-from pipeline.models.senn import Senn
-from pipeline.models.stacking import Stacked, stacked_on
-from pipeline.training.batches import Batches, each_tensor
-from pipeline.training.objectives import Objective, cross_entropy
-from pipeline.training.robustness import directions
+from pipeline.models.layers import plain
+from pipeline.models.logits import logits
+from pipeline.models.senn import Senn, SennNoise
+from pipeline.models.stacking import on_row, views
+from pipeline.training.batches import Batches, at_step, each_tensor
+from pipeline.training.objectives import Objective
+from pipeline.training.robustness import linearise_plain
 
 VALIDATION_BATCH = 500
-TOGETHER = {"cpu": 5, "cuda": 64}  # the most cells in one graph, see `_together`
 
 
 class Stepping(Protocol):
-    """Trains a bank in place: one row of `Stacked.weights` a cell."""
+    """Trains a bank in place: one row of weights (cells, numbers) a cell (`models.stacking`)."""
 
     def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
         """Take every seed's steps `first` to `end` - 1 of an epoch, before which `done` were taken.
@@ -38,11 +47,8 @@ class Stepping(Protocol):
         """Go on from what `state` returned."""
 
 
-class AutogradStepping:
-    """Some cells at a time in one graph: the gradient of the sum of their losses is each one's own.
-
-    All at once would be slower: what a step works on would not stay in a processor's caches.
-    """
+class CellStepping:
+    """Cell by cell."""
 
     def __init__(
         self,
@@ -52,53 +58,34 @@ class AutogradStepping:
         bank: Sequence[Cell],
         data: Dataset,
     ) -> None:
-        self.weights, self.objective, self.data = weights, objective, data
-        self.seeds, reg = [cell.seed for cell in bank], [cell.robust_reg for cell in bank]
-        self.robust_reg = torch.tensor(reg, device=weights.device, dtype=weights.dtype)
+        self.weights, self.objective, self.bank, self.data = weights, objective, bank, data
         self.adam = torch.optim.Adam([weights], lr=objective.experiment.lr, fused=True)
         weights.grad = torch.zeros_like(weights)
-        together = _together(objective, data)
-        self.groups = even_parts(len(bank), -(-len(bank) // together))
-        self.models = [stacked_on(architecture, weights[g], weights.grad[g]) for g in self.groups]
+        self.senns = [on_row(architecture, row) for row in weights]
+        self.gradients = [views(architecture, row) for row in weights.grad]
 
     def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
         losses = []
-        groups = list(zip(self.groups, self.models, strict=True))
         for step in range(first, end):
-            parts = [self._differentiate(group, own, batches, step) for group, own in groups]
-            losses.append(torch.cat(parts, -1))
+            drawn = {seed: at_step(own, step) for seed, own in batches.items()}
+            of_cells = [self._differentiate(place, drawn) for place in range(len(self.bank))]
+            losses.append(torch.stack(of_cells, 1))
             self.adam.step()
         return torch.stack(losses)
 
-    def _differentiate(
-        self, group: slice, models: Stacked, batches: Mapping[int, Batches], step: int
-    ) -> Tensor:
-        """Put the gradients of a group's losses into place; the losses, (4, cells of the group)."""
-        examples, noise, probes = each_tensor(
-            lambda *cells: torch.stack([drawn[step] for drawn in cells]),
-            *(batches[seed] for seed in self.seeds[group]),
-        )
+    def _differentiate(self, place: int, drawn: Mapping[int, Batches]) -> Tensor:
+        """Put the gradient of one cell's loss into place; the losses, (4,)."""
+        cell, senn = self.bank[place], self.senns[place]
+        examples, noise, probes = drawn[cell.seed]
         x, y = self.data.train.x[examples], self.data.train.y[examples]
-        losses = self.objective(models.senn, self.robust_reg[group], x, y, noise, probes)
-        models.differentiate(losses.total.sum())
+        losses = self.objective(senn, cell.robust_reg, x, y, noise, probes)
+        gradients = torch.autograd.grad(losses.total, list(senn.parameters()))
+        for row, gradient in zip(self.gradients[place].values(), gradients, strict=True):
+            row.copy_(gradient)
         return torch.stack(losses).detach()
 
     def validate(self) -> tuple[Tensor, Tensor]:
-        found = [self._validate(models) for models in self.models]
-        accuracies, cross_entropies = zip(*found, strict=True)
-        return torch.cat(accuracies), torch.cat(cross_entropies)
-
-    @torch.no_grad()
-    def _validate(self, models: Stacked) -> tuple[Tensor, Tensor]:
-        senn, split, cells = models.senn, self.data.valid, len(models.weights)
-        correct, cross_entropies = torch.zeros(2, cells, device=split.x.device)
-        parts = zip(split.x.split(VALIDATION_BATCH), split.y.split(VALIDATION_BATCH), strict=True)
-        for part in parts:
-            x, y = (shared.expand(cells, *shared.shape) for shared in part)
-            logits = senn.aggregator(senn.conceptizer.encode(x), senn.parameterizer(x))
-            correct += (logits.argmax(-1) == y).sum(-1)
-            cross_entropies += cross_entropy(logits, y) * y.shape[-1]
-        return correct / len(split.y), cross_entropies / len(split.y)
+        return _validate(self.data, lambda x: torch.stack([logits(s, x) for s in self.senns]))
 
     def state(self) -> dict[str, Tensor]:
         return dict(self.adam.state[self.weights])
@@ -107,18 +94,128 @@ class AutogradStepping:
         self.adam.state[self.weights] = dict(state)
 
 
-def _together(objective: Objective, data: Dataset) -> int:
-    """How many cells to have in one graph; on a CPU fewer, where each keeps many VJPs for its own.
+class VmapStepping:
+    """All cells at once, with the models' dimension in front of every tensor."""
 
-    On a GPU it is for the work that they are together, which fills it.
-    """
-    device, shape = data.train.x.device, data.input_shape
-    drawn = directions(objective.robustness, shape)
-    vjps = objective.experiment.num_classes if drawn == "exact" else drawn
-    return max(1, TOGETHER["cpu"] // vjps) if device.type == "cpu" else TOGETHER[device.type]
+    def __init__(
+        self,
+        architecture: Senn,
+        weights: Tensor,
+        objective: Objective,
+        bank: Sequence[Cell],
+        data: Dataset,
+        width: int | None = None,
+    ) -> None:
+        """`width` cells, the bank's and idle ones: a cell's bits may depend on their number."""
+        self.weights, self.data = weights, data
+        width = width or len(bank)
+        self.rows = views(architecture, weights)  # (cells, *shape) each
+        self.parameters = {name: _filled_up(rows, width) for name, rows in self.rows.items()}
+        self.adam = torch.optim.Adam(
+            self.parameters.values(), lr=objective.experiment.lr, fused=True
+        )
+        senn = plain(on_row(architecture, weights[0]).requires_grad_(False))
+        self.logits = _of_weights(senn, logits)
+        self.losses = _of_weights(senn, partial(_losses, objective))
+        reg = torch.tensor([cell.robust_reg for cell in bank], dtype=weights.dtype)
+        self.robust_reg = _filled_up(reg, width).to(weights.device)
+        self.seeds = list(dict.fromkeys(cell.seed for cell in bank))
+        seed_of_cell = torch.tensor([self.seeds.index(cell.seed) for cell in bank])
+        self.seed_of_cell = _filled_up(seed_of_cell, width).to(weights.device)
+
+    def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
+        drawn = each_tensor(
+            lambda *seeds: torch.stack([t[first:end] for t in seeds], 1),
+            *(batches[seed] for seed in self.seeds),
+        )
+        losses = [self.step(at_step(drawn, step)) for step in range(end - first)]
+        for name, rows in self.rows.items():
+            rows.copy_(self.parameters[name][: len(rows)])
+        return torch.stack(losses)[..., : len(self.weights)]
+
+    def step(self, drawn: Batches) -> Tensor:
+        """One step of every cell on its seed's batch, (seeds, B, ...); the losses, (4, width)."""
+        examples, *random = each_tensor(lambda t: t.index_select(0, self.seed_of_cell), drawn)
+        x, y = self.data.train.x[examples], self.data.train.y[examples]
+        inputs = (self.robust_reg, x, y, *random)
+        dims = each_tensor(lambda _: 0, inputs)  # None where there is nothing
+        differentiate = vmap(grad(self.losses, has_aux=True), (0, *dims), (0, 1))
+        gradients, losses = differentiate(self.parameters, *inputs)
+        for name, parameter in self.parameters.items():
+            parameter.grad = gradients[name].contiguous()  # Adam's kernel takes memory as it is
+        self.adam.step()
+        return losses
+
+    def validate(self) -> tuple[Tensor, Tensor]:
+        logits_of_all, cells = vmap(self.logits, (0, None)), len(self.weights)
+        return _validate(self.data, lambda x: logits_of_all(self.parameters, x)[:cells])
+
+    def state(self) -> dict[str, Tensor]:
+        """The moments of Adam, rows of the bank's cells as the weights are, and its step."""
+        moments, cells = self.adam.state, len(self.weights)
+        return {"step": next(iter(moments.values()))["step"]} | {
+            f"{key}.{name}": moments[parameter][key][:cells]
+            for name, parameter in self.parameters.items()
+            for key in ("exp_avg", "exp_avg_sq")
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        for name, parameter in self.parameters.items():
+            parameter.copy_(_filled_up(self.rows[name], len(parameter)))
+            self.adam.state[parameter] = {"step": state["step"].clone()} | {
+                key: _filled_up(state[f"{key}.{name}"], len(parameter))
+                for key in ("exp_avg", "exp_avg_sq")
+            }
 
 
-def even_parts(items: int, count: int) -> list[slice]:
-    """So many items in `count` parts, one after the other, whose sizes differ by one at most."""
-    bounds = [round(i * items / count) for i in range(count + 1)]
-    return [slice(a, b) for a, b in pairwise(bounds)]
+def _filled_up(rows: Tensor, width: int) -> Tensor:
+    """A copy of `rows`, and of the last one as often as makes `width`."""
+    return torch.cat([rows, rows[-1:].expand(width - len(rows), *rows.shape[1:])])
+
+
+def _losses(
+    objective: Objective,
+    senn: Senn,
+    robust_reg: Tensor,
+    x: Tensor,
+    y: Tensor,
+    noise: SennNoise,
+    probes: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """The total to differentiate, and all terms, (4,)."""
+    losses = objective(senn, robust_reg, x, y, noise, probes, linearise_plain)
+    return losses.total, torch.stack(losses)
+
+
+class _Calling(nn.Module):
+    """``function(senn, ...)`` as a module."""
+
+    def __init__(self, senn: Senn, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.senn, self.function = senn, function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(self.senn, *inputs)
+
+
+def _of_weights(senn: Senn, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function(senn, ...)`` as ``f(weights, ...)``, of weights by name."""
+    module = _Calling(senn, function)
+
+    def of_weights(weights: dict[str, Tensor], *inputs: Any) -> Any:
+        named = {f"senn.{name}": value for name, value in weights.items()}
+        return functional_call(module, named, inputs)
+
+    return of_weights
+
+
+@torch.no_grad()
+def _validate(data: Dataset, logits_of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Accuracies and cross-entropies of the cells whose logits (cells, B, C) `logits_of` gives."""
+    split = data.valid
+    correct = losses = torch.zeros((), device=split.x.device)
+    for x, y in zip(split.x.split(VALIDATION_BATCH), split.y.split(VALIDATION_BATCH), strict=True):
+        log_p = logits_of(x).log_softmax(2)
+        correct = correct + (log_p.argmax(2) == y).sum(1)
+        losses = losses - log_p[:, torch.arange(len(y), device=y.device), y].sum(1)
+    return correct / len(split.y), losses / len(split.y)

@@ -428,7 +428,7 @@ def train_steps(
 
     Parameters
     ----------
-    weights : (numbers,), the cell's row of `Stacked.weights`.
+    weights : (numbers,), the cell's row (`models.stacking`).
     moments : (2, numbers), Adam's.
     places : (layers, 2), where each layer's weight and bias begin in the row.
     widths : (layers + 1,), rows of the inputs and of every layer.

@@ -16,7 +16,7 @@ from pipeline.core.workers import Report, one_thread
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.cells import Cell, load_weights, save_weights
 from pipeline.models.senn import Senn
-from pipeline.training.bank import Bank, train_bank
+from pipeline.training.bank import WIDTH, Bank, train_bank
 from pipeline.training.objectives import Objective
 from pipeline.training.store import CellStore
 
@@ -72,25 +72,28 @@ def train(task: Task, report: Report) -> float:
     return sum(accuracies) / len(accuracies)
 
 
-def _train(task: Task, data: Dataset, report: Report) -> list[float]:
+def _train(task: Task, data: Dataset, report: Report, width: int | None = None) -> list[float]:
     """The same; in halves, where a GPU's memory is too small for the bank."""
     job, bank = task.job, task.bank
     objective = Objective(job.experiment, job.params.robustness, job.params.vae)
     checkpoint = job.store.checkpoint(task.checkpoint)
+    width = width or WIDTH[job.device.type]
     trained = None
     try:
-        trained = train_bank(bank, objective, _initial(job, data), data, report, checkpoint)
+        trained = train_bank(bank, objective, _initial(job, data), data, report, checkpoint, width)
     except torch.OutOfMemoryError as error:
-        if len(bank) == 1:
+        if width == 1:
             raise PipelineError(
                 f"{bank[0]} does not fit into the memory of {job.device}: lower "
                 f"experiments.{job.name}.batch_size in params.yaml, or set device: cpu"
             ) from error
     if trained is None:  # the error's frames are gone by now, and the tensors in them
-        middle = len(bank) // 2
-        halves = (("a", bank[:middle]), ("b", bank[middle:]))
-        tasks = [replace(task, bank=b, checkpoint=task.checkpoint + name) for name, b in halves]
-        return [accuracy for half in tasks for accuracy in _train(half, data, report)]
+        width //= 2
+        halves = (("a", bank[:width]), ("b", bank[width:]))
+        tasks = [
+            replace(task, bank=b, checkpoint=task.checkpoint + name) for name, b in halves if b
+        ]
+        return [accuracy for half in tasks for accuracy in _train(half, data, report, width)]
     for result in trained:
         path, described = result.cell.path(job.models), task.described[result.cell]
         found = {

@@ -21,7 +21,6 @@ from pipeline.models.conceptizers import (
 )
 from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer, Parameterizer
 from pipeline.models.senn import Senn
-from pipeline.models.stacking import Stacked, stacked_on, stacked_weights
 
 
 @dataclass(frozen=True)
@@ -225,10 +224,3 @@ def _map_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) -> t
     for _ in range(layers):
         x = F.max_pool2d(F.conv2d(x, torch.zeros(1, 1, kernel_size, kernel_size)), 2)
     return (x.shape[2], x.shape[3])
-
-
-def stack(models: list[Senn]) -> Stacked:
-    """`models` as one, on the CPU, with gradients of zero."""
-    weights = stacked_weights(models, torch.device("cpu"))
-    weights.grad = torch.zeros_like(weights)
-    return stacked_on(models[0], weights, weights.grad)

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from pipeline.core.dataset import Dataset, Split
 from pipeline.core.params import load_params
 from pipeline.models.building import Inputs, build_senn
 from pipeline.study.summary import constant_from, linear_accuracy, majority_accuracy
-from pipeline.training.objectives import cross_entropy
 from pipeline.training.robustness import linearise, robustness_loss
 from tests.conftest import REPOSITORY
 
@@ -57,7 +57,7 @@ def test_beyond_it_no_network_is_better_than_a_constant(x, reduction):
             for weight in senn.parameters():
                 weight.mul_(10 ** (seed % 4 - 2))
         at = linearise(senn, x)
-        total = cross_entropy(at.output.logits, y) + bound * robustness_loss(
+        total = F.cross_entropy(at.output.logits, y) + bound * robustness_loss(
             at, "review2020", reduction
         )
         assert total.item() >= np.log(2) - 1e-6
@@ -79,7 +79,7 @@ def test_below_it_a_step_down_the_gradient_is_better(x, reduction):
     norm = theta.norm() if reduction == "batch" else theta.flatten(1).norm(dim=1).mean()
     for factor, is_better in ((0.99, True), (1.01, False)):
         reg = factor * constant_from(x, 2, len(x), reduction)
-        assert (cross_entropy(logits, y) + reg * norm < np.log(2)) == is_better
+        assert (F.cross_entropy(logits, y) + reg * norm < np.log(2)) == is_better
 
 
 def test_linear_classifiers_are_free_in_the_papers_definition_alone(x):

@@ -11,7 +11,7 @@ from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
 from pipeline.models.cells import Cell
-from pipeline.training.bank import TOGETHER, pack, train_bank
+from pipeline.training.bank import WIDTH, pack, train_bank
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator
 from tests.models.textbook import Textbook, same_weights
@@ -266,7 +266,7 @@ def test_banks_are_even_and_as_many_for_every_worker(count, workers):
     assert [cell for packed in banks for cell in packed] == cells
     sizes = [len(packed) for packed in banks]
     if count:
-        assert min(sizes) > 0 and max(sizes) <= min(min(sizes) + 1, TOGETHER["cpu"])
+        assert min(sizes) > 0 and max(sizes) <= min(min(sizes) + 1, WIDTH["cpu"])
         assert len(banks) % workers == 0 or len(banks) == count
 
 

@@ -1,24 +1,20 @@
-import itertools
-
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 from torch.testing import assert_close
-from torch.utils._pytree import tree_map
 
 from pipeline.core.params import Experiment, load_params
 from pipeline.models.conceptizers import Latent
 from pipeline.training.objectives import (
     Objective,
-    cross_entropy,
     kl_to_standard_normal,
     reconstruction_error,
     vae_loss,
 )
 from pipeline.training.robustness import draw_probes
 from tests.conftest import REPOSITORY
-from tests.models.textbook import DIGITS, DIGITS_VAE, TABLE_7, Architecture, random_batch, stack
+from tests.models.textbook import DIGITS, DIGITS_VAE, TABLE_7, Architecture, random_batch
 from tests.training import textbook
 
 SMOKE = load_params(REPOSITORY / "presets/smoke.yaml")
@@ -160,43 +156,3 @@ def test_kl_against_torch_distributions():
 
 def test_kl_of_the_prior_is_zero():
     assert kl_to_standard_normal(Latent(torch.zeros(4, 3), torch.zeros(4, 3))).item() == 0
-
-
-# --- cross-entropy and banks -------------------------------------------------------------------
-
-
-def test_cross_entropy_is_torchs_for_every_model():
-    logits, y = 3 * torch.randn(2, 3, 7, 4), torch.randint(4, (2, 3, 7))
-    found = cross_entropy(logits, y)
-    for i, j in itertools.product(range(2), range(3)):
-        assert_close(found[i, j], F.cross_entropy(logits[i, j], y[i, j]))
-    assert_close(
-        cross_entropy(1e4 * logits[0, 0], y[0, 0]), F.cross_entropy(1e4 * logits[0, 0], y[0, 0])
-    )
-
-
-@pytest.mark.parametrize("reduction", ["batch", "example"])
-@pytest.mark.parametrize("probes", ["exact", 2])
-@pytest.mark.parametrize(
-    ("architecture", "name"),
-    [(TABLE_7, "compas_senn"), (DIGITS, "mnist_senn"), (DIGITS_VAE, "mnist_disenn")],
-)
-def test_losses_of_stacked_models_are_those_of_each(architecture, name, probes, reduction):
-    examples = 5
-    models = [architecture.senn(seed).double() for seed in range(6)]
-    draws = []
-    for seed in range(6):
-        generator = torch.Generator().manual_seed(seed)
-        noise = models[0].draw_noise(examples, generator)
-        signs = draw_probes((examples, 2, architecture.classes), generator).double()
-        x, y = random_batch(architecture, examples, seed), classes_of(architecture, examples)
-        draws.append((x, y, noise, None if probes == "exact" else signs))
-    robust_reg = torch.linspace(0, 1, 6, dtype=torch.float64)
-    loss = objective(name, {"reduction": reduction, "probes": probes})
-
-    together = tree_map(lambda *t: None if t[0] is None else torch.stack(t), *draws)
-    senn = stack(models).senn
-    found = loss(senn, robust_reg, *together)
-    for place, (model, draw) in enumerate(zip(models, draws, strict=True)):
-        expected = loss(model, robust_reg[place], *draw)
-        assert_close(tuple(term[place] for term in found), tuple(expected))

@@ -16,7 +16,7 @@ from pipeline.models.stacking import stacked_weights
 from pipeline.training import table_kernel as kernel
 from pipeline.training.batches import draw_batches
 from pipeline.training.objectives import Losses, Objective
-from pipeline.training.stepping import AutogradStepping
+from pipeline.training.stepping import CellStepping
 from pipeline.training.table_stepping import TableStepping, fits
 from tests.training.grids import CPU, settings
 
@@ -71,7 +71,7 @@ def both(params: Params, data: Dataset) -> list[tuple[torch.Tensor, ...]]:
     objective = Objective(experiment, params.robustness, params.vae)
     inputs = Inputs((11,), 0.0, 1.0)
     found = []
-    for method in (AutogradStepping, TableStepping):
+    for method in (CellStepping, TableStepping):
         models = [build_senn(NAME, experiment, None, inputs, cell.seed) for cell in CELLS]
         weights = stacked_weights(models, CPU)
         stepping = method(models[0], weights, objective, CELLS, data)
@@ -116,7 +116,7 @@ def test_a_residual_that_vanishes_has_no_gradient():
     )
     experiment, data = params.experiment(NAME), table(2)
     objective = Objective(experiment, params.robustness, params.vae)
-    for method in (AutogradStepping, TableStepping):
+    for method in (CellStepping, TableStepping):
         model = build_senn(NAME, experiment, None, Inputs((11,), 0.0, 1.0), 1)
         with torch.no_grad():
             model.parameterizer.layers[0].weight.zero_()

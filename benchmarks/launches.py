@@ -1,0 +1,78 @@
+"""How many kernels a training step launches on a GPU, counted without one.
+
+    python -m benchmarks.launches      # writes benchmarks/results/launches.csv
+
+Every operation that computes counts as one: views and uninitialised memory do not. The code that is
+counted is what a GPU runs, here on small batches on the CPU.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.problems import Problem, changed, mnist
+from pipeline.core.dataset import load_dataset
+from pipeline.models.building import Inputs, build_senn
+from pipeline.models.cells import Cell
+from pipeline.models.stacking import stacked_weights
+from pipeline.training.batches import at_step, draw_batches, each_tensor
+from pipeline.training.objectives import Objective
+from pipeline.training.stepping import VmapStepping
+
+RESULTS = Path(__file__).parent / "results/launches.csv"
+CELLS = (1, 5, 15, 50)
+BATCH = 4
+
+
+class Launches(TorchDispatchMode):
+    """Counts operations while it is active."""
+
+    count = 0
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        allocates = op.name().startswith(("aten::empty", "aten::new_empty", "aten::_unsafe_view"))
+        self.count += op.namespace == "aten" and not (op.is_view or allocates)
+        return op(*args, **(kwargs or {}))
+
+
+def launches(problem: Problem, cells: int, width: int) -> int:
+    """Of one step of a bank of `cells`, computed as `width`."""
+    params, name = problem.params, problem.name
+    experiment, data = params.experiment(name), load_dataset(problem.data)
+    objective = Objective(experiment, params.robustness, params.vae)
+    inputs = Inputs(data.input_shape, data.mean, data.std)
+    model = build_senn(name, experiment, params.vae, inputs, seed=0)
+    bank = [Cell(name, 0.1 * place, place % 3) for place in range(cells)]
+    weights = stacked_weights([model] * cells, torch.device("cpu"))
+    stepping = VmapStepping(model, weights, objective, bank, data, width)
+    batches = [draw_batches(model, objective, seed, 1, data.train) for seed in stepping.seeds]
+    drawn = each_tensor(lambda *seeds: torch.stack(seeds), *(at_step(b, 0) for b in batches))
+    stepping.step(drawn)  # the first one makes Adam's state, too
+    with Launches() as counted:
+        stepping.step(drawn)
+    return counted.count
+
+
+def table(cells: Sequence[int] = CELLS) -> pd.DataFrame:
+    """One row per robustness loss and number of cells."""
+    rows = []
+    with TemporaryDirectory() as folder:
+        problem = mnist(Path(folder), "cpu")
+        small = {f"experiments.{problem.name}.batch_size": BATCH}
+        problem = Problem(changed(problem.params, small), problem.name, problem.data)
+        for probes in ("exact", 1):
+            for count in cells:
+                number = launches(problem.with_probes(probes), count, max(count, 2))
+                rows.append({"probes": probes, "cells": count, "launches": number})
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    counted = table()
+    counted.to_csv(RESULTS, index=False)
+    print(counted.to_string(index=False))

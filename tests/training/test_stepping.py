@@ -1,0 +1,115 @@
+"""What a GPU runs, on the CPU: all cells at once against one by one, launches, devices."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.optim import optimizer
+from torch.testing import assert_close
+
+from benchmarks.launches import table
+from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.params import Params
+from pipeline.models.cells import Cell
+from pipeline.models.stacking import stacked_weights
+from pipeline.training import bank
+from pipeline.training.bank import TrainedCell, train_bank
+from pipeline.training.batches import at_step, draw_batches, each_tensor
+from pipeline.training.objectives import Objective
+from pipeline.training.stepping import VmapStepping
+from pipeline.training.store import Checkpoint
+from tests.training.grids import (
+    EXPERIMENTS,
+    NO_CHECKPOINT,
+    double,
+    initial,
+    settings,
+    write_data,
+)
+
+LOSSES: dict[str, dict[str, Any]] = {
+    "review2020, a probe": {"variant": "review2020", "probes": 1},
+    "review2020, exact": {"variant": "review2020", "probes": "exact", "reduction": "example"},
+    "paper2018, two probes": {"variant": "paper2018", "probes": 2, "reduction": "example"},
+    "paper2018, exact": {"variant": "paper2018", "probes": "exact"},
+}
+
+
+def short(name: str, robustness: dict[str, Any]) -> Params:
+    sizes = {"batch_size": 12, "epochs": 2, "eval_freq": 3, "lr": 0.01}
+    changes = {f"experiments.{name}.{key}": value for key, value in sizes.items()}
+    return settings(changes | {f"robustness.{key}": value for key, value in robustness.items()})
+
+
+def trained(name: str, data: Dataset, params: Params, **how: Any) -> list[TrainedCell]:
+    objective = Objective(params.experiment(name), params.robustness, params.vae)
+    cells = [Cell(name, robust_reg, seed) for seed in (1, 2) for robust_reg in (0.0, 0.1)]
+    how = {"report": lambda *_: None, "checkpoint": NO_CHECKPOINT, **how}
+    return train_bank(cells, objective, initial(name, data, params), data, **how)
+
+
+@pytest.mark.parametrize("robustness", LOSSES.values(), ids=LOSSES.keys())
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_at_once_is_one_by_one(name, robustness, tmp_path, monkeypatch):
+    monkeypatch.setattr(bank, "fits", lambda *_: False)  # tables by autograd, too
+    data = double(load_dataset(write_data(name, tmp_path, train=50, valid=40)))
+    params = short(name, robustness)
+    expected = trained(name, data, params)
+    for width in (None, 7):  # idle cells or none
+        for one, other in zip(
+            trained(name, data, params, at_once=True, width=width), expected, strict=True
+        ):
+            assert_close(one.weights, other.weights, rtol=0, atol=1e-9)
+            assert (one.step, one.valid_accuracy) == (other.step, other.valid_accuracy)
+            for row, other_row in zip(one.curve, other.curve, strict=True):
+                assert row == pytest.approx(other_row, abs=1e-9)
+
+
+def test_goes_on_from_a_checkpoint(tmp_path):
+    name = "mnist_disenn"
+    data = load_dataset(write_data(name, tmp_path, train=50, valid=40))
+    params, how = short(name, LOSSES["review2020, a probe"]), {"at_once": True, "width": 6}
+    expected = trained(name, data, params, **how)
+    how["checkpoint"] = Checkpoint(tmp_path / "unfinished.safetensors")
+
+    def interrupt(epoch: int, accuracy: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(name, data, params, report=interrupt, **how)
+    epochs: list[int] = []
+    results = trained(name, data, params, report=lambda epoch, _: epochs.append(epoch), **how)
+    assert epochs == [2]
+    for one, other in zip(results, expected, strict=True):
+        assert all(torch.equal(one.weights[key], value) for key, value in other.weights.items())
+        assert one.curve == other.curve
+
+
+def test_launches_are_few_and_as_many_for_any_number_of_cells_and_both_losses():
+    (launches,) = table(cells=(1, 5)).launches.unique()
+    assert launches <= 300
+
+
+@pytest.mark.parametrize("robustness", LOSSES.values(), ids=LOSSES.keys())
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_step_stays_on_its_device(name, robustness, tmp_path, monkeypatch):
+    """Fake tensors have a device and no values: one elsewhere, or a look at a value, raises.
+
+    The device is `meta`: builds of torch for CPUs do not index fake tensors on `cuda`.
+    """
+    monkeypatch.setattr(optimizer, "_get_fused_kernels_supported_devices", lambda: ["meta"])
+    data = load_dataset(write_data(name, tmp_path, train=50, valid=40))
+    params = short(name, robustness)
+    objective = Objective(params.experiment(name), params.robustness, params.vae)
+    cells = [Cell(name, 0.1, 1), Cell(name, 0.2, 1), Cell(name, 0.1, 2)]
+    model, meta = initial(name, data, params)(1), torch.device("meta")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        weights, moved = stacked_weights([model] * 3, meta), data.to(meta)
+        stepping = VmapStepping(model, weights, objective, cells, moved, width=4)
+        batches = [at_step(draw_batches(model, objective, s, 1, data.train), 0) for s in (1, 2)]
+        losses = stepping.step(each_tensor(lambda *seeds: torch.stack(seeds).to(meta), *batches))
+        accuracy, cross_entropy = stepping.validate()
+    assert losses.shape == (4, 4) and accuracy.shape == cross_entropy.shape == (3,)
+    for tensor in (losses, accuracy, cross_entropy, *stepping.parameters.values()):
+        assert tensor.device.type == "meta"
