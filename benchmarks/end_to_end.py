@@ -22,8 +22,8 @@ from benchmarks.problems import Problem, changed
 from benchmarks.settings import Settings
 from benchmarks.steps import Row, Say, significant
 from pipeline.core.dataset import load_dataset
+from pipeline.core.store import CellStore
 from pipeline.training.engine import train_grid
-from pipeline.training.store import CellStore
 from pipeline.training.task import Job
 
 _STORE = 5 * 10**9  # bytes, as many as the user's store has by default

@@ -23,12 +23,12 @@ from benchmarks.problems import Problem, changed
 from benchmarks.stopwatch import Enough, Stopwatch, Timing
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.device import cores
+from pipeline.core.store import Checkpoint
 from pipeline.core.workers import Report, run_side_by_side
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.cells import Cell
 from pipeline.training.bank import train_bank
 from pipeline.training.objectives import Objective
-from pipeline.training.store import Checkpoint
 from pipeline.training.table_stepping import fits
 
 LAMBDAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

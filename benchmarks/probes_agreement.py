@@ -27,12 +27,12 @@ from pipeline.core.device import choose_device
 from pipeline.core.files import atomic_path, write_csv
 from pipeline.core.params import Params, load_params
 from pipeline.core.stage import run_stage
+from pipeline.core.store import CellStore
 from pipeline.metrics.evaluation import correct, residual_norm
 from pipeline.models.cells import grid, load_cell
 from pipeline.reporting.style import lambda_label
 from pipeline.training.engine import train_grid
 from pipeline.training.pretrain import Pretraining, pretrain_all
-from pipeline.training.store import CellStore
 from pipeline.training.task import Job
 
 METRICS = {"accuracy": "test accuracy", "test_robustness_loss": "test robustness loss"}

@@ -62,10 +62,10 @@ def train(processor: str, data: str, folder: str) -> None:
     from benchmarks.problems import REPOSITORY
     from pipeline.core.dataset import load_dataset
     from pipeline.core.params import load_params
+    from pipeline.core.store import CellStore
     from pipeline.metrics.evaluation import correct
     from pipeline.models.cells import grid, load_cell
     from pipeline.training.engine import train_grid
-    from pipeline.training.store import CellStore
     from pipeline.training.task import Job
 
     params, models = load_params(REPOSITORY / "params.yaml"), Path(folder, "models")

@@ -8,9 +8,9 @@ from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv, write_json
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
+from pipeline.core.store import CellStore
 from pipeline.study.run import run_study
 from pipeline.study.summary import summarise
-from pipeline.training.store import CellStore
 
 
 def main() -> None:

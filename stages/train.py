@@ -7,8 +7,8 @@ from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
+from pipeline.core.store import CellStore
 from pipeline.training.engine import train_grid
-from pipeline.training.store import CellStore
 from pipeline.training.task import Job
 
 

@@ -7,11 +7,11 @@ import pandas as pd
 import torch
 
 from pipeline.core.params import Params
+from pipeline.core.store import CellStore
 from pipeline.metrics.grid import evaluate_files
 from pipeline.models.cells import Cell, grid
 from pipeline.study.definitions import Definition, definitions, params_for
 from pipeline.training.engine import train_grid
-from pipeline.training.store import CellStore
 from pipeline.training.task import Job
 
 MEASURES = (

@@ -17,13 +17,13 @@ from torch import Tensor
 from pipeline.core.dataset import Dataset, Split
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Robustness
+from pipeline.core.store import Checkpoint
 from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import stacked_weights, unstack
 from pipeline.training.batches import draw_batches
 from pipeline.training.objectives import Losses, Objective
 from pipeline.training.stepping import CellStepping, Stepping, VmapStepping
-from pipeline.training.store import Checkpoint
 from pipeline.training.table_stepping import TableStepping, fits
 
 Bank = list[Cell]

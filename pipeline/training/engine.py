@@ -14,12 +14,13 @@ from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.device import cores
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import atomic_path, sha256_of
+from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params_choices import VARIANTS
 from pipeline.core.workers import run_side_by_side
 from pipeline.models.cells import Cell, grid, load_weights
 from pipeline.training.bank import Bank, pack
 from pipeline.training.cluster import run_on_cluster
-from pipeline.training.fingerprint import fingerprint, provenance
+from pipeline.training.fingerprint import provenance
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.task import Job, Task, files_for, train, train_away
 
@@ -55,6 +56,7 @@ def train_grid(job: Job) -> pd.DataFrame:
         done = _train_all(job, tasks, progress.epoch)
         for count, accuracy in enumerate(done, start=1):
             progress.finished(f"bank {count}/{len(tasks)} done, valid accuracy {accuracy:.3f}")
+            job.store.shrink()
     return pd.concat([_curve(job, cell) for cell in cells], ignore_index=True)
 
 

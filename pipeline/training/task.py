@@ -12,13 +12,13 @@ import torch
 from pipeline.core.dataset import FILE_NAME, Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Params
+from pipeline.core.store import CellStore
 from pipeline.core.workers import Report, one_thread
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.cells import Cell, load_weights, save_weights
 from pipeline.models.senn import Senn
 from pipeline.training.bank import WIDTH, Bank, train_bank
 from pipeline.training.objectives import Objective
-from pipeline.training.store import CellStore
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ def _train(task: Task, data: Dataset, report: Report, width: int | None = None) 
         save_weights(path, result.weights, described | found)
         job.store.keep(described["fingerprint"], path)
     checkpoint.remove()
+    job.store.shrink()
     return [result.valid_accuracy for result in trained]
 
 

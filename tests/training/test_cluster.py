@@ -14,12 +14,12 @@ import torch
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
+from pipeline.core.store import CellStore
 from pipeline.models.cells import grid, save_weights
 from pipeline.training import cluster, engine
 from pipeline.training.engine import train_grid
 from pipeline.training.fingerprint import environment
 from pipeline.training.progress import TrainingProgress
-from pipeline.training.store import CellStore
 from pipeline.training.task import Job
 from tests.training.grids import ARCHITECTURES, CPU, run_in_turn, settings, write_data
 

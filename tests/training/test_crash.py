@@ -23,9 +23,9 @@ import yaml
 from pipeline.core import files
 from pipeline.core.params import Params, load_params
 from pipeline.core.stage import run_stage
+from pipeline.core.store import CellStore, Checkpoint
 from pipeline.training import engine
 from pipeline.training.engine import Job, train_grid
-from pipeline.training.store import CellStore, Checkpoint
 from stages import train
 from tests.conftest import REPOSITORY
 from tests.training.grids import CPU, run_in_turn, settings, write_data
@@ -301,7 +301,7 @@ def test_no_room_for_a_model(tmp_path):
     assert ended(start(run_stage_here, root, smallest // 2)) == 1
     first = f"models/{NAME}/lambda=0/seed=7.safetensors"
     assert (root / "log").read_text().splitlines() == [
-        "cell store store: File too large; not all that is trained is kept",
+        "cell store store: File too large; not all that is computed is kept",
         f"error: cannot write {first}: File too large. "
         "Free some space or make the folder writable, then run the same command again.",
     ]

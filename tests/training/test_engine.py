@@ -13,10 +13,10 @@ from torch.testing import assert_close
 from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
+from pipeline.core.store import CellStore
 from pipeline.models.cells import Cell, grid, load_cell, load_weights, save_weights
 from pipeline.training import engine, task
 from pipeline.training.engine import train_grid
-from pipeline.training.store import CellStore
 from pipeline.training.task import Job
 from tests.models.textbook import Textbook, same_weights
 from tests.training.grids import (

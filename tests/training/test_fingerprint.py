@@ -16,12 +16,18 @@ from ruamel.yaml import YAML
 
 from pipeline.core import portable
 from pipeline.core.dataset import FILE_NAME
+from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params import Params, Section
+from pipeline.core.store import CellStore
 from pipeline.models.cells import Cell, grid, save_weights
 from pipeline.training import engine
 from pipeline.training.engine import train_grid
-from pipeline.training.fingerprint import code_digest, fingerprint, training_code
-from pipeline.training.store import CellStore
+from pipeline.training.fingerprint import (
+    TRAINING_CODE,
+    code_digest,
+    training_code,
+)
+from pipeline.training.fingerprint import WITHOUT_EFFECT as NAMED
 from pipeline.training.task import Job
 from tests.conftest import REPOSITORY
 from tests.test_dvc_yaml import code_of
@@ -419,7 +425,7 @@ def test_torchs_build_changes_it_on_a_gpu_only(fixed, monkeypatch):
 @pytest.mark.parametrize("package", ["numba", "numpy", "scipy"])
 def test_versions_of_libraries_change_it(fixed, usual, monkeypatch, package):
     monkeypatch.setattr(
-        "pipeline.training.fingerprint.version",
+        "pipeline.core.fingerprint.version",
         lambda name: "99" if name == package else version(name),
     )
     after = fixed.fingerprints("compas_senn")
@@ -468,12 +474,13 @@ class Library:
     folder: Path
 
     def digest(self) -> str:
-        source = self.folder / "training/fingerprint.py"
+        source = self.folder / "core/fingerprint.py"
         spec = importlib.util.spec_from_file_location("copied_fingerprint", source)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return module.code_digest()
+        names = module.files_of(TRAINING_CODE, NAMED)
+        return module.digest_of_code(names)
 
     def digest_with(self, path: str, text: str) -> str:
         """The digest with `text` appended to the file `path`."""
@@ -501,6 +508,7 @@ WITHOUT_EFFECT = {
     "core/params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
     "core/params_errors.py",
     "core/params_types.py",
+    "core/store.py",  # gives back the same bytes, or none
     "core/stage.py",  # refuses to run with other versions, which are in the fingerprint
     "training/cluster.py",
     "training/progress.py",

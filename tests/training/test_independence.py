@@ -8,10 +8,10 @@ import torch
 
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.params import Params, load_params
+from pipeline.core.store import Checkpoint
 from pipeline.models.cells import Cell
 from pipeline.training.bank import TrainedCell, train_bank
 from pipeline.training.objectives import Objective
-from pipeline.training.store import Checkpoint
 from tests.conftest import REPOSITORY
 from tests.training.grids import SMOKE, initial, settings, train, write_data
 

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from benchmarks.launches import table
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.params import Params
+from pipeline.core.store import Checkpoint
 from pipeline.models.cells import Cell
 from pipeline.models.stacking import stacked_weights
 from pipeline.training import bank
@@ -18,7 +19,6 @@ from pipeline.training.bank import TrainedCell, train_bank
 from pipeline.training.batches import at_step, draw_batches, each_tensor
 from pipeline.training.objectives import Objective
 from pipeline.training.stepping import VmapStepping
-from pipeline.training.store import Checkpoint
 from tests.training.grids import (
     EXPERIMENTS,
     NO_CHECKPOINT,

@@ -1,9 +1,9 @@
 """The cell store: to trained cells what a compiler cache is to objects.
 
-Finished cells are kept outside the workspace under their fingerprint (`fingerprint`), so that a
-new λ or seed trains only what is new, and a killed run goes on where it was. Deleting the store
-changes nothing but time. ``SENN_CELL_STORE`` names its folder, or ``off``; ``SENN_CELL_STORE_GB``
-its size.
+Finished cells, and what was measured of them, are kept outside the workspace under their
+fingerprint (`fingerprint`), so that a new λ or seed trains and measures only what is new, and a
+killed run goes on where it was. Deleting the store changes nothing but time. ``SENN_CELL_STORE``
+names its folder, or ``off``; ``SENN_CELL_STORE_GB`` its size.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,18 +27,22 @@ from pipeline.core.files import atomic_path
 from pipeline.core.tensors import read_tensors, write_tensors
 
 _DEFAULT_GB = "5"
-_SUFFIX = ".safetensors"
+_CELL, _MEASURED, _CHECKPOINT = ".cell", ".measured", ".safetensors"
+_DIGEST = hashlib.sha256().digest_size
 _UNFINISHED = "unfinished"
-# Cells, unfinished banks, and either while it is written. Whatever else is in the folder is not
-# ours to remove.
-_OURS = re.compile(rf"\.?([0-9a-f]{{64}}|{_UNFINISHED})-[0-9a-f]{{64}}\{_SUFFIX}(\.\w+\.part)?")
-# An unfinished bank is written after every epoch: one left alone for a day is nobody's any more.
+# Cells, what was measured of them, unfinished banks, each while it is written, and cells as earlier
+# versions named them. Whatever else is in the folder is not ours to remove.
+_HEX = "[0-9a-f]{64}"
+_OURS = re.compile(
+    rf"\.?({_HEX}(\{_CELL}|\{_MEASURED})|({_UNFINISHED}|{_HEX})-{_HEX}\{_CHECKPOINT})(\.\w+\.part)?"
+)
+# An unfinished bank is written after every epoch: one left alone for a day is abandoned.
 _IN_USE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
 class CellStore:
-    """A folder of files ``<fingerprint>-<SHA-256 of fingerprint and content>.safetensors``.
+    """A folder of files named by their fingerprint, with a SHA-256 in front of their content.
 
     `folder` is None for a store that is off: nothing is found and nothing kept. `limit` is in
     bytes; beyond it the least recently used files go. Safe with several processes at once: files
@@ -89,36 +94,65 @@ class CellStore:
         PipelineError
             If `destination` cannot be written.
         """
-        if self.folder is None:
+        content = self._read(fingerprint, _CELL)
+        if content is None:
             return False
-        for entry in sorted(self.folder.glob(f"{fingerprint}-*{_SUFFIX}")):
-            try:
-                content = entry.read_bytes()
-            except OSError:  # removed by another process, or not readable
-                continue
-            if entry.name == _entry_name(fingerprint, content):
-                with atomic_path(destination) as temporary:
-                    temporary.write_bytes(content)
-                with suppress(OSError):
-                    os.utime(entry)  # used now
-                return True
-            with suppress(OSError):
-                entry.unlink()
-        return False
+        with atomic_path(destination) as temporary:
+            temporary.write_bytes(content)
+        return True
 
     def keep(self, fingerprint: str, cell: Path) -> None:
-        """Store the finished file `cell`; then remove the least recently used beyond the limit.
+        """Store the finished file `cell`.
 
         A store that cannot be written costs time later, not this run.
         """
+        if self.folder is not None:
+            self._write(fingerprint, _CELL, cell.read_bytes())
+
+    def measured(self, fingerprint: str) -> Any:
+        """What was measured under `fingerprint`, as JSON has it; None if it is not there."""
+        content = self._read(fingerprint, _MEASURED)
+        return None if content is None else json.loads(content)
+
+    def keep_measured(self, fingerprint: str, value: Any) -> None:
+        """Store what was measured, as `keep` does a cell; `value` is what JSON can hold."""
+        self._write(fingerprint, _MEASURED, json.dumps(value).encode())
+
+    def shrink(self) -> None:
+        """Remove what was used least recently, beyond the limit."""
+        if self.folder is None:
+            return
+        total = 0
+        try:
+            for in_use, _, size, path in sorted(self._files()):
+                total += size
+                if not in_use and total > self.limit:
+                    with suppress(FileNotFoundError):
+                        os.unlink(path)
+        except OSError as error:
+            _complain(self.folder, error)
+
+    def _read(self, fingerprint: str, suffix: str) -> bytes | None:
+        """The content of a whole entry; damaged ones are removed."""
+        if self.folder is None:
+            return None
+        entry = self.folder / f"{fingerprint}{suffix}"
+        try:
+            stored = entry.read_bytes()
+        except OSError:  # there is none, or it is not readable
+            return None
+        digest, content = stored[:_DIGEST], stored[_DIGEST:]
+        is_whole = digest == _digest(fingerprint, content)
+        with suppress(OSError):  # another process may have removed it meanwhile
+            os.utime(entry) if is_whole else entry.unlink()  # used now
+        return content if is_whole else None
+
+    def _write(self, fingerprint: str, suffix: str, content: bytes) -> None:
         if self.folder is None:
             return
         try:
-            content = cell.read_bytes()
-            entry = self.folder / _entry_name(fingerprint, content)
-            with atomic_path(entry) as temporary:
-                temporary.write_bytes(content)
-            self._evict(entry.name)
+            with atomic_path(self.folder / f"{fingerprint}{suffix}") as temporary:
+                temporary.write_bytes(_digest(fingerprint, content) + content)
         except (PipelineError, OSError) as error:
             _complain(self.folder, error)
 
@@ -126,22 +160,13 @@ class CellStore:
         """Where the bank called `name`, 64 hexadecimal digits, keeps its unfinished state."""
         if self.folder is None:
             return Checkpoint(None)
-        return Checkpoint(self.folder / f"{_UNFINISHED}-{name}{_SUFFIX}")
+        return Checkpoint(self.folder / f"{_UNFINISHED}-{name}{_CHECKPOINT}")
 
-    def _evict(self, written: str) -> None:
-        """Shrink to the limit, as far as that goes without what is in use.
+    def _files(self) -> Iterator[tuple[bool, float, int, str]]:
+        """Of every file of ours: whether it is in use, seconds since it was used, bytes, path.
 
-        In use are the entry just `written`, and files that another process may be about to finish.
+        In use are those that another process may be about to finish.
         """
-        total = 0
-        for idle, _, size, path in sorted(self._files(written)):
-            total += size
-            if idle and total > self.limit:
-                with suppress(FileNotFoundError):
-                    os.unlink(path)
-
-    def _files(self, written: str) -> Iterator[tuple[bool, float, int, str]]:
-        """Of every file of ours: whether nobody uses it, seconds since it was used, bytes, path."""
         assert self.folder is not None
         now = time.time()
         with os.scandir(self.folder) as files:
@@ -151,8 +176,8 @@ class CellStore:
                         status = file.stat()
                         age = now - status.st_mtime
                         unfinished = file.name.startswith((_UNFINISHED, "."))
-                        in_use = file.name == written or (unfinished and age < _IN_USE_SECONDS)
-                        yield not in_use, age, status.st_size, file.path
+                        in_use = unfinished and age < _IN_USE_SECONDS
+                        yield in_use, age, status.st_size, file.path
 
 
 @dataclass(frozen=True)
@@ -190,10 +215,9 @@ class Checkpoint:
                 self.path.unlink()
 
 
-def _entry_name(fingerprint: str, content: bytes) -> str:
-    digest = hashlib.sha256(fingerprint.encode())
-    digest.update(content)
-    return f"{fingerprint}-{digest.hexdigest()}{_SUFFIX}"
+def _digest(fingerprint: str, content: bytes) -> bytes:
+    """SHA-256 of both: a file that was renamed or damaged is not what it says."""
+    return hashlib.sha256(fingerprint.encode() + content).digest()
 
 
 def _seal(name: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
@@ -208,7 +232,7 @@ def _seal(name: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> st
 def _complain(folder: Path, error: Exception) -> None:
     cause = error.__cause__ or error
     reason = cause.strerror if isinstance(cause, OSError) else cause
-    _say_once(f"cell store {folder}: {reason}; not all that is trained is kept")
+    _say_once(f"cell store {folder}: {reason}; not all that is computed is kept")
 
 
 @cache

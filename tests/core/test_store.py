@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from pipeline.core import files
+from pipeline.core import store as library
 from pipeline.core.errors import PipelineError
-from pipeline.training import store as library
-from pipeline.training.store import CellStore, Checkpoint
+from pipeline.core.store import CellStore, Checkpoint
 from tests.training.processes import start
 
 DAY = 24 * 3600
@@ -28,7 +28,8 @@ def fingerprint(name: str) -> str:
 
 
 def content(name: str, size: int = SIZE) -> bytes:
-    return random.Random(name).randbytes(size)
+    """Of an entry that has `size` bytes with its digest."""
+    return random.Random(name).randbytes(size - 32)
 
 
 @pytest.fixture
@@ -38,14 +39,18 @@ def store(tmp_path) -> CellStore:
 
 @pytest.fixture
 def keep(tmp_path) -> Callable[..., Path]:
-    """``keep(store, name, age)``: store the cell `name`, used `age` seconds ago; its entry."""
+    """``keep(store, name, age)``: store the cell `name`, used `age` seconds ago; its entry.
+
+    Then the store shrinks to its limit.
+    """
 
     def keep(store: CellStore, name: str, age: float = 0, size: int = SIZE) -> Path:
         cell = tmp_path / "cell"
         cell.write_bytes(content(name, size))
         store.keep(fingerprint(name), cell)
-        (entry,) = store.folder.glob(f"{fingerprint(name)}-*")
-        return used(entry, age)
+        entry = used(store.folder / f"{fingerprint(name)}.cell", age)
+        store.shrink()
+        return entry
 
     return keep
 
@@ -67,7 +72,7 @@ def fetched(store: CellStore, name: str, folder: Path) -> bytes | None:
 
 def there(store: CellStore, *names: str) -> set[str]:
     """Which of the cells `names` the store has."""
-    return {name for name in names if list(store.folder.glob(f"{fingerprint(name)}-*"))}
+    return {name for name in names if (store.folder / f"{fingerprint(name)}.cell").exists()}
 
 
 # --- finding again -----------------------------------------------------------------------------
@@ -115,10 +120,6 @@ def flip(place: int) -> Callable[[Path], None]:
     return damage
 
 
-def rename(old: str, new: str) -> Callable[[Path], None]:
-    return lambda entry: entry.rename(entry.with_name(entry.name.replace(old, new)))
-
-
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "a bit at the start": flip(0),
     "a bit in the middle": flip(SIZE // 2),
@@ -126,10 +127,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "truncated": lambda entry: os.truncate(entry, SIZE - 1),
     "extended": lambda entry: os.truncate(entry, SIZE + 1),
     "empty": lambda entry: os.truncate(entry, 0),
-    "another digest in its name": rename("-", f"-{'0' * 64}"),
-    "no digest in its name": lambda entry: entry.rename(
-        entry.with_name(f"{fingerprint('a')}-.safetensors")
-    ),
     "another cell's content": lambda entry: entry.write_bytes(content("b")),
 }
 
@@ -151,13 +148,16 @@ def test_another_cells_file_under_this_ones_name(store, keep, tmp_path):
     assert not there(store, "a", "b")
 
 
-def test_a_whole_cell_is_found_beside_a_damaged_one(store, keep, tmp_path):
-    entry = keep(store, "a")
-    damaged = [entry.with_name(f"{fingerprint('a')}-{digit * 64}.safetensors") for digit in "0f"]
-    for path in damaged:
-        path.write_bytes(content("b"))
-    assert fetched(store, "a", tmp_path) == content("a")
-    assert entry.exists() and not damaged[0].exists()
+def test_what_was_measured_is_found_as_it_was(store, keep):
+    value = {"accuracy": 0.1 + 0.2, "undefined": float("inf"), "count": 3, "curve": [1e-300, 1.0]}
+    assert store.measured(fingerprint("a")) is None
+    keep(store, "a")  # a cell of the same name is something else
+    assert store.measured(fingerprint("a")) is None
+    store.keep_measured(fingerprint("a"), value)
+    assert store.measured(fingerprint("a")) == value
+    (entry,) = store.folder.glob("*.measured")
+    flip(-1)(entry)
+    assert store.measured(fingerprint("a")) is None and not entry.exists()
 
 
 def test_what_is_no_file_is_no_cell(store, keep, tmp_path):
@@ -190,21 +190,12 @@ def test_as_many_go_as_must(tmp_path, keep):
     assert there(store, *"abc", "large") == {"a", "large"}
 
 
-def test_what_was_just_written_stays(tmp_path, keep):
-    store = CellStore(tmp_path / "store", SIZE)
-    keep(store, "another process's", age=-100)  # its clock is ahead
-    keep(store, "a")
-    assert there(store, "a", "another process's") == {"a"}
-    keep(store, "large", size=2 * SIZE)  # beyond the limit all alone
-    assert there(store, "a", "large") == {"large"}
-
-
 def unfinished(store: CellStore, name: str) -> list[Path]:
     """A checkpoint, and what killed processes left of a checkpoint and of a cell."""
     checkpoint = store.checkpoint(fingerprint(name))
     checkpoint.save({"weights": torch.ones(3)}, {})
     assert checkpoint.path is not None
-    cell = f"{fingerprint(name)}-{fingerprint('digest')}.safetensors"
+    cell = f"{fingerprint(name)}.cell"
     parts = [store.folder / f".{file}.a_b0c1d2.part" for file in (checkpoint.path.name, cell)]
     for path in parts:
         path.write_bytes(content(name))
@@ -230,14 +221,14 @@ def test_a_killed_runs_state_is_kept_while_there_is_room(store, keep):
 
 def test_nobody_elses_files_are_touched(tmp_path, keep):
     store = CellStore(tmp_path / "store", 1)
-    others = ["llama.safetensors", f"{fingerprint('a')}.safetensors", ".bashrc", "a-b.safetensors"]
+    others = ["llama.safetensors", f"{fingerprint('a')}.safetensors", ".bashrc", "a.cell"]
     store.folder.mkdir()
     for name in others:
         (store.folder / name).write_bytes(content(name))
         used(store.folder / name, 100 * DAY)
     keep(store, "a", age=1)
     keep(store, "b")
-    assert there(store, "b") and not list(store.folder.glob(f"{fingerprint('a')}-*"))
+    assert not there(store, "a", "b")
     assert all((store.folder / name).read_bytes() == content(name) for name in others)
 
 
@@ -248,7 +239,7 @@ def test_no_store_can_be_there(tmp_path, capfd):
     (tmp_path / "file").touch()
     store, cell = CellStore(tmp_path / "file/store", ENDLESS), tmp_path / "cell"
     cell.write_bytes(content("a"))
-    said = f"cell store {store.folder}: Not a directory; not all that is trained is kept\n"
+    said = f"cell store {store.folder}: Not a directory; not all that is computed is kept\n"
     for expected in (said, ""):  # once
         store.keep(fingerprint("a"), cell)
         assert capfd.readouterr().err == expected
@@ -271,7 +262,7 @@ def test_the_stores_disk_is_full(store, keep, tmp_path, monkeypatch, capfd):
 
     monkeypatch.setattr(files, "_flush_to_disk", full)
     checkpoint.save({"weights": torch.zeros(3)}, {"epoch": "2"})
-    said = f"cell store {store.folder}: No space left on device; not all that is trained is kept\n"
+    said = f"cell store {store.folder}: No space left on device; not all that is computed is kept\n"
     assert capfd.readouterr().err == said
     cell = tmp_path / "cell"
     cell.write_bytes(content("b"))
@@ -371,6 +362,7 @@ def use(root: Path, number: int) -> None:
             case "keep":
                 cell.write_bytes(content(name, size_of(name)))
                 store.keep(fingerprint(name), cell)
+                store.shrink()
             case "fetch":
                 is_there = store.fetch(fingerprint(name), cell)
                 assert not is_there or cell.read_bytes() == content(name, size_of(name))
