@@ -17,7 +17,6 @@ import pandas as pd
 from pipeline.claims.evidence import Evidence, qualitative_evidence
 from pipeline.claims.published import CLAIMS, Claim
 from pipeline.claims.results import Results
-from pipeline.core.files import json_number
 from pipeline.metrics.intervals import Interval, accuracy_interval, lost_interval
 
 Status = Literal["reproduced", "not reproduced", "not tested", "left to the reader"]
@@ -87,21 +86,6 @@ def from_table(table: pd.DataFrame) -> list[Verdict]:
         )
         for row in rows
     ]
-
-
-def as_metrics(table: pd.DataFrame) -> dict[str, str | float | None]:
-    """The verdicts of `as_table` as `dvc metrics` takes them: flat, the same keys in every run.
-
-    Per claim seven keys, `<id>.verdict` to `<id>.reason`; accuracies, and differences of them, are
-    shares. None for what there is not; DVC leaves these out. Reasons have no numbers of this run,
-    so that `dvc metrics diff` shows one only when it is another reason.
-    """
-    by_claim = table.drop(columns="remark").set_index("claim")
-    return {
-        f"{claim}.{name}": value or None if isinstance(value, str) else json_number(value)
-        for claim, row in by_claim.to_dict("index").items()
-        for name, value in row.items()
-    }
 
 
 def judge(

@@ -63,7 +63,7 @@ def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Pa
     name = experiment.name
     if name not in results.params.study:
         return
-    study = MeasuredStudy(experiment.settings, *results.study(name), RESAMPLES)
+    study = MeasuredStudy(experiment.settings, results.study(name), RESAMPLES)
     yield Prose(_about(study))
     yield from _pictures(name, study)
     yield _predictions(study)

@@ -5,7 +5,7 @@ curves of different definitions on top of each other.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -18,6 +18,7 @@ from pipeline.core.params import Experiment
 from pipeline.core.params_choices import Variant
 from pipeline.metrics.intervals import TAILS, Interval, accuracy_interval, lost_interval
 from pipeline.study.definitions import Definition
+from pipeline.study.references import REFERENCES
 
 Across = Literal["variant", "reduction"]
 AXES = {"robust_reg": False, "per_example": False, "test_robustness_loss": True,
@@ -172,20 +173,23 @@ class MeasuredStudy:
 
     Attributes
     ----------
-    cells : one row a cell, as `run_study` returns them.
-    references : majority_accuracy and, for raw features, linear_accuracy and constant_from_….
+    cells : one row a cell, as `run_study` returns them, with the columns `references`.
     resamples : of the seeds, for the intervals of `curves`.
     """
 
     settings: Experiment
     cells: pd.DataFrame
-    references: Mapping[str, float]
     resamples: int
 
     @cached_property
     def curves(self) -> AccuracyCurves:
         """Accuracy against λ and other axes."""
         return AccuracyCurves(self.cells, self.settings.batch_size, self.resamples)
+
+    @cached_property
+    def references(self) -> dict[str, float]:
+        """Those of `REFERENCES` that are defined; every row of the cells repeats them."""
+        return {name: self.cells[name].iloc[0] for name in REFERENCES if name in self.cells}
 
     @property
     def lambdas(self) -> list[float]:

@@ -9,7 +9,7 @@ from pipeline.explanations.method import ExplanationMethod
 from pipeline.explanations.methods import METHODS
 from pipeline.explanations.senn import contributions, pulled_back
 from pipeline.metrics.comparison import Examination, MethodScores, score
-from pipeline.metrics.comparison_tables import comparison_summary, curves_table, scores_table
+from pipeline.metrics.comparison_tables import curves_table, scores_table
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, leave_one_out
@@ -140,15 +140,3 @@ def test_curves_are_points_without_those_undefined(found):
     expected = np.mean([np.median(scores.curves["noise"][:, 1]) for scores in found["lime"]])
     assert (point["position"], point["value"]) == (0.5, pytest.approx(expected))
     assert not table["value"].isna().any()
-
-
-def test_the_summary_is_senns_own_scores(found):
-    table = scores_table(found, METHODS, 100)
-    table.loc[table["method"] == "pull_back", "deletion"] = np.nan
-    summary = comparison_summary(table, 0.01)
-    assert (summary["methods"], summary["seeds"], summary["examples"]) == (3, 2, 30)
-    assert summary["robust_reg"] == 0.01
-    assert len(summary) == 4 + 2 * len(SCORES)
-    assert summary["contribution_insertion"] == pytest.approx(table["insertion"][0])
-    assert summary["pull_back_insertion"] == pytest.approx(table["insertion"][1])
-    assert summary["pull_back_deletion"] is None
