@@ -159,7 +159,7 @@ class _NotTestedError(Exception):
 
 
 def _accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
-    return _interval_at(cells, claim.lambdas[0]), ""
+    return accuracy_interval(*_at(cells, claim.lambdas)), ""
 
 
 def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
@@ -173,7 +173,7 @@ def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
     tested = sorted(value for value in cells["robust_reg"].unique() if least <= value <= most)
     if len(tested) < 2:
         raise _NotTestedError(f"fewer than two λ between {least:g} and {most:g} in this run")
-    intervals = {value: _interval_at(cells, value) for value in tested}
+    intervals = {value: accuracy_interval(*_at(cells, [value])) for value in tested}
     farthest = max(tested, key=lambda at: max(low - intervals[at].high, intervals[at].low - high))
     if _holds(intervals[farthest], claim) and tested[-1] < most:
         raise _NotTestedError(f"no λ = {most:g} in this run; up to {tested[-1]:g} it holds")
@@ -182,8 +182,7 @@ def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
 
 
 def _accuracy_lost(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
-    smallest, largest = (_at(cells, value).set_index("seed") for value in claim.lambdas)
-    return _known(lost_interval(smallest, largest)), ""
+    return lost_interval(*_at(cells, claim.lambdas)), ""
 
 
 _MEASURES = {
@@ -193,18 +192,14 @@ _MEASURES = {
 }
 
 
-def _interval_at(cells: pd.DataFrame, robust_reg: float) -> Interval:
-    return _known(accuracy_interval(_at(cells, robust_reg)))
-
-
-def _at(cells: pd.DataFrame, robust_reg: float) -> pd.DataFrame:
-    chosen = cells[np.isclose(cells["robust_reg"], robust_reg, rtol=1e-6, atol=0)]
-    if chosen.empty:
-        raise _NotTestedError(f"no λ = {robust_reg:g} in this run")
-    return chosen
-
-
-def _known(interval: Interval | None) -> Interval:
-    if interval is None:
+def _at(cells: pd.DataFrame, lambdas: Sequence[float]) -> list[pd.DataFrame]:
+    """The cells of each λ, one row a seed."""
+    chosen = []
+    for robust_reg in lambdas:
+        at = cells[np.isclose(cells["robust_reg"], robust_reg, rtol=1e-6, atol=0)]
+        if at.empty:
+            raise _NotTestedError(f"no λ = {robust_reg:g} in this run")
+        chosen.append(at.set_index("seed"))
+    if any(len(at) == 1 for at in chosen):
         raise _NotTestedError("one seed gives no interval over seeds")
-    return interval
+    return chosen

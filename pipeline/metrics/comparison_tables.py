@@ -41,12 +41,7 @@ def scores_table(
         for score in SCORES.values():
             values = np.stack([scores.values[score.name] for scores in of_seeds])
             here, undefined = estimate(values, score.statistic, resamples)
-            row |= {
-                score.name: here.mean,
-                f"{score.name}_low": here.low,
-                f"{score.name}_high": here.high,
-                f"{score.name}_undefined": undefined,
-            }
+            row |= here.columns(score.name) | {f"{score.name}_undefined": undefined}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -118,9 +118,7 @@ def evaluate_cell(model: Senn, protocol: Protocol) -> Row:
     accuracy = share_interval(float(correct(model, test).double().mean()), len(test))
     train_concepts = encode(model, protocol.data.train.x)
     return {
-        "accuracy": accuracy.mean,
-        "accuracy_low": accuracy.low,
-        "accuracy_high": accuracy.high,
+        **accuracy.columns("accuracy"),
         **_stability(model, protocol, train_concepts),
         **_faithfulness(model, protocol.data, train_concepts),
         **{name: metric(model, protocol.data) for name, metric in METRICS.items()},

@@ -84,8 +84,7 @@ def lambda_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
         cells = sorted(cell for cell in evaluations if cell.robust_reg == robust_reg)
         metrics = pd.DataFrame([evaluations[cell] for cell in cells])
         over_seeds = {str(name): _over_seeds(values) for name, values in metrics.items()}
-        if accuracy := accuracy_interval(metrics):
-            over_seeds |= {"accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
+        _, over_seeds["accuracy_low"], over_seeds["accuracy_high"] = accuracy_interval(metrics)
         rows.append(
             {
                 "experiment": cells[0].experiment,

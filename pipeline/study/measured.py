@@ -29,7 +29,7 @@ _FACTORS = np.arange(0, 3 + _STEP / 2, _STEP)
 _SMALLEST = 1e-4  # of an axis's largest value; below it there is nothing to tell apart
 
 
-def estimate(values: np.ndarray) -> Interval:
+def of_draws(values: np.ndarray) -> Interval:
     """Of a statistic's `values` (1 + R,): as measured, then of every draw."""
     low, high = np.quantile(values[1:], TAILS)
     return Interval(float(values[0]), float(low), float(high))
@@ -152,7 +152,7 @@ def batch_factor(curves: AccuracyCurves, variant: str) -> Interval:
         errors = np.square(np.interp(along[batch] + shifts, along[example], e) - b).sum(1)
         errors += np.square(np.interp(along[example] - shifts, along[batch], b) - e).sum(1)
         best.append(_FACTORS[errors.argmin()])
-    value, low, high = estimate(np.array(best))
+    value, low, high = of_draws(np.array(best))
     ends = np.clip([low - _STEP / 2, high + _STEP / 2], _FACTORS[0], _FACTORS[-1])
     return Interval(10**value, *(10**ends).tolist())
 
@@ -201,13 +201,9 @@ class MeasuredStudy:
         compared = [definition for definition, _ in self.curves.definitions()]
         return [one for one in compared if variant in (None, one.variant)]
 
-    def has(self, definition: Definition) -> bool:
-        """Whether `definition` is part of it."""
-        return definition in self.definitions()
-
     def accuracy_at(self, definition: Definition, robust_reg: float) -> Interval:
         """Test accuracy, its interval over seeds and test examples."""
-        return _known(accuracy_interval(self._at(definition, robust_reg)))
+        return accuracy_interval(self._at(definition, robust_reg))
 
     def lost_by_seed(self, definition: Definition, robust_reg: float) -> pd.Series:
         """Accuracy lost from the smallest λ to another, seed by seed."""
@@ -216,7 +212,7 @@ class MeasuredStudy:
 
     def lost_at(self, definition: Definition, robust_reg: float) -> Interval:
         """Accuracy lost from the smallest λ to another, as claims of it are judged."""
-        return _known(lost_interval(*self._ends(definition, robust_reg)))
+        return lost_interval(*self._ends(definition, robust_reg))
 
     @cached_property
     def comparisons(self) -> list[Across]:
@@ -241,8 +237,3 @@ class MeasuredStudy:
 
     def _ends(self, definition: Definition, robust_reg: float) -> tuple[pd.DataFrame, pd.DataFrame]:
         return self._at(definition, self.lambdas[0]), self._at(definition, robust_reg)
-
-
-def _known(interval: Interval | None) -> Interval:
-    assert interval is not None, "a study has two seeds or more"
-    return interval

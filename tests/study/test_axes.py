@@ -5,7 +5,7 @@ from pipeline.study.definitions import Definition
 from pipeline.study.measured import (
     AccuracyCurves,
     batch_factor,
-    estimate,
+    of_draws,
     prediction_errors,
 )
 from tests.study.tables import study_table
@@ -70,7 +70,7 @@ def test_variants_coincide_on_the_axis_that_their_accuracy_depends_on():
 
 def test_seeds_make_errors_uncertain():
     noisy = curves(paper=(in_batches(10), falling), seeds=(-0.01, 0.01))
-    error = estimate(prediction_errors(noisy, "robust_reg", "reduction"))
+    error = of_draws(prediction_errors(noisy, "robust_reg", "reduction"))
     assert error.low <= error.mean <= error.high
 
 
