@@ -22,8 +22,8 @@ PUBLISHED = {  # id: λ, published number, what rounds to it, source
 
 
 def test_all_claims_are_there_as_published():
-    found = {c.id: (c.lambdas, c.published, (c.low, c.high), c.source) for c in CLAIMS}
-    assert found == PUBLISHED
+    claims = {c.id: (c.lambdas, c.published, (c.low, c.high), c.source) for c in CLAIMS}
+    assert claims == PUBLISHED
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)

@@ -119,9 +119,9 @@ def test_evidence_is_what_was_measured(folder):
 
 def test_evidence_of_one_seed_is_in_the_remark(run):
     evidence = qualitative_evidence(run(seeds=[5]))
-    for found in evidence.values():
-        assert found.here is None
-        assert found.remark.startswith("one seed: 0.")
+    for claim in evidence.values():
+        assert claim.here is None
+        assert claim.remark.startswith("one seed: 0.")
 
 
 def test_no_evidence_without_images(run):

@@ -34,9 +34,9 @@ def curves(paper=None, review=None, **options) -> AccuracyCurves:
 
 @pytest.mark.parametrize("factor", [1, 10, 31.6])
 def test_factor_of_a_batch(factor):
-    found = batch_factor(curves(paper=(in_batches(factor), falling)), "paper2018")
-    assert found.mean == pytest.approx(factor, rel=0.07)
-    assert found.low <= found.mean <= found.high
+    estimated = batch_factor(curves(paper=(in_batches(factor), falling)), "paper2018")
+    assert estimated.mean == pytest.approx(factor, rel=0.07)
+    assert estimated.low <= estimated.mean <= estimated.high
 
 
 def test_curves_on_top_of_each_other_predict_each_other():
