@@ -3,11 +3,11 @@
 The rule, as the report states it: a claim is *reproduced* if the published number, anything that
 rounds to it, or any part of a published range, lies inside the 95 % interval of this run's mean
 over seeds, and *not reproduced* if it lies outside. It is *not tested* if the run has no such
-cells, only one seed, or another dataset; a stand-in dataset's number is shown, but judges nothing.
+cells, only one seed, or another dataset, whose number is shown but judges nothing.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.claims.evidence import Evidence, qualitative_evidence
-from pipeline.claims.published import CLAIMS, Claim
+from pipeline.claims.published import CLAIMS, Claim, Kind
 from pipeline.claims.results import Results
 from pipeline.metrics.intervals import Interval, accuracy_interval, lost_interval
 
@@ -33,10 +33,9 @@ class Verdict:
         The number of this run; None if there is none. For a claim on every λ: `mean`, `low` and
         `high` are those of the λ farthest from the published range.
     reason : str
-        Why it was not tested, or what to mind, in words that change only if that does; empty if
-        there is nothing to add.
+        Why it was not tested, or a caveat; may be empty.
     remark : str
-        What helps to read the number, with other numbers of this run; may be empty.
+        What helps to read the number; may be empty.
     """
 
     claim: Claim
@@ -109,16 +108,15 @@ def _with_rivals(verdict: Verdict, verdicts: Sequence[Verdict]) -> Verdict:
     """Say so where the interval is too wide to tell paper and review apart."""
     if verdict.status != "reproduced":
         return verdict
-    rivals = [
+    rivals = " and ".join(
         other.claim.published
         for other in verdicts
         if other.status == "reproduced"
         and other.claim.source != verdict.claim.source
         and (other.claim.text, other.claim.lambdas) == (verdict.claim.text, verdict.claim.lambdas)
-    ]
-    if not rivals:
-        return verdict
-    return replace(verdict, reason=f"so wide an interval holds {' and '.join(rivals)} as well")
+    )
+    reason = f"the interval is so wide that it includes {rivals} too" if rivals else ""
+    return replace(verdict, reason=reason)
 
 
 def _judge(
@@ -130,20 +128,20 @@ def _judge(
     if claim.experiment not in cells:
         return Verdict(claim, "not tested", None, f"no experiment {claim.experiment} in this run")
     dataset = datasets[claim.experiment]
-    stand_in = f"only on {dataset}, a stand-in" if dataset != claim.dataset else ""
+    elsewhere = f"measured on {dataset}, not {claim.dataset}" if dataset != claim.dataset else ""
     if claim.kind == "qualitative":
         if claim.id not in evidence:
             return Verdict(claim, "not tested", None, "no image concepts in this run")
         here, quantity, remark = evidence[claim.id]
-        reason = "; ".join(filter(None, (f"the number is the {quantity}", stand_in)))
+        reason = "; ".join(filter(None, (f"the number is the {quantity}", elsewhere)))
         return Verdict(claim, "left to the reader", here, reason, remark)
     try:
         here, remark = _MEASURES[claim.kind](claim, cells[claim.experiment])
     except _NotTestedError as error:
         return Verdict(claim, "not tested", None, str(error))
-    if stand_in:
-        holds = "holds" if _holds(here, claim) else "misses"
-        reason = f"{stand_in} (its interval {holds} {claim.published})"
+    if elsewhere:
+        includes = "includes" if _holds(here, claim) else "excludes"
+        reason = f"{elsewhere} (the interval {includes} {claim.published})"
         return Verdict(claim, "not tested", here, reason, remark)
     status: Status = "reproduced" if _holds(here, claim) else "not reproduced"
     return Verdict(claim, status, here, "", remark)
@@ -156,10 +154,6 @@ def _holds(here: Interval, claim: Claim) -> bool:
 
 class _NotTestedError(Exception):
     """The run lacks what the claim is about; the message says what."""
-
-
-def _accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
-    return accuracy_interval(*_at(cells, claim.lambdas)), ""
 
 
 def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
@@ -176,19 +170,14 @@ def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
     intervals = {value: accuracy_interval(*_at(cells, [value])) for value in tested}
     farthest = max(tested, key=lambda at: max(low - intervals[at].high, intervals[at].low - high))
     if _holds(intervals[farthest], claim) and tested[-1] < most:
-        raise _NotTestedError(f"no λ = {most:g} in this run; up to {tested[-1]:g} it holds")
-    remark = f"this is λ = {farthest:g}, the farthest off of {tested[0]:g} to {tested[-1]:g}"
-    return intervals[farthest], remark
+        raise _NotTestedError(f"no λ = {most:g} in this run; it holds up to {tested[-1]:g}")
+    return intervals[farthest], f"at λ = {farthest:g}, where it is farthest from the claim"
 
 
-def _accuracy_lost(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
-    return lost_interval(*_at(cells, claim.lambdas)), ""
-
-
-_MEASURES = {
-    "accuracy": _accuracy,
+_MEASURES: dict[Kind, Callable[[Claim, pd.DataFrame], tuple[Interval, str]]] = {
+    "accuracy": lambda claim, cells: (accuracy_interval(*_at(cells, claim.lambdas)), ""),
     "every accuracy": _every_accuracy,
-    "accuracy lost": _accuracy_lost,
+    "accuracy lost": lambda claim, cells: (lost_interval(*_at(cells, claim.lambdas)), ""),
 }
 
 

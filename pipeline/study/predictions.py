@@ -16,7 +16,7 @@ from pipeline.study.definitions import Definition
 from pipeline.study.measured import MeasuredStudy, batch_factor, of_draws
 
 Outcome = Literal["supported", "not supported", "undecided"]
-Kind = Literal[
+Hypothesis = Literal[
     "a batch weighs √B",
     "linear is free",
     "constant in the end",
@@ -41,7 +41,7 @@ class Prediction:
         Of a constant in the end, the λ from which on it is predicted.
     """
 
-    kind: Kind
+    kind: Hypothesis
     about: Definition | str
     expected: float
     measured: tuple[Interval, ...]

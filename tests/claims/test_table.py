@@ -35,7 +35,7 @@ def test_columns_of_a_claim():
         ({}, "compas-accuracy", "not tested", "no λ = 0.0001 in this run"),
         ({"robust_reg": 1e-4}, "compas-tradeoff-paper", "reproduced", ""),
         ({"robust_reg": 1e-4}, "compas-tradeoff", "not reproduced", ""),
-        ({"robust_reg": 1e-4}, "mnist-accuracy", "not tested", "only on mnist_5k, a stand-in"),
+        ({"robust_reg": 1e-4}, "mnist-accuracy", "not tested", "measured on mnist_5k, not mnist"),
         ({"experiments": only("mnist_senn")}, "compas-accuracy", "not tested", "no experiment"),
         ({"experiments": only("compas_senn")}, "disenn-diversity", "not tested", "no experiment"),
         ({}, "poor-explanations", "left to the reader", "the number is the share"),

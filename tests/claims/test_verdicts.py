@@ -71,8 +71,8 @@ def test_an_interval_that_cannot_tell_says_so():
     tables = {"compas_senn": cells({1e-4: [0.75, 0.80, 0.85], 1.0: [0.72, 0.70, 0.68]})}
     review, paper = (verdict(f"compas-tradeoff{end}", tables) for end in ("", "-paper"))
     assert (review.status, paper.status) == ("reproduced", "reproduced")
-    assert review.reason == "so wide an interval holds about 4 points as well"
-    assert paper.reason == "so wide an interval holds about 15 points as well"
+    assert review.reason == "the interval is so wide that it includes about 4 points too"
+    assert paper.reason == "the interval is so wide that it includes about 15 points too"
 
 
 def test_every_accuracy_needs_all_lambdas():
@@ -82,7 +82,7 @@ def test_every_accuracy_needs_all_lambdas():
     judged = verdict("mnist-accuracy-paper", {"mnist_senn": cells(bad)})
     assert judged.status == "not reproduced"
     assert judged.here.mean == pytest.approx(0.91)  # not λ = 2, which the claim is not about
-    assert judged.remark == "this is λ = 0.01, the farthest off of 0 to 1"
+    assert judged.remark == "at λ = 0.01, where it is farthest from the claim"
     only = verdict("mnist-accuracy-paper", {"mnist_senn": cells({0.1: [0.98, 0.99]})})
     assert (only.status, only.reason) == (
         "not tested",
@@ -94,7 +94,7 @@ def test_every_accuracy_is_refuted_by_any_lambda_and_confirmed_by_the_largest():
     good, bad = [0.988, 0.989, 0.990], [0.90, 0.91, 0.92]
     weak = verdict("mnist-accuracy-paper", {"mnist_senn": cells({1e-4: good, 1e-2: good})})
     assert (weak.status, weak.here) == ("not tested", None)
-    assert weak.reason == "no λ = 1 in this run; up to 0.01 it holds"
+    assert weak.reason == "no λ = 1 in this run; it holds up to 0.01"
     refuted = verdict("mnist-accuracy-paper", {"mnist_senn": cells({1e-4: good, 1e-2: bad})})
     assert refuted.status == "not reproduced"
 
@@ -106,7 +106,7 @@ def test_intervals_of_shares_are_shares():
     assert verdict("compas-tradeoff", {"compas_senn": cells(lost)}).here[1:] == (-1, 1)
 
 
-def test_a_stand_in_dataset_judges_nothing():
+def test_another_dataset_judges_nothing():
     tables = {"mnist_senn": cells({1e-4: [0.95, 0.96, 0.97], 1.0: [0.38, 0.40, 0.42]})}
     accuracy, collapse = (
         verdict(identity, tables, {"mnist_senn": "mnist_5k"})
@@ -114,8 +114,8 @@ def test_a_stand_in_dataset_judges_nothing():
     )
     assert accuracy.status == collapse.status == "not tested"
     assert accuracy.here.mean == pytest.approx(0.96)
-    assert accuracy.reason == "only on mnist_5k, a stand-in (its interval misses 98.9 %)"
-    assert collapse.reason == "only on mnist_5k, a stand-in (its interval holds 40 %)"
+    assert accuracy.reason == "measured on mnist_5k, not mnist (the interval excludes 98.9 %)"
+    assert collapse.reason == "measured on mnist_5k, not mnist (the interval includes 40 %)"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_qualitative_claims_are_left_to_the_reader():
     elsewhere = {"mnist_senn": "mnist_5k"}
     judged = verdict("stable-explanations", tables, elsewhere, evidence)
     assert judged.status == "left to the reader"
-    assert judged.reason == "the number is the distance; only on mnist_5k, a stand-in"
+    assert judged.reason == "the number is the distance; measured on mnist_5k, not mnist"
     assert verdict("poor-explanations", tables, evidence=evidence).status == "not tested"
     assert verdict("disenn-diversity", tables).reason == "no experiment mnist_disenn in this run"
 
