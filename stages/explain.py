@@ -4,16 +4,16 @@ import argparse
 from pathlib import Path
 
 from pipeline.core.device import choose_device
-from pipeline.core.files import write_csv, write_json
+from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.comparison import compare_methods
-from pipeline.metrics.comparison_tables import comparison_summary, curves_table, scores_table
+from pipeline.metrics.comparison_tables import curves_table, scores_table
 
 
 def main() -> None:
-    """Write ``reports/methods`` and ``reports/methods_curves`` (CSV), and a summary (JSON)."""
+    """Write ``reports/methods`` and ``reports/methods_curves`` (CSV)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment")
     name = parser.parse_args().experiment
@@ -27,9 +27,8 @@ def main() -> None:
     }
     for folder, table in tables.items():
         table.insert(0, "experiment", name)  # plots name it
+        table.insert(1, "robust_reg", params.robust_reg)
         write_csv(Path("reports", folder, f"{name}.csv"), table)
-    summary = comparison_summary(tables["methods"], params.robust_reg)
-    write_json(Path("reports/metrics/methods", f"{name}.json"), summary)
 
 
 if __name__ == "__main__":

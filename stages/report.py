@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.claims.results import Folders, Results
-from pipeline.claims.verdicts import as_metrics, as_table, verdicts
+from pipeline.claims.verdicts import as_table, verdicts
 from pipeline.core.files import atomic_path, write_csv, write_json
 from pipeline.core.stage import run_stage
 from pipeline.reporting.notebook import as_text, execute, figures, to_html, with_links
@@ -15,7 +15,7 @@ def main() -> None:
     """Write ``claims.{csv,json}``, ``report.{ipynb,html}`` and ``figures/*.png`` in reports/."""
     claims = as_table(verdicts(Results(PARAMS, Folders(MODELS, PREPARED, REPORTS))))
     write_csv(REPORTS / "claims.csv", claims)  # which the notebook reads
-    write_json(REPORTS / "claims.json", as_metrics(claims))
+    write_json(REPORTS / "claims.json", claims.set_index("claim")["verdict"].to_dict())
 
     parameters = {
         "params_file": str(PARAMS),

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from pipeline.core.dataset import load_dataset
 from pipeline.core.device import choose_device
-from pipeline.core.files import write_csv, write_json
+from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
 from pipeline.core.store import CellStore
+from pipeline.study.references import references
 from pipeline.study.run import run_study
-from pipeline.study.summary import summarise
 
 
 def main() -> None:
-    """Write ``reports/study/<experiment>.csv`` and ``reports/metrics/study/<experiment>.json``."""
+    """Write ``reports/study/<experiment>.csv``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiment")
     name = parser.parse_args().experiment
@@ -23,9 +23,10 @@ def main() -> None:
     data = Path("data/prepared", params.experiment(name).dataset)
     device, store = choose_device(params.device), CellStore.from_environment()
     cells = run_study(params, name, device, data, store)
-    summary = summarise(cells, params.experiment(name), load_dataset(data))
-    write_csv(Path("reports/study", f"{name}.csv"), cells)
-    write_json(Path("reports/metrics/study", f"{name}.json"), summary)
+    beside = references(
+        params.experiment(name), load_dataset(data), params.study_of(name).reductions
+    )
+    write_csv(Path("reports/study", f"{name}.csv"), cells.assign(**beside))
 
 
 if __name__ == "__main__":

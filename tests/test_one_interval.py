@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pipeline.claims.verdicts import as_metrics, as_table, judge
+from pipeline.claims.verdicts import as_table, judge
 from pipeline.core.files import write_csv, write_json
 from pipeline.metrics.grid import cells_table, headline, lambda_table
 from pipeline.metrics.intervals import share_interval
@@ -23,6 +23,8 @@ from tests.conftest import REPOSITORY
 
 EXAMPLES = 1072
 ACCURACIES = {1e-4: (0.808, 0.812, 0.815), 1.0: (0.674, 0.706, 0.722)}
+OTHERS = ("test_robustness_loss", "lipschitz_discrete", "lipschitz_local", "concept_sparsity",
+          "faithfulness_relevance")  # fmt: skip
 DEFINITION = Definition("review2020", "batch")
 
 
@@ -49,9 +51,7 @@ def written(tmp_path):
         for seed, accuracy in enumerate(accuracies):
             here = share_interval(accuracy, EXAMPLES)
             row = dict(zip(("accuracy", "accuracy_low", "accuracy_high"), here, strict=True))
-            row |= dict.fromkeys(
-                ("test_robustness_loss", "lipschitz_discrete", "concept_sparsity"), 0.5
-            )
+            row |= dict.fromkeys(OTHERS, 0.5)
             evaluations[Cell("compas_senn", robust_reg, seed)] = row
     lambdas = lambda_table(evaluations)
     write_csv(tmp_path / "cells.csv", cells_table(evaluations))
@@ -70,12 +70,12 @@ def judged(cells):
 
 def as_study(cells):
     cells = cells.assign(**DEFINITION._asdict())
-    return MeasuredStudy(SimpleNamespace(batch_size=200), cells, {}, 10)
+    return MeasuredStudy(SimpleNamespace(batch_size=200), cells, 10)
 
 
 def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
     cells, lambdas, metrics = written
-    in_claims = as_metrics(as_table(judged(cells)))
+    in_claims = as_table(judged(cells)).set_index("claim")[["low", "high"]]
     bars = accuracy_against_lambda(cells, [], [], "T").axes[0].containers[0].lines[2][0]
     for row, bar, (robust_reg, accuracies) in zip(
         lambdas.to_dict("records"), bars.get_segments(), ACCURACIES.items(), strict=True
@@ -85,11 +85,12 @@ def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
         assert bar[:, 1].tolist() == ends
         assert as_study(cells).accuracy_at(DEFINITION, robust_reg)[1:] == ends
         if robust_reg == 1e-4:
-            found = [in_claims[f"compas-accuracy.{end}"] for end in ("low", "high")]
-            low, high = (f"{100 * end:.1f}" for end in found)
-            assert tuple(found) == ends
+            claimed = tuple(in_claims.loc["compas-accuracy"])
+            assert claimed == ends
+            low, high = (f"{100 * end:.1f}" for end in claimed)
         else:
-            assert (metrics["accuracy_low"], metrics["accuracy_high"]) == ends
+            half_width = (row["accuracy_high"] - row["accuracy_low"]) / 2
+            assert metrics["accuracy_half_width"] == pytest.approx(half_width)
     params = SimpleNamespace(robust_reg=1.0)
     table = claims(SimpleNamespace(verdicts=as_table(judged(cells)), params=params)).parts[-1]
     (row,) = (row for row in table.rows if "compas-accuracy" in row[0].split("\n"))

@@ -6,7 +6,6 @@ the stages run one after the other.
 
 import filecmp
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -333,4 +332,4 @@ def test_the_variant_is_studied(repository):
     assert list(study["variant"].unique()) == ["squashed", "paper2018"]
     by_variant = study.groupby("variant")["test_robustness_loss"].mean()
     assert by_variant["squashed"] != by_variant["paper2018"]
-    json.loads((repository / "reports/metrics/study/new.json").read_text())
+    assert study["majority_accuracy"].between(0, 1).all()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pipeline.claims.results import LATENT_SPACE, ExperimentResults, Results
 from pipeline.explanations.prototypes import chance_purities, highest_activation, purity
-from pipeline.metrics.intervals import Interval, Z, seed_interval
+from pipeline.metrics.intervals import Interval, Z, interval
 from pipeline.metrics.neighbours import Distances
 
 
@@ -77,8 +77,8 @@ def correlations(experiment: ExperimentResults) -> OverSeeds:
 
 def _over_seeds(values: list[float], most: float, half: float = 0.0) -> OverSeeds:
     """`half` is the half width of the interval over test examples."""
-    interval = seed_interval(values, half, half)
-    return OverSeeds(values, interval and interval.within(0, most))
+    known = interval(values, half, half).within(0, most) if len(values) > 1 else None
+    return OverSeeds(values, known)
 
 
 def _stability(experiment: ExperimentResults) -> Evidence:

@@ -1,7 +1,5 @@
 """Everything a run produced, read from its files when asked for."""
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -184,12 +182,9 @@ class Results:
         experiments = self.params.experiments.values()
         return any(experiment.initial_weights == "models/vae" for experiment in experiments)
 
-    def study(self, name: str) -> tuple[pd.DataFrame, dict[str, float]]:
-        """The study of experiment `name`: one row a cell, and its summary."""
-        reports = self.folders.reports
-        cells = _read(reports / "study" / f"{name}.csv")
-        summary = reports / "metrics/study" / f"{name}.json"
-        return cells, _read(summary, lambda path: json.loads(path.read_text(encoding="utf-8")))
+    def study(self, name: str) -> pd.DataFrame:
+        """The study of experiment `name`: one row a cell, with the study's references."""
+        return _read(self.folders.reports / "study" / f"{name}.csv")
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:
@@ -215,9 +210,9 @@ class Results:
         return nearest_neighbours(x if seed is None else self.vae(seed).encode(x), NEIGHBOURS)
 
 
-def _read(path: Path, parse: Callable[[Path], Any] = pd.read_csv) -> Any:
+def _read(path: Path) -> pd.DataFrame:
     try:
-        return parse(path)
+        return pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise PipelineError(
             f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it."

@@ -3,11 +3,11 @@
 The rule, as the report states it: a claim is *reproduced* if the published number, anything that
 rounds to it, or any part of a published range, lies inside the 95 % interval of this run's mean
 over seeds, and *not reproduced* if it lies outside. It is *not tested* if the run has no such
-cells, only one seed, or another dataset; a stand-in dataset's number is shown, but judges nothing.
+cells, only one seed, or another dataset, whose number is shown but judges nothing.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.claims.evidence import Evidence, qualitative_evidence
-from pipeline.claims.published import CLAIMS, Claim
+from pipeline.claims.published import CLAIMS, Claim, Kind
 from pipeline.claims.results import Results
-from pipeline.core.files import json_number
 from pipeline.metrics.intervals import Interval, accuracy_interval, lost_interval
 
 Status = Literal["reproduced", "not reproduced", "not tested", "left to the reader"]
@@ -34,10 +33,9 @@ class Verdict:
         The number of this run; None if there is none. For a claim on every λ: `mean`, `low` and
         `high` are those of the λ farthest from the published range.
     reason : str
-        Why it was not tested, or what to mind, in words that change only if that does; empty if
-        there is nothing to add.
+        Why it was not tested, or a caveat; may be empty.
     remark : str
-        What helps to read the number, with other numbers of this run; may be empty.
+        What helps to read the number; may be empty.
     """
 
     claim: Claim
@@ -89,21 +87,6 @@ def from_table(table: pd.DataFrame) -> list[Verdict]:
     ]
 
 
-def as_metrics(table: pd.DataFrame) -> dict[str, str | float | None]:
-    """The verdicts of `as_table` as `dvc metrics` takes them: flat, the same keys in every run.
-
-    Per claim seven keys, `<id>.verdict` to `<id>.reason`; accuracies, and differences of them, are
-    shares. None for what there is not; DVC leaves these out. Reasons have no numbers of this run,
-    so that `dvc metrics diff` shows one only when it is another reason.
-    """
-    by_claim = table.drop(columns="remark").set_index("claim")
-    return {
-        f"{claim}.{name}": value or None if isinstance(value, str) else json_number(value)
-        for claim, row in by_claim.to_dict("index").items()
-        for name, value in row.items()
-    }
-
-
 def judge(
     cells: Mapping[str, pd.DataFrame],
     datasets: Mapping[str, str],
@@ -125,16 +108,15 @@ def _with_rivals(verdict: Verdict, verdicts: Sequence[Verdict]) -> Verdict:
     """Say so where the interval is too wide to tell paper and review apart."""
     if verdict.status != "reproduced":
         return verdict
-    rivals = [
+    rivals = " and ".join(
         other.claim.published
         for other in verdicts
         if other.status == "reproduced"
         and other.claim.source != verdict.claim.source
         and (other.claim.text, other.claim.lambdas) == (verdict.claim.text, verdict.claim.lambdas)
-    ]
-    if not rivals:
-        return verdict
-    return replace(verdict, reason=f"so wide an interval holds {' and '.join(rivals)} as well")
+    )
+    reason = f"the interval is so wide that it includes {rivals} too" if rivals else ""
+    return replace(verdict, reason=reason)
 
 
 def _judge(
@@ -146,20 +128,20 @@ def _judge(
     if claim.experiment not in cells:
         return Verdict(claim, "not tested", None, f"no experiment {claim.experiment} in this run")
     dataset = datasets[claim.experiment]
-    stand_in = f"only on {dataset}, a stand-in" if dataset != claim.dataset else ""
+    elsewhere = f"measured on {dataset}, not {claim.dataset}" if dataset != claim.dataset else ""
     if claim.kind == "qualitative":
         if claim.id not in evidence:
             return Verdict(claim, "not tested", None, "no image concepts in this run")
         here, quantity, remark = evidence[claim.id]
-        reason = "; ".join(filter(None, (f"the number is the {quantity}", stand_in)))
+        reason = "; ".join(filter(None, (f"the number is the {quantity}", elsewhere)))
         return Verdict(claim, "left to the reader", here, reason, remark)
     try:
         here, remark = _MEASURES[claim.kind](claim, cells[claim.experiment])
     except _NotTestedError as error:
         return Verdict(claim, "not tested", None, str(error))
-    if stand_in:
-        holds = "holds" if _holds(here, claim) else "misses"
-        reason = f"{stand_in} (its interval {holds} {claim.published})"
+    if elsewhere:
+        includes = "includes" if _holds(here, claim) else "excludes"
+        reason = f"{elsewhere} (the interval {includes} {claim.published})"
         return Verdict(claim, "not tested", here, reason, remark)
     status: Status = "reproduced" if _holds(here, claim) else "not reproduced"
     return Verdict(claim, status, here, "", remark)
@@ -174,10 +156,6 @@ class _NotTestedError(Exception):
     """The run lacks what the claim is about; the message says what."""
 
 
-def _accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
-    return _interval_at(cells, claim.lambdas[0]), ""
-
-
 def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
     """The interval farthest from the published range: if it overlaps, they all do.
 
@@ -189,38 +167,28 @@ def _every_accuracy(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
     tested = sorted(value for value in cells["robust_reg"].unique() if least <= value <= most)
     if len(tested) < 2:
         raise _NotTestedError(f"fewer than two λ between {least:g} and {most:g} in this run")
-    intervals = {value: _interval_at(cells, value) for value in tested}
+    intervals = {value: accuracy_interval(*_at(cells, [value])) for value in tested}
     farthest = max(tested, key=lambda at: max(low - intervals[at].high, intervals[at].low - high))
     if _holds(intervals[farthest], claim) and tested[-1] < most:
-        raise _NotTestedError(f"no λ = {most:g} in this run; up to {tested[-1]:g} it holds")
-    remark = f"this is λ = {farthest:g}, the farthest off of {tested[0]:g} to {tested[-1]:g}"
-    return intervals[farthest], remark
+        raise _NotTestedError(f"no λ = {most:g} in this run; it holds up to {tested[-1]:g}")
+    return intervals[farthest], f"at λ = {farthest:g}, where it is farthest from the claim"
 
 
-def _accuracy_lost(claim: Claim, cells: pd.DataFrame) -> tuple[Interval, str]:
-    smallest, largest = (_at(cells, value).set_index("seed") for value in claim.lambdas)
-    return _known(lost_interval(smallest, largest)), ""
-
-
-_MEASURES = {
-    "accuracy": _accuracy,
+_MEASURES: dict[Kind, Callable[[Claim, pd.DataFrame], tuple[Interval, str]]] = {
+    "accuracy": lambda claim, cells: (accuracy_interval(*_at(cells, claim.lambdas)), ""),
     "every accuracy": _every_accuracy,
-    "accuracy lost": _accuracy_lost,
+    "accuracy lost": lambda claim, cells: (lost_interval(*_at(cells, claim.lambdas)), ""),
 }
 
 
-def _interval_at(cells: pd.DataFrame, robust_reg: float) -> Interval:
-    return _known(accuracy_interval(_at(cells, robust_reg)))
-
-
-def _at(cells: pd.DataFrame, robust_reg: float) -> pd.DataFrame:
-    chosen = cells[np.isclose(cells["robust_reg"], robust_reg, rtol=1e-6, atol=0)]
-    if chosen.empty:
-        raise _NotTestedError(f"no λ = {robust_reg:g} in this run")
-    return chosen
-
-
-def _known(interval: Interval | None) -> Interval:
-    if interval is None:
+def _at(cells: pd.DataFrame, lambdas: Sequence[float]) -> list[pd.DataFrame]:
+    """The cells of each λ, one row a seed."""
+    chosen = []
+    for robust_reg in lambdas:
+        at = cells[np.isclose(cells["robust_reg"], robust_reg, rtol=1e-6, atol=0)]
+        if at.empty:
+            raise _NotTestedError(f"no λ = {robust_reg:g} in this run")
+        chosen.append(at.set_index("seed"))
+    if any(len(at) == 1 for at in chosen):
         raise _NotTestedError("one seed gives no interval over seeds")
-    return interval
+    return chosen

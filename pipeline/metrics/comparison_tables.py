@@ -1,4 +1,4 @@
-"""Tables of the comparison of methods: scores, curves, and a few numbers as a flat mapping."""
+"""Tables of the comparison of methods: scores and curves."""
 
 import math
 from collections.abc import Mapping
@@ -6,13 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pipeline.core.files import json_number
 from pipeline.explanations.method import ExplanationMethod
 from pipeline.metrics.comparison import MethodScores
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.scores import CURVES, SCORES
-
-SUMMARISED = ("contribution", "pull_back")
 
 Scores = Mapping[str, list[MethodScores]]
 
@@ -44,12 +41,7 @@ def scores_table(
         for score in SCORES.values():
             values = np.stack([scores.values[score.name] for scores in of_seeds])
             here, undefined = estimate(values, score.statistic, resamples)
-            row |= {
-                score.name: here.mean,
-                f"{score.name}_low": here.low,
-                f"{score.name}_high": here.high,
-                f"{score.name}_undefined": undefined,
-            }
+            row |= here.columns(score.name) | {f"{score.name}_undefined": undefined}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -69,21 +61,3 @@ def curves_table(by_method: Scores, methods: Mapping[str, ExplanationMethod]) ->
                     point = {"curve": curve, "position": position, "value": value}
                     rows.append({"method": name, "label": methods[name].label, **point})
     return pd.DataFrame(rows)
-
-
-def comparison_summary(table: pd.DataFrame, robust_reg: float) -> dict[str, float | int | None]:
-    """A few numbers of `scores_table`, flat, as JSON takes it: None for undefined.
-
-    λ of the models, how much was compared, and every score of SENN's own two:
-    ``contribution_<score>``, in terms of concepts, and ``pull_back_<score>``, in terms of inputs.
-    """
-    of_senn = table.set_index("method").loc[list(SUMMARISED)]
-    summary: dict[str, float | int | None] = {
-        "robust_reg": robust_reg,
-        "methods": len(table),
-        "seeds": int(table["seeds"].max()),
-        "examples": int(table["examples"].max()),
-    }
-    for name, row in of_senn.iterrows():
-        summary |= {f"{name}_{score}": json_number(float(row[score])) for score in SCORES}
-    return summary

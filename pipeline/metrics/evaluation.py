@@ -51,12 +51,8 @@ _CERTIFIED_IMAGES = 8
 Row = dict[str, float | int]
 
 METRICS: dict[str, Callable[[Senn, Dataset], float | int]] = {
-    "test_robustness_loss": lambda model, data: float(
-        residual_norm(model, data.test.x).double().mean()
-    ),
-    "reconstruction_mse": lambda model, data: float(
-        reconstruction_mse(model, data.test.x).double().mean()
-    ),
+    "test_robustness_loss": lambda model, data: _mean(residual_norm(model, data.test.x)),
+    "reconstruction_mse": lambda model, data: _mean(reconstruction_mse(model, data.test.x)),
     "concept_correlation": lambda model, data: concept_correlation(encode(model, data.test.x)),
     "concept_sparsity": lambda model, data: concept_sparsity(encode(model, data.test.x)),
     "constant_concepts": lambda model, data: int(
@@ -115,12 +111,10 @@ def evaluate_cell(model: Senn, protocol: Protocol) -> Row:
     nothing is left the row has NaN.
     """
     test = protocol.data.test
-    accuracy = share_interval(float(correct(model, test).double().mean()), len(test))
+    accuracy = share_interval(_mean(correct(model, test)), len(test))
     train_concepts = encode(model, protocol.data.train.x)
     return {
-        "accuracy": accuracy.mean,
-        "accuracy_low": accuracy.low,
-        "accuracy_high": accuracy.high,
+        **accuracy.columns("accuracy"),
         **_stability(model, protocol, train_concepts),
         **_faithfulness(model, protocol.data, train_concepts),
         **{name: metric(model, protocol.data) for name, metric in METRICS.items()},
@@ -217,6 +211,10 @@ def _faithfulness(model: Senn, data: Dataset, train_concepts: Tensor) -> Row:
         row[f"faithfulness_{name}"] = _of_defined(torch.mean, values)
         row[f"faithfulness_{name}_undefined"] = _undefined(values)
     return row
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())
 
 
 def _of_defined(statistic: Callable[[Tensor], Tensor], values: Tensor) -> float:

@@ -18,7 +18,7 @@ from pipeline.metrics.removal import Removal, probabilities
 _ROUNDING = 1e-6  # relative error of attributions and logits computed in float32
 
 
-class Curves(NamedTuple):
+class RemovalCurves(NamedTuple):
     """p(target | x) while groups are removed (`deletion`) or added (`insertion`).
 
     Both (N, P), float64, at the `removal_shares` (P,).
@@ -85,7 +85,7 @@ def removal_curves(
     target: Tensor,
     removal: Removal,
     steps: int,
-) -> Curves:
+) -> RemovalCurves:
     """Deletion and insertion curves of each example.
 
     Groups of equal attribution go in their own order.
@@ -110,7 +110,7 @@ def removal_curves(
 
     p = in_batches(points, x, target)
     deletion, between = p[:, : len(counts)], p[:, len(counts) :]
-    return Curves(deletion, torch.cat([deletion[:, -1:], between, deletion[:, :1]], 1))
+    return RemovalCurves(deletion, torch.cat([deletion[:, -1:], between, deletion[:, :1]], 1))
 
 
 def area(positions: Tensor, curves: Tensor) -> Tensor:

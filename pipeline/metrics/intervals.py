@@ -34,6 +34,10 @@ class Interval(NamedTuple):
         """The same where the quantity can only be from `least` to `most`."""
         return Interval(self.mean, max(self.low, least), min(self.high, most))
 
+    def columns(self, name: str) -> dict[str, float]:
+        """As a row of a table has it: ``<name>``, ``<name>_low`` and ``<name>_high``."""
+        return {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 def interval(
     of_seeds: Sequence[float] | np.ndarray, below: float = 0.0, above: float = 0.0
@@ -51,13 +55,6 @@ def interval(
     return Interval(mean, mean - math.hypot(half, below), mean + math.hypot(half, above))
 
 
-def seed_interval(
-    of_seeds: Sequence[float], below: float = 0.0, above: float = 0.0
-) -> Interval | None:
-    """`interval`; None with fewer than two seeds, whose scatter is then unknown."""
-    return interval(of_seeds, below, above) if len(of_seeds) > 1 else None
-
-
 def share_interval(share: float, examples: int) -> Interval:
     """Wilson's score interval of a share of `examples`, such as the accuracy of one model.
 
@@ -70,20 +67,19 @@ def share_interval(share: float, examples: int) -> Interval:
     return Interval(share, min(share, centre - half), max(share, centre + half)).within(0, 1)
 
 
-def accuracy_interval(cells: pd.DataFrame) -> Interval | None:
-    """Of the mean test accuracy over seeds; None with fewer than two.
+def accuracy_interval(cells: pd.DataFrame) -> Interval:
+    """`interval` of the mean test accuracy over seeds.
 
     Parameters
     ----------
     cells : one row a seed: accuracy, and its `share_interval` accuracy_low, accuracy_high.
     """
     below, above = _reach(cells)
-    accuracy = seed_interval(cells["accuracy"].tolist(), below.mean(), above.mean())
-    return accuracy and accuracy.within(0, 1)
+    return interval(cells["accuracy"].tolist(), below.mean(), above.mean()).within(0, 1)
 
 
-def lost_interval(before: pd.DataFrame, after: pd.DataFrame) -> Interval | None:
-    """Of the mean accuracy lost between two models of each seed; None with fewer than two seeds.
+def lost_interval(before: pd.DataFrame, after: pd.DataFrame) -> Interval:
+    """`interval` of the mean accuracy lost between two models of each seed.
 
     Seed by seed, since a seed's models share all randomness. Test examples count as in Newcombe's
     interval of a difference (1998, method 10): as if the two models had not shared them, which
@@ -98,8 +94,7 @@ def lost_interval(before: pd.DataFrame, after: pd.DataFrame) -> Interval | None:
         _reach(end.loc[lost.index]) for end in (before, after)
     )
     reach = np.hypot(below, above_after).mean(), np.hypot(above, below_after).mean()
-    over_seeds = seed_interval(lost.tolist(), *reach)
-    return over_seeds and over_seeds.within(-1, 1)
+    return interval(lost.tolist(), *reach).within(-1, 1)
 
 
 def estimate(values: np.ndarray, statistic: Statistic, resamples: int) -> tuple[Interval, int]:

@@ -124,7 +124,7 @@ def _draw_measured(axes: Axes, cells: pd.DataFrame, lambdas: Sequence[float]) ->
     )
     # With one seed there is no interval over seeds, and no bar.
     intervals = [
-        accuracy_interval(group) or Interval(mean, mean, mean)
+        accuracy_interval(group) if len(group) > 1 else Interval(mean, mean, mean)
         for group, mean in zip(groups, means, strict=True)
     ]
     style.intervals(

@@ -19,7 +19,7 @@ from pipeline.reporting.display import Picture, Prose, Table
 from pipeline.reporting.study_words import BOUGHT, conclusions, predicted
 from pipeline.reporting.style import lambda_label
 from pipeline.study.definitions import Definition
-from pipeline.study.measured import AXES, MeasuredStudy, estimate
+from pipeline.study.measured import AXES, MeasuredStudy, of_draws
 from pipeline.study.predictions import predictions
 from pipeline.study.published import (
     BEST_VALIDATION,
@@ -63,7 +63,7 @@ def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Pa
     name = experiment.name
     if name not in results.params.study:
         return
-    study = MeasuredStudy(experiment.settings, *results.study(name), RESAMPLES)
+    study = MeasuredStudy(experiment.settings, results.study(name), RESAMPLES)
     yield Prose(_about(study))
     yield from _pictures(name, study)
     yield _predictions(study)
@@ -148,7 +148,7 @@ def _axes(study: MeasuredStudy) -> Table:
     for axis in AXES:
         texts = []
         for across in study.comparisons:
-            texts.append(_with_bounds(estimate(study.errors[axis, across])))
+            texts.append(_with_bounds(of_draws(study.errors[axis, across])))
         rows.append((_AXIS_NAMES[axis], *texts))
     header = [f"points between {across}s" for across in study.comparisons]
     return Table(("axis", *header), rows)

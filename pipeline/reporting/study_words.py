@@ -7,7 +7,7 @@ from pipeline.claims.results import ExperimentResults
 from pipeline.metrics.intervals import Interval
 from pipeline.reporting import wording
 from pipeline.reporting.style import lambda_label
-from pipeline.study.measured import MeasuredStudy, estimate
+from pipeline.study.measured import MeasuredStudy, of_draws
 from pipeline.study.predictions import Prediction
 from pipeline.study.published import Nearness, PublishedLoss
 
@@ -85,7 +85,7 @@ def _fair_axis(study: MeasuredStudy) -> str:
             f"Between reductions, curves differ by {weight[0]:.1f} points at equal λ and by "
             f"{per_example[0]:.1f} at equal √B · λ"
             + _verdict(
-                estimate(weight - per_example),
+                of_draws(weight - per_example),
                 ": λ is to be stated per example, whatever the reduction.",
                 ": the weight √B does not explain them.",
             )
@@ -98,7 +98,7 @@ def _fair_axis(study: MeasuredStudy) -> str:
             f"Between variants, they differ by {weight[0]:.1f} points at equal λ, and by "
             f"{errors[best][0]:.1f} at equal {BOUGHT[best]}, the better of the two axes measured"
             + _verdict(
-                estimate(weight - errors[best]),
+                of_draws(weight - errors[best]),
                 ": that is the axis on which to compare them.",
                 ". So no axis tried here is fair to all variants: they are different losses, not "
                 "one loss in other units, and only whole curves can be compared.",

@@ -5,7 +5,7 @@ curves of different definitions on top of each other.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -18,6 +18,7 @@ from pipeline.core.params import Experiment
 from pipeline.core.params_choices import Variant
 from pipeline.metrics.intervals import TAILS, Interval, accuracy_interval, lost_interval
 from pipeline.study.definitions import Definition
+from pipeline.study.references import REFERENCES
 
 Across = Literal["variant", "reduction"]
 AXES = {"robust_reg": False, "per_example": False, "test_robustness_loss": True,
@@ -28,7 +29,7 @@ _FACTORS = np.arange(0, 3 + _STEP / 2, _STEP)
 _SMALLEST = 1e-4  # of an axis's largest value; below it there is nothing to tell apart
 
 
-def estimate(values: np.ndarray) -> Interval:
+def of_draws(values: np.ndarray) -> Interval:
     """Of a statistic's `values` (1 + R,): as measured, then of every draw."""
     low, high = np.quantile(values[1:], TAILS)
     return Interval(float(values[0]), float(low), float(high))
@@ -151,7 +152,7 @@ def batch_factor(curves: AccuracyCurves, variant: str) -> Interval:
         errors = np.square(np.interp(along[batch] + shifts, along[example], e) - b).sum(1)
         errors += np.square(np.interp(along[example] - shifts, along[batch], b) - e).sum(1)
         best.append(_FACTORS[errors.argmin()])
-    value, low, high = estimate(np.array(best))
+    value, low, high = of_draws(np.array(best))
     ends = np.clip([low - _STEP / 2, high + _STEP / 2], _FACTORS[0], _FACTORS[-1])
     return Interval(10**value, *(10**ends).tolist())
 
@@ -172,20 +173,23 @@ class MeasuredStudy:
 
     Attributes
     ----------
-    cells : one row a cell, as `run_study` returns them.
-    references : majority_accuracy and, for raw features, linear_accuracy and constant_from_….
+    cells : one row a cell, as `run_study` returns them, with the columns `references`.
     resamples : of the seeds, for the intervals of `curves`.
     """
 
     settings: Experiment
     cells: pd.DataFrame
-    references: Mapping[str, float]
     resamples: int
 
     @cached_property
     def curves(self) -> AccuracyCurves:
         """Accuracy against λ and other axes."""
         return AccuracyCurves(self.cells, self.settings.batch_size, self.resamples)
+
+    @cached_property
+    def references(self) -> dict[str, float]:
+        """Those of `REFERENCES` that are defined; every row of the cells repeats them."""
+        return {name: self.cells[name].iloc[0] for name in REFERENCES if name in self.cells}
 
     @property
     def lambdas(self) -> list[float]:
@@ -197,13 +201,9 @@ class MeasuredStudy:
         compared = [definition for definition, _ in self.curves.definitions()]
         return [one for one in compared if variant in (None, one.variant)]
 
-    def has(self, definition: Definition) -> bool:
-        """Whether `definition` is part of it."""
-        return definition in self.definitions()
-
     def accuracy_at(self, definition: Definition, robust_reg: float) -> Interval:
         """Test accuracy, its interval over seeds and test examples."""
-        return _known(accuracy_interval(self._at(definition, robust_reg)))
+        return accuracy_interval(self._at(definition, robust_reg))
 
     def lost_by_seed(self, definition: Definition, robust_reg: float) -> pd.Series:
         """Accuracy lost from the smallest λ to another, seed by seed."""
@@ -212,7 +212,7 @@ class MeasuredStudy:
 
     def lost_at(self, definition: Definition, robust_reg: float) -> Interval:
         """Accuracy lost from the smallest λ to another, as claims of it are judged."""
-        return _known(lost_interval(*self._ends(definition, robust_reg)))
+        return lost_interval(*self._ends(definition, robust_reg))
 
     @cached_property
     def comparisons(self) -> list[Across]:
@@ -237,8 +237,3 @@ class MeasuredStudy:
 
     def _ends(self, definition: Definition, robust_reg: float) -> tuple[pd.DataFrame, pd.DataFrame]:
         return self._at(definition, self.lambdas[0]), self._at(definition, robust_reg)
-
-
-def _known(interval: Interval | None) -> Interval:
-    assert interval is not None, "a study has two seeds or more"
-    return interval

@@ -11,12 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.metrics.intervals import Interval, seed_interval
+from pipeline.metrics.intervals import Interval, interval
 from pipeline.study.definitions import Definition
-from pipeline.study.measured import MeasuredStudy, batch_factor, estimate
+from pipeline.study.measured import MeasuredStudy, batch_factor, of_draws
 
 Outcome = Literal["supported", "not supported", "undecided"]
-Kind = Literal[
+Hypothesis = Literal[
     "a batch weighs √B",
     "linear is free",
     "constant in the end",
@@ -41,7 +41,7 @@ class Prediction:
         Of a constant in the end, the λ from which on it is predicted.
     """
 
-    kind: Kind
+    kind: Hypothesis
     about: Definition | str
     expected: float
     measured: tuple[Interval, ...]
@@ -67,7 +67,7 @@ def _weight_of_a_batch(study: MeasuredStudy) -> Iterator[Prediction]:
     size = study.settings.batch_size
     expected = math.sqrt(size)
     for variant in study.cells["variant"].unique():
-        if not all(study.has(Definition(variant, r)) for r in ("batch", "example")):
+        if len(study.definitions(variant)) < 2:  # both reductions
             continue
         factor = batch_factor(study.curves, variant)
         if not factor.low <= expected <= factor.high:
@@ -104,10 +104,9 @@ def _who_pays_more(study: MeasuredStudy) -> Iterator[Prediction]:
     most = study.lambdas[-1]
     for review in study.definitions("review2020"):
         paper = Definition("paper2018", review.reduction)
-        if study.has(paper):
+        if paper in study.definitions():
             by_seed = study.lost_by_seed(review, most) - study.lost_by_seed(paper, most)
-            more = seed_interval(by_seed.tolist())
-            assert more is not None, "a study has two seeds or more"
+            more = interval(by_seed.tolist())
             outcome = _below(0, -more.high, -more.low)
             yield Prediction("review costs more", review.reduction, 0, (more,), outcome)
 
@@ -118,7 +117,7 @@ def _one_trade_off(study: MeasuredStudy) -> Iterator[Prediction]:
     loss = study.errors["test_robustness_loss", "variant"]
     weight = study.errors["robust_reg", "variant"]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = estimate(loss / weight)
+        ratio = of_draws(loss / weight)
     yield Prediction("one trade-off", "", 1, (ratio,), _below(1, ratio.low, ratio.high))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.metrics.intervals import Interval
 from pipeline.study.definitions import Definition
-from pipeline.study.measured import MeasuredStudy, estimate
+from pipeline.study.measured import MeasuredStudy, of_draws
 
 
 @dataclass(frozen=True)
@@ -145,5 +145,5 @@ def nearness(study: MeasuredStudy, published: PublishedLoss) -> list[Nearness]:
         here = study.lost_at(definition, published.lambdas[-1])
         inside = bool(here.low <= high[-1] and low[-1] <= here.high)
         share = float((values <= least)[1:].mean())
-        ranked.append(Nearness(definition, estimate(values), share, here, inside))
+        ranked.append(Nearness(definition, of_draws(values), share, here, inside))
     return sorted(ranked, key=lambda one: one.distance.mean)

@@ -6,7 +6,7 @@ from pipeline.claims.evidence import qualitative_evidence
 from pipeline.claims.results import LATENT_SPACE, NEIGHBOURS, PIXELS
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Vae
-from pipeline.metrics.intervals import seed_interval
+from pipeline.metrics.intervals import interval
 from pipeline.metrics.neighbours import nearest_neighbours
 from pipeline.models.building import Inputs, build_vae
 from pipeline.models.cells import load_weights
@@ -104,7 +104,7 @@ def test_evidence_is_what_was_measured(folder):
     # The test examples' part of the interval: two equal seeds would have it alone.
     errors = [study.relevances.standard_error() for study in studies]
     half = 1.959964 * sum(errors) / 2
-    assert stable.here[1:] == pytest.approx(seed_interval(ratios, half, half)[1:])
+    assert stable.here[1:] == pytest.approx(interval(ratios, half, half)[1:])
     # Of the three that activate a concept most, the commonest class.
     shares = []
     for output in experiment.test_outputs:
@@ -119,9 +119,9 @@ def test_evidence_is_what_was_measured(folder):
 
 def test_evidence_of_one_seed_is_in_the_remark(run):
     evidence = qualitative_evidence(run(seeds=[5]))
-    for found in evidence.values():
-        assert found.here is None
-        assert found.remark.startswith("one seed: 0.")
+    for claim in evidence.values():
+        assert claim.here is None
+        assert claim.remark.startswith("one seed: 0.")
 
 
 def test_no_evidence_without_images(run):

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from pipeline.core import portable
@@ -20,6 +21,8 @@ ALL = [
     "study@mnist_senn",
     "report",
 ]
+HEADLINE = ["accuracy", "accuracy_half_width", "lipschitz_local", "faithfulness",
+            "test_robustness_loss", "accuracy_at_lambda_max"]  # fmt: skip
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
@@ -35,8 +38,11 @@ def test_first_run_makes_everything(first_run):
         names = {str(path.relative_to(project.folder / "models" / name)) for path in written}
         assert names == {f"{cell}.safetensors" for cell in cells}
         metrics = json.loads((project.folder / f"reports/metrics/{name}.json").read_text())
-        assert metrics["robust_reg"] == 0.0001 and metrics["seeds"] == 2
-        assert 0 < metrics["accuracy"] < 1
+        lambdas = pd.read_csv(project.folder / f"reports/lambda/{name}.csv")
+        assert lambdas["robust_reg"].tolist() == [0.0001, 0.01]
+        assert lambdas["seeds"].tolist() == [2, 2]
+        assert list(metrics) == HEADLINE
+        assert metrics["accuracy"] == pytest.approx(lambdas["accuracy"][0])
     page = (project.folder / "reports/report.html").read_text()
     assert page.count("data:image/png;base64,") == len(
         list((project.folder / "reports/figures").glob("*.png"))

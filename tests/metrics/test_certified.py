@@ -52,9 +52,9 @@ def three(model, x, target, box, steps=20, restarts=3):
     """Found (in float64), exact and certified."""
     exactly, half_width = copy.deepcopy(model).double(), box.half_width.double()
     search = Search(Box(half_width, box.low, box.high), 1e-9, steps, restarts)
-    found = lipschitz_local(exactly, relevances, x.double(), target, to_inputs, search)
+    lower = lipschitz_local(exactly, relevances, x.double(), target, to_inputs, search)
     return (
-        found,
+        lower,
         jacobian_norm(model, relevances, x, target, box),
         certified_lipschitz(model, x, target, box),
     )
@@ -91,8 +91,8 @@ def test_no_point_of_the_box_exceeds_what_is_certified(name, seed):
     e = exactly.parameterizer(at)[index, :, target]
     for size in (0.001, 0.1, 0.5):
         box = Box(size * width, 0.0, 1.0)
-        found, exact, certified = three(model, x, target, box)
-        assert (found <= certified).all()
+        lower, exact, certified = three(model, x, target, box)
+        assert (lower <= certified).all()
         assert (exact <= certified).all()
         half_width = box.half_width.double()
         for sample in range(100):
@@ -111,9 +111,9 @@ def test_all_three_meet_in_a_small_box(name):
     torch.manual_seed(5)
     x = 0.2 + 0.6 * torch.rand(4, *inputs(name)[0].shape[1:], dtype=torch.double)
     box = Box(torch.full(x.shape[1:], 1e-7, dtype=torch.double), 0.0, 1.0)
-    found, exact, certified = three(model, x, classes(x), box, steps=100, restarts=1)
+    lower, exact, certified = three(model, x, classes(x), box, steps=100, restarts=1)
     torch.testing.assert_close(certified, exact, rtol=1e-4, atol=0)
-    torch.testing.assert_close(found, exact, rtol=1e-2, atol=0)
+    torch.testing.assert_close(lower, exact, rtol=1e-2, atol=0)
 
 
 @pytest.mark.parametrize("size", [0.001, 0.1, 100.0])
@@ -144,10 +144,10 @@ def test_of_linear_relevances_all_three_are_the_operator_norm(size):
     width = torch.tensor([1.0, 2.0, 0.0, 1.0, 1.0])
     expected = torch.linalg.matrix_norm(weight.double() * (width > 0), 2)
     box = Box(size * width, -INFINITE, INFINITE)
-    found, exact, certified = three(model, x, target, box, steps=150)
+    lower, exact, certified = three(model, x, target, box, steps=150)
     torch.testing.assert_close(exact, expected, rtol=1e-8, atol=0)
     torch.testing.assert_close(certified, expected, rtol=1e-8, atol=0)
-    torch.testing.assert_close(found, expected, rtol=2e-3, atol=0)
+    torch.testing.assert_close(lower, expected, rtol=2e-3, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_of_linear_relevances_all_three_are_the_operator_norm(size):
 )
 def test_of_one_unit_with_its_kink_inside_or_outside(x, bias, half_width, expected):
     for slope in (3.0, -3.0):
-        found = three(one_unit(bias, slope), torch.tensor([[x]]), LEFT, box_1d(half_width))
-        assert [value.item() for value in found] == pytest.approx(expected, rel=1e-4)
+        bounds = three(one_unit(bias, slope), torch.tensor([[x]]), LEFT, box_1d(half_width))
+        assert [value.item() for value in bounds] == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_box_ends_at_the_edge_of_the_data():
@@ -177,9 +177,9 @@ def test_at_a_kink_the_jacobian_is_that_of_a_side_within_the_box():
     model, x = one_unit(bias=0.0), torch.tensor([[0.0]])
     right = three(model, x, LEFT, box_1d(0.5, low=0.0))
     assert [value.item() for value in right] == pytest.approx([3, 3, 3], rel=1e-4)
-    found, exact, certified = three(model, x, LEFT, box_1d(0.5, high=0.0))
+    lower, exact, certified = three(model, x, LEFT, box_1d(0.5, high=0.0))
     # A kink at the very anchor may have any slope: what is certified does not see the side.
-    assert (found.item(), exact.item()) == (0, 0)
+    assert (lower.item(), exact.item()) == (0, 0)
     assert certified.item() == pytest.approx(3, rel=1e-8)
 
 

@@ -9,7 +9,7 @@ from pipeline.explanations.method import ExplanationMethod
 from pipeline.explanations.methods import METHODS
 from pipeline.explanations.senn import contributions, pulled_back
 from pipeline.metrics.comparison import Examination, MethodScores, score
-from pipeline.metrics.comparison_tables import comparison_summary, curves_table, scores_table
+from pipeline.metrics.comparison_tables import curves_table, scores_table
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, leave_one_out
@@ -54,8 +54,8 @@ def test_faithfulness_is_measured_on_what_a_method_speaks_of(examination):
         removal = spaces[method.speaks_of]
         p = leave_one_out(removal, model, x, target)
         expected = faithfulness(model, explain, x, target, p, removal)
-        found = score(method, examination).values["faithfulness"]
-        np.testing.assert_allclose(found, expected, atol=1e-3)
+        values = score(method, examination).values["faithfulness"]
+        np.testing.assert_allclose(values, expected, atol=1e-3)
 
 
 def test_no_score_but_the_index_depends_on_the_scale_of_a_method(examination):
@@ -112,18 +112,18 @@ def made_up(shift):
 
 
 @pytest.fixture
-def found():
+def by_method():
     names = ("contribution", "pull_back", "lime")
     return {name: [made_up(3 * i), made_up(3 * i + 1)] for i, name in enumerate(names)}
 
 
-def test_scores_are_estimates_over_seeds_and_examples(found):
-    table = scores_table(found, METHODS, 300)
-    assert table["method"].tolist() == list(found)
-    assert table["label"].tolist() == [METHODS[name].label for name in found]
+def test_scores_are_estimates_over_seeds_and_examples(by_method):
+    table = scores_table(by_method, METHODS, 300)
+    assert table["method"].tolist() == list(by_method)
+    assert table["label"].tolist() == [METHODS[name].label for name in by_method]
     assert table[["seeds", "examples"]].to_numpy().tolist() == [[2, 30]] * 3
     for row in table.to_dict("records"):
-        of_seeds = found[row["method"]]
+        of_seeds = by_method[row["method"]]
         for one in SCORES.values():
             values = np.stack([scores.values[one.name] for scores in of_seeds])
             statistic = np.nanmedian if one.statistic == "median" else np.nanmean
@@ -133,22 +133,10 @@ def test_scores_are_estimates_over_seeds_and_examples(found):
             assert row[f"{one.name}_undefined"] == (8 if one.name == "noise" else 0)
 
 
-def test_curves_are_points_without_those_undefined(found):
-    table = curves_table(found, METHODS)
+def test_curves_are_points_without_those_undefined(by_method):
+    table = curves_table(by_method, METHODS)
     assert len(table) == 3 * (3 + 3 + 3 + 2)
     point = table[(table["method"] == "lime") & (table["curve"] == "noise")].iloc[1]
-    expected = np.mean([np.median(scores.curves["noise"][:, 1]) for scores in found["lime"]])
+    expected = np.mean([np.median(scores.curves["noise"][:, 1]) for scores in by_method["lime"]])
     assert (point["position"], point["value"]) == (0.5, pytest.approx(expected))
     assert not table["value"].isna().any()
-
-
-def test_the_summary_is_senns_own_scores(found):
-    table = scores_table(found, METHODS, 100)
-    table.loc[table["method"] == "pull_back", "deletion"] = np.nan
-    summary = comparison_summary(table, 0.01)
-    assert (summary["methods"], summary["seeds"], summary["examples"]) == (3, 2, 30)
-    assert summary["robust_reg"] == 0.01
-    assert len(summary) == 4 + 2 * len(SCORES)
-    assert summary["contribution_insertion"] == pytest.approx(table["insertion"][0])
-    assert summary["pull_back_insertion"] == pytest.approx(table["insertion"][1])
-    assert summary["pull_back_deletion"] is None

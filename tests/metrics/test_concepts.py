@@ -65,9 +65,9 @@ def test_reconstruction_error_of_each_example():
     model = senn(two_classes, concepts=FunctionConceptizer(lambda x: x, back))
     x = torch.rand(205, 3)
     x[-1] += 100
-    found = reconstruction_mse(model, x)
-    torch.testing.assert_close(found[:-1], torch.full((204,), 0.25))
-    assert found[-1].item() == pytest.approx(2.25, rel=1e-4)
+    errors = reconstruction_mse(model, x)
+    torch.testing.assert_close(errors[:-1], torch.full((204,), 0.25))
+    assert errors[-1].item() == pytest.approx(2.25, rel=1e-4)
 
 
 def test_whole_set_in_batches():

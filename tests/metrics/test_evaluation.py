@@ -169,10 +169,10 @@ def test_nothing_found_exceeds_what_is_certified_of_nearly_constant_relevances(s
         last.bias += 1
     row = evaluate_cell(model, prepare_protocol(dataset(shape, 3), EVALUATE))
     for statistic in ("", "_p95", "_max"):
-        found, exact, certified = (
+        lower, exact, certified = (
             row[f"lipschitz_input_{name}{statistic}"] for name in ("lower", "exact", "certified")
         )
-        assert 0 < found <= certified
+        assert 0 < lower <= certified
         assert exact <= certified
 
 

@@ -38,9 +38,9 @@ ANY = nn.Identity()
 
 def test_linear_explanations_move_in_proportion_to_the_noise():
     x, noise = torch.randn(130, 1, 3, 3), torch.randn(130, 1, 3, 3)
-    found = noise_distances(ANY, identity, x, targets(x), noise, (0.1, 1.0))
+    distances = noise_distances(ANY, identity, x, targets(x), noise, (0.1, 1.0))
     ratio = noise.flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)
-    torch.testing.assert_close(found.float(), torch.stack([0.1 * ratio, ratio], 1))
+    torch.testing.assert_close(distances.float(), torch.stack([0.1 * ratio, ratio], 1))
     constant = lambda model, x, target: torch.ones_like(x)  # noqa: E731
     assert not noise_distances(ANY, constant, x, targets(x), noise, (0.5,)).any()
     assert noise_distances(ANY, nothing, x, targets(x), noise, (0.5,)).isnan().all()
@@ -48,8 +48,8 @@ def test_linear_explanations_move_in_proportion_to_the_noise():
 
 def test_effective_features_of_equal_shares_is_their_number():
     x = torch.tensor([[1.0, 0, 0, 0], [2, -2, 0, 0], [3, 3, 3, -3], [1, 0.5, 0.5, 0]])
-    found = effective_features(ANY, identity, x, targets(x))
-    assert found.tolist() == pytest.approx([1, 2, 4, 2**1.5])  # H = ½ ln 2 + ½ ln 4
+    numbers = effective_features(ANY, identity, x, targets(x))
+    assert numbers.tolist() == pytest.approx([1, 2, 4, 2**1.5])  # H = ½ ln 2 + ½ ln 4
     assert effective_features(ANY, nothing, x, targets(x)).isnan().all()
 
 
@@ -87,28 +87,28 @@ def test_a_table_has_no_layers_of_concepts():
 def test_similarity_is_spearmans_of_absolute_values():
     model, x = random_table_senn(), torch.rand(120, 6)
     randomised = cascade(model)
-    found = similarities(model, relevances, x, targets(x), randomised)
+    correlations = similarities(model, relevances, x, targets(x), randomised)
     for depth, other in enumerate(randomised):
         before, after = (relevances(m, x, targets(x)).detach().abs() for m in (model, other))
         for i in (0, 99, 100, 119):
             expected = spearmanr(before[i], after[i]).statistic
-            assert found[i, depth].item() == pytest.approx(expected, abs=1e-9)
+            assert correlations[i, depth].item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_methods_that_ignore_the_model_stay_alike_and_ties_have_mean_ranks():
     model, x = random_table_senn(), torch.rand(5, 6).round(decimals=0)
     x[:, :2] = torch.tensor([-1.0, 0.0])
-    found = similarities(model, identity, x, targets(x), cascade(model))
-    torch.testing.assert_close(found, torch.ones(5, 3, dtype=torch.float64))
+    correlations = similarities(model, identity, x, targets(x), cascade(model))
+    torch.testing.assert_close(correlations, torch.ones(5, 3, dtype=torch.float64))
     assert similarities(model, nothing, x, targets(x), cascade(model)).isnan().all()
 
 
 def test_weighted_examples_have_length_one():
     x = torch.tensor([[3.0, 2.0], [0.0, 0.0], [-1.0, 0.0]])
     e = torch.tensor([[1.0, 2.0], [5.0, 5.0], [2.0, 7.0]])
-    found = relevance_weighted(ANY, lambda *_: e, x, targets(x), x)
+    weighted = relevance_weighted(ANY, lambda *_: e, x, targets(x), x)
     expected = [0.6, 0.8, 0.0, 0.0, -1.0, 0.0]
-    assert found.flatten().tolist() == pytest.approx(expected)
+    assert weighted.flatten().tolist() == pytest.approx(expected)
 
 
 def test_explanatory_power_by_hand():
@@ -139,11 +139,11 @@ def test_explanatory_power_does_not_depend_on_the_order_of_the_examples():
     x = torch.randint(2, (120, 4), generator=generator).float()
     labels = (x.sum(1) + torch.rand(120, generator=generator) > 2.5).long()
     vectors = relevance_weighted(ANY, identity, x, labels, x)
-    found = explanatory_power(vectors, labels, (1, 3, 5))
+    right = explanatory_power(vectors, labels, (1, 3, 5))
     for _ in range(20):
         order = torch.randperm(120, generator=generator)
         noisy = vectors[order] * (1 + 1e-8 * torch.randn(120, 4, generator=generator))
-        assert explanatory_power(noisy, labels[order], (1, 3, 5)).equal(found[order])
+        assert explanatory_power(noisy, labels[order], (1, 3, 5)).equal(right[order])
 
 
 def test_neighbours_as_far_away_share_the_votes_that_are_left():
@@ -191,7 +191,7 @@ def test_remembered_explanations_are_computed_once():
 def test_stability_scores_know_a_linear_model():
     model = senn(lambda x: two_classes(2 * x))
     x, noise = torch.rand(4, 3) + 1, torch.randn(4, 3)
-    found = noise_distances(model, relevances, x, targets(x), noise, (0.5,))
+    distances = noise_distances(model, relevances, x, targets(x), noise, (0.5,))
     expected = [0.5 * math.dist(n, (0, 0, 0)) / math.dist(v, (0, 0, 0))
                 for n, v in zip(noise.tolist(), x.tolist(), strict=True)]  # fmt: skip
-    assert found.flatten().tolist() == pytest.approx(expected, rel=1e-5)
+    assert distances.flatten().tolist() == pytest.approx(expected, rel=1e-5)

@@ -53,10 +53,10 @@ def test_contributions_are_faithful_where_probability_is_linear(inputs):
         target = torch.full((230,), label)
         p = without_concepts(model, inputs, target, torch.zeros(4))
         torch.testing.assert_close(dropped(p).float(), contributions(model, inputs, target))
-        found = correlations(model, contributions, inputs, target, p)
-        torch.testing.assert_close(found, torch.ones(230, dtype=torch.float64))
-        found = correlations(model, lambda *a: -contributions(*a), inputs, target, p)
-        torch.testing.assert_close(found, -torch.ones(230, dtype=torch.float64))
+        values = correlations(model, contributions, inputs, target, p)
+        torch.testing.assert_close(values, torch.ones(230, dtype=torch.float64))
+        values = correlations(model, lambda *a: -contributions(*a), inputs, target, p)
+        torch.testing.assert_close(values, -torch.ones(230, dtype=torch.float64))
 
 
 def test_relevances_correlate_as_numpy_says(inputs):
@@ -68,8 +68,8 @@ def test_relevances_correlate_as_numpy_says(inputs):
         np.corrcoef(t, t * (x - baseline))[0, 1] for t, x in zip(theta, inputs, strict=True)
     ]
     p = without_concepts(model, inputs, target, baseline)
-    found = correlations(model, relevances, inputs, target, p)
-    assert found.tolist() == pytest.approx(expected, abs=1e-4)
+    values = correlations(model, relevances, inputs, target, p)
+    assert values.tolist() == pytest.approx(expected, abs=1e-4)
 
 
 def test_concepts_are_removed_with_relevances_held():
@@ -88,13 +88,13 @@ def test_concepts_are_removed_with_relevances_held():
 def test_features_are_removed_and_the_model_run_again():
     model, x = random_table_senn(), torch.rand(120, 6)
     target, baseline = predict(model, x), torch.linspace(0, 1, 6)
-    found = dropped(leave_one_out(InputRemoval(baseline), model, x, target))
+    drops = dropped(leave_one_out(InputRemoval(baseline), model, x, target))
     for k in range(6):
         removed = x.clone()
         removed[:, k] = baseline[k]
         change = model(x).logits.softmax(1) - model(removed).logits.softmax(1)
         expected = change[torch.arange(120), target]
-        torch.testing.assert_close(found[:, k].float(), expected, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(drops[:, k].float(), expected, atol=1e-6, rtol=1e-4)
 
 
 def test_pixels_are_features_too():
@@ -108,8 +108,8 @@ def test_pixels_are_features_too():
     target = torch.zeros(5, dtype=torch.int64)
     p = leave_one_out(InputRemoval(torch.zeros(1, 3, 3)), model, x, target)
     torch.testing.assert_close(dropped(p).float(), 0.01 * x.flatten(1), atol=1e-6, rtol=1e-4)
-    found = correlations(model, lambda model, x, target: x, x, target, p)
-    torch.testing.assert_close(found, torch.ones(5, dtype=torch.float64), atol=1e-5, rtol=0)
+    values = correlations(model, lambda model, x, target: x, x, target, p)
+    torch.testing.assert_close(values, torch.ones(5, dtype=torch.float64), atol=1e-5, rtol=0)
 
 
 def test_undefined_where_relevances_or_drops_are_constant(inputs):
@@ -128,8 +128,8 @@ def test_undefined_where_relevances_or_drops_are_constant(inputs):
     median = inputs.median(0).values
     x = torch.stack([median, inputs[0]])  # removing from the median changes nothing
     p = leave_one_out(InputRemoval(median), model, x, target[:2])
-    found = correlations(model, relevances, x, target[:2], p)
-    assert [math.isnan(value) for value in found] == [True, False]
+    values = correlations(model, relevances, x, target[:2], p)
+    assert [math.isnan(value) for value in values] == [True, False]
 
 
 def collapsed(scale, target, seed=0):
@@ -149,15 +149,15 @@ def collapsed(scale, target, seed=0):
 def test_drops_that_are_rounding_are_constant_and_others_are_not(scale):
     target, baseline = torch.zeros(150, dtype=torch.int64), torch.full((5,), 0.5)
     model, x = collapsed(scale, target)
-    found, precise = (
+    values, precise = (
         correlations(model, contributions, x, target, without_concepts(model, x, target, b))
         for x, b in ((x, baseline), (x.double(), baseline.double()))
     )
     # What float32 cannot tell from 0 is undefined, and what is defined agrees with float64.
     if scale >= 1e-4 or scale <= 1e-6:
-        assert found.isnan().tolist() == [scale <= 1e-6] * 150
-    defined = ~found.isnan()
-    torch.testing.assert_close(found[defined], precise[defined], atol=0.02, rtol=0)
+        assert values.isnan().tolist() == [scale <= 1e-6] * 150
+    defined = ~values.isnan()
+    torch.testing.assert_close(values[defined], precise[defined], atol=0.02, rtol=0)
 
 
 def test_a_saturated_softmax_still_shows_drops():

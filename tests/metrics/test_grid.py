@@ -1,4 +1,3 @@
-import json
 import math
 
 import pandas as pd
@@ -20,15 +19,24 @@ def evaluation(accuracy, **metrics):
 @pytest.fixture
 def evaluations():
     """Two λ of two seeds, in no particular order."""
+    chosen = {"lipschitz_local": 0.6, "faithfulness_relevance": 0.7, "test_robustness_loss": 0.8}
     return {
-        Cell("x", 0.1, 7): evaluation(0.6),
+        Cell("x", 0.1, 7): evaluation(0.6, faithfulness_relevance=math.nan),
         Cell("x", 1e-4, 9): evaluation(
-            0.9, lipschitz_local_max=3.0, lipschitz_local_undefined=4, concept_sparsity=0.2
+            0.9,
+            lipschitz_local_max=3.0,
+            lipschitz_local_undefined=4,
+            concept_sparsity=0.2,
+            **chosen,
         ),
         Cell("x", 1e-4, 7): evaluation(
-            0.8, lipschitz_local_max=5.0, lipschitz_local_undefined=1, concept_sparsity=math.nan
+            0.8,
+            lipschitz_local_max=5.0,
+            lipschitz_local_undefined=1,
+            concept_sparsity=math.nan,
+            **chosen,
         ),
-        Cell("x", 0.1, 9): evaluation(0.5, concept_correlation=math.nan),
+        Cell("x", 0.1, 9): evaluation(0.5, faithfulness_relevance=math.nan),
     }
 
 
@@ -62,18 +70,22 @@ def test_order_of_evaluation_does_not_matter(evaluations):
 
 
 def test_headline(evaluations):
-    found = headline(lambda_table(evaluations), 1e-4)
-    ends = ["accuracy_at_lambda_min", "accuracy_at_lambda_max"]
-    assert list(found) == ["robust_reg", "seeds", *SUMMARY, *ends]
-    assert (found["robust_reg"], found["seeds"], found["accuracy"]) == (1e-4, 2, 0.85)
-    assert found["accuracy_at_lambda_min"] == pytest.approx(0.85)
-    assert found["accuracy_at_lambda_max"] == pytest.approx(0.55)
-    assert headline(lambda_table(evaluations), 0.1)["robust_reg"] == 0.1
+    table = lambda_table(evaluations)
+    interval = accuracy_interval(cells_table(evaluations).iloc[:2])
+    assert headline(table, 1e-4) == pytest.approx(
+        {
+            "accuracy": 0.85,
+            "accuracy_half_width": (interval.high - interval.low) / 2,
+            "lipschitz_local": 0.6,
+            "faithfulness": 0.7,
+            "test_robustness_loss": 0.8,
+            "accuracy_at_lambda_max": 0.55,
+        }
+    )
+    assert headline(table, 0.1)["accuracy"] == pytest.approx(0.55)
 
 
 def test_undefined_is_null_never_nan(evaluations):
-    one_seed = {cell: found for cell, found in evaluations.items() if cell.seed == 9}
-    table = lambda_table(one_seed)
-    found = json.loads(json.dumps(headline(table, 0.1), allow_nan=False))
-    assert (found["seeds"], found["accuracy_std"]) == (1, None)
-    assert found["concept_correlation"] is None
+    metrics = headline(lambda_table(evaluations), 0.1)
+    assert metrics["faithfulness"] is None
+    assert None not in [value for name, value in metrics.items() if name != "faithfulness"]

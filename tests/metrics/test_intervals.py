@@ -11,7 +11,6 @@ from pipeline.metrics.intervals import (
     estimate,
     interval,
     lost_interval,
-    seed_interval,
     share_interval,
 )
 
@@ -47,10 +46,10 @@ def test_the_two_parts_add_up_in_quadrature():
     assert here.high - here.mean == pytest.approx(math.hypot(half, 0.04))
 
 
-def test_one_seed_leaves_test_examples_and_says_nothing_of_seeds():
+def test_one_seed_leaves_test_examples():
     assert interval([0.8], 0.02, 0.01) == pytest.approx((0.8, 0.78, 0.81))
-    assert seed_interval([0.8], 0.02, 0.01) is None
-    assert seed_interval([]) is None
+    one = share_interval(0.8, 500)
+    assert accuracy_interval(cells(0.8)) == pytest.approx(one)
 
 
 def welch_satterthwaite(values, standard_error):
@@ -136,7 +135,6 @@ def test_what_is_lost_is_paired_by_seed():
     one = [(share_interval(a, 500), share_interval(b, 500)) for a, b in sides]
     reach = np.mean([math.hypot(a.mean - a.low, b.high - b.mean) for a, b in one])
     assert here.low == pytest.approx(0.15 - reach)
-    assert lost_interval(before.iloc[:1], after.iloc[1:2]) is None
 
 
 def test_one_seeds_loss_is_newcombes_interval():

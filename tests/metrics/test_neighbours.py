@@ -40,16 +40,16 @@ def test_equal_inputs_are_no_neighbours_but_any_distance_counts():
     x = torch.full((1, 784), 2.8)
     near = x.clone()
     near[0, 0] += 1e-4
-    found = neighbours(x, torch.cat([x, near, x, x + 1]), within(0.5))
-    assert found.tolist() == [[False, True, False, False]]
+    is_near = neighbours(x, torch.cat([x, near, x, x + 1]), within(0.5))
+    assert is_near.tolist() == [[False, True, False, False]]
 
 
 def test_nearest_are_the_closest_others_that_differ():
     x = torch.tensor([[0.0], [5.0]])
     others = torch.tensor([[0.0], [1.0], [-1.0], [5.0], [4.5], [100.0]])
     chosen = [[1, 2], [4, 1]]
-    found = neighbours(x, others, nearest(2))
-    assert [row.nonzero().flatten().tolist() for row in found] == [sorted(row) for row in chosen]
+    is_near = neighbours(x, others, nearest(2))
+    assert [row.nonzero().flatten().tolist() for row in is_near] == [sorted(row) for row in chosen]
     assert neighbours(x[:1], torch.tensor([[0.0], [3.0]]), nearest(5)).tolist() == [[False, True]]
 
 
@@ -57,8 +57,8 @@ def test_which_are_nearest_does_not_depend_on_their_order():
     # Three others at the same distance, of which two are asked for: all.
     others = torch.tensor([[1.0], [-1.0], [1.0], [3.0]])
     for order in ([0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]):
-        (found,) = neighbours(torch.zeros(1, 1), others[order], nearest(2))
-        assert others[order][found].flatten().sort().values.tolist() == [-1, 1, 1]
+        (is_near,) = neighbours(torch.zeros(1, 1), others[order], nearest(2))
+        assert others[order][is_near].flatten().sort().values.tolist() == [-1, 1, 1]
 
 
 def test_nearest_neighbours_are_the_nearest_others(images, chunk):
@@ -122,16 +122,16 @@ class Textbook:
 
 @pytest.mark.parametrize("field", ["relevances", "within_class", "concepts"])
 def test_study_against_loops(study_inputs, field, chunk):
-    found = getattr(neighbour_study(*study_inputs), field)
+    distances = getattr(neighbour_study(*study_inputs), field)
     textbook = Textbook(field, *study_inputs)
-    assert found.ratio() == pytest.approx(textbook.ratio([1.0] * 30), rel=1e-5)
+    assert distances.ratio() == pytest.approx(textbook.ratio([1.0] * 30), rel=1e-5)
 
     # How much the ratio changes with every example's weight, by finite differences.
     step, changes = 1e-4, []
     for i in range(30):
         more, less = ([1 + sign * step * (j == i) for j in range(30)] for sign in (1, -1))
         changes.append((textbook.ratio(more) - textbook.ratio(less)) / (2 * step))
-    assert found.standard_error() == pytest.approx(math.hypot(*changes), rel=1e-4)
+    assert distances.standard_error() == pytest.approx(math.hypot(*changes), rel=1e-4)
 
 
 def test_the_standard_error_covers_the_truth_as_often_as_it_should():
@@ -142,8 +142,8 @@ def test_the_standard_error_covers_the_truth_as_often_as_it_should():
     for _ in range(200):
         near = nearest_neighbours(torch.randn(100, 50, generator=generator), 5)
         relevances = torch.randn(100, 5, 1, generator=generator)
-        found = relevance_study(near, relevances, torch.zeros(100, dtype=int)).relevances
-        covered += abs(found.ratio() - 1) < 1.96 * found.standard_error()
+        distances = relevance_study(near, relevances, torch.zeros(100, dtype=int)).relevances
+        covered += abs(distances.ratio() - 1) < 1.96 * distances.standard_error()
     assert 0.92 <= covered / 200 <= 0.99
 
 
@@ -195,5 +195,5 @@ def test_no_ratio_where_all_are_the_same(images):
 def test_neighbours_with_equal_relevances_have_ratio_0():
     x = torch.tensor([[0.0], [0.0], [5.0], [5.0]])
     near, predictions = nearest_neighbours(x, 1), torch.zeros(4, dtype=int)
-    found = relevance_study(near, x.unsqueeze(-1), predictions).relevances
-    assert (found.ratio(), found.standard_error()) == (0, 0)
+    distances = relevance_study(near, x.unsqueeze(-1), predictions).relevances
+    assert (distances.ratio(), distances.standard_error()) == (0, 0)

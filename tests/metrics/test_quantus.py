@@ -54,8 +54,8 @@ def test_faithfulness_is_its_faithfulness_estimate(model, batch, removal):
     metric = quantus.FaithfulnessEstimate(features_in_step=1, perturb_baseline=BASELINE, **QUIET)
     expected = theirs(metric, model, batch, softmax=True)
     p = leave_one_out(removal, model, *batch)
-    found = faithfulness(model, gradient_times_input, *batch, p, removal)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    ours = faithfulness(model, gradient_times_input, *batch, p, removal)
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
 def test_deletion_is_its_pixel_flipping(model, batch, removal):
@@ -76,20 +76,20 @@ def test_the_lipschitz_ratio_is_its_local_lipschitz_estimate(model, batch):
     expected = theirs(metric, model, batch, explain_func=explained)
     box = Box(torch.full(x.shape[1:], HALF_WIDTH), -10.0, 10.0)
     search = Search(box, 1e-6, steps=0, restarts=POINTS)
-    found = lipschitz_local(model, gradient_times_input, x, target, to_inputs, search)
-    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    ours = lipschitz_local(model, gradient_times_input, x, target, to_inputs, search)
+    np.testing.assert_allclose(ours, expected, rtol=1e-3)
 
 
 def test_effective_features_are_exp_of_its_complexity(model, batch):
     expected = theirs(quantus.Complexity(**QUIET | {"abs": True}), model, batch)
-    found = effective_features(model, gradient_times_input, *batch)
-    np.testing.assert_allclose(found.log(), expected, rtol=1e-5)
+    ours = effective_features(model, gradient_times_input, *batch)
+    np.testing.assert_allclose(ours.log(), expected, rtol=1e-5)
 
 
 def test_similarity_is_its_rank_correlation(model, batch):
     x, target = batch
     other = nn.Sequential(model[0], model[1], model[2], nn.Linear(144, 3)).requires_grad_(False)
-    (found,) = similarities(model, gradient_times_input, x, target, [other]).T
+    (ours,) = similarities(model, gradient_times_input, x, target, [other]).T
     maps = (gradient_times_input(m, x, target).abs().flatten(1).numpy() for m in (model, other))
     expected = quantus.similarity_func.correlation_spearman(*maps, batched=True)
-    np.testing.assert_allclose(found, expected, atol=1e-9)
+    np.testing.assert_allclose(ours, expected, atol=1e-9)

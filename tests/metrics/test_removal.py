@@ -42,7 +42,7 @@ def test_removed_patches_are_set_to_the_baseline():
     target = torch.arange(150) % 3
     removed = torch.rand(150, 5, 4) < 0.5
     removal = InputRemoval(baseline, patch=4)
-    found = probabilities(removal, model, x, target, removed)
+    p_without = probabilities(removal, model, x, target, removed)
     for i in (0, 99, 100, 149):
         for m in range(5):
             point = x[i].clone()
@@ -51,7 +51,7 @@ def test_removed_patches_are_set_to_the_baseline():
                 corner = (0, slice(row, row + 4), slice(column, column + 4))
                 point[corner] = baseline[corner]
             p = model(point.unsqueeze(0)).softmax(1)[0, target[i]].item()
-            assert found[i, m].item() == pytest.approx(p, rel=1e-5)
+            assert p_without[i, m].item() == pytest.approx(p, rel=1e-5)
 
 
 def test_the_same_choices_for_all_examples():

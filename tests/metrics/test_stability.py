@@ -75,10 +75,10 @@ def test_discrete_against_a_double_loop(make, explain):
                 if j != i and (x[i] - others[j]).norm() <= radius
             ]
             expected.append(max(ratios, default=math.nan))
-    found = discrete(model, x, others, radius, explain)
-    torch.testing.assert_close(found, torch.tensor(expected), equal_nan=True, rtol=1e-4, atol=1e-6)
+    ratios = discrete(model, x, others, radius, explain)
+    torch.testing.assert_close(ratios, torch.tensor(expected), equal_nan=True, rtol=1e-4, atol=1e-6)
     assert len(set(target.tolist())) > 1
-    assert 0 < found.isnan().sum() < len(x)
+    assert 0 < ratios.isnan().sum() < len(x)
 
 
 @pytest.mark.parametrize("noise", [0, 1e-7])
@@ -106,8 +106,8 @@ def test_discrete_takes_any_explanation_in_any_space():
     # e(x) = 5 x, an attribution to the input, measured against the input.
     model = random_image_senn()
     x = torch.randn(20, 1, 28, 28)
-    found = discrete(model, x, x, 1e3, lambda model, x, target: 5 * x, to_inputs)
-    torch.testing.assert_close(found, torch.full((20,), 5.0))
+    ratios = discrete(model, x, x, 1e3, lambda model, x, target: 5 * x, to_inputs)
+    torch.testing.assert_close(ratios, torch.full((20,), 5.0))
 
 
 # --- local --------------------------------------------------------------------------------------
@@ -122,25 +122,25 @@ def test_local_of_linear_relevances_is_the_operator_norm(seed, size):
     model = senn(lambda x: two_classes(x @ matrix.T))
     neighbourhood = box([size * width for width in (0.1, 0.2, 0.1, 0.1, 0.3, 0.1)])
     x = torch.randn(130, 6)
-    found = local(model, x, neighbourhood, resolution=1e-3 * size, steps=100)
-    torch.testing.assert_close(found, torch.full((130,), 3.0), rtol=1e-3, atol=0)
+    ratios = local(model, x, neighbourhood, resolution=1e-3 * size, steps=100)
+    torch.testing.assert_close(ratios, torch.full((130,), 3.0), rtol=1e-3, atol=0)
 
 
 def test_local_of_a_quadratic_is_at_the_edge_of_the_box():
     # θ(x) = x², h(x) = x: the ratio is |x + x'|, largest at x' = x + r or at the data's limit.
     model = senn(lambda x: two_classes(x**2))
     x = torch.tensor([[0.2], [0.5], [0.95]])
-    found = local(model, x, box([0.1], low=0.0, high=1.0), steps=20)
-    assert found.tolist() == pytest.approx([0.5, 1.1, 1.95], rel=1e-3)
-    found = local(model, -x, box([0.1], low=-1.0, high=0.0), steps=20)
-    assert found.tolist() == pytest.approx([0.5, 1.1, 1.95], rel=1e-3)
+    ratios = local(model, x, box([0.1], low=0.0, high=1.0), steps=20)
+    assert ratios.tolist() == pytest.approx([0.5, 1.1, 1.95], rel=1e-3)
+    ratios = local(model, -x, box([0.1], low=-1.0, high=0.0), steps=20)
+    assert ratios.tolist() == pytest.approx([0.5, 1.1, 1.95], rel=1e-3)
 
 
 def test_local_takes_the_best_of_its_restarts():
     # θ has slope 3 right of the anchor and 1 left of it, so half of all starts find only 1.
     model = senn(lambda x: two_classes(x.clamp(min=0) * 2 + x))
-    found = local(model, torch.zeros(20, 1), box([0.1]), steps=3, restarts=12)
-    assert found.tolist() == pytest.approx([3.0] * 20, rel=1e-3)
+    ratios = local(model, torch.zeros(20, 1), box([0.1]), steps=3, restarts=12)
+    assert ratios.tolist() == pytest.approx([3.0] * 20, rel=1e-3)
 
 
 def test_local_of_constant_relevances_is_0():
@@ -155,19 +155,19 @@ def test_local_measures_exactly_what_float32_would_round_away(slope):
     model = senn(lambda x: two_classes(1 + slope * x))
     x, search = torch.rand(50, 1), Search(box([0.1]), 1e-3, 10, 2)
     target = model(x).logits.argmax(1)
-    found, exactly = (
+    ratios, exactly = (
         lipschitz_local(model, relevances, x, target, to_concepts, search, exactly)
         for exactly in (False, True)
     )
     assert exactly.tolist() == pytest.approx([slope] * 50, rel=1e-3)
-    assert found.tolist() != pytest.approx([slope] * 50, rel=1e-3)
+    assert ratios.tolist() != pytest.approx([slope] * 50, rel=1e-3)
 
 
 def test_local_features_of_no_width_do_not_move():
     slope = torch.tensor([1.0, 100.0])
     model = senn(lambda x: two_classes(x * slope))
-    found = local(model, torch.randn(4, 2), box([0.1, 0.0]), steps=20)
-    assert found.tolist() == pytest.approx([1.0] * 4, rel=1e-3)
+    ratios = local(model, torch.randn(4, 2), box([0.1, 0.0]), steps=20)
+    assert ratios.tolist() == pytest.approx([1.0] * 4, rel=1e-3)
 
 
 def test_local_resolution_bounds_what_has_no_maximum():
@@ -176,8 +176,8 @@ def test_local_resolution_bounds_what_has_no_maximum():
     model = senn(lambda x: two_classes(x[:, 1:]), concepts=lambda x: x[:, :1])
     x = torch.tensor([[1.0, 2.0]])
     for resolution in (0.05, 0.01):
-        found = local(model, x, box([0.1, 0.3]), resolution).item()
-        assert found == pytest.approx(0.3 / resolution, rel=0.02)
+        ratio = local(model, x, box([0.1, 0.3]), resolution).item()
+        assert ratio == pytest.approx(0.3 / resolution, rel=0.02)
 
 
 def test_local_is_undefined_where_no_concept_ever_changes():
@@ -188,8 +188,8 @@ def test_local_is_undefined_where_no_concept_ever_changes():
 def test_local_explains_the_class_predicted_at_the_anchor():
     # The prediction changes within the box, at 0; what is explained does not.
     model = senn(lambda x: torch.stack([x + 10, 3 * x - 10], 2))
-    found = local(model, torch.tensor([[0.05], [-0.05]]), box([0.1]), steps=20)
-    assert found.tolist() == pytest.approx([1.0, 3.0], rel=1e-3)
+    ratios = local(model, torch.tensor([[0.05], [-0.05]]), box([0.1]), steps=20)
+    assert ratios.tolist() == pytest.approx([1.0, 3.0], rel=1e-3)
 
 
 @pytest.mark.parametrize("make", [random_table_senn, random_image_senn])
@@ -227,8 +227,8 @@ def test_without_steps_only_the_random_points_of_the_box_count():
     # θ(x) = x²: the ratio of x and x' is |x + x'|, here of the points that the seed draws.
     model = senn(lambda x: two_classes(x**2))
     x = torch.tensor([[1.0], [3.0]])
-    found = local(model, x, box([0.5]), steps=0, restarts=4)
+    ratios = local(model, x, box([0.5]), steps=0, restarts=4)
     generator = torch.Generator().manual_seed(0)
     points = [x - 0.5 + torch.rand(x.shape, generator=generator) for _ in range(4)]
     expected = torch.stack([x + point for point in points]).amax(0).flatten()
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ratios, expected, rtol=1e-4, atol=1e-4)

@@ -149,7 +149,7 @@ def test_claims_table_has_every_claim_with_a_verdict(run):
     claim, reg, published, here, verdict = rows["compas-accuracy"]
     assert claim.split("\n")[0] == "SENN’s test accuracy on COMPAS"
     assert (reg, published) == ("0.0001", "80.9\u00a0%\nreview")
-    assert verdict == "reproduced\nso wide an interval holds 82\u00a0% as well"
+    assert verdict == "reproduced\nthe interval is so wide that it includes 82\u00a0% too"
     assert re.fullmatch(r"[\d.]+\u00a0%\n[\d.]+ to [\d.]+", here)
     assert rows["compas-tradeoff"][3].split("\n")[0] == "2.0 points"
     statuses = [row[4].split("\n")[0] for row in rows.values()]

@@ -56,7 +56,7 @@ def test_not_told_apart():
     ends = table["robust_reg"] == 1.0
     sign = table["variant"].map({"paper2018": 1, "review2020": -1})
     table["accuracy"] += ends * sign * (table["seed"] - 0.8) * 0.02
-    world = MeasuredStudy(PARAMS.experiment("compas_senn"), table, {}, 200)
+    world = MeasuredStudy(PARAMS.experiment("compas_senn"), table, 200)
     said = conclusion(PUBLISHED, nearness(world, PUBLISHED))
     assert "which the seeds cannot tell apart" in said
 

@@ -5,7 +5,7 @@ from pipeline.study.definitions import Definition
 from pipeline.study.measured import (
     AccuracyCurves,
     batch_factor,
-    estimate,
+    of_draws,
     prediction_errors,
 )
 from tests.study.tables import study_table
@@ -34,9 +34,9 @@ def curves(paper=None, review=None, **options) -> AccuracyCurves:
 
 @pytest.mark.parametrize("factor", [1, 10, 31.6])
 def test_factor_of_a_batch(factor):
-    found = batch_factor(curves(paper=(in_batches(factor), falling)), "paper2018")
-    assert found.mean == pytest.approx(factor, rel=0.07)
-    assert found.low <= found.mean <= found.high
+    estimated = batch_factor(curves(paper=(in_batches(factor), falling)), "paper2018")
+    assert estimated.mean == pytest.approx(factor, rel=0.07)
+    assert estimated.low <= estimated.mean <= estimated.high
 
 
 def test_curves_on_top_of_each_other_predict_each_other():
@@ -70,7 +70,7 @@ def test_variants_coincide_on_the_axis_that_their_accuracy_depends_on():
 
 def test_seeds_make_errors_uncertain():
     noisy = curves(paper=(in_batches(10), falling), seeds=(-0.01, 0.01))
-    error = estimate(prediction_errors(noisy, "robust_reg", "reduction"))
+    error = of_draws(prediction_errors(noisy, "robust_reg", "reduction"))
     assert error.low <= error.mean <= error.high
 
 

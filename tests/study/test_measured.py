@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from pipeline.study.definitions import Definition
-from pipeline.study.measured import AccuracyCurves, estimate
+from pipeline.study.measured import AccuracyCurves, of_draws
 from tests.study.tables import LAMBDAS, study_table
 
 REVIEW, PAPER = Definition("review2020", "batch"), Definition("paper2018", "example")
@@ -29,11 +29,13 @@ def test_first_row_is_what_was_measured():
 def test_draws_are_students_intervals():
     """Their quantiles are those of the textbook's interval of a mean, S - 1 degrees of freedom."""
     drawn = AccuracyCurves(CELLS, 100, 40_000).accuracy
-    own = CELLS[(CELLS["variant"] == "review2020") & (CELLS["robust_reg"] == 1e-3)]["accuracy"]
-    low, high = stats.t.interval(0.95, 3, own.mean(), own.std(ddof=1) / 2)
-    found = estimate(drawn[:, 1])
-    assert found.mean == pytest.approx(own.mean())
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.02 * (high - low))
+    accuracies = CELLS[(CELLS["variant"] == "review2020") & (CELLS["robust_reg"] == 1e-3)][
+        "accuracy"
+    ]
+    low, high = stats.t.interval(0.95, 3, accuracies.mean(), accuracies.std(ddof=1) / 2)
+    here = of_draws(drawn[:, 1])
+    assert here.mean == pytest.approx(accuracies.mean())
+    assert (here.low, here.high) == pytest.approx((low, high), abs=0.02 * (high - low))
 
 
 def test_definitions_share_the_luck_of_their_seeds():

@@ -6,7 +6,13 @@ from torch.nn import functional as F
 from pipeline.core.dataset import Dataset, Split
 from pipeline.core.params import load_params
 from pipeline.models.building import Inputs, build_senn
-from pipeline.study.summary import constant_from, linear_accuracy, majority_accuracy
+from pipeline.study.references import (
+    REFERENCES,
+    constant_from,
+    linear_accuracy,
+    majority_accuracy,
+    references,
+)
 from pipeline.training.robustness import linearise, robustness_loss
 from tests.conftest import REPOSITORY
 
@@ -22,6 +28,17 @@ def dataset(x: torch.Tensor, y: torch.Tensor) -> Dataset:
 @pytest.fixture
 def x() -> torch.Tensor:
     return torch.randn(40, 11, generator=torch.Generator().manual_seed(0))
+
+
+def test_raw_features_have_all_references_and_learned_concepts_only_the_majority(x):
+    data = dataset(x, (x[:, 0] > 0.5).long())
+    numbers = references(PARAMS.experiment("compas_senn"), data, ("batch", "example"))
+    assert tuple(numbers) == REFERENCES
+    assert numbers["majority_accuracy"] == majority_accuracy(data)
+    assert numbers["linear_accuracy"] == linear_accuracy(data)
+    assert numbers["constant_from_batch"] == constant_from(x, 2, 200, "batch")
+    assert numbers["constant_from_example"] == constant_from(x, 2, 200, "example")
+    assert list(references(PARAMS.experiment("mnist_senn"), data, ())) == ["majority_accuracy"]
 
 
 def test_majority():

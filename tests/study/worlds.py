@@ -28,7 +28,7 @@ def study(
 ) -> MeasuredStudy:
     experiment = PARAMS.experiment(name)
     table = study_table(curves, seeds=SEEDS, **options)
-    return MeasuredStudy(experiment, table, references, 100)
+    return MeasuredStudy(experiment, table.assign(**references), 100)
 
 
 def four(paper: float, review: float, factor: float = 200**0.5, **options) -> MeasuredStudy:

@@ -1,7 +1,4 @@
-r"""The study of an experiment in a few numbers, and the references that its curves are seen beside.
-
-References are what classifiers on raw features can be had for nothing, and from which λ on only a
-constant one can.
+r"""References for a study's curves: two trivial classifiers, and when only a constant one is left.
 
 The paper's loss is 0 for logits that are homogeneous of degree one in the concepts: then θ = ∇ₕf
 has θᵀh = f (Euler), and its residual Σ_k h_k ∇θ_kc vanishes. A linear classifier, θ constant, is
@@ -20,38 +17,36 @@ of norms, from √(1 − 1/C) · max ‖x_b‖.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from pipeline.core.dataset import Dataset
-from pipeline.core.files import json_number
 from pipeline.core.params import Experiment
 from pipeline.core.params_types import Reduction
 
+REFERENCES = ("majority_accuracy", "linear_accuracy", "constant_from_batch",
+              "constant_from_example")  # fmt: skip
 
-def summarise(
-    cells: pd.DataFrame, experiment: Experiment, data: Dataset
-) -> dict[str, float | None]:
-    """References, then `<variant>_<reduction>_accuracy_lost` from the smallest to the largest λ.
 
-    References are `majority_accuracy`, and for raw features `linear_accuracy` and
-    `constant_from_<reduction>` (see below); accuracies are means over seeds.
+def references(
+    experiment: Experiment, data: Dataset, reductions: Sequence[Reduction]
+) -> dict[str, float]:
+    """`majority_accuracy`, and for raw features `linear_accuracy` and `constant_from_<reduction>`.
+
+    Those of `REFERENCES` that are defined; see the functions of the same names.
     """
     numbers = {"majority_accuracy": majority_accuracy(data)}
     if experiment.conceptizer.name == "identity":
         numbers["linear_accuracy"] = linear_accuracy(data)
-        for reduction in cells["reduction"].unique():
+        for reduction in reductions:
             numbers[f"constant_from_{reduction}"] = constant_from(
                 data.train.x, experiment.num_classes, experiment.batch_size, reduction
             )
-    for (variant, reduction), defined in cells.groupby(["variant", "reduction"], sort=False):
-        means = defined.groupby("robust_reg")["accuracy"].mean()
-        numbers[f"{variant}_{reduction}_accuracy_lost"] = means.iloc[0] - means.iloc[-1]
-    return {name: json_number(value) for name, value in numbers.items()}
+    return numbers
 
 
 def majority_accuracy(data: Dataset) -> float:
