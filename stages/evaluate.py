@@ -7,6 +7,7 @@ from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv, write_json
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
+from pipeline.core.store import CellStore
 from pipeline.metrics.grid import cells_table, evaluate_grid, headline, lambda_table
 
 
@@ -18,8 +19,8 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
 
     data = Path("data/prepared", params.experiment(name).dataset)
-    device = choose_device(params.device)
-    evaluations = evaluate_grid(params, name, device, data, Path("models"))
+    device, store = choose_device(params.device), CellStore.from_environment()
+    evaluations = evaluate_grid(params, name, device, data, Path("models"), store)
     lambdas = lambda_table(evaluations)
     write_csv(Path("reports/cells", f"{name}.csv"), cells_table(evaluations))
     write_csv(Path("reports/lambda", f"{name}.csv"), lambdas)

@@ -7,6 +7,7 @@ from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
+from pipeline.core.store import CellStore
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.comparison_tables import curves_table, scores_table
@@ -20,7 +21,8 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
 
     data = Path("data/prepared", params.experiment(name).dataset)
-    scores = compare_methods(params, name, choose_device(params.device), data, Path("models"))
+    device, store = choose_device(params.device), CellStore.from_environment()
+    scores = compare_methods(params, name, device, data, Path("models"), store)
     tables = {
         "methods": scores_table(scores, METHODS, params.evaluate.bootstrap),
         "methods_curves": curves_table(scores, METHODS),

@@ -80,6 +80,22 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of(path: Path) -> str:
+    """`sha256_of` of what a stage wrote.
+
+    Raises
+    ------
+    PipelineError
+        If it is missing, or cannot be read.
+    """
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise PipelineError(
+            f"cannot read {path}: {error.strerror}. `dvc repro` runs the stage that writes it."
+        ) from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, keys in the order given; NaN and infinity are refused."""
     with atomic_path(path) as temporary:

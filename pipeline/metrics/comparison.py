@@ -14,7 +14,7 @@ that, for SENN's own relevances).
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +22,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.files import digest_of
 from pipeline.core.params import Evaluate, Explain, Params
 from pipeline.core.patches import PATCH
+from pipeline.core.store import CellStore
 from pipeline.core.workers import Report
 from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT
 from pipeline.explanations.methods import METHODS
@@ -43,7 +45,7 @@ from pipeline.metrics.removal import (
     leave_one_out,
     removal_of_concepts,
 )
-from pipeline.metrics.side_by_side import side_by_side
+from pipeline.metrics.side_by_side import EXPLAINING, OFF, Kept, keys_of, side_by_side
 from pipeline.metrics.stability import (
     Box,
     Encode,
@@ -73,6 +75,15 @@ class MethodScores(NamedTuple):
     values: dict[str, np.ndarray]
     curves: dict[str, np.ndarray]
     positions: dict[str, np.ndarray]
+
+    def to_json(self) -> list[dict[str, list[Any]]]:
+        """All of it as lists of numbers, exactly."""
+        return [{name: array.tolist() for name, array in part.items()} for part in self]
+
+    @classmethod
+    def from_json(cls, parts: list[dict[str, list[Any]]]) -> "MethodScores":
+        """What `to_json` made a list of."""
+        return cls(*({name: np.array(array) for name, array in part.items()} for part in parts))
 
 
 @dataclass(frozen=True)
@@ -236,7 +247,12 @@ def remembering(explain: Method[ModelT]) -> Method[ModelT]:
 
 
 def compare_methods(
-    params: Params, name: str, device: torch.device, data: Path, models: Path
+    params: Params,
+    name: str,
+    device: torch.device,
+    data: Path,
+    models: Path,
+    store: CellStore = OFF,
 ) -> dict[str, list[MethodScores]]:
     """Scores of every method, one a seed, each on the headline model of that seed.
 
@@ -245,6 +261,7 @@ def compare_methods(
     name : of the experiment, whose models with the headline λ are explained.
     data : folder of the prepared data set.
     models : folder of the trained cells.
+    store : has what was measured before.
 
     Returns
     -------
@@ -267,9 +284,18 @@ def compare_methods(
         return f"{cell}: {method}, {len(scores.values['faithfulness'])} examples"
 
     work = partial(_score, settings, params.evaluate, device, data, models)
-    scores = dict(
-        zip(tasks, side_by_side(f"explain {name}", work, tasks, device, line), strict=True)
-    )
+    protocol = {
+        "explain": settings.model_dump(mode="json", exclude={"seeds"}),
+        "evaluate": params.evaluate.model_dump(
+            mode="json", include={"lipschitz_concept_resolution", "lipschitz_local_radius"}
+        ),
+    }
+    files = {cell: digest_of(cell.path(models)) for cell in cells}
+    described = [{"cell": files[cell], "method": method, **protocol} for cell, method in tasks]
+    keys = keys_of(described, EXPLAINING, load_dataset(data), device)
+    kept = Kept(store, keys, MethodScores.to_json, MethodScores.from_json)
+    found = side_by_side(f"explain {name}", work, tasks, device, line, kept)
+    scores = dict(zip(tasks, found, strict=True))
     return {method: [scores[cell, method] for cell in cells] for method in METHODS}
 
 

@@ -11,17 +11,23 @@ import pandas as pd
 import torch
 
 from pipeline.core.dataset import load_dataset
-from pipeline.core.files import json_number
+from pipeline.core.files import digest_of, json_number
 from pipeline.core.params import Evaluate, Params
+from pipeline.core.store import CellStore
 from pipeline.core.workers import Report
 from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
 from pipeline.metrics.intervals import accuracy_interval
-from pipeline.metrics.side_by_side import side_by_side
+from pipeline.metrics.side_by_side import EVALUATING, OFF, Kept, keys_of, side_by_side
 from pipeline.models.cells import Cell, grid, load_cell
 
 
 def evaluate_grid(
-    params: Params, name: str, device: torch.device, data: Path, models: Path
+    params: Params,
+    name: str,
+    device: torch.device,
+    data: Path,
+    models: Path,
+    store: CellStore = OFF,
 ) -> dict[Cell, Row]:
     """Evaluate all cells of experiment `name`.
 
@@ -29,6 +35,7 @@ def evaluate_grid(
     ----------
     data : folder of the prepared data set.
     models : folder of the trained cells.
+    store : has what was measured before.
 
     Raises
     ------
@@ -41,7 +48,7 @@ def evaluate_grid(
     def line(index: int, row: Row) -> str:
         return f"{cells[index]}: test accuracy {row['accuracy']:.4f}"
 
-    rows = evaluate_files(f"evaluate {name}", files, params.evaluate, device, data, line)
+    rows = evaluate_files(f"evaluate {name}", files, params.evaluate, device, data, store, line)
     return dict(zip(cells, rows, strict=True))
 
 
@@ -51,10 +58,18 @@ def evaluate_files(
     settings: Evaluate,
     device: torch.device,
     data: Path,
+    store: CellStore = OFF,
     line: Callable[[int, Row], str] | None = None,
 ) -> list[Row]:
-    """Evaluate cells, each in a file, trained on the data set in folder `data`."""
-    return side_by_side(title, partial(_evaluate, settings, device, data), files, device, line)
+    """Evaluate cells, each in a file, trained on the data set in folder `data`.
+
+    The bootstrap has no part in it.
+    """
+    protocol = settings.model_dump(mode="json", exclude={"bootstrap"})
+    tasks = [{"cell": digest_of(file), "evaluate": protocol} for file in files]
+    kept = Kept(store, keys_of(tasks, EVALUATING, load_dataset(data), device), dict, dict)
+    work = partial(_evaluate, settings, device, data)
+    return side_by_side(title, work, files, device, line, kept)
 
 
 def cells_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:

@@ -60,7 +60,7 @@ def run_study(
             cells += [(definition, cell) for cell in trained]
             files += [cell.path(models) for cell in trained]
         print(f"study of {name}: measuring {len(files)} models", flush=True)
-        rows = evaluate_files(f"measure {name}", files, settings, device, data)
+        rows = evaluate_files(f"measure {name}", files, settings, device, data, store)
     return pd.DataFrame(
         {
             "experiment": name,

@@ -5,15 +5,13 @@ Banks are trained here, or by the nodes of a Ray cluster: `train.engine` in para
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.device import cores
-from pipeline.core.errors import PipelineError
-from pipeline.core.files import atomic_path, sha256_of
+from pipeline.core.files import atomic_path, digest_of
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params_choices import VARIANTS
 from pipeline.core.workers import run_side_by_side
@@ -126,14 +124,4 @@ def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict
 
 def _start(job: Job, seed: int) -> str:
     """What identifies the weights that a seed's training starts from."""
-    return _digest_of(job.vae(seed)) if job.pretrained else "seeded"
-
-
-def _digest_of(pretrained: Path) -> str:
-    try:
-        return sha256_of(pretrained)
-    except OSError as error:
-        raise PipelineError(
-            f"cannot read {pretrained}: {error.strerror}. "
-            "`dvc repro` runs the stage that writes it."
-        ) from error
+    return digest_of(job.vae(seed)) if job.pretrained else "seeded"
