@@ -1,15 +1,16 @@
-"""The recipes of the README, section "Extend it", followed to the letter in a copy of the code.
+"""The recipes of docs/extending.md, followed to the letter in a copy of the code.
 
 Each is one new file and one registration; then params.yaml has an experiment with all of them, and
 the stages run one after the other.
 """
 
 import filecmp
-import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,198 +21,58 @@ import yaml
 
 from tests.conftest import REPOSITORY
 
+PAGE = REPOSITORY / "docs/extending.md"
+BLOCK = re.compile(r"`([\w/]+\.py)`:\n\n```(python|diff)\n(.*?)```", re.DOTALL)
+
 
 class Recipe(NamedTuple):
-    """A new `file` with `content`, and a `registration` right after the line `after` in `place`."""
+    """A new `file` with `content`, and the `change` of another file, `place`."""
 
     file: str
     content: str
     place: str
-    after: str
-    registration: str
-    imports: str = ""
+    change: str
 
 
-TRAIN, VALID, TEST = 60, 20, 40
-RAW = "x1,x2,x3,x4,y\n" + "".join(
-    f"{a:.4f},{b:.4f},{c:.4f},{d:.4f},{int(a + b > 1) + int(c > 0.8)}\n"
-    for a, b, c, d in np.random.default_rng(0).random((TRAIN + VALID + TEST, 4))
-)
-
-DATASET = Recipe(
-    "pipeline/data/corners.py",
-    f'''
-import numpy as np
-import pandas as pd
-import torch
-
-from pipeline.core.dataset import Prepared, Split
-from pipeline.data.sources import RawFile
-from pipeline.data.splits import stratified_split
+def read_recipe(title: str) -> Recipe:
+    """What the section under `title` says."""
+    section = PAGE.read_text(encoding="utf-8").split(f"\n## {title}\n")[1].split("\n## ")[0]
+    (file, _, content), (place, _, change) = BLOCK.findall(section)
+    return Recipe(file, content, place, change)
 
 
-def files():
-    return (RawFile("corners.csv", "{hashlib.sha256(RAW.encode()).hexdigest()}"),)
-
-
-def prepare(raw, split_seed):
-    table = pd.read_csv(raw / "corners.csv")
-    x = torch.from_numpy(table.drop(columns="y").to_numpy(np.float32))
-    y = torch.from_numpy(table["y"].to_numpy(np.int64))
-    parts = stratified_split(table["y"].to_numpy(), {TEST}, {VALID}, split_seed)
-    splits = (Split(x[rows], y[rows]) for rows in parts)
-    return Prepared("corners", *splits, ("x1", "x2", "x3", "x4"), ("none", "one", "two"))
-''',
-    "pipeline/core/params_choices.py",
-    "DATASETS = {",
-    f'    "corners": DatasetFacts("pipeline.data.corners", (4,), classes=3, train={TRAIN}),',
-)
-VARIANT = Recipe(
-    "pipeline/training/squashed.py",
-    '''
-import torch
-
-from pipeline.training.robustness import Slope
-
-
-def of_squashed_logits(logits):
-    """tanh f, whose derivative is 1 - tanh² f."""
-    return Slope(1 - torch.tanh(logits).square(), None)
-''',
-    "pipeline/core/params_choices.py",
-    "VARIANTS = {",
-    '    "squashed": "pipeline.training.squashed:of_squashed_logits",',
-)
-CONCEPTIZER = Recipe(
-    "pipeline/models/projections.py",
-    """
-import math
-
-from torch import nn
-
-from pipeline.models import standard
-from pipeline.models.conceptizers import Conceptizer
-from pipeline.models.layers import Linear
-
-
-class ProjectionConceptizer(Conceptizer):
-    def __init__(self, input_shape, num_concepts, hidden_size):
-        super().__init__()
-        self.input_shape = input_shape
-        features = math.prod(input_shape)
-        layers = [Linear(features, hidden_size), Linear(hidden_size, num_concepts)]
-        self.encoder = nn.ModuleList(layers)
-        self.decoder = Linear(num_concepts, features)
-
-    def encode(self, x):
-        first, second = self.encoder
-        return second(first(x.flatten(1)).relu())
-
-    def decode(self, concepts):
-        return self.decoder(concepts).unflatten(1, self.input_shape)
-
-    def as_layers(self):
-        return [nn.Flatten(), *standard.perceptron(self.encoder)]
-""",
-    "pipeline/core/params_choices.py",
-    '    section = "conceptizer"\n\n',
-    '''
-class ProjectionConceptizer(Conceptizer):
-    """A perceptron of one hidden layer."""
-
-    name: Literal["projection"]
-    hidden_size: kind.Count
-    built_by = "pipeline.models.projections:ProjectionConceptizer"
-
-''',
-)
-PARAMETERIZER = Recipe(
-    "pipeline/models/linear_relevances.py",
-    """
-import math
-
-from torch import nn
-
-from pipeline.models import standard
-from pipeline.models.layers import Linear
-from pipeline.models.parameterizers import Parameterizer
-
-
-class SquashedLinear(Parameterizer):
-    def __init__(self, input_shape, num_concepts, num_classes, dropout, bound):
-        super().__init__(num_concepts, num_classes, dropout, [(num_concepts * num_classes,)])
-        self.input_shape, self.bound = input_shape, bound
-        self.linear = Linear(math.prod(input_shape), num_concepts * num_classes)
-
-    def forward(self, x, masks=None):
-        theta = self.linear(x.flatten(-len(self.input_shape)))
-        theta = theta.tanh() if masks is None else (theta * masks[0]).tanh()
-        return theta.unflatten(-1, (self.num_concepts, self.num_classes))
-
-    def as_layers(self):
-        shape = (self.num_concepts, self.num_classes)
-        linear = standard.perceptron([self.linear])
-        return [nn.Flatten(), *linear, nn.Tanh(), nn.Unflatten(1, shape)]
-""",
-    "pipeline/core/params_choices.py",
-    '    section = "parameterizer"\n\n',
-    '''
-class SquashedLinear(Parameterizer):
-    """tanh of one linear layer."""
-
-    name: Literal["squashed"]
-    bound: kind.Positive
-    built_by = "pipeline.models.linear_relevances:SquashedLinear"
-
-''',
-)
-METRIC = Recipe(
-    "pipeline/metrics/confidence.py",
-    """
-def confidence(model, data):
-    return float(model(data.test.x).logits.softmax(1).amax(1).mean())
-""",
-    "pipeline/metrics/evaluation.py",
-    "METRICS: dict[str, Callable[[Senn, Dataset], float | int]] = {",
-    '    "confidence": confidence,',
-    "from pipeline.metrics.confidence import confidence",
-)
-METHOD = Recipe(
-    "pipeline/explanations/distances.py",
-    """
-from pipeline.explanations.method import ExplanationMethod
-
-
-def build(background):
-    return lambda model, x, target: x - background.baseline
-
-
-DISTANCE = ExplanationMethod("distance", "Distance", "perturbation", "inputs", build)
-""",
-    "pipeline/explanations/methods.py",
-    "    for method in (",
-    "        DISTANCE,",
-    "from pipeline.explanations.distances import DISTANCE",
-)
 RECIPES = {
-    "dataset": DATASET,
-    "robustness variant": VARIANT,
-    "conceptizer": CONCEPTIZER,
-    "parameterizer": PARAMETERIZER,
-    "metric": METRIC,
-    "explanation method": METHOD,
+    title: read_recipe(title)
+    for title in (
+        "A dataset",
+        "A robustness variant",
+        "A conceptizer",
+        "A parameterizer",
+        "A metric",
+        "An explanation method",
+    )
 }
+RAW = "x1,x2,x3,x4,y\n" + "".join(  # the dataset's file
+    f"{a:.4f},{b:.4f},{c:.4f},{d:.4f},{int(a + b > 1) + int(c > 0.8)}\n"
+    for a, b, c, d in np.random.default_rng(0).random((120, 4))
+)
 
 
 def follow(recipe: Recipe, repository: Path) -> None:
+    """Write the new file. Added lines go after the line above them in the change, else imports."""
     (repository / recipe.file).write_text(recipe.content)
     place = repository / recipe.place
-    before, anchor, rest = place.read_text().partition(recipe.after + "\n")
-    assert anchor, f"{recipe.place} has no {recipe.after}"
-    if recipe.imports:
-        first = before.index("\nfrom pipeline")
-        before = f"{before[:first]}\n{recipe.imports}{before[first:]}"
-    place.write_text(f"{before}{anchor}{recipe.registration}\n{rest}")
+    text, above = place.read_text(), ""
+    for is_added, lines in groupby(recipe.change.splitlines(), lambda line: line.startswith("+")):
+        block = "".join(f"{line[1:]}\n" for line in lines)
+        if not is_added:
+            above = block
+            continue
+        where = (
+            text.index(above) + len(above) if above.strip() else text.index("\nfrom pipeline") + 1
+        )
+        text = text[:where] + block + text[where:]
+    place.write_text(text)
 
 
 def own_params() -> dict:
@@ -221,7 +82,7 @@ def own_params() -> dict:
     experiment = params["experiments"]["compas_senn"] | {
         "dataset": "corners",
         "conceptizer": {"name": "projection", "hidden_size": 6},
-        "parameterizer": {"name": "squashed", "bound": 1.0},
+        "parameterizer": {"name": "squashed", "hidden_size": 6},
         "num_concepts": 3,
         "num_classes": 3,
         "dropout": 0.2,
@@ -292,13 +153,6 @@ def test_each_is_one_file_and_one_registration(repository):
     new, edited = changed_files(repository)
     assert new == {recipe.file for recipe in RECIPES.values()}
     assert edited == {recipe.place for recipe in RECIPES.values()}
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_the_readme_says_where(name):
-    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("## Extend it")[2]
-    words = section.partition("\n## ")[0]
-    assert f"`{RECIPES[name].place}`" in words and name in words.lower()
 
 
 def test_models_are_made_of_the_new_parts_and_loss(repository):

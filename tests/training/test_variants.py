@@ -1,7 +1,7 @@
 """Every variant of the robustness loss, everywhere that tells variants apart.
 
 A variant that one of these places lacks fails here: the textbooks that ours is compared with, in
-tests and benchmarks, training, figures and the README.
+tests and benchmarks, training, figures and docs.
 """
 
 import inspect
@@ -81,4 +81,4 @@ def test_it_is_studied_and_drawn_apart(variant):
 
 @each_variant
 def test_it_is_described(variant):
-    assert f"`{variant}`" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert f"`{variant}`" in (REPOSITORY / "docs/published-code.md").read_text(encoding="utf-8")

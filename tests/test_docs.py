@@ -1,0 +1,107 @@
+"""README.md and docs/: links lead somewhere, and what they name and number is there."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import REPOSITORY
+
+README = REPOSITORY / "README.md"
+PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"^```.*?\n(.*?)^```|`([^`]+)`", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r'\]\(([^)\s]+)\)|(?:src|href)="([^"]+)"')
+OUR_PATH = re.compile(
+    r"(?:benchmarks|docs|pipeline|presets|reports|stages|tests|verification)/[\w./-]+"
+)
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def anchor(heading: str) -> str:
+    """GitHub's, of a heading's source: lowercase; of punctuation only - and _ stay; spaces to -."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+    return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    """Those of all headings of `page`; repeated ones are numbered."""
+    headings = re.findall(r"^#+ +(.+?) *$", FENCED.sub("", text_of(page)), re.MULTILINE)
+    seen: dict[str, int] = {}
+    for name in map(anchor, headings):
+        seen[name] = seen.get(name, -1) + 1
+    return {f"{name}-{i}" if i else name for name, last in seen.items() for i in range(last + 1)}
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """File and anchor of every link of `page` into the repository."""
+    for groups in LINK.findall(FENCED.sub("", text_of(page))):
+        target = "".join(groups)
+        if not target.startswith(("https://", "http://")):
+            path, _, name = target.partition("#")
+            yield (page.parent / path).resolve() if path else page, name
+
+
+def code(page: Path) -> str:
+    """All code of `page`, in blocks and in lines, a line each."""
+    return "\n".join(
+        " ".join(inline.split()) or block for block, inline in CODE.findall(text_of(page))
+    )
+
+
+@pytest.mark.parametrize(
+    ("heading", "expected"),
+    [
+        ("Check it: `make verify`", "check-it-make-verify"),
+        ("The β-VAE's target, 2 × 2", "the-β-vaes-target-2--2"),
+        ("[Two](somewhere.md) commands_here", "two-commands_here"),
+    ],
+)
+def test_anchors_are_githubs(heading, expected):
+    assert anchor(heading) == expected
+
+
+@each_page
+def test_links_lead_somewhere(page):
+    for path, name in links(page):
+        assert path.exists(), path
+        assert not name or name in anchors(path), f"{path.name}#{name}"
+
+
+def test_the_readme_links_every_page():
+    assert {path for path, _ in links(README)} >= set(PAGES) - {README}
+
+
+@each_page
+def test_files_that_it_names_are_there(page):
+    for name in re.findall(r"`([^`\s]+)`", FENCED.sub("", text_of(page))):
+        if OUR_PATH.fullmatch(name):
+            is_new = f"New file `{name}`" in text_of(page)
+            assert (REPOSITORY / name).exists() != is_new, name
+
+
+@each_page
+def test_commands_that_it_names_are_there(page):
+    targets = re.findall(r"^([a-z]+):", text_of(REPOSITORY / "Makefile"), re.MULTILINE)
+    for target in re.findall(r"(?:^|&& |/folder )make ([a-z]+)", code(page), re.MULTILINE):
+        assert target in targets
+    for module in re.findall(r"python -m ([\w.]+)", code(page)):
+        found = importlib.util.find_spec(module)
+        assert found, module
+        if found.submodule_search_locations is not None:
+            assert importlib.util.find_spec(f"{module}.__main__"), module
+
+
+def test_the_readmes_results_are_those_of_the_claims():
+    claims = pd.read_csv(REPOSITORY / "reports/claims.csv").dropna(subset="published_low")
+    for row in claims.to_dict("records"):
+        mean, low, high = (f"{100 * row[name]:.1f}" for name in ("mean", "low", "high"))
+        unit = "points" if "tradeoff" in row["claim"] else "%"
+        assert f"{mean} {unit} ({low} to {high})" in text_of(README), row["claim"]
