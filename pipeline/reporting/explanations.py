@@ -12,10 +12,8 @@ from torch import Tensor
 
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
-from pipeline.explanations.contrast import prediction_and_contrast
-from pipeline.explanations.latents import latent_spread
+from pipeline.explanations.latents import latent_spread, prototype_strips
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.explanations.traversal import prototype_strips
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn
 from pipeline.reporting import style, wording
@@ -121,7 +119,7 @@ def explained(senn: Senn, data: Dataset, indices: Tensor) -> list[Example]:
     """What `senn` says of the test examples at `indices`."""
     x, names = data.test.x[indices], data.class_names
     output = senn(x)
-    predicted, contrast = prediction_and_contrast(output.logits)
+    predicted, contrast = output.logits.topk(2, dim=1).indices.unbind(1)
     per_concept = {
         "concepts": output.concepts.numpy(),
         "relevances": relevances(senn, x, predicted).numpy(),
