@@ -4,8 +4,7 @@
 
 where s_c is the log-probability or the logit of class c, and x̄ the mean of the data (Montavon,
 Samek & Müller 2018, section 3.1, who regularise towards 0 or a density of the data). The
-anisotropic total variation TV is for images alone (Mahendran & Vedaldi 2015, equation 3, with β =
-1).
+anisotropic total variation TV is for images alone (Mahendran & Vedaldi 2015, equation 3, β = 1).
 """
 
 from collections.abc import Callable

@@ -109,8 +109,8 @@ def propagate(
         name = node.name().rpartition("::")[2].rstrip("0123456789")
         if not (name in _CHOOSING_NODES or _has_rule(node)):
             raise PipelineError(
-                f"relevance cannot be propagated through {node.name()}: it is not the operation of a "
-                "layer with a rule. Models must compute with layers alone"
+                f"relevance cannot be propagated through {node.name()}: it is not part of a layer "
+                "with a rule. Models must compute with layers alone"
             )
     (relevance,) = torch.autograd.grad(output, x, start(output.detach()))
     return relevance
