@@ -41,7 +41,7 @@ def lead(results: Results) -> Prose:
         + ("" if len(grids) == 1 else f" (λ = {wording.lambdas(params.lambdas(name))})")
         for name, e in results.experiments.items()
     ]
-    together = f", each with λ = {wording.lambdas(*grids)}" if len(grids) == 1 else ""
+    together = f", with λ = {wording.lambdas(*grids)}" if len(grids) == 1 else ""
     data = {e.settings.dataset: e.data for e in results.experiments.values()}
     sizes = [f"{len(d.train):,} and {len(d.test):,} ({name})" for name, d in data.items()]
     robustness = params.robustness
@@ -52,8 +52,8 @@ def lead(results: Results) -> Prose:
     )
     return Prose(
         f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** It trained "
-        f"{wording.counted(models, 'model')}: {wording.listed(trained)}{together} and "
-        f"{wording.counted(len(params.seeds), 'seed')}. Training and test examples: "
+        f"{wording.counted(models, 'model')}: {wording.listed(trained)}{together}, "
+        f"{wording.counted(len(params.seeds), 'seed')} each. Training and test examples: "
         f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
         f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
         f"they are for one model, its seed is {params.seeds[0]}, the first."

@@ -61,7 +61,8 @@ def metric_table(results: Results, experiment: ExperimentResults, columns: dict[
         for value in lambdas
     ]
     headline = frozenset({lambdas.index(experiment.robust_reg)})
-    return Table(("λ", *present.values()), rows, kind="numbers wide", marked=headline)
+    kind = "numbers wide" if len(present) > 5 else "numbers"
+    return Table(("λ", *present.values()), rows, kind=kind, marked=headline)
 
 
 def _metric_text(key: str, cells: pd.DataFrame) -> str:

@@ -43,7 +43,7 @@ def heat_maps(experiment: ExperimentResults, results: Results) -> list[Picture]:
     pictures = []
     for index, label in enumerate(target[:_TABLE_ROWS].tolist()):
         values = {method: _to_unit(of_all)[index] for method, of_all in maps.items()}
-        title = f"One person predicted {data.class_names[label]}, explained by every method"
+        title = f"One case predicted {data.class_names[label]}, explained by every method"
         alt = f"{title}. Attributions of each feature by {len(maps)} methods: {methods}."
         figure = table_heat_map(values, features, title)
         pictures.append(Picture(figure, f"{name}_{index + 1}", alt, _SCALED))

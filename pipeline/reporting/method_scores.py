@@ -125,7 +125,7 @@ def _sentences(experiment: ExperimentResults, faithful: pd.Series, stable: pd.Se
         )
     seeds, examples = scores["seeds"].max(), scores["examples"].max()
     text += (
-        f" Compared were {len(scores)} methods on {examples} test examples, for "
+        f" The comparison covers {len(scores)} methods and {examples} test examples, for "
         f"{wording.counted(seeds, 'model')} with λ = {experiment.robust_reg:g}."
     )
     costly = scores[scores["examples"] < examples]

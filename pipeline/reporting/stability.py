@@ -85,7 +85,7 @@ def _picture(experiment: ExperimentResults, results: Results) -> Picture:
     space = next(iter(experiment.neighbour_studies))
     figure = neighbour_relevances(
         [_neighbourhood(experiment, int(anchor)) for anchor in anchors],
-        f"Nearest neighbours in {space}, and random others",
+        f"Neighbours in {space}, and random others",
     )
     alt = (
         f"{len(anchors)} test images of {experiment.name}, each with its {NEIGHBOURS} nearest "

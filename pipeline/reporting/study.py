@@ -246,7 +246,7 @@ def conclusion(published: PublishedLoss, ranked: Sequence[Nearness]) -> str:
         intervals = wording.listed([f"`{one.definition}` ({_lost(one)})" for one in inside])
         return (
             f"{text} The {published.source}’s loss of {lost} at λ = {lambda_label(most)} lies "
-            f"within the interval of {intervals}."
+            f"within the interval{'s' if len(inside) > 1 else ''} of {intervals}."
         )
     return (
         f"{text} **But no definition reproduces it**: the {published.source} lost {lost} at "

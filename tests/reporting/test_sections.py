@@ -118,7 +118,7 @@ def test_lead_counts_the_verdicts(run):
         "**Of 12 published claims, this run cannot test 9 and leaves 3 for the reader to judge.**"
     )
     assert "12 models: SENN on compas, SENN on mnist_5k and DiSENN on mnist_5k" in text
-    assert "each with λ = 0.01 and 1 and 2 seeds" in text
+    assert "with λ = 0.01 and 1, 2 seeds each" in text
     assert "Training and test examples: 60 and 40 (compas) and 80 and 50 (mnist_5k)." in text
     assert "`review2020`, estimated with 1 random probe per example" in text
 
@@ -310,7 +310,7 @@ def test_the_comparison_says_who_leads_and_what_concepts_add(run):
     parts = method_scores.comparison(run(experiments=experiments("mnist_senn"))).parts
     text = parts[1].markdown
     leader = [method.label for method in METHODS.values() if not method.is_costly][-1]
-    assert f"{len(METHODS)} methods on 50 test examples, for 1 model with λ = 0.01." in text
+    assert f"{len(METHODS)} methods and 50 test examples, for 1 model with λ = 0.01." in text
     assert "LIME run the model hundreds of times per example, so they got 5 examples each" in text
     assert text.startswith(f"**{leader}** is the most faithful") and "also the most stable" in text
     # p = 0.9 - (0.5 + 0.01 · 1): contributions are second in the table.
