@@ -46,15 +46,7 @@ def integrated_gradients(model: nn.Module, x: Tensor, target: Tensor, baseline: 
     gradient jumps along the path, so the points are doubled, up to 640, for each example whose sum
     misses the difference by more than `COMPLETENESS`.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    baseline : (*input_shape)
-
-    Returns
-    -------
-    (B, *input_shape)
+    x (B, *input_shape), target (B,) int64, baseline (*input_shape); returns (B, *input_shape).
     """
     method = IntegratedGradients(partial(logits, model))
     attributions, rows = torch.zeros_like(x), torch.arange(len(x), device=x.device)

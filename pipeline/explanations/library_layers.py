@@ -21,15 +21,7 @@ def deep_lift(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> 
     x. For the product θ·h of a `Senn` that would make the sum too large, by Σ_k Δθ_kc Δh_k; here
     the product has a rule, see `_SecantSenn`.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    baseline : (*input_shape), stands for absence.
-
-    Returns
-    -------
-    (B, *input_shape)
+    x (B, *input_shape), target (B,) int64, baseline (*input_shape); returns (B, *input_shape).
     """
     network = layered(model)
     if isinstance(network, LayeredSenn):

@@ -43,15 +43,8 @@ def pulled_back(model: Senn, x: Tensor, target: Tensor, baseline: Tensor) -> Ten
     where that loss is 0. If the concepts are the features it is θ_ic (x_i - b_i), the contributions
     for b = 0.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    baseline : (*input_shape), b, an input that stands for absence.
-
-    Returns
-    -------
-    (B, *input_shape)
+    x and target as for `relevances`; `baseline` (*input_shape) is b, which stands for absence.
+    Returns (B, *input_shape).
     """
     is_differentiable = x.requires_grad and torch.is_grad_enabled()
     theta = relevances(model, x, target)

@@ -51,15 +51,8 @@ def taylor_towards(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor
 def taylor_decomposition(model: nn.Module, x: Tensor, target: Tensor, root: Tensor) -> Tensor:
     """R_i = ∂f_c/∂x_i |_x̃ · (x_i - x̃_i) for class c = `target`.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    root : (B, *input_shape), x̃. At any point ΣR = f_c(x) - f_c(x̃) up to second order.
-
-    Returns
-    -------
-    (B, *input_shape)
+    x and `root`, x̃, are (B, *input_shape), like the result; target (B,) int64. At any x̃, ΣR is
+    f_c(x) - f_c(x̃) up to second order.
     """
     return logit_and_gradient(model, root, target)[1] * (x - root)
 
@@ -73,11 +66,7 @@ def root_along_gradient(
     halved until they lower |f_c|. The first step finds the nearest root of an affine f_c if it is
     in the range. If no root is found, the point is the one with the lowest |f_c| met.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    low, high : range of a feature.
+    x (B, *input_shape), target (B,) int64; `low` and `high` are the range of a feature.
     """
     point = x.detach().clone()
     value, gradient = logit_and_gradient(model, point, target)
@@ -103,11 +92,7 @@ def root_on_segment(model: nn.Module, x: Tensor, target: Tensor, end: Tensor) ->
 
     If no root is found, the point is `end`.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    end : (*input_shape), or one for every example, (B, *input_shape).
+    x (B, *input_shape), target (B,) int64; `end` is (*input_shape), or one per example.
     """
 
     def at(position: Tensor) -> Tensor:

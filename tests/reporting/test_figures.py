@@ -244,12 +244,12 @@ def test_figures_do_not_depend_on_the_callers_style():
 def lines(figure: Figure) -> dict[str, np.ndarray]:
     """Labelled lines of the first axes: label → points (N, 2)."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    found = {}
+    points = {}
     for handle, label in zip(handles, labels, strict=True):
         line = handle.lines[0] if hasattr(handle, "lines") else handle
         if hasattr(line, "get_xydata"):
-            found[label] = line.get_xydata()
-    return found
+            points[label] = line.get_xydata()
+    return points
 
 
 def test_accuracy_shows_means_seeds_intervals_and_published_curves():

@@ -6,6 +6,9 @@ Where the concepts are the inputs, LRP-0 *is* the contribution, and the paramete
 through θ alone. `lrp_split` sends half the relevance through the parameterizer.
 """
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,22 +60,20 @@ def deconvolution() -> Composite:
 
 def relevance_of_logit(composite: Composite) -> Method[nn.Module]:
     """Propagate relevance that starts with the target's logit f_c(x), and 0 at other classes."""
-
-    def method(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        def start(logits: Tensor) -> Tensor:
-            return F.one_hot(target, logits.shape[1]) * logits
-
-        return propagate(layered(model), x, start, composite)
-
-    return method
+    return _starting_with(lambda logits: logits, composite)
 
 
 def signal_of_class(composite: Composite) -> Method[nn.Module]:
     """Propagate a signal that starts with 1 at the target: the logit would only scale it."""
+    return _starting_with(torch.ones_like, composite)
 
+
+def _starting_with(
+    of_logits: Callable[[Tensor], Tensor], composite: Composite
+) -> Method[nn.Module]:
     def method(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         def start(logits: Tensor) -> Tensor:
-            return F.one_hot(target, logits.shape[1]).to(logits.dtype)
+            return F.one_hot(target, logits.shape[1]) * of_logits(logits)
 
         return propagate(layered(model), x, start, composite)
 

@@ -224,9 +224,9 @@ def test_call_shape(architecture, name):
 
 def test_methods_differ_from_one_another():
     model, x = COLOURS.senn(seed=2).double().eval(), inputs(COLOURS.input_shape)
-    found = [explain(name, model, x) for name in PROPAGATION]
-    for i, one in enumerate(found):
-        assert not any(torch.allclose(one, other, rtol=1e-3) for other in found[:i])
+    attributions = [explain(name, model, x) for name in PROPAGATION]
+    for i, one in enumerate(attributions):
+        assert not any(torch.allclose(one, other, rtol=1e-3) for other in attributions[:i])
 
 
 def test_epsilon_absorbs_what_is_weak():
