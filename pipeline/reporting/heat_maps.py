@@ -60,8 +60,8 @@ def prototypes_of_classes(experiment: ExperimentResults) -> Picture:
     least = wording.percent(float(prototypes.probability.min()))
     caption = (
         "Activation maximisation: images that maximise the log-probability minus "
-        f"{_L2:g} times the squared distance from the mean image. The model gives each at least "
-        f"{least}."
+        f"{_L2:g} times the squared distance from the mean image. The model gives each a "
+        f"probability of at least {least}."
     )
     alt = f"{title}: an image for each of {wording.listed(list(data.class_names))}."
     return Picture(figure, f"class_prototypes_{experiment.name}", alt, caption)
