@@ -30,7 +30,7 @@ from pipeline.core.stage import run_stage
 from pipeline.core.store import CellStore
 from pipeline.metrics.evaluation import correct, residual_norm
 from pipeline.models.cells import grid, load_cell
-from pipeline.reporting.style import lambda_label
+from pipeline.reporting.wording import lambda_label
 from pipeline.training.engine import train_grid
 from pipeline.training.pretrain import Pretraining, pretrain_all
 from pipeline.training.task import Job

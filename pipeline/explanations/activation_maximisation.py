@@ -1,10 +1,10 @@
-"""Activation maximisation: an input that a model takes for the purest of a class.
+"""Activation maximisation: the input that a model finds most typical of a class.
 
     x*_c = argmax_x  s_c(x) - λ ‖x - x̄‖² - τ TV(x)   within the range of the inputs,
 
-with s_c the log-probability or the logit of class c, and x̄ the mean of the data (Montavon, Samek &
-Müller 2018, section 3.1, who regularise towards 0 or a density of the data). The total variation
-TV, anisotropic, is of images (Mahendran & Vedaldi 2015, equation 3, with β = 1).
+where s_c is the log-probability or the logit of class c, and x̄ the mean of the data (Montavon,
+Samek & Müller 2018, section 3.1, who regularise towards 0 or a density of the data). The
+anisotropic total variation TV is for images alone (Mahendran & Vedaldi 2015, equation 3, β = 1).
 """
 
 from collections.abc import Callable
@@ -22,9 +22,9 @@ _SEED = 0
 
 
 class ClassPrototypes(NamedTuple):
-    """A prototype `x` (C, *input_shape) per class, and what the model says of it.
+    """A prototype `x` (C, *input_shape) per class, and what the model says about it.
 
-    `objective` (C,), the maximum found, and `probability` (C,), of the prototype's own class.
+    `objective` (C,) is the maximum reached, `probability` (C,) that of the prototype's class.
     """
 
     x: Tensor
@@ -33,7 +33,7 @@ class ClassPrototypes(NamedTuple):
 
 
 def log_probability(values: Tensor) -> Tensor:
-    """s_c = log p(c | x) of logits (B, C): what is of this class and not of another."""
+    """s_c = log p(c | x) of logits (B, C): high for this class and low for all others."""
     return values.log_softmax(1)
 
 
@@ -51,21 +51,21 @@ def class_prototypes(
     total_variation: float = 0.0,
     score: Callable[[Tensor], Tensor] = log_probability,
 ) -> ClassPrototypes:
-    """Maximise each class's score: projected Adam, from several starts, all at once.
+    """Maximise each class's score by projected Adam, from several starts at once.
 
     Parameters
     ----------
-    model : a `Senn`, or a module that answers (B, *input_shape) with logits (B, C).
-    mean : (*input_shape), x̄; the first start, the others are uniform in the range.
-    low, high : range of the inputs, to which every step is projected.
+    model : a `Senn`, or a module that maps (B, *input_shape) to logits (B, C).
+    mean : (*input_shape), x̄, the first start; the others are uniform in the range.
+    low, high : range of the inputs, onto which every step is projected.
     l2 : λ ≥ 0.
-    total_variation : τ ≥ 0; above 0 for images alone.
+    total_variation : τ ≥ 0; for images alone if above 0.
     score : of logits (B, C), `log_probability` or `logit`.
 
     Returns
     -------
     ClassPrototypes
-        Of each class the best of its starts; of equals the first.
+        The best start of each class; ties go to the first.
     """
     with torch.no_grad():
         classes = logits(model, mean.unsqueeze(0)).shape[1]
@@ -98,7 +98,7 @@ def _starts(mean: Tensor, low: float, high: float, classes: int) -> Tensor:
 
 
 def _ascend(x: Tensor, objective: Callable[[Tensor], Tensor], low: float, high: float) -> None:
-    """Adam on every example's own objective, in place; examples do not see one another."""
+    """Run Adam on every example's objective separately, in place."""
     optimizer = torch.optim.Adam([x], lr=_RATE * (high - low), maximize=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
     for _ in range(STEPS):

@@ -1,4 +1,4 @@
-"""Sensitivity: what the gradient of the target's logit says of every input feature.
+"""Explanations by the gradient of the target's logit with respect to the input.
 
 Differentiable in x where x requires a gradient.
 """
@@ -6,12 +6,11 @@ Differentiable in x where x requires a gradient.
 import torch
 from torch import Tensor, nn
 
-from pipeline.explanations.method import ExplanationMethod
 from pipeline.models.logits import target_logit
 
 
 def sensitivity(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """∂f_c/∂x_i for class c = `target`: what would make an input more of its class.
+    """∂f_c/∂x_i for class c = `target`: the direction that makes an input more of its class.
 
     The saliency map of Simonyan, Vedaldi & Zisserman 2014, section 3, is its absolute value.
 
@@ -30,9 +29,9 @@ def sensitivity(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 def squared_sensitivity(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """(∂f_c/∂x_i)²; parameters as for `sensitivity`.
 
-    A decomposition of ‖∇f_c‖², the local variation of the logit (Montavon, Samek & Müller 2018,
-    section 4.1). The square is not negative, and has a sum that means something; up to a factor it
-    is also the simple Taylor decomposition at the nearest root of an affine f_c, see `taylor`.
+    Decomposes ‖∇f_c‖², the local variation of the logit (Montavon, Samek & Müller 2018, section
+    4.1): unlike the gradient it is never negative, and its sum has a meaning. Up to a factor it is
+    also the simple Taylor decomposition at the nearest root of an affine f_c, see `taylor`.
     """
     return sensitivity(model, x, target).square()
 
@@ -40,9 +39,9 @@ def squared_sensitivity(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 def gradient_times_input(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """x_i ∂f_c/∂x_i; parameters as for `sensitivity`.
 
-    The simple Taylor decomposition at the root point lim_{ε→0} εx of a ReLU network without biases:
-    positively homogeneous, it has the same gradient there as at x, and the sum is f_c(x) (Montavon,
-    Samek & Müller 2018, section 4.2).
+    For a ReLU network without biases this is the simple Taylor decomposition at the root point
+    lim_{ε→0} εx: the network is positively homogeneous, so its gradient there is that at x, and the
+    sum is f_c(x) (Montavon, Samek & Müller 2018, section 4.2).
     """
     return sensitivity(model, x, target) * x
 
@@ -50,7 +49,7 @@ def gradient_times_input(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 def logit_and_gradient(model: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """f_c(x) (B,) and ∇_x f_c (B, *input_shape), in x's graph if it has one, else detached.
 
-    No gradient is left behind in the model or in x.
+    Leaves no gradient behind in the model or in x.
     """
     is_differentiable = x.requires_grad and torch.is_grad_enabled()
     with torch.enable_grad():
@@ -58,24 +57,3 @@ def logit_and_gradient(model: nn.Module, x: Tensor, target: Tensor) -> tuple[Ten
         logit = target_logit(model, point, target)
         (gradient,) = torch.autograd.grad(logit.sum(), point, create_graph=is_differentiable)
     return (logit, gradient) if is_differentiable else (logit.detach(), gradient)
-
-
-GRADIENT_METHODS = (
-    ExplanationMethod(
-        "sensitivity", "Sensitivity", "gradient", "inputs", lambda background: sensitivity
-    ),
-    ExplanationMethod(
-        "squared_sensitivity",
-        "Squared sensitivity",
-        "gradient",
-        "inputs",
-        lambda background: squared_sensitivity,
-    ),
-    ExplanationMethod(
-        "gradient_times_input",
-        "Gradient × input",
-        "gradient",
-        "inputs",
-        lambda background: gradient_times_input,
-    ),
-)

@@ -1,9 +1,9 @@
 """Methods of captum 0.9.0 (Kokhlikyan et al. 2020) in the call shape of all methods.
 
-Not differentiable in x. `baseline` (*input_shape) stands for absence. What is removed at a time is
-one of the input's `patches`; its value is spread evenly over its features, so that a sum over
-features is one over patches. Random methods draw the same for every example, from a seed of their
-own.
+Not differentiable in x. `baseline` (*input_shape) stands for absence. Perturbations remove one of
+the input's `patches` at a time; its value is spread evenly over its features, so a sum over
+features is a sum over patches. Random methods have a fixed seed and draw the same for every
+example.
 """
 
 import math
@@ -25,11 +25,9 @@ from torch import Tensor, nn
 
 from pipeline.core.arithmetic import square_root
 from pipeline.core.patches import patches
-from pipeline.explanations.library_layers import deep_lift, guided_backprop
-from pipeline.explanations.method import Background, ExplanationMethod, Method
 from pipeline.models.logits import logits
 
-INTEGRATION_POINTS = (20, 40, 80, 160, 320, 640)  # of the quadrature; more where these miss
+INTEGRATION_POINTS = (20, 40, 80, 160, 320, 640)  # of the quadrature; more where fewer miss
 COMPLETENESS = 0.05  # by how many logits the sum may miss f_c(x) - f_c(b)
 SHAPLEY_PERMUTATIONS = 25
 KERNEL_SHAP_SAMPLES = 1000
@@ -38,25 +36,17 @@ LIME_KERNEL_WIDTH = 0.25  # in cosine distances, as in Ribeiro's implementation
 LIME_RIDGE = 1.0  # as there
 
 _SEED = 0
-_FORWARD_BATCH = 200  # inputs in one pass; on CPUs more leave the cache
+_FORWARD_BATCH = 200  # inputs per pass; on CPUs more do not fit the cache
 
 
 def integrated_gradients(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
     """(x_i - b_i) ∫₀¹ ∂_i f_c(b + t (x - b)) dt; its sum is f_c(x) - f_c(b).
 
     Sundararajan, Taly & Yan 2017, equation 1, by Gauss-Legendre quadrature. A ReLU network's
-    gradient jumps on the way, so points are doubled, up to 640, for each example whose sum misses
-    the difference by more than `COMPLETENESS`.
+    gradient jumps along the path, so the points are doubled, up to 640, for each example whose sum
+    misses the difference by more than `COMPLETENESS`.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    baseline : (*input_shape)
-
-    Returns
-    -------
-    (B, *input_shape)
+    x (B, *input_shape), target (B,) int64, baseline (*input_shape); returns (B, *input_shape).
     """
     method = IntegratedGradients(partial(logits, model))
     attributions, rows = torch.zeros_like(x), torch.arange(len(x), device=x.device)
@@ -79,7 +69,7 @@ def integrated_gradients(model: nn.Module, x: Tensor, target: Tensor, baseline: 
 def occlusion(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
     """The change f_c(x) - f_c(x without the patch); parameters as for `integrated_gradients`.
 
-    Zeiler & Fergus 2014, section 4.2, with patches side by side.
+    Zeiler & Fergus 2014, section 4.2, with patches that do not overlap.
     """
     ablation = FeatureAblation(partial(logits, model))
     return _per_feature(ablation.attribute, x, target, baseline)
@@ -88,8 +78,8 @@ def occlusion(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> 
 def shapley_sampling(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
     """Shapley values of the patches, estimated; parameters as for `integrated_gradients`.
 
-    The mean, over random orders in which patches come in, of the change that each makes (Castro,
-    Gómez & Tejada 2009). Whatever the orders, the sum is f_c(x) - f_c(b).
+    The mean change that a patch makes when patches are added in random orders (Castro, Gómez &
+    Tejada 2009). For any orders, the sum is f_c(x) - f_c(b).
     """
     sampling = ShapleyValueSampling(partial(logits, model))
     with _same_draws():
@@ -101,8 +91,8 @@ def shapley_sampling(model: nn.Module, x: Tensor, target: Tensor, baseline: Tens
 def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
     """Shapley values of the patches as a regression; parameters as for `integrated_gradients`.
 
-    Lundberg & Lee 2017, theorem 2: least squares with the Shapley kernel as weights, on random
-    sets of patches. The sum is f_c(x) - f_c(b), by a weight of a million on these two.
+    Lundberg & Lee 2017, theorem 2: least squares weighted by the Shapley kernel, on random sets of
+    patches. The sum is f_c(x) - f_c(b), because x and b have a weight of a million.
     """
     shap = KernelShap(partial(logits, model))
     return _one_by_one(partial(shap.attribute, n_samples=KERNEL_SHAP_SAMPLES), x, target, baseline)
@@ -112,7 +102,7 @@ def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tenso
     """A linear model of presence near x; parameters as for `integrated_gradients`.
 
     Ribeiro, Singh & Guestrin 2016, section 3, as in their implementation: ridge regression on
-    random halves of the patches, weighted by `_closeness`; the patches are the superpixels.
+    random halves of the patches, which stand for superpixels, weighted by `_closeness`.
     """
     surrogate = SkLearnRidge(alpha=LIME_RIDGE)
     explainer = Lime(partial(logits, model), surrogate, similarity_func=_closeness)
@@ -132,9 +122,9 @@ def _per_feature(
     baseline: Tensor,
     players: Tensor | None = None,
 ) -> Tensor:
-    """Values from captum's `attribute` of `players`, spread evenly over the features of a patch.
+    """Values of `players` from captum's `attribute`, spread evenly over the features of a patch.
 
-    `players` (1, *input_shape) says what comes in at a time; all patches if not given.
+    `players` (1, *input_shape) numbers what is added at a time; all patches if not given.
     """
     mask = patches(x.shape[1:]).unsqueeze(0).to(x.device)
     values = attribute(
@@ -150,10 +140,10 @@ def _per_feature(
 def _one_by_one(
     attribute: Callable[..., Tensor], x: Tensor, target: Tensor, baseline: Tensor
 ) -> Tensor:
-    """`_per_feature`, for each example the same draws, of the patches that are not the baseline's.
+    """`_per_feature` with the same draws for each example, of the patches unlike the baseline's.
 
-    The others change nothing when they come in. They are worth 0, and the regression is spared
-    them: it needs fewer draws. Where only one is left, captum gets all: it takes no less than two.
+    The other patches change nothing, so they are worth 0; without them the regression needs fewer
+    draws. If only one patch differs, captum gets all of them, as it needs at least two.
     """
     mask = patches(x.shape[1:]).unsqueeze(0).to(x.device)
     explained = []
@@ -170,52 +160,7 @@ def _one_by_one(
 
 @contextmanager
 def _same_draws() -> Iterator[None]:
-    """captum draws on the CPU from the global generator: seed it, and leave it as it was."""
+    """Seed the global generator, from which captum draws on the CPU, and restore it at the end."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         yield
-
-
-def _with_baseline(method: Callable[..., Tensor]) -> Callable[[Background], Method[nn.Module]]:
-    return lambda background: partial(method, baseline=background.baseline)
-
-
-LIBRARY_METHODS = (
-    ExplanationMethod(
-        "guided_backprop",
-        "Guided backpropagation",
-        "propagation",
-        "inputs",
-        lambda background: guided_backprop,
-    ),
-    ExplanationMethod("deep_lift", "DeepLIFT", "propagation", "inputs", _with_baseline(deep_lift)),
-    ExplanationMethod(
-        "integrated_gradients",
-        "Integrated gradients",
-        "gradient",
-        "inputs",
-        _with_baseline(integrated_gradients),
-    ),
-    ExplanationMethod(
-        "occlusion", "Occlusion", "perturbation", "inputs", _with_baseline(occlusion)
-    ),
-    ExplanationMethod(
-        "shapley_sampling",
-        "Shapley sampling",
-        "perturbation",
-        "inputs",
-        _with_baseline(shapley_sampling),
-        is_costly=True,
-    ),
-    ExplanationMethod(
-        "kernel_shap",
-        "KernelSHAP",
-        "perturbation",
-        "inputs",
-        _with_baseline(kernel_shap),
-        is_costly=True,
-    ),
-    ExplanationMethod(
-        "lime", "LIME", "perturbation", "inputs", _with_baseline(lime), is_costly=True
-    ),
-)

@@ -1,9 +1,8 @@
-"""The call shape all explanation methods share, so that any can be crossed with any metric.
+"""The call shape of all explanation methods, so that any method can be crossed with any metric.
 
-``method(model, x, target) -> attributions``: x (B, *input_shape), `target` (B,) int64 the class to
-explain for each example; attributions (B, K) if the method speaks of concepts, (B, *input_shape)
-if it speaks of inputs. Models are in evaluation mode, and an example's attributions do not depend
-on the others in its batch.
+``method(model, x, target) -> attributions``: x (B, *input_shape); `target` (B,) int64, the class to
+explain for each example; attributions (B, K) of concepts or (B, *input_shape) of inputs. Models are
+in evaluation mode, and an example's attributions do not depend on the rest of its batch.
 """
 
 from collections.abc import Callable
@@ -17,10 +16,11 @@ from pipeline.core.dataset import Dataset
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
 Method: TypeAlias = Callable[[ModelT, Tensor, Tensor], Tensor]
+Family: TypeAlias = Literal["self-explaining", "gradient", "propagation", "perturbation"]
 
 
 class Background(NamedTuple):
-    """What a method may know of the data besides the example that it explains.
+    """What a method may know about the data besides the example to explain.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Background(NamedTuple):
 
     @classmethod
     def of(cls, data: Dataset) -> "Background":
-        """What `data` say; the lower median, a value that the feature takes."""
+        """From a dataset; of two medians the lower, which is a value that the feature takes."""
         return cls(data.train.x.median(0).values, data.low, data.high)
 
 
@@ -46,23 +46,21 @@ class ExplanationMethod:
 
     Attributes
     ----------
-    name : str
-        Its key in tables and files.
-    label : str
-        Its name for people.
+    name, label : str
+        Its key in files, and its name in tables and figures.
     family : str
     speaks_of : str
-        ``concepts``: attributions are (B, K), for a `Senn` alone; ``inputs``: (B, *input_shape),
-        for any module that answers (B, *input_shape) with logits (B, C).
+        ``concepts``: attributions are (B, K), for a `Senn` alone. ``inputs``: attributions are
+        (B, *input_shape), for any module that maps (B, *input_shape) to logits (B, C).
     build : callable
-        The method for data of a background.
+        Makes the method for a background.
     is_costly : bool
-        Whether it runs the model hundreds of times per example, and is measured on fewer.
+        Whether it runs the model hundreds of times per example, and is scored on fewer examples.
     """
 
     name: str
     label: str
-    family: Literal["self-explaining", "gradient", "propagation", "perturbation"]
+    family: Family
     speaks_of: Literal["concepts", "inputs"]
     build: Callable[[Background], Method[Any]]
     is_costly: bool = False

@@ -1,8 +1,8 @@
 """Prototypes: what a learned concept stands for, shown by examples or by its filters.
 
-The three ways of Alvarez-Melis & Jaakkola 2018, section 4 ("grounding"). For the first two a finite
-set of examples is searched, as in the published code; what is published as an optimum over all
-inputs is here an optimum over that set.
+The three ways of Alvarez-Melis & Jaakkola 2018, section 4 ("grounding"). The paper defines the
+first two as optima over all inputs; here, as in the published code, they are optima over a set of
+examples.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def highest_activation(concepts: Tensor, count: int) -> Tensor:
 
     Returns
     -------
-    (K, count), indices of examples, best first; of equals the first.
+    (K, count), indices of examples, best first; ties go to the first.
     """
     order = concepts.sort(dim=0, descending=True, stable=True).indices
     return order[:count].T
@@ -36,7 +36,7 @@ def highest_contrast(concepts: Tensor, count: int) -> Tensor:
 def contrast(concepts: Tensor) -> Tensor:
     """h_k(x) - Σ_{j≠k} h_j(x), (N, K): active in one concept and not in others (section 4).
 
-    Concepts may be negative, so an example can score by strongly negative other concepts too.
+    Concepts may be negative, so an example can also score high because the others are far below 0.
     """
     return 2 * concepts - concepts.sum(1, keepdim=True)
 
@@ -70,7 +70,7 @@ def chance_purities(labels: Tensor, count: int, draws: int = 10_000, seed: int =
 
 
 def first_layer_filters(conceptizer: ConvConceptizer) -> Tensor:
-    """Filters of the encoder's first convolution, (filters, depth, size, size): what it sees."""
+    """Filters of the encoder's first convolution, (filters, depth, size, size)."""
     return _filters(conceptizer)[0]
 
 

@@ -1,14 +1,11 @@
-"""SENN's own explanations: what its parameterizer says of concepts, and that brought to the input.
+"""SENN's own explanations: relevances and contributions of concepts, and their pull-back to inputs.
 
 All are differentiable in x.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
-from pipeline.explanations.method import Background, ExplanationMethod, Method
 from pipeline.models.senn import Senn
 
 
@@ -32,14 +29,7 @@ def relevances(model: Senn, x: Tensor, target: Tensor) -> Tensor:
 def contributions(model: Senn, x: Tensor, target: Tensor) -> Tensor:
     """Contributions θ_kc(x) h_k(x) for class c = `target`; with g = sum they add up to f_c(x).
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-
-    Returns
-    -------
-    (B, K), differentiable in x
+    Parameters and result as for `relevances`.
     """
     return relevances(model, x, target) * model.conceptizer.encode(x)
 
@@ -47,21 +37,14 @@ def contributions(model: Senn, x: Tensor, target: Tensor) -> Tensor:
 def pulled_back(model: Senn, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
     """Relevances pulled back to the input: (x_i - b_i) Σ_k θ_kc(x) ∂h_k/∂x_i for c = `target`.
 
-    What the features say through the concepts, with the relevances taken at their word, as
-    constants: gradient × input of Σ_k θ_kc h_k(·), one VJP through the conceptizer alone with
-    cotangent θ_·c. θᵀJ^h is what a SENN's robustness loss compares with ∇f_c (paper, section 3.3):
-    the difference to ∇f_c ⊙ (x - b) is -r_c ⊙ (x - b), and none where that loss is 0. Of concepts
-    that are the features it is θ_ic (x_i - b_i): with b = 0 the contributions.
+    Gradient × input of Σ_k θ_kc h_k(·) with the relevances held constant: one VJP through the
+    conceptizer alone, with cotangent θ_·c. A SENN's robustness loss compares θᵀJ^h with ∇f_c
+    (paper, section 3.3), so this differs from ∇f_c ⊙ (x - b) by -r_c ⊙ (x - b), which vanishes
+    where that loss is 0. If the concepts are the features it is θ_ic (x_i - b_i), the contributions
+    for b = 0.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    baseline : (*input_shape), b, an input that stands for absence.
-
-    Returns
-    -------
-    (B, *input_shape)
+    x and target as for `relevances`; `baseline` (*input_shape) is b, which stands for absence.
+    Returns (B, *input_shape).
     """
     is_differentiable = x.requires_grad and torch.is_grad_enabled()
     theta = relevances(model, x, target)
@@ -70,24 +53,3 @@ def pulled_back(model: Senn, x: Tensor, target: Tensor, baseline: Tensor) -> Ten
         concepts = model.conceptizer.encode(point)
         (pulled,) = torch.autograd.grad(concepts, point, theta, create_graph=is_differentiable)
     return pulled * (x - baseline)
-
-
-def _pull_back(background: Background) -> Method[Senn]:
-    return partial(pulled_back, baseline=background.baseline)
-
-
-SENN_METHODS = (
-    ExplanationMethod(
-        "relevance", "Relevance θ", "self-explaining", "concepts", lambda background: relevances
-    ),
-    ExplanationMethod(
-        "contribution",
-        "Contribution θ·h",
-        "self-explaining",
-        "concepts",
-        lambda background: contributions,
-    ),
-    ExplanationMethod(
-        "pull_back", "Pulled-back relevance", "self-explaining", "inputs", _pull_back
-    ),
-)

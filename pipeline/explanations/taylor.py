@@ -2,10 +2,10 @@
 
     f_c(x) = f_c(x̃) + Σ_i R_i + O(‖x - x̃‖²),   R_i = ∂f_c/∂x_i |_x̃ · (x_i - x̃_i)
 
-(Montavon, Samek & Müller 2018, section 4.2). The root decides what is explained: R says what is in
-x that is not in x̃. It is searched for along the gradient, or on the segment to a given point; both
-stay in the data's range. At the nearest root of an affine f_c, x - x̃ is along the gradient, and
-R_i = f_c(x) (∂_i f_c)² / ‖∇f_c‖²: the w²-rule, and squared sensitivity up to a factor.
+(Montavon, Samek & Müller 2018, section 4.2). The root decides what is explained: R says what x has
+that x̃ lacks. The search goes along the gradient, or along the segment to a given point; both stay
+in the data's range. At the nearest root of an affine f_c, x - x̃ is parallel to the gradient, and
+R_i = f_c(x) (∂_i f_c)² / ‖∇f_c‖²: the w² rule, and squared sensitivity up to a factor.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.explanations.gradients import logit_and_gradient
-from pipeline.explanations.method import Background, ExplanationMethod, Method
 from pipeline.models.logits import target_logit
 
 _TOLERANCE = 1e-3  # of a root: |f_c(x̃)| relative to |f_c(x)|
@@ -22,31 +21,38 @@ _DESCENT_STEPS = 30
 _SMALLEST_STEP = 1e-3  # relative to Newton's
 _SEGMENT_POINTS = 16  # at which a segment is searched for a change of sign
 _BISECTIONS = 12  # of the interval where the sign changes
-_TINY = 1e-30  # the squared norm of a gradient that is none
+_TINY = 1e-30  # a squared norm below this is that of a zero gradient
 
 
 class Root(NamedTuple):
     """A `point` (B, *input_shape) for every example, and whether f_c is 0 there, `is_root` (B,).
 
-    0 up to a thousandth of |f_c(x)|. What `point` is where no root was found, each search says.
+    0 means at most a thousandth of |f_c(x)|. Each search says what `point` is if it finds no root.
     """
 
     point: Tensor
     is_root: Tensor
 
 
+def taylor_along_gradient(
+    model: nn.Module, x: Tensor, target: Tensor, low: float, high: float
+) -> Tensor:
+    """`taylor_decomposition` at `root_along_gradient`."""
+    root = root_along_gradient(model, x, target, low, high)
+    return taylor_decomposition(model, x, target, root.point)
+
+
+def taylor_towards(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
+    """`taylor_decomposition` at `root_on_segment` from x to `baseline`."""
+    root = root_on_segment(model, x, target, baseline)
+    return taylor_decomposition(model, x, target, root.point)
+
+
 def taylor_decomposition(model: nn.Module, x: Tensor, target: Tensor, root: Tensor) -> Tensor:
     """R_i = ∂f_c/∂x_i |_x̃ · (x_i - x̃_i) for class c = `target`.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    root : (B, *input_shape), x̃; any point: ΣR = f_c(x) - f_c(x̃) up to second order.
-
-    Returns
-    -------
-    (B, *input_shape)
+    x and `root`, x̃, are (B, *input_shape), like the result; target (B,) int64. At any x̃, ΣR is
+    f_c(x) - f_c(x̃) up to second order.
     """
     return logit_and_gradient(model, root, target)[1] * (x - root)
 
@@ -56,15 +62,11 @@ def root_along_gradient(
 ) -> Root:
     """A root near x, by Newton steps along the gradient, within the range of the inputs.
 
-    Steps x ← x - f_c ∇f_c / ‖∇f_c‖², over the features that may move so without leaving the range,
-    are halved until they lower |f_c|. For an affine f_c whose nearest root is in the range, the
-    first step finds it. Where no root was found, the point is that of the lowest |f_c| met.
+    Steps x ← x - f_c ∇f_c / ‖∇f_c‖², over the features that can move without leaving the range, are
+    halved until they lower |f_c|. The first step finds the nearest root of an affine f_c if it is
+    in the range. If no root is found, the point is the one with the lowest |f_c| met.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    low, high : range of a feature.
+    x (B, *input_shape), target (B,) int64; `low` and `high` are the range of a feature.
     """
     point = x.detach().clone()
     value, gradient = logit_and_gradient(model, point, target)
@@ -88,13 +90,9 @@ def root_along_gradient(
 def root_on_segment(model: nn.Module, x: Tensor, target: Tensor, end: Tensor) -> Root:
     """The first root on the way from x to `end`: by change of sign, then bisection.
 
-    Where no root was found, the point is `end`.
+    If no root is found, the point is `end`.
 
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-    end : (*input_shape), or one for every example, (B, *input_shape).
+    x (B, *input_shape), target (B,) int64; `end` is (*input_shape), or one per example.
     """
 
     def at(position: Tensor) -> Tensor:
@@ -118,7 +116,7 @@ def root_on_segment(model: nn.Module, x: Tensor, target: Tensor, end: Tensor) ->
 
 
 def _newton(point: Tensor, gradient: Tensor, value: Tensor, low: float, high: float) -> Tensor:
-    """Where an affine function of `gradient` is lower by `value`, or the range ends on the way."""
+    """Where an affine function of `gradient` is lower by `value`, or the edge of the range."""
     uphill = gradient * _per_example(value.sign(), point)
     is_held = ((point <= low) & (uphill > 0)) | ((point >= high) & (uphill < 0))
     free = gradient.masked_fill(is_held, 0)
@@ -129,37 +127,3 @@ def _newton(point: Tensor, gradient: Tensor, value: Tensor, low: float, high: fl
 def _per_example(values: Tensor, like: Tensor) -> Tensor:
     """(B,) as (B, 1, …), to go with `like` (B, *input_shape)."""
     return values.view(-1, *(1 for _ in like.shape[1:]))
-
-
-def _from_gradient_root(background: Background) -> Method[nn.Module]:
-    def explain(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        root = root_along_gradient(model, x, target, background.low, background.high)
-        return taylor_decomposition(model, x, target, root.point)
-
-    return explain
-
-
-def _from_segment_root(background: Background) -> Method[nn.Module]:
-    def explain(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        root = root_on_segment(model, x, target, background.baseline)
-        return taylor_decomposition(model, x, target, root.point)
-
-    return explain
-
-
-TAYLOR_METHODS = (
-    ExplanationMethod(
-        "taylor_gradient",
-        "Taylor, along the gradient",
-        "gradient",
-        "inputs",
-        _from_gradient_root,
-    ),
-    ExplanationMethod(
-        "taylor_segment",
-        "Taylor, towards the baseline",
-        "gradient",
-        "inputs",
-        _from_segment_root,
-    ),
-)

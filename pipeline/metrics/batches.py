@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# On CPUs convolutions are fastest when a batch's activations stay in the cache.
+# On CPUs convolutions are fastest when a batch's activations stay in the cache: of MNIST, 100.
 BATCH_SIZE = 100
+_NUMBERS = BATCH_SIZE * 28 * 28
 
 
 def in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
@@ -14,5 +15,6 @@ def in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
 
     `tensors` are of equal length. The result is detached, so that no batch's graph outlives it.
     """
-    slices = zip(*(tensor.split(BATCH_SIZE) for tensor in tensors), strict=True)
+    size = max(1, _NUMBERS // max(1, tensors[0][:1].numel()))
+    slices = zip(*(tensor.split(size) for tensor in tensors), strict=True)
     return torch.cat([function(*batch).detach() for batch in slices])

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.claims.results import ExperimentResults, Results
@@ -12,7 +11,7 @@ from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, per_experiment
 from pipeline.reporting.display import Picture
-from pipeline.reporting.style import lambda_label
+from pipeline.reporting.wording import lambda_label
 from pipeline.study.published import (
     BEST_VALIDATION,
     PAPER,
@@ -23,10 +22,10 @@ from pipeline.study.published import (
 )
 
 NOTES = {
-    BEST_VALIDATION: "Along λ, the review published its best validation accuracy only.",
-    PAPER: "Of the paper’s curve only the ends are quoted.",
+    BEST_VALIDATION: "Along λ, the review published only its best validation accuracy.",
+    PAPER: "The paper’s text quotes only the ends of its curve.",
 }
-_LOOKS: dict[str, dict[str, Any]] = {  # by the first word of a published curve's label
+_LOOKS: dict[str, dict[str, Any]] = {  # by how a published curve's label starts
     "review, best": {"color": style.VERMILION, "linestyle": "-", "marker": "s"},
     "review, test": {"color": style.VERMILION, "linestyle": "", "marker": "D", "mfc": "white"},
     "paper": {"color": style.GREEN, "linestyle": "--", "marker": "^"},
@@ -36,37 +35,36 @@ _LOOKS: dict[str, dict[str, Any]] = {  # by the first word of a published curve'
 @per_experiment()
 def accuracy(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Accuracy against λ, a figure per experiment."""
-    name, title = experiment.name, _accuracy_title(experiment)
+    name = experiment.name
+    means = experiment.cells.groupby("robust_reg")["accuracy"].mean()
     curves = [curve for curve in PUBLISHED_CURVES if curve.experiment == name]
     ranges = [published for published in PUBLISHED_RANGES if published.experiment == name]
-    figure = accuracy_against_lambda(experiment.cells, curves, ranges, title)
-    seeds = len(results.params.seeds)
-    drawn = (
-        f"Dots are the {seeds} seeds, the blue line is their mean, its bars are the 95 % "
-        "intervals that the verdicts rest on."
-        if seeds > 1
-        else "One seed: there is no interval to draw."
-    )
-    drawn += "".join(f" {NOTES[label]}" for label in NOTES if any(c.label == label for c in curves))
-    yield Picture(figure, f"accuracy_{name}", f"{title}. {_spoken(experiment)}", drawn)
-
-
-def _accuracy_title(experiment: ExperimentResults) -> str:
-    means = experiment.cells.groupby("robust_reg")["accuracy"].mean()
-    if len(means) < 2:
-        return f"{wording.percent(means.iloc[0])} at λ = {lambda_label(means.index[0])}"
-    lost = 100 * (means.iloc[0] - means.iloc[-1])
-    ends = f"λ = {lambda_label(means.index[0])} to {lambda_label(means.index[-1])}"
-    return f"{abs(lost):.1f} points {'lost' if lost >= 0 else 'gained'} from {ends}"
-
-
-def _spoken(experiment: ExperimentResults) -> str:
-    means = experiment.cells.groupby("robust_reg")["accuracy"].mean()
-    values = [
-        f"{wording.percent(mean)} at {lambda_label(robust_reg)}"
-        for robust_reg, mean in zip(means.index, means, strict=True)
+    title = _title(means)
+    each = [
+        f"{wording.percent(mean)} at {lambda_label(value)}"
+        for value, mean in zip(means.index, means, strict=True)
     ]
-    return f"Mean test accuracy: {wording.listed(values)}."
+    seeds = len(results.params.seeds)
+    caption = (
+        f"Dots: the {seeds} seeds. Blue line: their mean, with the 95 % intervals by which claims "
+        "are judged."
+        if seeds > 1
+        else "One seed, so there is no interval."
+    )
+    labels = {curve.label for curve in curves}
+    caption += "".join(f" {note}" for label, note in NOTES.items() if label in labels)
+    figure = accuracy_against_lambda(experiment.cells, curves, ranges, title)
+    alt = f"{title}. Mean test accuracy: {wording.listed(each)}."
+    yield Picture(figure, f"accuracy_{name}", alt, caption)
+
+
+def _title(means: pd.Series) -> str:
+    """How much of the mean accuracies by λ, ascending, is lost."""
+    first, last = (lambda_label(means.index[end]) for end in (0, -1))
+    if len(means) < 2:
+        return f"{wording.percent(means.iloc[0])} at λ = {first}"
+    lost = 100 * (means.iloc[0] - means.iloc[-1])
+    return f"{abs(lost):.1f} points {'lost' if lost >= 0 else 'gained'} from λ = {first} to {last}"
 
 
 @style.styled
@@ -80,17 +78,16 @@ def accuracy_against_lambda(
 
     Parameters
     ----------
-    cells : one row a cell: robust_reg, seed, accuracy, accuracy_low, accuracy_high.
-    curves, ranges : published ones to draw in.
+    cells : one row per cell: robust_reg, seed, accuracy, accuracy_low, accuracy_high.
+    curves, ranges : published ones, to draw for comparison.
     """
     figure = style.new_figure(3.0, title)
     axes = figure.subplots()
-    lambdas = sorted(cells["robust_reg"].unique())
-    shown = {*lambdas, *(value for curve in curves for value in curve.points)}
+    trained = cells["robust_reg"].unique().tolist()
+    lambdas = sorted({*trained, *(value for curve in curves for value in curve.points)})
     for published in ranges:
-        least = min(shown) if published.from_lambda == 0 else published.from_lambda
         axes.fill_between(
-            [least, published.to_lambda],
+            [published.from_lambda or lambdas[0], published.to_lambda],
             published.low,
             published.high,
             color=style.GREEN,
@@ -99,18 +96,21 @@ def accuracy_against_lambda(
             label=published.label,
         )
     for curve in curves:
-        _draw_published(axes, curve)
-    _draw_measured(axes, cells, lambdas)
-    style.lambda_axis(axes, sorted(shown))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-    axes.set_ylabel("accuracy")
-    axes.legend(loc="best")
-    return figure
-
-
-def _draw_measured(axes: Axes, cells: pd.DataFrame, lambdas: Sequence[float]) -> None:
-    groups = [cells[cells["robust_reg"] == value] for value in lambdas]
-    means = [group["accuracy"].mean() for group in groups]
+        look = next(look for start, look in _LOOKS.items() if curve.label.startswith(start))
+        axes.plot(
+            *zip(*curve.means.items(), strict=True),
+            linewidth=1.1,
+            zorder=2,
+            label=curve.label,
+            **look,
+        )
+        for value, seeds in curve.points.items():
+            axes.vlines(value, min(seeds), max(seeds), color=look["color"], linewidth=0.8, zorder=2)
+    # One seed has no interval, and no bar.
+    measured = [
+        accuracy_interval(seeds) if len(seeds) > 1 else Interval(*3 * [seeds["accuracy"].mean()])
+        for _, seeds in cells.groupby("robust_reg")
+    ]
     axes.plot(
         cells["robust_reg"],
         cells["accuracy"],
@@ -122,15 +122,10 @@ def _draw_measured(axes: Axes, cells: pd.DataFrame, lambdas: Sequence[float]) ->
         markeredgewidth=0.7,
         zorder=5,
     )
-    # With one seed there is no interval over seeds, and no bar.
-    intervals = [
-        accuracy_interval(group) if len(group) > 1 else Interval(mean, mean, mean)
-        for group, mean in zip(groups, means, strict=True)
-    ]
     style.intervals(
         axes,
-        lambdas,
-        intervals,
+        sorted(trained),
+        measured,
         color=style.BLUE,
         marker="o",
         markersize=5,
@@ -140,12 +135,8 @@ def _draw_measured(axes: Axes, cells: pd.DataFrame, lambdas: Sequence[float]) ->
         label="this run, test accuracy",
         zorder=4,
     )
-
-
-def _draw_published(axes: Axes, curve: PublishedCurve) -> None:
-    look = next(look for prefix, look in _LOOKS.items() if curve.label.startswith(prefix))
-    lambdas, means = zip(*curve.means.items(), strict=True)
-    axes.plot(lambdas, means, linewidth=1.1, zorder=2, label=curve.label, **look)
-    for value, seeds in sorted(curve.points.items()):
-        if len(seeds) > 1:
-            axes.vlines(value, min(seeds), max(seeds), color=look["color"], linewidth=0.8, zorder=2)
+    style.lambda_axis(axes, lambdas)
+    style.percent_ticks(axes)
+    axes.set_ylabel("accuracy")
+    axes.legend(loc="best")
+    return figure

@@ -12,51 +12,51 @@ from pipeline.claims.verdicts import Verdict, from_table
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part
 from pipeline.reporting.display import Picture, Prose, Several, Table
-from pipeline.reporting.style import lambda_label
+from pipeline.reporting.wording import lambda_label
 
 _MARKS = {"reproduced": "✓", "not reproduced": "✗", "not tested": "○"}
 _SOURCES = {"review": (style.VERMILION, "D"), "paper": (style.GREEN, "^")}
-_ABOVE = 0.33  # rows, by which what was published is above what was measured
+_ABOVE = 0.33  # rows between a published number and the one measured below it
+_COUNTS = {
+    "reproduced": "reproduces {}",
+    "not reproduced": "does not reproduce {}",
+    "not tested": "cannot test {}",
+    "left to the reader": "leaves {} for the reader to judge",
+}
 
 
 def lead(results: Results) -> Prose:
-    """What this run is, and its verdicts in one sentence."""
+    """The verdicts in one sentence, and what this run is."""
     params = results.params
+    statuses = results.verdicts["verdict"].tolist()
+    counts = [
+        words.format(statuses.count(status))
+        for status, words in _COUNTS.items()
+        if status in statuses
+    ]
     models = sum(len(experiment.cells) for experiment in results.experiments.values())
     grids = {params.lambdas(name) for name in results.experiments}
-    parts = [
+    trained = [
         f"{e.settings.model_class} on {e.settings.dataset}"
         + ("" if len(grids) == 1 else f" (λ = {wording.lambdas(params.lambdas(name))})")
         for name, e in results.experiments.items()
     ]
-    together = f", each with λ = {wording.lambdas(*grids)}" if len(grids) == 1 else ""
-    statuses = results.verdicts["verdict"].tolist()
-    counts = [
-        words.format(statuses.count(status))
-        for status, words in (
-            ("reproduced", "reproduces {}"),
-            ("not reproduced", "does not reproduce {}"),
-            ("not tested", "cannot test {}"),
-            ("left to the reader", "leaves {} to the reader, with a number to go by"),
-        )
-        if status in statuses
-    ]
+    together = f", with λ = {wording.lambdas(*grids)}" if len(grids) == 1 else ""
+    data = {e.settings.dataset: e.data for e in results.experiments.values()}
+    sizes = [f"{len(d.train):,} and {len(d.test):,} ({name})" for name, d in data.items()]
     robustness = params.robustness
     probes = (
         "computed exactly"
         if robustness.probes == "exact"
         else f"estimated with {wording.counted(robustness.probes, 'random probe')} per example"
     )
-    seeds = wording.counted(len(params.seeds), "seed")
-    data = {e.settings.dataset: e.data for e in results.experiments.values()}
-    sizes = [f"{name} {len(d.train):,} and {len(d.test):,}" for name, d in data.items()]
     return Prose(
         f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** It trained "
-        f"{wording.counted(models, 'model')}: {wording.listed(parts)}{together}, from {seeds}. "
-        f"Training and test examples: {'; '.join(sizes)}. "
-        f"The robustness loss in training is the variant `{robustness.variant}`, {probes}. Where "
-        f"one λ had to be chosen, it is {lambda_label(params.robust_reg)}; where one seed, it is "
-        f"{params.seeds[0]}, the first."
+        f"{wording.counted(models, 'model')}: {wording.listed(trained)}{together}, "
+        f"{wording.counted(len(params.seeds), 'seed')} each. Training and test examples: "
+        f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
+        f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
+        f"they are for one model, its seed is {params.seeds[0]}, the first."
     )
 
 
@@ -67,15 +67,14 @@ def claims(results: Results) -> Several:
     parts: list[Part] = []
     if measured:
         tested = sum(verdict.status != "not tested" for verdict in measured)
-        figure = claims_at_a_glance(measured, "Published numbers, and this run’s")
         parts.append(
             Picture(
-                figure,
+                claims_at_a_glance(measured, "Published numbers and this run’s intervals"),
                 "claims",
                 f"Dot plot of {len(measured)} published accuracies beside the 95 % intervals of "
                 "this run; the table below has the same numbers.",
                 f"{wording.counted(tested, 'claim')} tested: ✓ reproduced, ✗ not reproduced, ○ not "
-                "tested. Blue lines are 95 % intervals, rows are the claims of the table.",
+                "tested. Blue lines are 95 % intervals. Rows are the claims of the table below.",
             )
         )
     rows = [_claim_row(verdict, results.params.robust_reg) for verdict in verdicts]
@@ -84,62 +83,45 @@ def claims(results: Results) -> Several:
 
 
 def _claim_row(verdict: Verdict, headline: float) -> tuple[str, ...]:
-    claim = verdict.claim
-    here = verdict.here
+    claim, here = verdict.claim, verdict.here
     if here is None:
-        said = wording.MISSING
+        measured = wording.MISSING
     elif claim.kind == "qualitative":
-        said = f"{here.mean:.2f}\n{wording.bounds(here)}"
+        measured = f"{here.mean:.2f}\n{wording.bounds(here)}"
     elif claim.kind == "accuracy lost":
-        said = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
+        measured = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
     else:
-        said = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
-    lambdas = " to ".join(lambda_label(value) for value in claim.lambdas or (headline,))
-    judged = "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark)))
+        measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
     row = (
         f"{claim.text}\n{claim.id}",
-        lambdas,
+        " to ".join(lambda_label(value) for value in claim.lambdas or (headline,)),
         f"{claim.published}\n{claim.source}",
-        said,
-        judged,
+        measured,
+        "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark))),
     )
     return tuple(text.replace(" %", "\u00a0%").replace(" λ", "\u00a0λ") for text in row)
 
 
 @style.styled
 def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
-    """A row per claim that has a published number and one of this run.
+    """A row per claim that has both a published number and one of this run.
 
-    This run's interval is filled where it judges the claim, hollow where it only stands in for it.
+    This run's mean is filled if it tests the claim, hollow if it does not.
     """
     figure = style.new_figure(0.95 + 0.34 * len(verdicts), title)
     axes = figure.subplots()
     for row, verdict in enumerate(verdicts):
         claim, here = verdict.claim, verdict.here
         assert here is not None and claim.low is not None and claim.high is not None
-        tested = verdict.status != "not tested"
-        axes.plot([here.low, here.high], [row, row], color=style.BLUE, linewidth=2.2, zorder=2)
-        axes.plot(
-            here.mean,
-            row,
-            "o",
-            color=style.BLUE,
-            mfc=style.BLUE if tested else "white",
-            markersize=6,
-            zorder=3,
-        )
         colour, marker = _SOURCES[claim.source]
-        above = row - _ABOVE
-        axes.plot(
-            [claim.low, claim.high],
-            [above, above],
-            color=colour,
-            linewidth=5,
-            alpha=0.35,
-            solid_capstyle="butt",
-            zorder=1,
-        )
-        axes.plot((claim.low + claim.high) / 2, above, marker, color=colour, markersize=5, zorder=4)
+        above = [row - _ABOVE] * 2
+        published: dict = {"color": colour, "linewidth": 5, "alpha": 0.35}
+        axes.plot([claim.low, claim.high], above, solid_capstyle="butt", zorder=1, **published)
+        middle = (claim.low + claim.high) / 2
+        axes.plot(middle, above[0], marker, color=colour, markersize=5, zorder=4)
+        axes.plot([here.low, here.high], [row, row], color=style.BLUE, linewidth=2.2, zorder=2)
+        face = "white" if verdict.status == "not tested" else style.BLUE
+        axes.plot(here.mean, row, "o", color=style.BLUE, mfc=face, markersize=6, zorder=3)
     labels = [f"{verdict.claim.id}  {_MARKS[verdict.status]}" for verdict in verdicts]
     axes.set_yticks(np.arange(len(verdicts)), labels)
     axes.set_ylim(len(verdicts) - 0.5, -0.7)
@@ -150,7 +132,7 @@ def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     handles = [
         Line2D([], [], color=style.BLUE, marker="o", label="this run"),
-        Line2D([], [], color=style.BLUE, marker="o", mfc="white", label="on a stand-in dataset"),
+        Line2D([], [], color=style.BLUE, marker="o", mfc="white", label="this run (not tested)"),
         *(
             Line2D([], [], color=colour, marker=marker, linestyle="", label=source)
             for source, (colour, marker) in _SOURCES.items()

@@ -1,9 +1,12 @@
-"""What sections of the report share: an experiment after the other, the examples shown, images."""
+"""What sections of the report share: parts per experiment, the metric table, examples, images."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
+from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -11,33 +14,33 @@ from torch import Tensor
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
 from pipeline.models.conceptizers import VaeConceptizer
-from pipeline.reporting import style
+from pipeline.reporting import style, wording
 from pipeline.reporting.display import Picture, Prose, Several, Table
 
-Part = Prose | Picture | Table
+Part: TypeAlias = Prose | Picture | Table
+_Show: TypeAlias = Callable[[ExperimentResults, Results], Iterator[Part]]
+
+LOWER, EXACT, CERTIFIED = (f"lipschitz_input_{name}" for name in ("lower", "exact", "certified"))
 
 
 def per_experiment(
     otherwise: str = "This run has no experiments.",
-) -> Callable[
-    [Callable[[ExperimentResults, Results], Iterator[Part]]], Callable[[Results], Several]
-]:
-    """Make a section of what a function shows of each experiment: below its name, if anything.
+) -> Callable[[_Show], Callable[[Results], Several]]:
+    """Turn a function that shows one experiment into a section with a heading for each.
 
-    `otherwise` is what the section says where there is nothing to show at all.
+    Experiments with nothing to show are left out; if none has anything, the section says
+    `otherwise`.
     """
 
-    def decorate(
-        show: Callable[[ExperimentResults, Results], Iterator[Part]],
-    ) -> Callable[[Results], Several]:
+    def decorate(show: _Show) -> Callable[[Results], Several]:
         @wraps(show)
         def section(results: Results) -> Several:
             parts: list[Part] = []
             for name, experiment in results.experiments.items():
                 settings = experiment.settings
                 heading = f"### {settings.model_class} on {settings.dataset} (`{name}`)"
-                if shown := list(show(experiment, results)):
-                    parts += [Prose(heading), *shown]
+                if content := list(show(experiment, results)):
+                    parts += [Prose(heading), *content]
             return Several(parts or [Prose(otherwise)])
 
         return section
@@ -45,22 +48,46 @@ def per_experiment(
     return decorate
 
 
+def metric_table(results: Results, experiment: ExperimentResults, columns: dict[str, str]) -> Table:
+    """Means and spreads over seeds, a row per λ; `columns` maps columns of the cells to headers."""
+    present = {key: name for key, name in columns.items() if key in experiment.cells}
+    lambdas = results.params.lambdas(experiment.name)
+    cells = experiment.cells.groupby("robust_reg")
+    rows = [
+        (
+            wording.lambda_label(value),
+            *(_metric_text(key, cells.get_group(value)) for key in present),
+        )
+        for value in lambdas
+    ]
+    headline = frozenset({lambdas.index(experiment.robust_reg)})
+    kind = "numbers wide" if len(present) > 5 else "numbers"
+    return Table(("λ", *present.values()), rows, kind=kind, marked=headline)
+
+
+def _metric_text(key: str, cells: pd.DataFrame) -> str:
+    spread = wording.percent_and_spread if key == "accuracy" else wording.mean_and_spread
+    text = spread(cells[key])
+    if key == EXACT:
+        ends = cells[[LOWER, CERTIFIED]].mean()
+        text += "\n" + " to ".join(
+            wording.MISSING if math.isnan(end) else wording.significant(end) for end in ends
+        )
+    return text
+
+
 def examples_at(experiment: ExperimentResults, results: Results) -> Tensor:
-    """Indices of the test examples that are shown."""
+    """Indices of the test examples to show."""
     return pick(experiment.data.test.y, results.params.report.explanations)
 
 
 def pick(labels: Tensor, count: int) -> Tensor:
-    """Indices of `count` examples: the first of each class in turn, then the second of each, ….
+    """Indices of up to `count` examples: the first of each class, then the second of each, ….
 
-    In the order of the data, so that nobody chose them. Fewer if there are not so many examples.
+    In the order of the data, so nothing is hand-picked.
     """
-    rank = torch.zeros_like(labels)
-    for label in labels.unique():
-        of_class = labels == label
-        rank[of_class] = torch.arange(int(of_class.sum()))
-    order = np.lexsort((labels.numpy(), rank.numpy()))
-    return torch.from_numpy(order[:count].copy())
+    rank = pd.Series(labels.numpy()).groupby(labels.numpy()).cumcount()
+    return torch.from_numpy(np.lexsort((labels.numpy(), rank))[:count].copy())
 
 
 def raw(x: Tensor, data: Dataset) -> Tensor:
@@ -69,17 +96,17 @@ def raw(x: Tensor, data: Dataset) -> Tensor:
 
 
 def decoded(reconstruction: Tensor, conceptizer: VaeConceptizer) -> np.ndarray:
-    """A VAE's reconstruction as its sigmoid says it, in [0, 1], whatever its target was."""
+    """A VAE's reconstruction as the output of its sigmoid, in [0, 1], whatever its target was."""
     return (reconstruction * conceptizer.scale + conceptizer.shift).clamp(0, 1).numpy()
 
 
 @style.styled
 def image_rows(rows: Mapping[str, np.ndarray], title: str) -> Figure:
-    """Rows of images under one another, for instance inputs and their reconstructions.
+    """Named rows of images, for instance inputs and below them their reconstructions.
 
     Parameters
     ----------
-    rows : what to call a row → pixels in [0, 1], (examples, channels, height, width).
+    rows : name of a row → pixels in [0, 1], (examples, channels, height, width).
     """
     columns = len(next(iter(rows.values())))
     left, top = 0.75, 0.08
@@ -87,7 +114,7 @@ def image_rows(rows: Mapping[str, np.ndarray], title: str) -> Figure:
     figure, paper = style.canvas(top + len(rows) * side + 0.04, title)
     for index, (name, images) in enumerate(rows.items()):
         down = top + index * side
-        paper.text(left - 0.06, down + side / 2, name, ha="right", va="center", fontsize=8)
+        style.label_row(paper, left - 0.06, down + side / 2, name, 8)
         for column, image in enumerate(images):
             style.show_image(paper, image, (left + column * side, down, side))
     return figure

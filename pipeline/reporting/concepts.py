@@ -2,10 +2,8 @@
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -25,34 +23,35 @@ from pipeline.metrics.concepts import correlation_matrix
 from pipeline.metrics.intervals import TAILS, Interval
 from pipeline.models.conceptizers import ConvConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, per_experiment, raw
+from pipeline.reporting.common import Part, metric_table, per_experiment, raw
 from pipeline.reporting.display import Picture, Prose, Several
-from pipeline.reporting.stability import metric_table
 
 QUALITY = {
     "reconstruction_mse": "reconstruction error",
     "concept_correlation": "correlation",
     "concept_sparsity": "sparsity",
 }
-_MOST_NUMBERED = 8  # concepts whose correlations can be told as numbers in the cells
-
-
-class Chance(NamedTuple):
-    """What a share would be by chance: its mean, and the range in which it mostly is."""
-
-    mean: float
-    low: float
-    high: float
+_MOST_NUMBERED = 8  # with more concepts, the cells of the heat map have no room for numbers
 
 
 @per_experiment("This run has no concepts learned from images.")
 def prototypes(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
-    """Prototypes by activation and contrast, and filters, of learned concepts of images."""
+    """Prototypes by activation and by contrast, and filters, of concepts learned from images."""
     if not (experiment.has_images and experiment.learns_concepts):
         return
     yield from _prototype_pictures(experiment, results.params.report.prototypes)
-    if isinstance(experiment.model.conceptizer, ConvConceptizer):
-        yield _filters(experiment, experiment.model.conceptizer)
+    if isinstance(conceptizer := experiment.model.conceptizer, ConvConceptizer):
+        yield Picture(
+            filter_grid(
+                first_layer_filters(conceptizer).mean(1).numpy(),
+                concept_filters(conceptizer).numpy(),
+                "What the encoder’s filters respond to",
+            ),
+            f"filters_{experiment.name}",
+            "Filters of the encoder’s first layer, and each concept’s filter in its last.",
+            "First row: filters on pixels. Below: each concept’s filter, one slice per filter of "
+            "the layer before. Positive weights are blue, negative ones vermilion.",
+        )
 
 
 @per_experiment("This run has no learned concepts.")
@@ -75,21 +74,19 @@ def correlations(results: Results) -> Several:
             f"Heat map of the correlations r between the {len(matrix)} concepts of "
             f"{experiment.name}. The mean of |r| over pairs is {mean}."
         )
-        over = _with_bounds(mean, measured.interval)
-        caption = (
-            f"Mean |r| over pairs and {wording.counted(len(measured.values), 'seed')}: {over}."
-        )
+        mean_and_bounds = wording.with_bounds(mean, measured.interval)
+        seeds = wording.counted(len(measured.values), "seed")
+        caption = f"Mean |r| over pairs and {seeds}: {mean_and_bounds}."
         figure = correlation_heat_map(matrix, f"{experiment.name}: mean |r| {mean}")
         name = f"correlations_{experiment.name}"
         parts.append(Picture(figure, name, alt, caption if measured.values else "", small=True))
-    nothing = Prose("There are no concepts whose correlation could be shown.")
-    return Several(parts or [nothing])
+    return Several(parts or [Prose("This run has no concepts whose correlation could be shown.")])
 
 
 def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Picture]:
     data, concepts = experiment.data, experiment.test_outputs[0].concepts
     by_chance = chance_purities(data.test.y, count)
-    chance = Chance(
+    chance = Interval(
         by_chance.mean().item(),
         by_chance.quantile(TAILS[0], interpolation="lower").item(),
         by_chance.quantile(TAILS[1], interpolation="higher").item(),
@@ -97,7 +94,7 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
     over_seeds = evidence.purities(experiment, count)
     ways: dict[str, tuple[str, Callable[[Tensor, int], Tensor]]] = {
         "activation": ("What activates each concept most", highest_activation),
-        "contrast": ("What activates each concept, and not the others", highest_contrast),
+        "contrast": ("What activates each concept but not the others", highest_contrast),
     }
     pictures = []
     for way, (title, choose) in ways.items():
@@ -105,59 +102,41 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
         images = raw(data.test.x[chosen], data).numpy()
         pure = purity(chosen, data.test.y)
         commonest = data.test.y[chosen].mode(1).values
-        shown = chosen.shape[1]
+        columns = chosen.shape[1]
         notes = [
-            f"{round(float(share) * shown)} of {shown} are {data.class_names[int(label)]}"
+            f"{round(float(share) * columns)} of {columns} are {data.class_names[int(label)]}"
             for share, label in zip(pure, commonest, strict=True)
         ]
-        alt = f"{title}: {shown} test images per concept. Commonest class: {wording.listed(notes)}."
+        alt = (
+            f"{title}: {columns} test images per concept. Commonest class: {wording.listed(notes)}."
+        )
+        by_chance_text = wording.with_bounds(wording.percent(chance.mean, 0), chance, 100, 0)
         caption = (
-            "Dots: the share of the commonest class in a row. Grey: its mean and 95 % range in "
-            f"rows of {shown} random images, {_percent_and_range(chance)}. "
+            "Dots: the share of the commonest class in a row. Grey: mean and 95 % range of this "
+            f"share in rows of {columns} random images, {by_chance_text}. "
             f"Mean of these rows: {100 * pure.mean():.0f} %"
         )
         if way == "activation" and len(over_seeds.values) > 1:
-            mean = f"{100 * statistics.fmean(over_seeds.values):.0f} %"
-            caption += f"; over all seeds {_with_bounds(mean, over_seeds.interval, 100, 0)}"
+            mean = wording.percent(statistics.fmean(over_seeds.values), 0)
+            caption += f"; over all seeds {wording.with_bounds(mean, over_seeds.interval, 100, 0)}"
         figure = prototype_grid(images, notes, pure.numpy(), chance, title)
         name = f"prototypes_{way}_{experiment.name}"
         pictures.append(Picture(figure, name, alt, f"{caption}."))
     return pictures
 
 
-def _filters(experiment: ExperimentResults, conceptizer: ConvConceptizer) -> Picture:
-    figure = filter_grid(
-        first_layer_filters(conceptizer).mean(1).numpy(),
-        concept_filters(conceptizer).numpy(),
-        "What the encoder’s filters look for",
-    )
-    alt = "Filters of the encoder’s first layer, and each concept’s filter in its last."
-    caption = (
-        "First row: filters on pixels. Below: each concept’s filter, one slice per filter of "
-        "the layer before. Blue weights are positive, vermilion ones negative."
-    )
-    return Picture(figure, f"filters_{experiment.name}", alt, caption)
-
-
-def _percent_and_range(chance: Chance) -> str:
-    return f"{100 * chance.mean:.0f} % ({100 * chance.low:.0f} to {100 * chance.high:.0f})"
-
-
-def _with_bounds(mean: str, interval: Interval | None, scale: float = 1, decimals: int = 2) -> str:
-    return f"{mean} ({wording.bounds(interval, scale, decimals)})" if interval else mean
-
-
 @style.styled
 def prototype_grid(
-    images: np.ndarray, notes: Sequence[str], shares: np.ndarray, chance: Chance, title: str
+    images: np.ndarray, notes: Sequence[str], shares: np.ndarray, chance: Interval, title: str
 ) -> Figure:
     """One row of prototypes per concept, and how many of them are of one class.
 
     Parameters
     ----------
     images : pixels in [0, 1], (K, count, channels, height, width), best first.
-    notes : one per concept, written at the end of its row.
-    shares : (K,), of the commonest class in each row; `chance` is what they are compared with.
+    notes : one per concept, at the end of its row.
+    shares : (K,), of the commonest class in each row.
+    chance : the same share in random rows, and the range that it mostly lies in.
     """
     concepts, count = images.shape[:2]
     left, right, top, scale = 0.28, 1.6, 0.08, 0.5
@@ -185,7 +164,7 @@ def prototype_grid(
         style.show_image(paper, images[concept, index], place)
     for concept, (note, share) in enumerate(zip(notes, shares, strict=True)):
         middle = top + (concept + 0.5) * side
-        _label_row(paper, left, middle, f"h{concept + 1}")
+        style.label_row(paper, left - 0.05, middle, f"h{concept + 1}", 8.5)
         paper.text(style.WIDTH - right + 0.07, middle, note, va="center", fontsize=8)
         paper.plot(zero + scale * share, middle, "o", color=style.BLUE)
     return figure
@@ -197,7 +176,7 @@ def filter_grid(first_layer: np.ndarray, per_concept: np.ndarray, title: str) ->
 
     Parameters
     ----------
-    first_layer : (filters, size, size); of colour images, the mean over channels.
+    first_layer : (filters, size, size); for colour images, means over channels.
     per_concept : (K, channels, size, size), one slice per filter of the layer before.
     """
     channels = per_concept.shape[1]
@@ -208,16 +187,13 @@ def filter_grid(first_layer: np.ndarray, per_concept: np.ndarray, title: str) ->
     for index, filters in enumerate(rows):
         limit = np.abs(filters).max() or 1
         down = top + (index + (0.3 if index else 0)) * side
-        _label_row(paper, left, down + (side - gap) / 2, f"h{index}" if index else "pixels")
+        name = f"h{index}" if index else "pixels"
+        style.label_row(paper, left - 0.05, down + (side - gap) / 2, name, 8.5)
         for column, weights in enumerate(filters):
             extent = style.square(left + column * side, down, side - gap)
             norm = Normalize(-limit, limit)
             paper.imshow(weights, extent=extent, aspect="auto", cmap=style.DIVERGING, norm=norm)
     return figure
-
-
-def _label_row(paper: Axes, right: float, middle: float, text: str) -> None:
-    paper.text(right - 0.05, middle, text, ha="right", va="center", fontsize=8.5)
 
 
 @style.styled
@@ -226,16 +202,14 @@ def correlation_heat_map(matrix: np.ndarray, title: str) -> Figure:
 
     Parameters
     ----------
-    matrix : (K, K); NaN, which is left grey, for constant concepts.
+    matrix : (K, K); NaN, drawn in grey, for constant concepts.
     """
     count = len(matrix)
     figure = style.new_figure(2.9, title, style.SMALL_WIDTH)
     axes = figure.subplots()
     axes.set_facecolor(style.FAINT)
     image = axes.imshow(matrix, cmap=style.DIVERGING, vmin=-1, vmax=1)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
+    style.bare(axes)
     if count <= _MOST_NUMBERED:
         names = [f"h{index + 1}" for index in range(count)]
         axes.set_xticks(range(count), names)
@@ -243,11 +217,11 @@ def correlation_heat_map(matrix: np.ndarray, title: str) -> Figure:
         axes.tick_params(length=0)
         for (row, column), value in np.ndenumerate(matrix):
             if row != column:
-                shown = round(value, 2) + 0.0  # no negative zero
-                text = "–" if np.isnan(value) else f"{shown:.2f}".replace("-", "−")
+                rounded = round(value, 2) + 0.0  # no negative zero
+                text = wording.MISSING if np.isnan(value) else wording.minus(f"{rounded:.2f}")
                 colour = "white" if abs(value) > 0.7 else style.INK
                 axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     bar = figure.colorbar(image, ticks=[-1, 0, 1], shrink=0.6, aspect=14)
-    bar.ax.set_yticklabels([style.number(value) for value in (-1, 0, 1)])
+    style.number_ticks(bar.ax.yaxis)
     bar.outline.set_visible(False)
     return figure

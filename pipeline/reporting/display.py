@@ -1,4 +1,4 @@
-"""What the notebook's cells show: pictures with alternative text, tables, and computed prose."""
+"""What cells of the notebook display: pictures with alternative text, tables, computed prose."""
 
 import base64
 import re
@@ -17,8 +17,8 @@ from pipeline.reporting.style import png
 class Picture:
     """A figure for the page.
 
-    `name` of its file, `alt` for who cannot see it, `caption` below it; a `small` one takes half
-    the width of the text where there is room.
+    `name` is that of its file, `alt` describes it to those who cannot see it, `caption` stands
+    below. Two `small` figures share the width of the text where there is room.
     """
 
     figure: Figure
@@ -29,16 +29,11 @@ class Picture:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9_-]+", self.name):
-            raise ValueError(f"{self.name!r} is no file name: only a-z, 0-9, _ and -")
+            raise ValueError(f"{self.name!r} is no file name: use only a-z, 0-9, _ and -")
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         data = base64.b64encode(png(self.figure)).decode()
-        about = {
-            "name": self.name,
-            "alt": self.alt,
-            "caption": self.caption,
-            "small": self.small,
-        }
+        about = {key: value for key, value in vars(self).items() if key != "figure"}
         return {"image/png": data, "text/plain": self.alt}, {"image/png": about}
 
 
@@ -54,10 +49,11 @@ class Prose:
 
 @dataclass(frozen=True)
 class Table:
-    """An HTML table: `header`, and `rows` of texts; what comes after a text's first line is small.
+    """An HTML table of a `header` and `rows` of texts, which are escaped.
 
-    `kind` is its CSS class; `marked` the indices of rows to stand out, `best` those of single cells
-    (row, column). The first text of a row is its heading. Texts are escaped.
+    The first text of a row is its heading; all but the first line of a text are small. `kind` is a
+    CSS class. Rows whose index is in `marked` are bold, as are cells (row, column) in `best`. A
+    cell that starts with a verdict has the verdict's colour.
     """
 
     header: Sequence[str]
@@ -67,7 +63,7 @@ class Table:
     best: frozenset[tuple[int, int]] = frozenset()
 
     def html(self) -> str:
-        """The table, in a container that scrolls sideways where it must."""
+        """The table, in a container that scrolls sideways if it must."""
         head = "".join(f'<th scope="col">{escape(text)}</th>' for text in self.header)
         body = "\n".join(self._row(index, row) for index, row in enumerate(self.rows))
         return (
@@ -77,16 +73,13 @@ class Table:
 
     def _row(self, index: int, row: Sequence[str]) -> str:
         first, *rest = row
-        cells = "".join(
-            f'<td data-label="{escape(label)}"{self._kind_of(index, column, text)}>'
-            f"{_lines(text)}</td>"
-            for column, (label, text) in enumerate(zip(self.header[1:], rest, strict=True), start=1)
-        )
-        attribute = ' class="marked"' if index in self.marked else ""
-        return f'<tr{attribute}><th scope="row">{_lines(first)}</th>{cells}</tr>'
-
-    def _kind_of(self, row: int, column: int, text: str) -> str:
-        return ' class="best"' if (row, column) in self.best else _kind_of(text)
+        cells = ""
+        for column, (label, text) in enumerate(zip(self.header[1:], rest, strict=True), start=1):
+            status = _STATUS_CLASSES.get(text.partition("\n")[0])
+            kind = "best" if (index, column) in self.best else status and f"status {status}"
+            cells += f'<td data-label="{escape(label)}"{_class(kind)}>{_lines(text)}</td>'
+        marked = _class("marked" if index in self.marked else None)
+        return f'<tr{marked}><th scope="row">{_lines(first)}</th>{cells}</tr>'
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         lines = [" | ".join(row) for row in (self.header, *self.rows)]
@@ -110,7 +103,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Several:
-    """Things to show one after another."""
+    """Parts to display one after another."""
 
     parts: Sequence[Any]
 
@@ -135,7 +128,5 @@ def _lines(text: str) -> str:
     return escape(first) + "".join(f"<small>{escape(line)}</small>" for line in rest)
 
 
-def _kind_of(text: str) -> str:
-    """A verdict's cell is coloured by its verdict, its first line."""
-    status = _STATUS_CLASSES.get(text.split("\n")[0])
-    return f' class="status {status}"' if status else ""
+def _class(name: str | None) -> str:
+    return f' class="{name}"' if name else ""

@@ -1,4 +1,4 @@
-"""The report's sections of single predictions, explained: SENN's, and DiSENN's with a contrast."""
+"""The report's sections on single predictions: SENN's, and DiSENN's with a contrast class."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -6,16 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
-from pipeline.explanations.contrast import prediction_and_contrast
-from pipeline.explanations.latents import latent_spread
+from pipeline.explanations.latents import latent_spread, prototype_strips
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.explanations.traversal import prototype_strips
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn
 from pipeline.reporting import style, wording
@@ -27,14 +24,14 @@ STRIP_STEPS, STRIP_WIDTH = 7, 2.0
 
 @dataclass(frozen=True)
 class Example:
-    """One explained prediction; arrays are per concept, for the predicted or the contrast class.
+    """One explained prediction. Arrays are per concept, for the predicted or the contrast class.
 
     Attributes
     ----------
     x : ndarray
-        Raw values in [0, 1]: feature values, or pixels (channels, height, width).
+        Raw values in [0, 1]: features, or pixels (channels, height, width).
     prediction, contrast, truth : str
-        Names of classes; `contrast` is the second most probable.
+        Names of classes; `contrast` is the second most probable class.
     """
 
     x: np.ndarray
@@ -50,10 +47,10 @@ class Example:
 
 @per_experiment("This run has no SENN whose explanations can be drawn.")
 def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
-    """Single predictions explained, for every SENN on features or images."""
+    """Single predictions, explained, for every SENN on features or images."""
     if experiment.is_disenn or experiment.has_images != experiment.learns_concepts:
         return
-    examples = _examples(experiment, results)
+    examples = explained(experiment.model, experiment.data, examples_at(experiment, results))
     relevance, contribution = common_limits(examples, "relevances", "contributions")
     concept, value = common_limits(examples, "concepts", "x")
     for index, example in enumerate(examples):
@@ -69,11 +66,11 @@ def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Pa
 
 @per_experiment("This run has no DiSENN on images.")
 def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
-    """DiSENN's predictions: contributions to predicted and contrast class, prototype strips."""
+    """DiSENN's predictions: contributions to predicted and contrast class, and prototype strips."""
     conceptizer = experiment.model.conceptizer
     if not (isinstance(conceptizer, VaeConceptizer) and experiment.has_images):
         return
-    examples = _examples(experiment, results)
+    examples = explained(experiment.model, experiment.data, examples_at(experiment, results))
     limit = max(common_limits(examples, "contributions", "contrast_contributions"))
     scale = latent_spread(conceptizer.posterior(experiment.data.test.x))
     pictures: list[Part] = []
@@ -90,17 +87,12 @@ def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     images = raw(experiment.data.test.x, experiment.data)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     apart = (images - images[order]).abs().mean().item()
-    sentence = (
-        f"From one end of a strip to the other a pixel changes by {statistics.fmean(moved):.2f} on "
-        f"average, where 1 is all between paper and ink; between two random test images, by "
-        f"{apart:.2f}."
+    yield Prose(
+        "From one end of a strip to the other, a pixel changes by "
+        f"{statistics.fmean(moved):.2f} on average, where 0 is white and 1 is black. Two random "
+        f"test images differ by {apart:.2f}."
     )
-    yield Prose(sentence)
     yield from pictures
-
-
-def _examples(experiment: ExperimentResults, results: Results) -> list[Example]:
-    return explained(experiment.model, experiment.data, examples_at(experiment, results))
 
 
 def _concept_names(example: Example) -> list[str]:
@@ -118,10 +110,10 @@ def _alt(example: Example, names: list[str]) -> str:
 
 @torch.no_grad()
 def explained(senn: Senn, data: Dataset, indices: Tensor) -> list[Example]:
-    """What `senn` says of the test examples at `indices`."""
+    """The test examples at `indices`, explained by `senn`."""
     x, names = data.test.x[indices], data.class_names
     output = senn(x)
-    predicted, contrast = prediction_and_contrast(output.logits)
+    predicted, contrast = output.logits.topk(2, dim=1).indices.unbind(1)
     per_concept = {
         "concepts": output.concepts.numpy(),
         "relevances": relevances(senn, x, predicted).numpy(),
@@ -143,7 +135,7 @@ def explained(senn: Senn, data: Dataset, indices: Tensor) -> list[Example]:
 
 
 def common_limits(examples: Sequence[Example], *fields: str) -> list[float]:
-    """Per field, a limit that all of `examples` fit in: one axis for all of them."""
+    """Per field, an axis limit that fits all of `examples`."""
     return [
         style.common_limit(np.stack([getattr(example, field) for example in examples]))
         for field in fields
@@ -160,8 +152,7 @@ def table_explanation(
     ----------
     example : its `x` is one value per feature.
     names : of the features.
-    value_limit, limits : of the value axis, and of the relevance and the contribution axis; the
-        same for all examples shown.
+    value_limit, limits : of the value axis, and of the relevance and the contribution axis.
     """
     height = 0.85 + 0.17 * len(names)
     figure = style.new_figure(height, _title(example), style.SMALL_WIDTH)
@@ -171,7 +162,7 @@ def table_explanation(
     values.set_ylim(len(names) - 0.5, -0.5)
     values.set_xlim(0, value_limit)
     values.set_xticks([0, style.nice_tick(value_limit)])
-    values.xaxis.set_major_formatter(lambda value, _: style.number(value))
+    style.number_ticks(values.xaxis)
     values.set_yticks(positions, names)
     values.tick_params(axis="y", length=0)
     values.set_title("value")
@@ -201,7 +192,7 @@ def image_explanation(example: Example, limits: tuple[float, float, float]) -> F
     for axes, bars, limit, title in zip(panels[1:], values, limits, titles, strict=True):
         style.signed_bars(axes, bars, limit)
         axes.set_title(title)
-    _name_concepts(panels[1], concepts)
+    style.name_concepts(panels[1], concepts)
     return figure
 
 
@@ -212,7 +203,7 @@ def contrastive_explanation(example: Example, strips: np.ndarray, limit: float) 
     Parameters
     ----------
     example : its `x` is pixels in [0, 1], (channels, height, width).
-    strips : pixels in [0, 1], (K, steps, channels, height, width), of every concept's traversal.
+    strips : every concept's traversal, pixels in [0, 1], (K, steps, channels, height, width).
     limit : of both contribution axes.
     """
     concepts, steps = strips.shape[:2]
@@ -229,7 +220,7 @@ def contrastive_explanation(example: Example, strips: np.ndarray, limit: float) 
         style.signed_bars(axes, values, limit)
         axes.set_title(f"for {name}")
         if left == first:
-            _name_concepts(axes, concepts)
+            style.name_concepts(axes, concepts)
     for concept, step in np.ndindex(concepts, steps):
         place = (strip + step * row, top + concept * row, row)
         style.show_image(paper, strips[concept, step], place)
@@ -239,11 +230,6 @@ def contrastive_explanation(example: Example, strips: np.ndarray, limit: float) 
     return figure
 
 
-def _name_concepts(axes: Axes, count: int) -> None:
-    axes.set_yticks(np.arange(count), [f"h{index + 1}" for index in range(count)])
-    axes.tick_params(axis="y", length=0)
-
-
 def _title(example: Example) -> str:
-    verdict = "" if example.prediction == example.truth else f", but it is {example.truth}"
-    return f"Predicted {example.prediction} ({100 * example.probability:.0f} %){verdict}"
+    truth = "" if example.prediction == example.truth else f", but it is {example.truth}"
+    return f"Predicted {example.prediction} ({wording.percent(example.probability, 0)}){truth}"

@@ -1,4 +1,4 @@
-"""What explanation methods say of the same examples, drawn side by side, and class prototypes."""
+"""Heat maps of the same examples by every explanation method, and class prototypes."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -18,57 +18,57 @@ from pipeline.reporting import style, wording
 from pipeline.reporting.common import examples_at, image_rows, raw
 from pipeline.reporting.display import Picture
 
-_TABLE_ROWS = 2  # cases of a table that are drawn
+_TABLE_ROWS = 2  # how many rows of a table to draw
 _L2 = 1e-3  # of activation maximisation: enough for clean digits
-_SCALED = (
-    "Each map is divided by its own largest magnitude: colours compare places in a map, not maps."
-)
+_SCALED = "Each map is scaled to its largest magnitude, so compare colours within a map only."
 _COLUMNS = 7  # of methods, beside the images
-_LABEL_CHARACTERS, _LABEL_SIZE = 11, 6.3  # a line of a method's name; points
+_LABEL_CHARACTERS, _LABEL_SIZE = 11, 6.3  # of a line of a method's name; points
 _NORM = mpl.colors.Normalize(-1, 1)
 
 
 def heat_maps(experiment: ExperimentResults, results: Results) -> list[Picture]:
-    """Every method's heat map of the examples shown, on one scale."""
+    """Every method's heat maps of the same examples, on one scale."""
     data = experiment.data
     x = data.test.x[examples_at(experiment, results)]
     target, maps = _attributions(experiment, x)
     name, methods = f"heat_maps_{experiment.name}", ", ".join(maps)
     if experiment.has_images:
         summed = {label: _to_unit(values.sum(1)) for label, values in maps.items()}
-        figure = image_heat_maps(raw(x, data).numpy(), summed, "The same images, explained")
+        figure = image_heat_maps(
+            raw(x, data).numpy(), summed, "The same images, explained by every method"
+        )
         alt = f"Heat maps of {len(x)} test images by {len(maps)} methods: {methods}."
         return [Picture(figure, name, alt, _SCALED)]
     features = [feature.replace("_", " ") for feature in data.feature_names]
     pictures = []
-    for index, label in enumerate(target.tolist()):
+    for index, label in enumerate(target[:_TABLE_ROWS].tolist()):
         values = {method: _to_unit(of_all)[index] for method, of_all in maps.items()}
-        title = f"The same case, explained: predicted {data.class_names[label]}"
-        alt = f"{title}. What {len(maps)} methods say of each feature: {methods}."
+        title = f"One case predicted {data.class_names[label]}, explained by every method"
+        alt = f"{title}. Attributions of each feature by {len(maps)} methods: {methods}."
         figure = table_heat_map(values, features, title)
         pictures.append(Picture(figure, f"{name}_{index + 1}", alt, _SCALED))
-    return pictures[:_TABLE_ROWS]
+    return pictures
 
 
 def prototypes_of_classes(experiment: ExperimentResults) -> Picture:
-    """What is most typical of each class to the model, by activation maximisation."""
+    """What the model finds most typical of each class, by activation maximisation."""
     data = experiment.data
     mean = data.train.x.mean(0)
     prototypes = class_prototypes(experiment.model, mean, data.low, data.high, _L2)
-    title = "What is purest of each class to the model"
+    title = "What the model finds most typical of each class"
     figure = image_rows({"prototype": raw(prototypes.x, data).numpy()}, title)
     least = wording.percent(float(prototypes.probability.min()))
     caption = (
-        "Activation maximisation: the image in the inputs’ range of largest log-probability less "
-        f"{_L2:g} times its squared distance from the mean image. The model is at least {least} "
-        "sure of each."
+        "Activation maximisation: images that maximise the log-probability minus "
+        f"{_L2:g} times the squared distance from the mean image. The model gives each a "
+        f"probability of at least {least}."
     )
     alt = f"{title}: an image for each of {wording.listed(list(data.class_names))}."
     return Picture(figure, f"class_prototypes_{experiment.name}", alt, caption)
 
 
 def _attributions(experiment: ExperimentResults, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Predicted classes (N,) of x, and by label what each method says of the inputs."""
+    """Predicted classes (N,) of x, and attributions of the inputs by label of the method."""
     data, model = experiment.data, experiment.model
     target = logits(model, x).argmax(1)
     background = Background.of(data)
@@ -80,14 +80,14 @@ def _attributions(experiment: ExperimentResults, x: Tensor) -> tuple[Tensor, dic
 
 
 def _to_unit(attributions: Tensor) -> np.ndarray:
-    """Each example's attributions divided by their largest magnitude; 0 stays 0."""
+    """Each example's attributions, scaled to largest magnitude 1; 0 stays 0."""
     largest = attributions.flatten(1).abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny)
     return (attributions / largest.view(-1, *[1] * (attributions.ndim - 1))).numpy()
 
 
 @style.styled
 def image_heat_maps(images: np.ndarray, maps: Mapping[str, np.ndarray], title: str) -> Figure:
-    """Images, and beside each its heat map by every method, in as many bands as it takes.
+    """Images, and beside each its heat map by every method, in as many bands as needed.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def image_heat_maps(images: np.ndarray, maps: Mapping[str, np.ndarray], title: s
 
 @style.styled
 def table_heat_map(maps: Mapping[str, np.ndarray], names: Sequence[str], title: str) -> Figure:
-    """What every method says of the features of one row of a table: features × methods.
+    """Every method's attributions of one row of a table: features × methods.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def table_heat_map(maps: Mapping[str, np.ndarray], names: Sequence[str], title: 
     names : of the features.
     """
     left, row, bottom = 1.25, 0.145, 0.36
-    top = 0.056 * max(len(label) for label in maps) + 0.06
+    top = 0.047 * max(len(label) for label in maps) + 0.06
     cell = (style.WIDTH - left - 0.06) / len(maps)
     figure, paper = style.canvas(top + row * len(names) + bottom, title)
     below = top + row * len(names)
@@ -155,9 +155,7 @@ def table_heat_map(maps: Mapping[str, np.ndarray], names: Sequence[str], title: 
     )
     paper.add_patch(frame)
     for index, name in enumerate(names):
-        paper.text(
-            left - 0.05, top + (index + 0.5) * row, name, fontsize=7, ha="right", va="center"
-        )
+        style.label_row(paper, left - 0.05, top + (index + 0.5) * row, name, 7)
     _colour_bar(figure, below + 0.04)
     return figure
 

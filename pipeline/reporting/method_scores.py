@@ -26,7 +26,7 @@ FAMILIES = {
 _PALETTE = (style.BLUE, style.VERMILION, style.GREEN, *style.FURTHER, style.INK)
 _PANELS = {
     "deletion": "share removed",
-    "insertion": "share shown",
+    "insertion": "share added",
     "noise": "noise level",
     "randomisation": "layers shuffled",
 }
@@ -35,21 +35,25 @@ _KEY_COLUMNS = 3
 
 @per_experiment()
 def comparison(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
-    """Explanation methods compared: heat maps, scores, figures; for every experiment."""
-    yield Prose(_sentences(experiment))
+    """Who leads, heat maps, scores and curves of all methods, for every experiment."""
+    scores = experiment.methods
+    of_inputs = peers(scores[scores["speaks_of"] == "inputs"], True)[0]
+    faithful = of_inputs.iloc[int(of_inputs["faithfulness"].argmax())]
+    stable = of_inputs.iloc[int(of_inputs["lipschitz_local"].argmin())]
+    yield Prose(_sentences(experiment, faithful, stable))
     yield from heat_maps(experiment, results)
     if experiment.has_images:
         yield prototypes_of_classes(experiment)
     yield _scatter(experiment)
-    yield _scores(experiment.methods, experiment.learns_concepts)
+    yield _scores(scores, experiment.learns_concepts)
     yield _curves(experiment)
 
 
 def peers(scores: pd.DataFrame, learns_concepts: bool) -> list[pd.DataFrame]:
-    """Rows of methods that can be ranked against each other.
+    """Groups of methods that can be ranked against each other.
 
-    Those that speak of the same, pixels or concepts (concepts that are the features are the same as
-    these), and explained as many examples as any.
+    They explain the same thing, inputs or concepts (which are one if concepts are the features), on
+    the largest number of examples.
     """
     whole = scores[scores["examples"] == scores["examples"].max()]
     if not learns_concepts:
@@ -58,87 +62,79 @@ def peers(scores: pd.DataFrame, learns_concepts: bool) -> list[pd.DataFrame]:
 
 
 def best_of(score: Score, group: pd.DataFrame) -> pd.Series:
-    """Which rows of `group` have its best value of `score`, as shown, bool."""
-    shown = group[score.name].map(lambda value: float(_number(value)) if value == value else value)
-    return shown == (shown.max() if score.best == "high" else shown.min())
+    """Which rows of `group` have its best value of `score`, as rounded in the table, bool."""
+    rounded = group[score.name].map(lambda value: float(_number(value)), na_action="ignore")
+    return rounded == (rounded.max() if score.best == "high" else rounded.min())
 
 
 def _scores(scores: pd.DataFrame, learns_concepts: bool) -> Table:
     header = ["method"]
     header += [f"{score.label} {_ARROWS[score.best]}" for score in SCORES.values()]
-    rows = []
-    for row in scores.to_dict("records"):
-        of = f"of {row['speaks_of']}, {row['examples']} examples"
-        rows.append((f"{row['label']}\n{of}", *(_cell(row, name) for name in SCORES)))
+    rows = [
+        (
+            f"{row['label']}\n{row['speaks_of']}, n\u00a0=\u00a0{row['examples']}",
+            *(_cell(row, name) for name in SCORES),
+        )
+        for row in scores.to_dict("records")
+    ]
     best = {
         (int(row), column)
         for group in peers(scores, learns_concepts)
         for column, score in enumerate(SCORES.values(), start=1)
         for row in np.flatnonzero(scores["method"].isin(group["method"][best_of(score, group)]))
     }
-    return Table(header, rows, kind="numbers scores", best=frozenset(best))
+    return Table(header, rows, kind="numbers wide", best=frozenset(best))
 
 
 def _cell(row: dict, name: str) -> str:
     value, low, high = (row[name + end] for end in ("", "_low", "_high"))
     if math.isnan(value):
         return wording.MISSING
-    text = f"{_number(value)}\n{_number(low)} to {_number(high)}".replace("-", "−")
+    text = wording.minus(f"{_number(value)}\n{_number(low)} to {_number(high)}")
     undefined = int(row[f"{name}_undefined"])
     return f"{text}\n{undefined} undefined" if undefined else text
 
 
 def _number(value: float) -> str:
-    """Two decimals below 10, none from 100: what an interval this wide can bear."""
+    """Two decimals below 10, none from 100 on: as many as the width of the intervals justifies."""
     decimals = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     return f"{value:.{decimals}f}"
 
 
-def _sentences(experiment: ExperimentResults) -> str:
-    """How much was compared, who leads, and what SENN's prediction rests on."""
+def _sentences(experiment: ExperimentResults, faithful: pd.Series, stable: pd.Series) -> str:
+    """Who leads, what SENN's prediction rests on, and how much was compared."""
     scores = experiment.methods
-    costly = scores[scores["examples"] < scores["examples"].max()]
-    seeds, examples = int(scores["seeds"].max()), int(scores["examples"].max())
+    ratio = f"(Lipschitz ratio in the box {_number(stable['lipschitz_local'])})."
     text = (
-        f"{len(scores)} methods, {examples} test examples, "
-        f"{wording.counted(seeds, 'model')} with λ = {experiment.robust_reg:g}"
-    )
-    if len(costly):
-        fewer = wording.listed(costly["label"].tolist())
-        text += (
-            f"; {fewer} run the model hundreds of times per example and got "
-            f"{costly['examples'].max()} examples each"
-        )
-    of_inputs = peers(scores[scores["speaks_of"] == "inputs"], True)[0]
-    faithful = of_inputs.iloc[int(of_inputs["faithfulness"].argmax())]
-    stable = of_inputs.iloc[int(of_inputs["lipschitz_local"].argmin())]
-    least = _number(stable["lipschitz_local"])
-    text += (
-        f". Of those that speak of inputs, **{faithful['label']}** is the most faithful "
-        f"(correlation {_number(faithful['faithfulness'])}) "
+        f"**{faithful['label']}** is the most faithful method that explains inputs "
+        f"(correlation {_number(faithful['faithfulness'])}) and "
     )
     text += (
-        f"and the most stable (Lipschitz ratio in the box {least})."
+        f"also the most stable {ratio}"
         if faithful["method"] == stable["method"]
-        else f"and **{stable['label']}** the most stable (Lipschitz ratio in the box {least})."
+        else f"**{stable['label']}** the most stable {ratio}"
     )
-    kept = _without_concepts(experiment)
-    if kept is not None:
+    if experiment.learns_concepts:
+        curves = experiment.method_curves
+        deletion = (curves["method"] == "contribution") & (curves["curve"] == "deletion")
+        kept = curves["value"][deletion].iloc[-1]
         text += (
-            f" With all concepts set to their mean and the relevances held, the predicted class "
-            f"keeps a probability of {_number(kept)} on average: that much of a prediction is in "
-            "the relevances alone."
+            " With all concepts set to their mean and the relevances held fixed, the predicted "
+            f"class keeps a probability of {_number(kept)} on average: that much of a prediction "
+            "is in the relevances alone."
+        )
+    seeds, examples = scores["seeds"].max(), scores["examples"].max()
+    text += (
+        f" The comparison covers {len(scores)} methods and {examples} test examples, for "
+        f"{wording.counted(seeds, 'model')} with λ = {experiment.robust_reg:g}."
+    )
+    costly = scores[scores["examples"] < examples]
+    if len(costly):
+        text += (
+            f" {wording.listed(costly['label'].tolist())} run the model hundreds of times per "
+            f"example, so they got {costly['examples'].max()} examples each."
         )
     return text
-
-
-def _without_concepts(experiment: ExperimentResults) -> float | None:
-    """p(predicted class) with all learned concepts at their mean; None if they are features."""
-    if not experiment.learns_concepts:
-        return None
-    curves = experiment.method_curves
-    deletion = curves[(curves["method"] == "contribution") & (curves["curve"] == "deletion")]
-    return float(deletion["value"].iloc[-1])
 
 
 def _scatter(experiment: ExperimentResults) -> Picture:
@@ -149,24 +145,25 @@ def _scatter(experiment: ExperimentResults) -> Picture:
         for row in scores.to_dict("records")
     ]
     alt = f"Faithfulness and local Lipschitz ratio of each method: {'; '.join(values)}."
-    caption = "Upper left is best. Lines are 95 % intervals over test examples."
+    caption = "The best methods are at the upper left. Lines are 95 % intervals over test examples."
     if experiment.learns_concepts:
-        caption += " What speaks of concepts is measured on these, not on pixels."
+        caption += " Methods that explain concepts are scored on concepts, not on pixels."
     return Picture(figure, f"methods_{experiment.name}", alt, caption)
 
 
 def _curves(experiment: ExperimentResults) -> Picture:
     families = dict(zip(experiment.methods["method"], experiment.methods["family"], strict=True))
-    figure = method_curves(experiment.method_curves, families, "Removed, added, noisy, shuffled")
+    title = "Under deletion, insertion, noise and randomisation"
     alt = (
         "Curves of every method, a row of panels per family: probability of the predicted class "
         "under deletion and insertion, relative distance under noise, and rank correlation as "
         "layers are shuffled."
     )
     caption = (
-        "In grey, the methods of the other rows. Deletion should fall fast, insertion rise fast, "
-        "noise stay low, randomisation fall to 0."
+        "Deletion should fall fast, insertion rise fast, noise stay low, randomisation fall to 0. "
+        "Grey: the methods of the other rows."
     )
+    figure = method_curves(experiment.method_curves, families, title)
     return Picture(figure, f"method_curves_{experiment.name}", alt, caption)
 
 
@@ -176,7 +173,7 @@ def faithfulness_against_stability(scores: pd.DataFrame, title: str) -> Figure:
 
     Parameters
     ----------
-    scores : one row a method: label, family, speaks_of, faithfulness and lipschitz_local, with
+    scores : one row per method: label, family, speaks_of, faithfulness and lipschitz_local, with
         ``_low`` and ``_high``; rows with an undefined one are left out.
     """
     scores = scores.dropna(subset=["faithfulness", "lipschitz_local"])
@@ -189,10 +186,9 @@ def faithfulness_against_stability(scores: pd.DataFrame, title: str) -> Figure:
     axes.set_xlim(0, 1.5 * max(scores["lipschitz_local_high"].max(), 1.0))
     lowest, highest = scores["faithfulness_low"].min(), scores["faithfulness_high"].max()
     margin = 0.05 * max(highest - lowest, 0.1)
-    low, high = lowest - margin, highest + margin
-    axes.set_ylim(low, high)
-    axes.xaxis.set_major_formatter(lambda value, _: style.number(value))
-    axes.yaxis.set_major_formatter(lambda value, _: style.number(round(value, 6)))
+    axes.set_ylim(lowest - margin, highest + margin)
+    style.number_ticks(axes.xaxis)
+    axes.yaxis.set_major_formatter(lambda value, _: wording.number(round(value, 6)))
     axes.minorticks_off()
     axes.set_xlabel("local Lipschitz ratio")
     axes.set_ylabel("faithfulness")
@@ -200,14 +196,12 @@ def faithfulness_against_stability(scores: pd.DataFrame, title: str) -> Figure:
     for rank, method in enumerate(ordered.to_dict("records")):
         colour = FAMILIES[method["family"]]
         x, y = method["lipschitz_local"], method["faithfulness"]
-        for ends in (
-            ([method["lipschitz_local_low"], method["lipschitz_local_high"]], [y, y]),
-            ([x, x], [method["faithfulness_low"], method["faithfulness_high"]]),
-        ):
-            axes.plot(*ends, color=colour, linewidth=0.6, alpha=0.45, zorder=2)
+        thin: dict[str, Any] = {"color": colour, "linewidth": 0.6, "alpha": 0.45, "zorder": 2}
+        axes.plot([method["lipschitz_local_low"], method["lipschitz_local_high"]], [y, y], **thin)
+        axes.plot([x, x], [method["faithfulness_low"], method["faithfulness_high"]], **thin)
         filled = "white" if method["speaks_of"] == "concepts" else colour
         axes.plot(x, y, "o", color=colour, markerfacecolor=filled, markersize=4.5, zorder=3)
-        # Names stand in a column of their own, in the order of the dots, each tied to its dot.
+        # Names form a column in the order of the dots, each tied to its dot.
         down = top + (rank + 0.5) * height / len(ordered)
         across = axes.transLimits.transform(axes.transScale.transform((x, y)))
         start = (left + across[0] * width, top + (1 - across[1]) * height)
@@ -221,38 +215,38 @@ def faithfulness_against_stability(scores: pd.DataFrame, title: str) -> Figure:
         paper.text(
             left + width + 0.13, down, method["label"], fontsize=7, va="center", color=colour
         )
-    axes.set_facecolor("none")  # the ties are on the paper below
+    axes.set_facecolor("none")  # the ties are on the canvas below
     _family_key(paper, top + height + 0.62, scores)
     return figure
 
 
 @style.styled
 def method_curves(curves: pd.DataFrame, families: dict[str, str], title: str) -> Figure:
-    """Every kind of curve for each family of methods, all other methods in grey behind.
+    """Every kind of curve for each family of methods, with all other methods in grey behind.
 
     Parameters
     ----------
-    curves : one row a point: method, label, curve, position, value.
-    families : of every method; a row of panels each.
+    curves : one row per point: method, label, curve, position, value.
+    families : that of every method; each gets a row of panels.
     """
-    shown = [family for family in FAMILIES if family in families.values()]
-    names = {family: [m for m in families if families[m] == family] for family in shown}
+    present = [family for family in FAMILIES if family in families.values()]
+    names = {family: [m for m in families if families[m] == family] for family in present}
     labels = dict(zip(curves["method"], curves["label"], strict=True))
     left, first, panel, gap, line = 0.2, 0.24, 0.82, 0.28, 0.13
-    keys = {family: line * -(-len(names[family]) // _KEY_COLUMNS) for family in shown}
+    keys = {family: line * -(-len(names[family]) // _KEY_COLUMNS) for family in present}
     height = first + sum(panel + 0.27 + key + 0.14 for key in keys.values()) + 0.1
     figure, paper = style.canvas(height, title)
     width = (style.WIDTH - left - 0.06) / len(_PANELS) - gap
     down = first
-    for family in shown:
+    for family in present:
         for column, kind in enumerate(_PANELS):
             axes = style.axes_at(figure, left + column * (width + gap), down, width, panel)
             _draw_curves(axes, curves[curves["curve"] == kind], names[family])
-            if family == shown[0]:
+            if family == present[0]:
                 axes.set_title(kind, fontsize=8)
-            if family == shown[-1]:
+            if family == present[-1]:
                 axes.set_xlabel(_PANELS[kind], fontsize=7, labelpad=1)
-        down += panel + 0.27 + (0.1 if family == shown[-1] else 0)
+        down += panel + 0.27 + (0.1 if family == present[-1] else 0)
         for index, name in enumerate(names[family]):
             x = 0.06 + index % _KEY_COLUMNS * style.WIDTH / _KEY_COLUMNS
             y = down + line * (index // _KEY_COLUMNS)
@@ -264,30 +258,27 @@ def method_curves(curves: pd.DataFrame, families: dict[str, str], title: str) ->
 
 def _draw_curves(axes: Axes, curves: pd.DataFrame, methods: list[str]) -> None:
     points = {str(name): curve for name, curve in curves.groupby("method", sort=False)}
-    for name in [name for name in points if name not in methods]:
-        axes.plot(points[name]["position"], points[name]["value"], color=style.FAINT, linewidth=0.6)
-    for index, name in enumerate(methods):
-        if name in points:
-            curve = points[name]
-            axes.plot(curve["position"], curve["value"], linewidth=1.1, **_look(index))
+    looks = {name: {"linewidth": 1.1, **_look(index)} for index, name in enumerate(methods)}
+    for name in sorted(points, key=lambda name: methods.index(name) if name in looks else -1):
+        look = looks.get(name, {"color": style.FAINT, "linewidth": 0.6})
+        axes.plot(points[name]["position"], points[name]["value"], **look)
     lowest, most = (float(curves["value"].quantile(share)) for share in (0, 0.98))
     axes.set_ylim(min(0.0, 1.1 * lowest), 1.06 * max(most, 1.0))
     axes.set_yticks([0, 1])
     axes.set_xticks(sorted({curves["position"].min(), curves["position"].max()}))
-    axes.xaxis.set_major_formatter(lambda value, _: style.number(value))
+    style.number_ticks(axes.xaxis)
     axes.tick_params(labelsize=6.5)
 
 
 def _look(index: int) -> dict[str, Any]:
-    """How the line of a family's method of this index is drawn."""
+    """How to draw the line of the method with this index in its family."""
     dashed = index >= len(_PALETTE)
     return {"color": _PALETTE[index % len(_PALETTE)], "linestyle": (0, (3, 1)) if dashed else "-"}
 
 
 def _family_key(paper: Axes, down: float, scores: pd.DataFrame) -> None:
-    x = 0.1
-    entries = [(name, FAMILIES[name], FAMILIES[name]) for name in FAMILIES]
-    entries = [entry for entry in entries if entry[0] in set(scores["family"])]
+    x, present = 0.1, set(scores["family"])
+    entries = [(name, colour, colour) for name, colour in FAMILIES.items() if name in present]
     if "concepts" in set(scores["speaks_of"]):
         entries.append(("hollow: concepts", style.GREY, "white"))
     for name, colour, filled in entries:

@@ -1,4 +1,4 @@
-"""Execute the report's notebook so that the same run gives the same bytes, and export it."""
+"""Execute the report's notebook, with the same bytes for the same results, and export it."""
 
 import base64
 import copy
@@ -26,8 +26,8 @@ from pipeline.core.errors import PipelineError
 
 _KERNEL = "running-interpreter"
 _TEMPLATES = Path(__file__).parent
-_WIDTH = 450  # pixels, of a linked figure: as wide as figures are drawn, 100 pixels to the inch
-_CODE = Path(__file__).parents[2]  # the folder that this package is imported from
+_WIDTH = 450  # pixels, of a linked figure: figures are 4.5 inches wide, at 100 pixels an inch
+_CODE = Path(__file__).parents[2]  # the folder from which this package is imported
 
 
 def execute(template: Path, parameters: Mapping[str, Any], folder: Path) -> NotebookNode:
@@ -36,7 +36,7 @@ def execute(template: Path, parameters: Mapping[str, Any], folder: Path) -> Note
     Returns
     -------
     The executed notebook, without what changes from run to run: timestamps, durations, random ids.
-    What its cells wrote to stderr (warnings) goes to this process's stderr, not into the notebook.
+    Its cells' stderr (warnings) goes to this process's stderr instead of the notebook.
 
     Raises
     ------
@@ -59,8 +59,8 @@ def execute(template: Path, parameters: Mapping[str, Any], folder: Path) -> Note
                     config=Config({"KernelManager": {"transport_encryption": "auto"}}),
                 )
         except PapermillExecutionError as error:
-            known = error.ename == "PipelineError"
-            reason = error.evalue if known else f"{error.ename}: {error.evalue}"
+            is_ours = error.ename == "PipelineError"
+            reason = error.evalue if is_ours else f"{error.ename}: {error.evalue}"
             *_, line = error.source.strip().splitlines()
             raise PipelineError(
                 f"{template}: cell {error.cell_index} ({line}) failed: {reason}"
@@ -78,12 +78,12 @@ def execute(template: Path, parameters: Mapping[str, Any], folder: Path) -> Note
 
 
 def as_text(notebook: NotebookNode) -> str:
-    """`notebook` as the text of an .ipynb file; keys sorted: equal content is equal text."""
+    """`notebook` as the text of an .ipynb file, with sorted keys: equal content, equal text."""
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def to_html(notebook: NotebookNode) -> str:
-    """One page: no code, no prompts, own style, a table of contents, nothing from the network."""
+    """`notebook` as one self-contained page with a table of contents, without code or prompts."""
     exporter = HTMLExporter(
         template_name="page_template",
         extra_template_basedirs=[str(_TEMPLATES)],
@@ -114,7 +114,7 @@ def figures(notebook: NotebookNode) -> dict[str, bytes]:
 
 
 def with_links(notebook: NotebookNode, folder: str) -> NotebookNode:
-    """A copy of `notebook` that shows its figures from their files in `folder`, beside it."""
+    """A copy of `notebook` that shows its figures from the files in `folder`, beside it."""
     linked = copy.deepcopy(notebook)
     for output, about in _pictures(linked):
         source, alt = escape(f"{folder}/{about['name']}.png"), escape(about["alt"])
@@ -129,16 +129,16 @@ def with_links(notebook: NotebookNode, folder: str) -> NotebookNode:
 
 @contextmanager
 def _kernel(scratch: Path) -> Iterator[None]:
-    """Make the running interpreter a Jupyter kernel for as long as the context lasts.
+    """Make the running interpreter a Jupyter kernel within the context.
 
-    Whatever kernelspecs are installed, or none, and whatever they point to; it finds this package.
+    Does not depend on installed kernelspecs; the kernel can import this package.
     """
     spec = {
         "argv": [
             sys.executable,
-            # The debugger, which nobody uses here, warns of frozen modules otherwise.
+            # Otherwise the debugger, unused here, warns about frozen modules.
             "-Xfrozen_modules=off",
-            # tqdm, which captum imports, warns that it will not draw in a notebook.
+            # tqdm, which captum imports, warns that it cannot draw in a notebook.
             "-Wignore:IProgress not found",
             "-m",
             "ipykernel_launcher",
@@ -148,7 +148,7 @@ def _kernel(scratch: Path) -> Iterator[None]:
         ],
         "display_name": "Python 3",
         "language": "python",
-        # Encrypted where the libraries can; they warn of plain text otherwise.
+        # Encrypted where the libraries can; otherwise they warn about plain text.
         "metadata": {"supported_encryption": ["curve"]},
     }
     home = scratch / "jupyter" / "kernels" / _KERNEL
@@ -158,8 +158,8 @@ def _kernel(scratch: Path) -> Iterator[None]:
     environment = {
         "JUPYTER_PATH": os.pathsep.join(filter(None, search)),
         "JUPYTER_PLATFORM_DIRS": "1",
-        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),  # a read-only home will do
-        "IPYTHONDIR": str(scratch / "ipython"),  # nobody's startup files
+        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),  # the home may be read-only
+        "IPYTHONDIR": str(scratch / "ipython"),  # without the user's startup files
         "MPLBACKEND": "agg",
         "PYTHONHASHSEED": "0",
         "PYTHONPATH": os.pathsep.join(
@@ -177,14 +177,13 @@ def _kernel(scratch: Path) -> Iterator[None]:
 
 def _pass_on_stderr(notebook: NotebookNode) -> None:
     for cell in _code_cells(notebook):
+        kept = []
         for output in cell.outputs:
             if output.output_type == "stream" and output.name == "stderr":
                 sys.stderr.write(output.text)
-        cell.outputs = [
-            output
-            for output in cell.outputs
-            if not (output.output_type == "stream" and output.name == "stderr")
-        ]
+            else:
+                kept.append(output)
+        cell.outputs = kept
 
 
 def _stripped(notebook: NotebookNode) -> NotebookNode:
@@ -204,7 +203,7 @@ def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def _pictures(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, NotebookNode]]:
-    """Every output that is a figure, and what `Picture` says about it."""
+    """Every output that is a figure, and its metadata from `Picture`."""
     for cell in _code_cells(notebook):
         for output in cell.outputs:
             about = output.get("metadata", {}).get("image/png", {})
@@ -216,7 +215,7 @@ def _title(notebook: NotebookNode) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and (match := re.match(r"# (.+)", cell.source)):
             return match[1].strip()
-    raise ValueError("the notebook has no cell that starts with a title, `# …`")
+    raise ValueError("the notebook has no title: no cell starts with `# …`")
 
 
 def _with_contents(page: str) -> str:

@@ -1,4 +1,4 @@
-"""The report's sections on stability: among similar images, and at worst, beside faithfulness."""
+"""The report's sections on stability: among similar images, and in the worst case."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,18 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from pipeline.claims import evidence
 from pipeline.claims.results import NEIGHBOURS, ExperimentResults, Results
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, examples_at, per_experiment, raw
+from pipeline.reporting.common import (
+    CERTIFIED,
+    EXACT,
+    LOWER,
+    Part,
+    examples_at,
+    metric_table,
+    per_experiment,
+    raw,
+)
 from pipeline.reporting.display import Picture, Prose, Table
-from pipeline.reporting.style import lambda_label
+from pipeline.reporting.wording import lambda_label
 
 RANDOM_OTHERS = 3
 NEIGHBOUR_COLUMNS = {
@@ -24,7 +33,6 @@ NEIGHBOUR_COLUMNS = {
     "within_class": "same class",
     "concepts": "concepts",
 }
-LOWER, EXACT, CERTIFIED = (f"lipschitz_input_{name}" for name in ("lower", "exact", "certified"))
 STABILITY = {
     "accuracy": "accuracy, %",
     "test_robustness_loss": "robustness loss",
@@ -37,10 +45,10 @@ STABILITY = {
 
 
 class Neighbourhood(NamedTuple):
-    """An image, its nearest neighbours and some random others.
+    """An image, its `near` nearest neighbours and some random others.
 
-    `images`: pixels in [0, 1], (1 + near + far, channels, height, width); `relevances`
-    (K, 1 + near + far), for the class predicted for the first; `near`: how many neighbours.
+    `images`: pixels in [0, 1], (1 + near + far, channels, height, width). `relevances`
+    (K, 1 + near + far), for the class predicted for the first.
     """
 
     images: np.ndarray
@@ -50,11 +58,11 @@ class Neighbourhood(NamedTuple):
 
 @per_experiment("This run has no concepts learned from images.")
 def neighbours(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
-    """Distances of neighbours over those of random pairs, and examples, per image experiment."""
+    """Distances of neighbours relative to random pairs, and examples, per image experiment."""
     if not (experiment.has_images and experiment.learns_concepts):
         return
     if reason := experiment.why_no_latent_space:
-        yield Prose(f"Neighbours are sought in pixels only: {reason}.")
+        yield Prose(f"Neighbours are searched for in pixel space only: {reason}.")
     yield _ratios(experiment)
     yield _picture(experiment, results)
 
@@ -62,13 +70,13 @@ def neighbours(experiment: ExperimentResults, results: Results) -> Iterator[Part
 def _ratios(experiment: ExperimentResults) -> Table:
     rows = []
     for space, studies in experiment.neighbour_studies.items():
-        texts = []
+        row = [space]
         for field in NEIGHBOUR_COLUMNS:
             measured = evidence.ratios([getattr(study, field) for study in studies])
             text = str(measured) if measured.values else wording.MISSING
             interval = measured.interval
-            texts.append(f"{text}\n{wording.bounds(interval)}" if interval else text)
-        rows.append((space, *texts))
+            row.append(f"{text}\n{wording.bounds(interval)}" if interval else text)
+        rows.append(row)
     return Table(("nearest in", *NEIGHBOUR_COLUMNS.values()), rows, marked=frozenset({0}))
 
 
@@ -77,11 +85,11 @@ def _picture(experiment: ExperimentResults, results: Results) -> Picture:
     space = next(iter(experiment.neighbour_studies))
     figure = neighbour_relevances(
         [_neighbourhood(experiment, int(anchor)) for anchor in anchors],
-        f"Neighbours in {space}, and others",
+        f"Neighbours in {space}, and random others",
     )
     alt = (
         f"{len(anchors)} test images of {experiment.name}, each with its {NEIGHBOURS} nearest "
-        f"neighbours in {space} and {RANDOM_OTHERS} random others, over a heat map of their "
+        f"neighbours in {space} and {RANDOM_OTHERS} random others, above heat maps of their "
         "relevances."
     )
     return Picture(figure, f"neighbours_{experiment.name}", alt)
@@ -91,14 +99,13 @@ def _neighbourhood(experiment: ExperimentResults, anchor: int) -> Neighbourhood:
     data, output = experiment.data, experiment.test_outputs[0]
     first, *_ = next(iter(experiment.neighbour_studies.values()))
     near = first.neighbours[anchor]
-    generator = torch.Generator().manual_seed(anchor)
-    others = torch.randperm(len(data.test), generator=generator)
+    others = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(anchor))
     others = others[others != anchor][:RANDOM_OTHERS]
-    shown = torch.cat([torch.tensor([anchor]), near, others])
+    indices = torch.cat([torch.tensor([anchor]), near, others])
     label = output.logits[anchor].argmax()
     return Neighbourhood(
-        raw(data.test.x[shown], data).numpy(),
-        output.relevances[shown, :, label].T.numpy(),
+        raw(data.test.x[indices], data).numpy(),
+        output.relevances[indices, :, label].T.numpy(),
         len(near),
     )
 
@@ -121,38 +128,16 @@ def _certified(experiment: ExperimentResults) -> Picture:
     return Picture(
         certified_stability(experiment.cells, title),
         f"stability_{experiment.name}",
-        f"{title}. Against λ, a band from the largest ratio found to the certified bound, and the "
-        "exact ratio at the example; column “Lipschitz, input” above has the same numbers.",
-        "Medians over test examples, means over seeds; rings are seeds.",
+        f"{title}. Against λ, a band from the largest ratio that the search reached to the "
+        "certified bound, and the exact ratio at the example; column “Lipschitz, input” above has "
+        "the same numbers.",
+        "Medians over test examples, means over seeds. Rings are seeds.",
     )
-
-
-def metric_table(results: Results, experiment: ExperimentResults, columns: dict[str, str]) -> Table:
-    """Means and spreads over seeds of `columns` of the cells → their names, a row per λ."""
-    shown = {key: name for key, name in columns.items() if key in experiment.cells}
-    lambdas = results.params.lambdas(experiment.name)
-    rows = []
-    for robust_reg in lambdas:
-        cells = experiment.cells[experiment.cells["robust_reg"] == robust_reg]
-        rows.append((lambda_label(robust_reg), *(_cell_text(key, cells) for key in shown)))
-    chosen = {lambdas.index(experiment.robust_reg)}
-    return Table(("λ", *shown.values()), rows, marked=frozenset(chosen))
-
-
-def _cell_text(key: str, cells: pd.DataFrame) -> str:
-    spread = wording.percent_and_spread if key == "accuracy" else wording.mean_and_spread
-    text = spread(cells[key])
-    if key == EXACT:
-        ends = (cells[end].mean() for end in (LOWER, CERTIFIED))
-        text += "\n" + " to ".join(
-            wording.MISSING if math.isnan(end) else wording.significant(end) for end in ends
-        )
-    return text
 
 
 @style.styled
 def neighbour_relevances(groups: Sequence[Neighbourhood], title: str) -> Figure:
-    """For each neighbourhood a row of images over a heat map of relevances, on one colour scale."""
+    """A row of images per neighbourhood, above a heat map of relevances, on one colour scale."""
     concepts, near, total = len(groups[0].relevances), groups[0].near, len(groups[0].images)
     left, top, gap, bottom = 0.28, 0.28, 0.16, 0.5
     side = (style.WIDTH - left - 2 * gap) / total
@@ -164,7 +149,7 @@ def neighbour_relevances(groups: Sequence[Neighbourhood], title: str) -> Figure:
     for column, name in (
         (0, "this"),
         (1, "its nearest neighbours"),
-        (near + 1, "others at random"),
+        (near + 1, "random others"),
     ):
         paper.text(lefts[column], top - 0.05, name, fontsize=8.5)
     limit = max(float(np.abs(group.relevances).max()) for group in groups) or 1.0
@@ -173,7 +158,7 @@ def neighbour_relevances(groups: Sequence[Neighbourhood], title: str) -> Figure:
         down = top + index * row
         for concept in range(concepts):
             middle = down + side + (concept + 0.5) * heat / concepts
-            paper.text(left - 0.03, middle, f"h{concept + 1}", ha="right", va="center", fontsize=7)
+            style.label_row(paper, left - 0.03, middle, f"h{concept + 1}", 7)
         for column, x in enumerate(lefts):
             style.show_image(paper, group.images[column], (x, down, side))
             extent = (x + 0.015, x + side - 0.015, down + side + heat, down + side)
@@ -181,21 +166,21 @@ def neighbour_relevances(groups: Sequence[Neighbourhood], title: str) -> Figure:
             paper.imshow(values, cmap=style.DIVERGING, norm=norm, extent=extent, aspect="auto")
     bar = style.colour_bar(figure, norm, (left, below + 0.02, 1.8, 0.09))
     tick = style.nice_tick(limit)
-    bar.set_ticks([-tick, 0, tick], labels=[style.number(v) for v in (-tick, 0, tick)])
+    bar.set_ticks([-tick, 0, tick], labels=[wording.number(v) for v in (-tick, 0, tick)])
     bar.set_label("relevance", fontsize=8)
     return figure
 
 
 @style.styled
 def certified_stability(cells: pd.DataFrame, title: str) -> Figure:
-    """The range in which the worst ratio lies, a band from found to certified, against λ.
+    """The range of the worst ratio, from searched to certified, as a band against λ.
 
-    The exact ratio at the anchor is a dot, that of each seed a ring. What is 0 or undefined has no
-    place on the logarithmic axis, and is left out.
+    The exact ratio at the example is a dot, that of each seed a ring. The logarithmic axis leaves
+    out what is 0 or undefined.
 
     Parameters
     ----------
-    cells : one row a cell: robust_reg, seed, and the three ratios, of which one at least is > 0.
+    cells : one row per cell: robust_reg, seed, and the three ratios, at least one of them > 0.
     """
     figure = style.new_figure(2.8, title)
     axes = figure.subplots()
@@ -208,7 +193,7 @@ def certified_stability(cells: pd.DataFrame, title: str) -> Figure:
     axes.vlines(lambdas, means[LOWER], means[CERTIFIED], color=style.BLUE, linewidth=0.8)
     for name, marker, label in (
         (CERTIFIED, "v", "certified, never exceeded"),
-        (LOWER, "^", "found by search"),
+        (LOWER, "^", "largest in the search"),
     ):
         axes.plot(lambdas, means[name], color=style.BLUE, marker=marker, linewidth=0.8, label=label)
     exact: dict[str, Any] = {"linestyle": "", "marker": "o", "color": style.VERMILION}
@@ -223,15 +208,11 @@ def certified_stability(cells: pd.DataFrame, title: str) -> Figure:
         **exact,
     )
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(ratios) < 2.5 else (1,)))
-    axes.yaxis.set_major_formatter(lambda value, _: style.lambda_label(value))
+    decades = math.log10(ratios.max().max() / ratios.min().min())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
+    axes.yaxis.set_major_formatter(lambda value, _: lambda_label(value))
     axes.yaxis.set_minor_formatter(NullFormatter())
     style.lambda_axis(axes, lambdas)
     axes.set_ylabel("change of relevances\nper change of input")
     axes.legend(loc="best")
     return figure
-
-
-def _decades(ratios: pd.DataFrame) -> float:
-    """How many powers of ten the ratios span."""
-    return math.log10(ratios.max().max() / ratios.min().min())

@@ -1,8 +1,9 @@
 """How figures look: one width, one font, few colours, and the same bytes for the same data.
 
-Figures are drawn 4.5 inches wide, so that a 9 point font is still read when a phone shows them 360
-pixels wide; those that stand in pairs on a wide screen are 3.5 inches wide. Colours are Okabe and
-Ito's (2008), told apart by colour-blind readers; positive is blue, negative vermilion, everywhere.
+Figures are 4.5 inches wide, so that a 9 point font stays legible on a phone that shows them 360
+pixels wide; those shown in pairs on wide screens are 3.5 inches wide. The colours are those of
+Okabe and Ito (2008), safe for colour-blind readers. Positive is blue and negative vermilion,
+everywhere.
 """
 
 import io
@@ -14,6 +15,7 @@ from typing import Any, ParamSpec
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
@@ -21,6 +23,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from pipeline.metrics.intervals import Interval
+from pipeline.reporting import wording
 
 WIDTH, SMALL_WIDTH = 4.5, 3.5  # inches
 _TITLE_CHARACTERS, _TITLE_LINE = 11.5, 0.17  # per inch of width; inches
@@ -32,7 +35,6 @@ FURTHER = ("#CC79A7", "#E69F00", "#56B4E9")
 POSITIVE, NEGATIVE = BLUE, VERMILION
 
 DIVERGING = LinearSegmentedColormap.from_list("diverging", [NEGATIVE, "#ffffff", POSITIVE])
-INK_ON_PAPER = "gray_r"
 
 _LOOK: dict[Any, Any] = {
     "figure.dpi": DPI,
@@ -78,7 +80,7 @@ P = ParamSpec("P")
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw a figure in this style, whatever the caller's rcParams are."""
+    """Make a function draw in this style, whatever the caller's rcParams are."""
 
     @wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
@@ -89,9 +91,9 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
-    """An empty figure, `width` by `height` inches, its title on the left, in lines that fit.
+    """An empty figure of `width` by `height` inches with its title wrapped on the left.
 
-    Outside of pyplot: no global state, nothing to close.
+    Made without pyplot: no global state, nothing to close.
     """
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
@@ -100,10 +102,10 @@ def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
 
 
 def canvas(height: float, title: str) -> tuple[Figure, Axes]:
-    """A figure with `height` inches below its title, and bare axes all over it to place things on.
+    """A figure with `height` inches below its title, covered by bare axes to place things on.
 
-    Their coordinates are inches from the left and, downwards, from below the title: rows of
-    pictures line up with what is beside them, which no automatic layout promises.
+    Coordinates are inches from the left and, downwards, from below the title. So rows of images
+    line up with what is beside them, which no automatic layout guarantees.
     """
     figure = new_figure(height, title)
     figure.set_layout_engine("none")
@@ -117,7 +119,7 @@ def canvas(height: float, title: str) -> tuple[Figure, Axes]:
 
 
 def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes of their own on a `canvas`, at a place in its coordinates."""
+    """Separate axes on a `canvas`, at a place in its coordinates."""
     whole_width, whole_height = figure.get_size_inches()
     bottom = whole_height - _title_height(figure) - top - height
     return figure.add_axes(
@@ -130,7 +132,7 @@ def _title_height(figure: Figure) -> float:
 
 
 def png(figure: Figure) -> bytes:
-    """`figure` as PNG, the same bytes every time: no date, no version of the library."""
+    """`figure` as PNG, the same bytes every time: without date or version."""
     with mpl.rc_context({**mpl.rcParamsDefault, **_LOOK}):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
@@ -140,11 +142,11 @@ def png(figure: Figure) -> bytes:
 def show_image(
     axes: Axes, pixels: np.ndarray, place: tuple[float, float, float] | None = None
 ) -> None:
-    """Draw pixels in [0, 1], (1, height, width) as ink on paper or (3, height, width) in colour.
+    """Draw pixels in [0, 1]: (1, height, width) with 0 white and 1 black, (3, …) in colour.
 
-    On axes of its own, or on a `canvas` as a square at `place`: left, top, side.
+    Fills `axes`, or a square of a `canvas` at `place`: left, top, side.
     """
-    look: dict[str, Any] = {"cmap": INK_ON_PAPER, "vmin": 0, "vmax": 1}
+    look: dict[str, Any] = {"cmap": "gray_r", "vmin": 0, "vmax": 1}
     if place is not None:
         look |= {"extent": square(*place), "aspect": "auto"}
     axes.imshow(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0).clip(0, 1), **look)
@@ -159,14 +161,34 @@ def bare(axes: Axes) -> None:
     """Remove ticks and frame."""
     axes.set_xticks([])
     axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
+
+
+def label_row(paper: Axes, right: float, middle: float, text: str, size: float) -> None:
+    """Name a row of a `canvas`, to the left of `right`."""
+    paper.text(right, middle, text, ha="right", va="center", fontsize=size)
+
+
+def name_concepts(axes: Axes, count: int) -> None:
+    """Label rows of bars h1, h2, …."""
+    axes.set_yticks(np.arange(count), [f"h{index + 1}" for index in range(count)])
+    axes.tick_params(axis="y", length=0)
+
+
+def percent_ticks(axes: Axes) -> None:
+    """Write the shares on the y axis in per cent."""
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+
+
+def number_ticks(axis: Axis) -> None:
+    """Write the numbers on an axis as short as possible."""
+    axis.set_major_formatter(lambda value, _: wording.number(value))
 
 
 def intervals(
     axes: Axes, x: Sequence[float] | np.ndarray, at: Sequence[Interval], **look: Any
 ) -> None:
-    """A line through numbers at each x, and their 95 % intervals as bars."""
+    """A line through the means at each x, with their 95 % intervals as bars."""
     bars = [[here.mean - here.low for here in at], [here.high - here.mean for here in at]]
     axes.errorbar(x, [here.mean for here in at], yerr=bars, **look)
 
@@ -174,7 +196,7 @@ def intervals(
 def colour_bar(
     figure: Figure, norm: Normalize, place: tuple[float, float, float, float]
 ) -> Colorbar:
-    """A horizontal bar of the diverging colours, at a place of a `canvas`: see `axes_at`."""
+    """A horizontal bar of the diverging colours, at a place on a `canvas` as for `axes_at`."""
     bar = figure.colorbar(
         ScalarMappable(norm, DIVERGING), cax=axes_at(figure, *place), orientation="horizontal"
     )
@@ -183,7 +205,7 @@ def colour_bar(
 
 
 def signed_bars(axes: Axes, values: np.ndarray, limit: float) -> None:
-    """Horizontal bars from 0, first on top, positive blue and negative vermilion, |x| ≤ `limit`."""
+    """Horizontal bars from the top, positive blue, negative vermilion, in ± `limit`."""
     positions = np.arange(len(values))
     colours = [POSITIVE if value >= 0 else NEGATIVE for value in values]
     axes.barh(positions, values, height=0.62, color=colours, linewidth=0)
@@ -191,8 +213,8 @@ def signed_bars(axes: Axes, values: np.ndarray, limit: float) -> None:
     axes.set_xlim(-limit, limit)
     axes.set_ylim(len(values) - 0.5, -0.5)
     tick = nice_tick(0.8 * limit)
-    axes.set_xticks([-tick, tick])  # the line says where 0 is
-    axes.xaxis.set_major_formatter(lambda value, _: number(value))
+    axes.set_xticks([-tick, tick])  # 0 has its line
+    number_ticks(axes.xaxis)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
 
@@ -206,47 +228,20 @@ def nice_tick(limit: float) -> float:
 
 
 def common_limit(values: np.ndarray) -> float:
-    """A limit for axes that all of `values` fit in, positive or negative; 1 if all are 0."""
+    """An axis limit that fits all of `values`, positive or negative; 1 if all are 0."""
     most = float(np.abs(values).max(initial=0.0))
     return 1.05 * most if most > 0 else 1.0
 
 
-def number(value: float) -> str:
-    """A number as short as can be, with a true minus sign."""
-    return f"{value:g}".replace("-", "−")
-
-
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def lambda_label(value: float) -> str:
-    """λ as a reader writes it: 0.0001 and above plain, smaller ones as powers of ten."""
-    if value == 0 or value >= 1e-4:
-        return f"{value:g}"
-    mantissa, exponent = f"{value:e}".split("e")
-    power = power_of_ten(int(exponent))
-    factor = float(mantissa)
-    return power if factor == 1 else f"{factor:g}·{power}"
-
-
-def power_of_ten(exponent: int) -> str:
-    """-4 → ``10⁻⁴``."""
-    return "10" + str(exponent).translate(_SUPERSCRIPT)
-
-
 def lambda_axis(axes: Axes, lambdas: Sequence[float]) -> None:
-    """A logarithmic λ axis with a tick at each of `lambdas`; 0, if among them, one decade below."""
+    """A logarithmic λ axis with a tick at each of `lambdas`; 0 is one decade below the others."""
     positive = [value for value in lambdas if value > 0]
-    if not positive:
-        axes.set_xticks([0], ["0"])
-        axes.set_xlabel("λ")
-        return
-    if 0 in lambdas:
+    if positive and 0 in lambdas:
         axes.set_xscale("symlog", linthresh=min(positive), linscale=1)
         axes.set_xlim(left=-0.15 * min(positive), right=max(positive) * 1.6)
-    else:
+    elif positive:
         axes.set_xscale("log")
         axes.set_xlim(min(positive) / 1.6, max(positive) * 1.6)
-    axes.set_xticks(sorted(lambdas), [lambda_label(value) for value in sorted(lambdas)])
+    axes.set_xticks(sorted(lambdas), [wording.lambda_label(v) for v in sorted(lambdas)])
     axes.minorticks_off()
     axes.set_xlabel("strength of the robustness loss, λ")

@@ -1,4 +1,4 @@
-"""The report's sections on how models came about: β-VAE, training, and provenance."""
+"""The report's sections on where the models come from: β-VAE, training, provenance."""
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,35 +39,34 @@ def vae(results: Results) -> Several:
             name.replace("_", "\n"): decoded(conceptizer(x).reconstruction, conceptizer)
             for name, conceptizer in conceptizers.items()
         }
-        figure = image_rows(rows, "What the β-VAE keeps of its inputs")
+        figure = image_rows(rows, "What the β-VAE preserves of its inputs")
         alt = (
-            "Test images, one of each class, over their reconstructions by the pretrained β-VAE "
-            "and by the conceptizer of DiSENN after training."
+            "Test images, one of each class, above their reconstructions by the pretrained β-VAE "
+            "and by DiSENN’s conceptizer after training."
         )
         parts.append(Picture(figure, "reconstructions", alt))
-    curves = results.vae_curves
-    figure = pretraining_curves(curves, "How pretraining went")
-    seeds = wording.counted(curves["seed"].nunique(), "seed")
+    figure = pretraining_curves(results.vae_curves, "Pretraining curves of the β-VAE")
+    seeds = wording.counted(results.vae_curves["seed"].nunique(), "seed")
     parts.append(Picture(figure, "pretraining", f"The β-VAE’s losses against epochs, {seeds}."))
     return Several(parts)
 
 
 def _activity_sentence(conceptizers: dict[str, VaeConceptizer], data: Dataset) -> str:
-    """How much the latent variables say of the input, for the models whose pictures follow."""
+    """How many latent variables depend on the input, for the models whose pictures follow."""
     active = {
         name: active_units(conceptizer.posterior(data.test.x))
         for name, conceptizer in conceptizers.items()
     }
     total = next(iter(conceptizers.values())).mean_head.out_features
-    said = [f"{count} ({name})" for name, count in active.items()]
+    counts = wording.listed([f"{count} ({name})" for name, count in active.items()])
     text = (
-        f"Of the {total} latent variables, so many depend on the input at all (the variance of "
-        f"their mean over test images is above {ACTIVE_VARIANCE:g}): {wording.listed(said)}."
+        f"Of {total} latent variables, {counts} carry information about the input: the variance of "
+        f"their mean over test images is above {ACTIVE_VARIANCE:g}."
     )
     if active["pretrained"] == 0:
         text += (
-            " The pretrained β-VAE has collapsed to its prior: it draws the same picture "
-            "whatever it is shown."
+            " The pretrained β-VAE has collapsed to its prior: it reconstructs every input as the "
+            "same image."
         )
     return text
 
@@ -86,43 +85,37 @@ def training(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
         f"Training curves of {experiment.name}: {wording.listed(list(panels.values()))} against "
         "steps, one line per λ and seed."
     )
-    figure = training_curves(experiment.curves, panels, "How training went")
+    figure = training_curves(experiment.curves, panels, f"Training curves of {experiment.name}")
     yield Picture(figure, f"training_{experiment.name}", alt)
 
 
 def provenance(results: Results) -> Several:
-    """Versions, devices, data and code: what decides the numbers above."""
+    """Versions, devices, data and code: what determines the numbers above."""
     rows = []
     for name, experiment in results.experiments.items():
-        described = experiment.metadata
-        rows.append(
-            (
-                name,
-                str(len(described)),
-                *(_distinct(described, key) for key in ("torch", "device")),
-                *(_distinct(described, key, shown=12) for key in ("data", "code")),
-            )
-        )
+        cells = experiment.metadata
+        versions = (_distinct(cells, key) for key in ("torch", "device"))
+        digests = (_distinct(cells, key, length=12) for key in ("data", "code"))
+        rows.append((name, str(len(cells)), *versions, *digests))
     header = ("experiment", "models", "torch", "device", "data", "training code")
-    versions = [f"Python {platform.python_version()}"]
-    versions += [f"{package} {metadata.version(package)}" for package in _PACKAGES]
-    # Where it ran is said by the weights; these in params.yaml say only what was asked for.
-    asked = {"device", "train"}
-    params = results.params.model_dump(mode="json", exclude=asked, exclude_none=True)
+    used = [f"Python {platform.python_version()}"]
+    used += [f"{package} {metadata.version(package)}" for package in _PACKAGES]
+    # The weights say where they were computed; these parameters only say what was asked for.
+    requests = {"device", "train"}
+    params = results.params.model_dump(mode="json", exclude=requests, exclude_none=True)
     text = yaml.safe_dump(params, sort_keys=False, allow_unicode=True, default_flow_style=None)
     return Several(
         [
             Table(header, rows, kind="words"),
-            Prose(f"This page was made with {wording.listed(versions)}."),
+            Prose(f"This page was made with {wording.listed(used)}."),
             Listing("All parameters (params.yaml)", text),
         ]
     )
 
 
-def _distinct(described: list[dict], key: str, shown: int | None = None) -> str:
-    """The values of `key` among weights' metadata: one, if all were made alike."""
-    values = dict.fromkeys(str(one.get(key, "unknown"))[:shown] for one in described)
-    return ", ".join(values)
+def _distinct(cells: list[dict], key: str, length: int | None = None) -> str:
+    """The values of `key` in the metadata of weights; one value if all were made alike."""
+    return ", ".join(dict.fromkeys(str(cell.get(key, "unknown"))[:length] for cell in cells))
 
 
 @style.styled
@@ -131,13 +124,14 @@ def training_curves(curves: pd.DataFrame, panels: Mapping[str, str], title: str)
 
     Parameters
     ----------
-    curves : one row a validation: robust_reg, seed, step, and the columns of `panels`.
-    panels : column → what to call it; columns ending in ``_accuracy`` are drawn in per cent, those
-        ending in ``_robustness`` on a log axis.
+    curves : one row per validation: robust_reg, seed, step, and the columns of `panels`.
+    panels : column → title. Columns that end in ``_accuracy`` are drawn in per cent, those that end
+        in ``_robustness`` on a log axis.
     """
     figure, grid = _panels(list(panels.values()), (0.7, 1.7), title, "training steps", ticks=4)
     lambdas = sorted(curves["robust_reg"].unique())
-    colours = dict(zip(lambdas, lambda_colours(len(lambdas)), strict=True))
+    dark_to_light = mpl.colormaps["viridis"](np.linspace(0, 0.88, len(lambdas)))
+    colours = dict(zip(lambdas, dark_to_light, strict=True))
     for axes, column in zip(grid, panels, strict=True):
         for (robust_reg, _), cell in curves.groupby(["robust_reg", "seed"]):
             axes.plot(cell["step"], cell[column], color=colours[robust_reg], linewidth=0.9)
@@ -146,16 +140,12 @@ def training_curves(curves: pd.DataFrame, panels: Mapping[str, str], title: str)
         elif column.endswith("_robustness") and (curves[column] > 0).all():
             axes.set_yscale("log")
     handles = [
-        mpl.lines.Line2D([], [], color=colours[v], label=f"λ = {style.lambda_label(v)}")
+        mpl.lines.Line2D([], [], color=colours[v], label=f"λ = {wording.lambda_label(v)}")
         for v in lambdas
     ]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(len(lambdas), 5),
-        columnspacing=1.0,
-        handlelength=1.2,
-    )
+    spacing = {"columnspacing": 1.0, "handlelength": 1.2}
+    columns = min(len(lambdas), 5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, **spacing)
     return figure
 
 
@@ -165,7 +155,7 @@ def pretraining_curves(curves: pd.DataFrame, title: str) -> Figure:
 
     Parameters
     ----------
-    curves : one row an epoch and seed: seed, epoch, and one column per loss.
+    curves : one row per epoch and seed: seed, epoch, and one column per loss.
     """
     losses = [str(column) for column in curves if column not in ("seed", "epoch")]
     names = [column.replace("_", " ") for column in losses]
@@ -179,7 +169,7 @@ def pretraining_curves(curves: pd.DataFrame, title: str) -> Figure:
 def _panels(
     names: Sequence[str], heights: tuple[float, float], title: str, x_label: str, ticks: int
 ) -> tuple[Figure, list[Axes]]:
-    """Two columns of panels, named, the x axis labelled below the last of each column."""
+    """Two columns of titled panels, with the x axis labelled below the last of each column."""
     rows = -(-len(names) // 2)
     figure = style.new_figure(heights[0] + heights[1] * rows, title)
     grid = list(figure.subplots(rows, 2, squeeze=False, sharex=True).flat)
@@ -192,8 +182,3 @@ def _panels(
     for axes in grid[len(names) :]:
         axes.set_axis_off()
     return figure, grid[: len(names)]
-
-
-def lambda_colours(count: int) -> np.ndarray:
-    """`count` colours from dark to light, for rising λ."""
-    return mpl.colormaps["viridis"](np.linspace(0, 0.88, count))

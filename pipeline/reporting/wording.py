@@ -1,4 +1,4 @@
-"""Numbers and lists as words: what tables and computed prose are made of."""
+"""Numbers and lists as words, for tables, figures and sentences."""
 
 import math
 from collections.abc import Sequence
@@ -6,46 +6,60 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pipeline.metrics.intervals import Interval
-from pipeline.reporting.style import lambda_label, power_of_ten
 
 MISSING = "–"
-_UNSEEN = 5e-4  # a deviation that no mean of three digits would show, as a share of the mean
-_SMALL = -3  # the exponent below which numbers are written with a power of ten
+_UNSEEN = 5e-4  # a deviation below this share of the mean does not show in three digits
+_SMALL = -3  # numbers with a smaller exponent are written with a power of ten
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def minus(text: str) -> str:
+    """`text` with true minus signs."""
+    return text.replace("-", "−")
+
+
+def number(value: float) -> str:
+    """A number as short as possible: 0.5, −2."""
+    return minus(f"{value:g}")
 
 
 def percent(share: float, decimals: int = 1) -> str:
     """0.809 → ``80.9 %``."""
-    return f"{100 * share:.{decimals}f} %".replace("-", "−")
+    return minus(f"{100 * share:.{decimals}f} %")
 
 
 def points(share: float) -> str:
     """0.809 → ``80.9``: percentage points."""
-    return f"{100 * share:.1f}".replace("-", "−")
+    return minus(f"{100 * share:.1f}")
 
 
 def bounds(here: Interval, scale: float = 1, decimals: int = 2) -> str:
     """``0.28 to 0.34``: the ends of an interval, times `scale`."""
-    low, high = (f"{scale * end:.{decimals}f}".replace("-", "−") for end in (here.low, here.high))
-    return f"{low} to {high}"
+    return minus(f"{scale * here.low:.{decimals}f} to {scale * here.high:.{decimals}f}")
+
+
+def with_bounds(text: str, here: Interval | None, scale: float = 1, decimals: int = 2) -> str:
+    """``0.31 (0.28 to 0.34)``; `text` alone if there is no interval."""
+    return f"{text} ({bounds(here, scale, decimals)})" if here else text
 
 
 def mean_and_spread(values: pd.Series) -> str:
     """Mean ± standard deviation over seeds, to the latter's first digit, or two if that is a 1.
 
-    Small ones as ``(2.2 ± 1.1)·10⁻⁴``; the mean alone where the deviation is too small to be seen.
+    Small numbers as ``(2.2 ± 1.1)·10⁻⁴``; the mean alone if the deviation is too small to show.
     """
-    known = values.dropna()
-    if known.empty:
+    defined = values.dropna()
+    if defined.empty:
         return MISSING
-    mean, spread = known.mean(), known.std()
-    if len(known) < 2 or spread <= _UNSEEN * abs(mean):
+    mean, spread = defined.mean(), defined.std()
+    if len(defined) < 2 or spread <= _UNSEEN * abs(mean):
         return significant(mean)
     exponent = math.floor(math.log10(max(abs(mean), spread)))
     scale = 10.0**exponent if exponent < _SMALL else 1.0
     magnitude = math.floor(math.log10(spread / scale))
     decimals = (1 if spread / scale < 2 * 10**magnitude else 0) - magnitude
     numbers = (f"{round(v / scale, decimals):.{max(0, decimals)}f}" for v in (mean, spread))
-    text = " ± ".join(numbers).replace("-", "−")
+    text = minus(" ± ".join(numbers))
     return text if scale == 1 else f"({text})·{power_of_ten(exponent)}"
 
 
@@ -56,25 +70,37 @@ def percent_and_spread(shares: pd.Series) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """`value` to so many significant digits: 0.000123, 1234, 3.21·10⁻⁹."""
+    """`value` to this many significant digits: 0.000123, 1234, 3.21·10⁻⁹."""
     if value == 0:
         return "0"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
     if decimals > 6:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa}·{power_of_ten(int(exponent))}".replace("-", "−")
-    return f"{value:.{max(0, decimals)}f}".replace("-", "−")
+        return minus(f"{mantissa}·{power_of_ten(int(exponent))}")
+    return minus(f"{value:.{max(0, decimals)}f}")
+
+
+def lambda_label(value: float) -> str:
+    """λ as people write it: plain from 0.0001 on, smaller ones as powers of ten."""
+    if value == 0 or value >= 1e-4:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:e}".split("e")
+    power = power_of_ten(int(exponent))
+    return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """-4 → ``10⁻⁴``."""
+    return "10" + str(exponent).translate(_SUPERSCRIPT)
 
 
 def listed(words: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def lambdas(values: Sequence[float]) -> str:
-    """λ as a list of words."""
+    """Several λ as a list of words."""
     return listed([lambda_label(value) for value in values])
 
 

@@ -15,27 +15,27 @@ def test_affine_logits_in_closed_form(l2):
     # w_cᵀx - λ‖x - x̄‖² is greatest at x̄ + w_c / 2λ, and, one term per feature, in a box at the
     # nearest point of it.
     model = affine(6, 3)
-    found = class_prototypes(model, MEAN, 0, 1, l2, score=logit)
+    prototypes = class_prototypes(model, MEAN, 0, 1, l2, score=logit)
     expected = (MEAN + model.weight / (2 * l2)).clamp(0, 1).detach()
-    assert_close(found.x, expected, atol=1e-3, rtol=0)
+    assert_close(prototypes.x, expected, atol=1e-3, rtol=0)
     penalty = l2 * (expected - MEAN).square().sum(1)
-    assert_close(found.objective, model(expected).diagonal() - penalty, atol=1e-5, rtol=0)
-    assert_close(found.probability, model(found.x).softmax(1).diagonal())
+    assert_close(prototypes.objective, model(expected).diagonal() - penalty, atol=1e-5, rtol=0)
+    assert_close(prototypes.probability, model(prototypes.x).softmax(1).diagonal())
 
 
 def test_log_probability_of_two_classes_satisfies_its_equation():
     # ∇ log p_c = (1 - p_c)(w_c - w_c'), so x = x̄ + (1 - p_c(x)) (w_c - w_c') / 2λ.
     model, l2 = affine(6, 2), 0.3
-    found = class_prototypes(model, MEAN, -5, 5, l2, score=log_probability)
+    prototypes = class_prototypes(model, MEAN, -5, 5, l2, score=log_probability)
     apart = model.weight - model.weight.flip(0)
-    expected = MEAN + (1 - found.probability)[:, None] * apart / (2 * l2)
-    assert_close(found.x, expected.detach(), atol=1e-3, rtol=0)
+    expected = MEAN + (1 - prototypes.probability)[:, None] * apart / (2 * l2)
+    assert_close(prototypes.x, expected.detach(), atol=1e-3, rtol=0)
 
 
 def test_without_regularisation_the_corner_of_the_range():
     model = affine(6, 3)
-    found = class_prototypes(model, MEAN, 0, 1, 0, score=logit)
-    assert torch.equal(found.x, (model.weight > 0).double())
+    prototypes = class_prototypes(model, MEAN, 0, 1, 0, score=logit)
+    assert torch.equal(prototypes.x, (model.weight > 0).double())
 
 
 def test_starts_beyond_the_mean_find_the_higher_of_two_maxima():
@@ -45,9 +45,9 @@ def test_starts_beyond_the_mean_find_the_higher_of_two_maxima():
             near, far = (-((x + 3) ** 2) * 2).exp(), (-((x - 3) ** 2) / 8).exp()
             return near + 2 * far
 
-    found = class_prototypes(Bumps(), torch.tensor([-3.0]).double(), -5, 5, 0, score=logit)
-    assert found.x.item() == pytest.approx(3, abs=0.05)
-    assert found.objective.item() == pytest.approx(2, abs=1e-3)
+    prototypes = class_prototypes(Bumps(), torch.tensor([-3.0]).double(), -5, 5, 0, score=logit)
+    assert prototypes.x.item() == pytest.approx(3, abs=0.05)
+    assert prototypes.objective.item() == pytest.approx(2, abs=1e-3)
 
 
 def test_total_variation_flattens_images():
@@ -59,19 +59,19 @@ def test_total_variation_flattens_images():
     mean = torch.zeros(1, 1, 2).double()
     # x₀ - λ(x₀² + x₁²) - τ|x₀ - x₁|: apart (1 - τ, τ) / 2λ while τ < ½, then both at 1 / 4λ.
     for tau, expected in ((0.0, (0.5, 0.0)), (0.2, (0.4, 0.1)), (0.8, (0.25, 0.25))):
-        found = class_prototypes(TwoPixels(), mean, -2, 2, 1.0, tau, logit)
-        assert_close(found.x[0, 0, 0].tolist(), list(expected), atol=2e-3, rtol=0)
+        prototypes = class_prototypes(TwoPixels(), mean, -2, 2, 1.0, tau, logit)
+        assert_close(prototypes.x[0, 0, 0].tolist(), list(expected), atol=2e-3, rtol=0)
 
 
 def test_prototypes_of_a_senn_beat_their_starts_and_stay_in_range():
     model, mean = random_image_senn().double(), torch.zeros(1, 28, 28).double()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = class_prototypes(model, mean, -1, 2, 1e-3, 1e-4)
-    assert found.x.shape == (4, 1, 28, 28)
-    assert found.x.min() >= -1
-    assert found.x.max() <= 2
-    assert (found.objective > model(mean[None]).logits.log_softmax(1)[0]).all()
-    assert (found.probability > 0.3).all()
+    prototypes = class_prototypes(model, mean, -1, 2, 1e-3, 1e-4)
+    assert prototypes.x.shape == (4, 1, 28, 28)
+    assert prototypes.x.min() >= -1
+    assert prototypes.x.max() <= 2
+    assert (prototypes.objective > model(mean[None]).logits.log_softmax(1)[0]).all()
+    assert (prototypes.probability > 0.3).all()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
 

@@ -3,12 +3,12 @@ import torch
 from torch.testing import assert_close
 
 from pipeline.explanations.gradients import (
-    GRADIENT_METHODS,
     gradient_times_input,
     sensitivity,
     squared_sensitivity,
 )
 from pipeline.explanations.method import Background
+from pipeline.explanations.methods import METHODS
 from tests.explanations.networks import affine
 from tests.metrics.models import random_image_senn
 
@@ -46,9 +46,9 @@ def test_computed_without_gradients_too():
         assert torch.equal(sensitivity(model, x, target), expected)
 
 
-@pytest.mark.parametrize("method", GRADIENT_METHODS, ids=lambda method: method.name)
-def test_differentiable_in_the_input_if_that_wants_a_gradient(method):
-    explain = method.build(Background(torch.zeros(1, 28, 28), 0.0, 1.0))
+@pytest.mark.parametrize("name", ["sensitivity", "squared_sensitivity", "gradient_times_input"])
+def test_differentiable_in_the_input_if_that_wants_a_gradient(name):
+    explain = METHODS[name].build(Background(torch.zeros(1, 28, 28), 0.0, 1.0))
     model, x = random_image_senn(), torch.randn(2, 1, 28, 28)
     target = torch.tensor([0, 1])
     assert not explain(model, x, target).requires_grad

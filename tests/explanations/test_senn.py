@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from pipeline.explanations.method import Background
-from pipeline.explanations.senn import SENN_METHODS, contributions, pulled_back, relevances
+from pipeline.explanations.methods import METHODS
+from pipeline.explanations.senn import contributions, pulled_back, relevances
 from tests.metrics.models import random_image_senn, random_table_senn, senn
 
 
@@ -90,19 +91,21 @@ def _gradient(model, x, target):
     return torch.autograd.grad(logits.sum(), x)[0]
 
 
-@pytest.mark.parametrize("method", SENN_METHODS, ids=lambda method: method.name)
-def test_an_example_does_not_depend_on_its_batch(model_and_inputs, method):
+@pytest.mark.parametrize("name", ["relevance", "contribution", "pull_back"])
+def test_an_example_does_not_depend_on_its_batch(model_and_inputs, name):
     model, x = model_and_inputs
-    explain = method.build(_background(x))
+    explain = METHODS[name].build(_background(x))
     alone = torch.cat([explain(model, x[i : i + 1], TARGET[i : i + 1]) for i in range(len(x))])
     torch.testing.assert_close(explain(model, x, TARGET), alone)
 
 
-@pytest.mark.parametrize("method", SENN_METHODS, ids=lambda method: method.name)
-def test_differentiable_in_the_input(model_and_inputs, method):
+@pytest.mark.parametrize("name", ["relevance", "contribution", "pull_back"])
+def test_differentiable_in_the_input(model_and_inputs, name):
     model, x = model_and_inputs
     x.requires_grad_()
-    (gradient,) = torch.autograd.grad(method.build(_background(x))(model, x, TARGET).sum(), x)
+    (gradient,) = torch.autograd.grad(
+        METHODS[name].build(_background(x))(model, x, TARGET).sum(), x
+    )
     assert gradient.abs().sum() > 0
 
 

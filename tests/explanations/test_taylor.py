@@ -5,8 +5,8 @@ from torch.testing import assert_close
 
 from pipeline.explanations.gradients import gradient_times_input, squared_sensitivity
 from pipeline.explanations.method import Background
+from pipeline.explanations.methods import METHODS
 from pipeline.explanations.taylor import (
-    TAYLOR_METHODS,
     root_along_gradient,
     root_on_segment,
     taylor_decomposition,
@@ -129,14 +129,13 @@ def test_features_at_the_end_of_their_range_do_not_slow_the_search():
 def test_methods_search_in_the_range_and_towards_the_baseline():
     model, x = Quadratic(6, 3), inputs()
     background = Background(torch.zeros(6).double(), -0.5, 1.0)
-    found = {
+    roots = {
         "taylor_gradient": root_along_gradient(model, x, TARGET, -0.5, 1.0),
         "taylor_segment": root_on_segment(model, x, TARGET, background.baseline),
     }
-    assert found.keys() == {method.name for method in TAYLOR_METHODS}
-    for method in TAYLOR_METHODS:
-        expected = taylor_decomposition(model, x, TARGET, found[method.name].point)
-        assert_close(method.build(background)(model, x, TARGET), expected)
+    for name, root in roots.items():
+        expected = taylor_decomposition(model, x, TARGET, root.point)
+        assert_close(METHODS[name].build(background)(model, x, TARGET), expected)
 
 
 def test_searches_leave_the_inputs_as_they_are():

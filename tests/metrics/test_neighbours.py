@@ -18,7 +18,7 @@ from pipeline.metrics.neighbours import (
 def chunk(request, monkeypatch):
     """Results must not depend on how many rows are held at once."""
     monkeypatch.setattr(module, "_CHUNK", request.param)
-    monkeypatch.setattr(batches, "BATCH_SIZE", request.param)
+    monkeypatch.setattr(batches, "_NUMBERS", request.param)
 
 
 @pytest.fixture

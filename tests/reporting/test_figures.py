@@ -20,7 +20,6 @@ from pipeline.reporting.accuracy import accuracy_against_lambda
 from pipeline.reporting.claims import claims_at_a_glance
 from pipeline.reporting.common import image_rows
 from pipeline.reporting.concepts import (
-    Chance,
     correlation_heat_map,
     filter_grid,
     prototype_grid,
@@ -80,7 +79,7 @@ def prototypes(images: np.ndarray) -> Figure:
     concepts = len(images)
     notes = [f"note {index}" for index in range(concepts)]
     return prototype_grid(
-        images, notes, np.linspace(0, 1, concepts), Chance(0.3, 0.2, 0.4), "Title"
+        images, notes, np.linspace(0, 1, concepts), Interval(0.3, 0.2, 0.4), "Title"
     )
 
 
@@ -245,12 +244,12 @@ def test_figures_do_not_depend_on_the_callers_style():
 def lines(figure: Figure) -> dict[str, np.ndarray]:
     """Labelled lines of the first axes: label → points (N, 2)."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    found = {}
+    points = {}
     for handle, label in zip(handles, labels, strict=True):
         line = handle.lines[0] if hasattr(handle, "lines") else handle
         if hasattr(line, "get_xydata"):
-            found[label] = line.get_xydata()
-    return found
+            points[label] = line.get_xydata()
+    return points
 
 
 def test_accuracy_shows_means_seeds_intervals_and_published_curves():
@@ -454,7 +453,7 @@ def test_neighbours_share_one_scale():
         np.testing.assert_array_equal(picture.get_array(), group.images[column, 0])
         np.testing.assert_array_equal(heat.get_array()[:, 0], group.relevances[:, column])
         assert heat.get_extent()[3] == picture.get_extent()[2]  # right below it
-    assert {"this", "its nearest neighbours", "others at random"} <= texts(figure)
+    assert {"this", "its nearest neighbours", "random others"} <= texts(figure)
 
 
 def test_neighbours_without_any_relevance_can_be_drawn():
@@ -519,7 +518,7 @@ def test_the_band_of_ratios_is_from_found_to_certified():
     lines = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
     # Means over three seeds.
     assert lines["certified, never exceeded"] == pytest.approx([4, 7])
-    assert lines["found by search"] == pytest.approx([0.1 * 11 / 18, 0.1 * 37 / 180])
+    assert lines["largest in the search"] == pytest.approx([0.1 * 11 / 18, 0.1 * 37 / 180])
     assert lines["exact, at the example"] == pytest.approx([0.2 * 11 / 18, 0.2 * 37 / 180])
 
 

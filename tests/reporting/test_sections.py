@@ -25,6 +25,7 @@ from tests.reporting.workspace import default_params
 SECTIONS = {
     "claims": claims.claims,
     "accuracy": accuracy.accuracy,
+    "findings": study.findings,
     "study": study.disagreement,
     "explanations": explanations.explanations,
     "prototypes": concepts.prototypes,
@@ -114,12 +115,11 @@ def test_other_runs_can_be_reported(run, changes):
 def test_lead_counts_the_verdicts(run):
     text = claims.lead(run()).markdown
     assert text.startswith(
-        "**Of 12 published claims, this run cannot test 9 and leaves 3 to the reader, with a "
-        "number to go by.**"
+        "**Of 12 published claims, this run cannot test 9 and leaves 3 for the reader to judge.**"
     )
     assert "12 models: SENN on compas, SENN on mnist_5k and DiSENN on mnist_5k" in text
-    assert "each with λ = 0.01 and 1, from 2 seeds" in text
-    assert "Training and test examples: compas 60 and 40; mnist_5k 80 and 50." in text
+    assert "with λ = 0.01 and 1, 2 seeds each" in text
+    assert "Training and test examples: 60 and 40 (compas) and 80 and 50 (mnist_5k)." in text
     assert "`review2020`, estimated with 1 random probe per example" in text
 
 
@@ -237,7 +237,7 @@ def test_a_collapsed_vae_is_no_space_to_seek_neighbours_in(run):
     results = run()
     results.vae(5).mean_head.weight.zero_()
     section = stability.neighbours(results)
-    assert "in pixels only: the β-VAE has collapsed" in shown(section, Prose)[1].markdown
+    assert "in pixel space only: the β-VAE has collapsed" in shown(section, Prose)[1].markdown
     assert [row[0] for row in shown(section, Table)[0].rows] == ["pixels"]
 
 
@@ -280,10 +280,10 @@ def test_strips_that_do_not_change_are_given_away(run):
     for layer in experiment.model.conceptizer.decoder:
         layer.weight.zero_()
     sentence = shown(explanations.disenn(results), Prose)[1].markdown
-    assert sentence.startswith("From one end of a strip to the other a pixel changes by 0.00 on")
+    assert sentence.startswith("From one end of a strip to the other, a pixel changes by 0.00 on")
     images = experiment.data.test.x * experiment.data.std + experiment.data.mean
     pairs = [(a - b).abs().mean() for a in images for b in images]
-    apart = float(re.search(r"random test images, by (\d\.\d\d)", sentence)[1])
+    apart = float(re.search(r"random test images differ by (\d\.\d\d)", sentence)[1])
     assert apart == pytest.approx(float(sum(pairs) / len(pairs)), abs=0.02)
 
 
@@ -303,16 +303,16 @@ def test_methods_are_ranked_among_their_peers(run):
     assert best == set(leaders)
     assert len(senn.best) == 2 * len(SCORES)
     assert {names[row] for row, _ in compas.best} == {leaders[1]}  # features are the concepts
-    assert "of inputs, 5 examples" in senn.rows[-1][0]
+    assert senn.rows[-1][0].endswith("\ninputs, n\u00a0=\u00a05")
 
 
 def test_the_comparison_says_who_leads_and_what_concepts_add(run):
     parts = method_scores.comparison(run(experiments=experiments("mnist_senn"))).parts
     text = parts[1].markdown
     leader = [method.label for method in METHODS.values() if not method.is_costly][-1]
-    assert text.startswith(f"{len(METHODS)} methods, 50 test examples, 1 model with λ = 0.01;")
-    assert "LIME run the model hundreds of times per example and got 5 examples each" in text
-    assert f"**{leader}** is the most faithful" in text and "and the most stable" in text
+    assert f"{len(METHODS)} methods and 50 test examples, for 1 model with λ = 0.01." in text
+    assert "LIME run the model hundreds of times per example, so they got 5 examples each" in text
+    assert text.startswith(f"**{leader}** is the most faithful") and "also the most stable" in text
     # p = 0.9 - (0.5 + 0.01 · 1): contributions are second in the table.
     assert "keeps a probability of 0.39 on average" in text
 

@@ -1,31 +1,37 @@
-"""Which rule is for which layer: the methods of relevance propagation, as lists of pairs.
+"""The methods of relevance propagation: lists of pairs that say which rule is for which layer.
 
-A rule for linear layers is also the rule of SENN's product Σ_k θ_kc h_k, a linear layer of the
-concepts whose weights θ the input has chosen. So LRP-0 gives a concept its contribution θ_kc h_k,
-and where concepts are the inputs themselves, LRP-0 *is* the contribution, and the parameterizer
-has no say but in θ. `lrp_split` lets half the relevance go through it, too.
+A rule for linear layers is also the rule for SENN's product Σ_k θ_kc h_k, a linear layer of the
+concepts whose weights θ depend on the input. So LRP-0 gives a concept its contribution θ_kc h_k.
+Where the concepts are the inputs, LRP-0 *is* the contribution, and the parameterizer matters
+through θ alone. `lrp_split` sends half the relevance through the parameterizer.
 """
 
-from torch import nn
+from collections.abc import Callable
 
-from pipeline.explanations.relprop.core import Composite, Pairs
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.explanations.method import Method
+from pipeline.explanations.relprop.core import Composite, Pairs, propagate
 from pipeline.explanations.relprop.linear import LINEAR
 from pipeline.explanations.relprop.operations import Add, Dense, MatMul
 from pipeline.explanations.relprop.rules import (
     Epsilon,
     LinearRule,
     Oriented,
-    Own,
     Pass,
     Rectify,
+    Relprop,
     Split,
     Transposed,
     ZPlus,
 )
-from pipeline.models.layered import WeightedSum
+from pipeline.models.layered import WeightedSum, layered
 
+EPSILON = 0.01  # of LRP-ε, in units of a layer's output
 ACTIVATIONS: Pairs = [((nn.ReLU, nn.Tanh), Pass())]
-OPERATIONS: Pairs = [((Add, Dense), Own()), ((MatMul,), Own(share=0.5))]
+OPERATIONS: Pairs = [((Add, Dense), Relprop()), ((MatMul,), Relprop(share=0.5))]
 
 
 def lrp(rule: LinearRule) -> Composite:
@@ -34,7 +40,7 @@ def lrp(rule: LinearRule) -> Composite:
 
 
 def lrp_split(epsilon: float) -> Composite:
-    """LRP-ε, with half the relevance of a SENN going through its parameterizer."""
+    """LRP-ε that sends half the relevance of a SENN through its parameterizer."""
     rule = Epsilon(epsilon)
     return Composite([((WeightedSum,), Split(rule)), *lrp(rule).layers], first=[])
 
@@ -50,3 +56,25 @@ def deconvolution() -> Composite:
     return Composite(
         [(LINEAR, Transposed()), ((nn.ReLU,), Rectify()), ((nn.Tanh,), Pass())], first=[]
     )
+
+
+def relevance_of_logit(composite: Composite) -> Method[nn.Module]:
+    """Propagate relevance that starts with the target's logit f_c(x), and 0 at other classes."""
+    return _starting_with(lambda logits: logits, composite)
+
+
+def signal_of_class(composite: Composite) -> Method[nn.Module]:
+    """Propagate a signal that starts with 1 at the target: the logit would only scale it."""
+    return _starting_with(torch.ones_like, composite)
+
+
+def _starting_with(
+    of_logits: Callable[[Tensor], Tensor], composite: Composite
+) -> Method[nn.Module]:
+    def method(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        def start(logits: Tensor) -> Tensor:
+            return F.one_hot(target, logits.shape[1]) * of_logits(logits)
+
+        return propagate(layered(model), x, start, composite)
+
+    return method

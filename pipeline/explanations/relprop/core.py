@@ -1,8 +1,8 @@
-"""Relevance propagation as a backward pass in which each layer's rule stands for its derivative.
+"""Relevance propagation as a backward pass in which each layer's rule replaces its derivative.
 
-Autograd calls the layers in the right order, and adds up what reaches a value that went into
-several of them, so that networks may branch. Layers that only choose or move values need no rule:
-autograd gives relevance to the value that was chosen, in max-pooling the winner.
+Autograd calls the layers in the right order and sums the relevance of a value that several layers
+use, so networks may branch. Layers that only select or move values need no rule: autograd gives the
+relevance to the selected value, in max-pooling to the winner.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ CHOOSING = (
     nn.Flatten, nn.Unflatten, nn.Identity, nn.MaxPool2d, *DROPOUT, IndexSelect, Clone
 )  # fmt: skip
 
-# Their autograd nodes, in modules or outside of them.
+# Their autograd nodes, inside or outside of modules.
 _CHOOSING_NODES = (
     "AccumulateGrad", "AliasBackward", "CatBackward", "CloneBackward", "ExpandBackward",
     "IndexSelectBackward", "MaxPool2DWithIndicesBackward", "PermuteBackward",
@@ -33,7 +33,7 @@ _CHOOSING_NODES = (
 
 
 class Rule(Protocol):
-    """How relevance goes through one layer, from its output to its inputs."""
+    """How one layer passes relevance from its output to its inputs."""
 
     def __call__(
         self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, relevance: Tensor
@@ -46,35 +46,35 @@ Pairs: TypeAlias = list[tuple[tuple[type[nn.Module], ...], Rule]]
 
 @dataclass(frozen=True)
 class Composite:
-    """Which rule is for which type of layer.
+    """The rule for each type of layer.
 
     Attributes
     ----------
     layers : list of (types, rule)
     first : list of (types, rule)
-        Comes before `layers` for those that no other layer with a rule comes before.
+        Takes precedence over `layers` for layers that follow no other layer with a rule.
     """
 
     layers: Pairs
     first: Pairs
 
     def rule(self, layer: nn.Module, is_first: bool) -> Rule:
-        """The rule for `layer`: the first whose types have exactly its type.
+        """The first rule whose types include the type of `layer`.
 
-        A subclass may compute what it likes, and is another type.
+        A subclass counts as another type, since it may compute anything.
 
         Raises
         ------
         PipelineError
-            If there is none.
+            If no rule matches.
         """
         for types, rule in (*(self.first if is_first else ()), *self.layers):
             if type(layer) in types:
                 return rule
-        known = {known.__name__ for types, _ in self.layers for known in (*types, *CHOOSING)}
+        supported = {one.__name__ for types, _ in self.layers for one in (*types, *CHOOSING)}
         raise PipelineError(
             f"relevance cannot be propagated through a layer of type {type(layer).__name__}: "
-            f"there are rules for {', '.join(sorted(known))}"
+            f"there are rules for {', '.join(sorted(supported))}"
         )
 
 
@@ -86,10 +86,10 @@ def propagate(
     Parameters
     ----------
     model : nn.Module
-        Of layers that `composite` has rules for; left as it was found.
+        Made of layers for which `composite` has rules; it is not changed.
     x : (B, *input_shape)
     start : callable
-        The output (B, C) to the relevance that it starts with, of the same shape.
+        Maps the output (B, C) to the relevance that it starts with, of the same shape.
     composite : Composite
 
     Returns
@@ -100,7 +100,7 @@ def propagate(
     ------
     PipelineError
         If the model computes with a layer that has no rule or overwrites its input, or with
-        anything but layers; if its dropout is at work.
+        anything but layers; or if dropout is on.
     """
     x = x.detach().requires_grad_()
     with torch.enable_grad(), _rules_at_work(model, composite):
@@ -109,8 +109,8 @@ def propagate(
         name = node.name().rpartition("::")[2].rstrip("0123456789")
         if not (name in _CHOOSING_NODES or _has_rule(node)):
             raise PipelineError(
-                f"relevance cannot be propagated through {node.name()}: it is the operation of no "
-                "layer with a rule. Models must compute with layers alone"
+                f"relevance cannot be propagated through {node.name()}: it is not part of a layer "
+                "with a rule. Models must compute with layers alone"
             )
     (relevance,) = torch.autograd.grad(output, x, start(output.detach()))
     return relevance
@@ -118,17 +118,19 @@ def propagate(
 
 @contextmanager
 def _rules_at_work(model: nn.Module, composite: Composite) -> Iterator[None]:
-    """Within, what `model` computes is differentiated by the rules of `composite`."""
+    """Inside the context, `model` is differentiated by the rules of `composite`."""
 
     def hook(
         layer: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Any], output: Tensor
     ) -> Tensor:
         if isinstance(layer, DROPOUT) and layer.training:
-            raise PipelineError("relevance is propagated through models in evaluation mode")
+            raise PipelineError(
+                "relevance propagation needs a model in evaluation mode: call eval()"
+            )
         if type(layer) in CHOOSING:
             return output
         if keywords:
-            raise PipelineError(f"{type(layer).__name__} must be called without keywords")
+            raise PipelineError(f"call {type(layer).__name__} without keyword arguments")
         rule = composite.rule(layer, not any(map(_has_rule, _nodes(inputs[0]))))
         result: Tensor = _Propagation.apply(rule, layer, output.detach(), *inputs)
         return result
@@ -149,7 +151,7 @@ def _rules_at_work(model: nn.Module, composite: Composite) -> Iterator[None]:
 
 
 class _Propagation(Function):
-    """A layer's output, which differentiated gives relevance by the layer's rule."""
+    """A layer's output, whose backward pass is the layer's rule."""
 
     @staticmethod
     def forward(ctx: Any, rule: Rule, layer: nn.Module, output: Tensor, *inputs: Tensor) -> Tensor:
@@ -169,7 +171,7 @@ def _has_rule(node: Any) -> bool:
 
 
 def _nodes(value: Tensor) -> Iterator[Any]:
-    """The nodes of autograd's graph of `value`, each once."""
+    """The nodes of the autograd graph of `value`, each once."""
     seen: set[Any] = set()
     waiting = [value.grad_fn]
     while waiting:

@@ -1,8 +1,8 @@
-"""`operations` for JAX, as Flax modules: the same rules, and the same relevance to rounding.
+"""`operations` for JAX, as Flax modules: the same rules, and the same relevance up to rounding.
 
-Optional: ``pip install -r requirements-jax.txt``. Where the notebook that this ports differs from
-its PyTorch side or from its formula, the formula holds: its ``JaxDense.relprop`` clipped a global x
-in place of its argument, and its ``jnp.clip(a_min=...)`` is no argument of JAX any more.
+Optional: ``pip install -r requirements-jax.txt``. The notebook that this ports differs from its
+PyTorch side and its formula in two places; here the formula holds. Its ``JaxDense.relprop`` clipped
+a global x instead of its argument, and JAX has removed the argument of ``jnp.clip(a_min=...)``.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,9 @@ class JaxAdd(fnn.Module):
 
     def __call__(self, a: jax.Array, b: jax.Array) -> jax.Array:
         if a.shape != b.shape:
-            raise PipelineError(f"JaxAdd adds arrays of one shape, got {a.shape} and {b.shape}")
+            raise PipelineError(
+                f"JaxAdd needs two arrays of one shape, got {a.shape} and {b.shape}"
+            )
         return jnp.add(a, b)
 
     def relprop(
@@ -67,7 +69,7 @@ def _per_example(values: jax.Array) -> jax.Array:
 
 
 class JaxIndexSelect(fnn.Module):
-    """As `operations.IndexSelect`. Indices must be in range: JAX does not see to it."""
+    """As `operations.IndexSelect`. Indices must be in range: JAX does not check them."""
 
     def __call__(self, x: jax.Array, dim: int, indices: jax.Array) -> jax.Array:
         return jnp.take(x, indices, axis=dim)
@@ -107,7 +109,7 @@ class JaxDense(fnn.Dense):
         w_pos, w_neg = jnp.clip(kernel, min=0), jnp.clip(kernel, max=0)
         activation = x_pos @ w_pos + x_neg @ w_neg
         inhibition = x_pos @ w_neg + x_neg @ w_pos
-        # Where nothing inhibits, what activates gets α - β, as in `rules.AlphaBeta`.
+        # Where nothing inhibits, the activating part gets α - β, as in `rules.AlphaBeta`.
         alphas = jnp.where(inhibition == 0, alpha - beta, alpha)
         activated = jax_safe_divide(alphas * relevance, activation)
         inhibited = jax_safe_divide(beta * relevance, inhibition)

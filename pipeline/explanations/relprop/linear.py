@@ -1,4 +1,4 @@
-"""What rules of relevance propagation need of a linear layer: Σ_i x_i w_ij with other x and w."""
+"""Linear layers as rules of relevance propagation see them: Σ_i x_i w_ij with any x and w."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, WeightedSum)
 
 
 class LinearMap(NamedTuple):
-    """A linear layer at work: ``output = apply(x, weight) + bias``.
+    """A linear layer and its input: ``output = apply(x, weight) + bias``.
 
     `apply` is linear in each of its arguments. `bias` can be broadcast to the output.
     """
@@ -26,16 +26,16 @@ class LinearMap(NamedTuple):
     output: Tensor
 
     def negative(self) -> "LinearMap":
-        """The map whose output is the opposite."""
+        """The map with the output negated."""
         return self._replace(weight=-self.weight, bias=-self.bias, output=-self.output)
 
 
 def linear_map(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> LinearMap:
     """A layer of one of the types `LINEAR` as a linear map of its first input.
 
-    Pooling's weights within a window are equal; only how they compare matters to rules, so that
-    one weight of 1 stands for them. The product of a SENN is linear in its concepts: its weights
-    are the relevances θ.
+    The weights of average pooling are equal, and rules depend on their ratios alone, so one weight
+    of 1 stands for them. The product of a SENN is linear in its concepts; its weights are the
+    relevances θ.
     """
     x, none = inputs[0], output.new_zeros(())
     match layer:
@@ -71,8 +71,8 @@ def distribute(
 ) -> Tensor:
     """R_i = Σ_j z_ij / z_j R_j with z_ij = Σ_parts x_i w_ij and z_j = Σ_i z_ij + b_j.
 
-    Computed without the z_ij, as s = R / z, c = wᵀ s, R_i = x_i c_i (Montavon, Samek and Müller
-    2018).
+    Computed without forming the z_ij: s = R / z, c = wᵀ s, R_i = x_i c_i (Montavon, Samek and
+    Müller 2018).
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def distribute(
 
 
 def _quotient(relevance: Tensor, z: Tensor, epsilon: float) -> Tensor:
-    """R / z, and 0 where z is 0, or so near it that the quotient could overflow."""
+    """R / z, and 0 where z is 0 or so close to 0 that the quotient could overflow."""
     z = torch.where(z < 0, z - epsilon, z + epsilon)
     is_zero = z.abs() < torch.finfo(z.dtype).tiny ** 0.5
     return torch.where(is_zero, 0.0, relevance / z.masked_fill(is_zero, 1.0))

@@ -1,8 +1,8 @@
-"""Operations on tensors as layers that propagate relevance: what attention networks are made of.
+"""Tensor operations as layers that propagate relevance: the parts of attention networks.
 
-``layer(*inputs)`` computes, and ``layer.relprop(relevance, *inputs)`` gives each tensor among
-`inputs` its relevance, from that of the output. The rules are those of Chefer, Gur and Wolf
-(2021) for transformers; `jax_port` has the same for JAX.
+``layer(*inputs)`` computes the output. ``layer.relprop(relevance, *inputs)`` maps the relevance of
+the output to that of each tensor among `inputs`. The rules are those of Chefer, Gur and Wolf (2021)
+for transformers; `jax_port` has the same for JAX.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,9 @@ from pipeline.explanations.relprop.rules import AlphaBeta
 def safe_divide(a: Tensor, b: Tensor) -> Tensor:
     """a / (b + 1e-9), and 0 where b = 0, as published.
 
-    Meant to move b away from 0, it moves it up: a negative b above -1e-9 turns positive, so that
-    the quotient has the wrong sign, one just below is moved towards 0, and -1e-9 counts as 1e-9.
+    The formula is meant to move b away from 0 but always moves it up: a negative b above -1e-9
+    turns positive, which flips the sign of the quotient; one just below moves towards 0; -1e-9
+    counts as 1e-9.
     """
     divisor = b.clamp(min=1e-9) + b.clamp(max=1e-9)
     divisor = divisor + divisor.eq(0).to(divisor.dtype) * 1e-9
@@ -27,10 +28,10 @@ def safe_divide(a: Tensor, b: Tensor) -> Tensor:
 
 
 class MatMul(nn.Module):
-    """Matrix product a @ b; each operand gets *all* relevance, by LRP-0 with the other held.
+    """Matrix product a @ b; each operand gets *all* relevance, by LRP-0 with the other held fixed.
 
-    What both get together is twice what the product had: whoever propagates on through both takes
-    half of each, as the composites here do.
+    Together the operands get twice the product's relevance. To propagate through both, take half of
+    each, as the composites here do.
     """
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -45,19 +46,19 @@ class MatMul(nn.Module):
 
 
 class Add(nn.Module):
-    """Sum a + b of one shape (B, ...), as of a layer's output and what skips it.
+    """Sum a + b of two tensors of shape (B, ...), such as a residual connection.
 
-    LRP-0 gives a_i R_i / (a_i + b_i), which is huge where the two cancel out. So each operand's
-    are scaled to the share of R that its total has in the magnitudes of both totals:
-    |Σ_i R_i^a| / (|Σ_i R_i^a| + |Σ_i R_i^b|). As published these are sums over a batch; here they
-    are of each example, which is to depend on no other. The operands of an example conserve its
-    relevance, unless both totals are 0.
+    LRP-0 gives a_i R_i / (a_i + b_i), which is huge where a and b cancel. So the relevance of each
+    operand is rescaled to a share of R: the magnitude of its total over that of both totals,
+    |Σ_i R_i^a| / (|Σ_i R_i^a| + |Σ_i R_i^b|). The published code sums over the batch; here the sums
+    are per example, so that examples are independent. An example's relevance is conserved, unless
+    both totals are 0.
     """
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         if a.shape != b.shape:
             shapes = f"{tuple(a.shape)} and {tuple(b.shape)}"
-            raise PipelineError(f"Add adds tensors of one shape, got {shapes}")
+            raise PipelineError(f"Add needs two tensors of one shape, got {shapes}")
         return torch.add(a, b)
 
     def relprop(self, relevance: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +79,7 @@ def _per_example(values: Tensor) -> Tensor:
 class IndexSelect(nn.Module):
     """``torch.index_select``: relevance goes back to where the value came from.
 
-    The published rule x R / x is that, too, but loses the relevance of values that are 0.
+    The published rule x R / x does the same, but loses the relevance of values that are 0.
     """
 
     def forward(self, x: Tensor, dim: int, indices: Tensor) -> Tensor:
@@ -89,9 +90,9 @@ class IndexSelect(nn.Module):
 
 
 class Clone(nn.Module):
-    """`number` times the same tensor, for as many branches, whose relevances add up.
+    """The same tensor for each of `number` branches, whose relevances add up.
 
-    The published rule x Σ R / x is that, too, but loses the relevance of values that are 0.
+    The published rule x Σ R / x does the same, but loses the relevance of values that are 0.
     """
 
     def forward(self, x: Tensor, number: int) -> list[Tensor]:
@@ -102,7 +103,7 @@ class Clone(nn.Module):
 
 
 class Dense(nn.Linear):
-    """A linear layer with LRP-αβ, β = α - 1 (`rules.AlphaBeta`); its bias gets nothing."""
+    """A linear layer with LRP-αβ, β = α - 1 (`rules.AlphaBeta`); the bias gets nothing."""
 
     def relprop(self, relevance: Tensor, x: Tensor, alpha: float = 1.0) -> Tensor:
         linear = linear_map(self, (x,), relevance)

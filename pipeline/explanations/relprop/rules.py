@@ -1,9 +1,9 @@
-"""Rules of relevance propagation: each says what differs.
+"""Rules of relevance propagation, each by what sets it apart.
 
-All rules for linear layers are R_i = Σ_j z_ij / Σ_i' z_i'j R_j with another z_ij. The sum over j of
-what a neuron gives is what it has (conservation), wherever its denominator is not 0 and holds
-nothing but the z_ij. LRP-0 and LRP-ε count the bias b_j in the denominator, as it is part of what
-the neuron answers, and what it would get is nobody's; the other rules leave it out.
+All rules for linear layers are R_i = Σ_j z_ij / Σ_i' z_i'j R_j and differ in z_ij. A neuron hands
+on all its relevance (conservation) wherever the denominator is not 0 and contains nothing but the
+z_ij. LRP-0 and LRP-ε include the bias b_j in the denominator, because it is part of the neuron's
+output; the relevance that falls to the bias is lost. The other rules leave the bias out.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ Inputs = tuple[Tensor, ...]
 class LinearRule:
     """A rule for the types `linear.LINEAR`: relevance goes to their first input.
 
-    Of the product of a SENN that is the concepts: the relevances θ are a gate, which lets the
-    signal h through and gets nothing (as the gates of LSTMs in Arras et al. 2017).
+    For the product of a SENN these are the concepts. The relevances θ act as a gate, which scales
+    the signal h and gets nothing (like the gates of LSTMs in Arras et al. 2017).
     """
 
     def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
-        """Relevance of ``linear.x``, from that of its output."""
+        """Relevance of ``linear.x``, given that of the output."""
         raise NotImplementedError
 
     def __call__(
@@ -55,9 +55,9 @@ class Epsilon(LinearRule):
 class AlphaBeta(LinearRule):
     """LRP-αβ: α z_ij⁺ / z_j⁺ - β z_ij⁻ / z_j⁻ (Bach et al. 2015, eq. 60), where α - β = 1.
 
-    z_ij = x_i w_ij is positive if x_i and w_ij have one sign, negative if two. Where nothing
-    inhibits, z_j⁻ = 0 and the formula is undefined: what activates gets α - β, so that every neuron
-    conserves relevance that has a positive part.
+    z_ij = x_i w_ij is positive if x_i and w_ij have the same sign. Where nothing inhibits, z_j⁻ = 0
+    and the formula is undefined: there the activating part gets α - β = 1, so that every neuron
+    with an activating part conserves relevance.
     """
 
     alpha: float = 2.0
@@ -78,7 +78,7 @@ class AlphaBeta(LinearRule):
 class ZPlus(AlphaBeta):
     """z⁺: z_ij = x_i w_ij⁺ for x ≥ 0 (Montavon et al. 2017).
 
-    For x of either sign it is α = 1, β = 0, which is the same where x ≥ 0.
+    For x of either sign this is α = 1, β = 0, which agrees with z⁺ where x ≥ 0.
     """
 
     def __init__(self) -> None:
@@ -109,11 +109,11 @@ class ZBox(LinearRule):
 
 @dataclass(frozen=True)
 class Oriented(LinearRule):
-    """`rule`, for outputs that no ReLU keeps from being negative: logits, concepts.
+    """`rule` for outputs that may be negative because no ReLU follows: logits, concepts.
 
-    z⁺, z^B and αβ ask what made a neuron max(0, z_j) large. A negative output is large as
-    -z_j = Σ_i x_i (-w_ij) - b_j, and what made it so shares its relevance. Where a ReLU follows, a
-    negative z_j has no relevance, and this is `rule` itself.
+    z⁺, z^B and αβ ask what makes a neuron's output max(0, z_j) large. A negative output is instead
+    decomposed as -z_j = Σ_i x_i (-w_ij) - b_j, so that what makes it negative shares its relevance.
+    Where a ReLU follows, a negative z_j has no relevance, and this is `rule` itself.
     """
 
     rule: LinearRule
@@ -131,8 +131,8 @@ class Oriented(LinearRule):
 class Split:
     """Half the relevance of θ_kc h_k goes to the concept h_k, and half to the relevance θ_kc.
 
-    That is the Shapley value of a product's two factors, with 0 for absence. Only for the product
-    of a SENN.
+    These are the Shapley values of the two factors of a product, with 0 as absence. Only for the
+    product of a SENN.
     """
 
     rule: LinearRule
@@ -150,7 +150,7 @@ class Split:
 
 
 class Transposed(LinearRule):
-    """The signal goes back through the transposed layer (Zeiler and Fergus 2014, section 2.1)."""
+    """Send the signal back through the transposed layer (Zeiler and Fergus 2014, section 2.1)."""
 
     def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
         with torch.enable_grad():
@@ -161,7 +161,7 @@ class Transposed(LinearRule):
 
 
 class Pass:
-    """An activation function's input has the relevance of its output."""
+    """Give an activation function's input the relevance of its output."""
 
     def __call__(
         self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
@@ -170,8 +170,8 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class Own:
-    """`share` of what the layer's own ``relprop`` gives each input (`operations`)."""
+class Relprop:
+    """Give each input `share` times what the layer's ``relprop`` method gives it (`operations`)."""
 
     share: float = 1.0
 
@@ -182,7 +182,7 @@ class Own:
 
 
 class Rectify:
-    """The negative part of the signal stops at a ReLU (Zeiler and Fergus 2014, section 2.1)."""
+    """Stop the negative part of the signal at a ReLU (Zeiler and Fergus 2014, section 2.1)."""
 
     def __call__(
         self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor

@@ -151,7 +151,7 @@ def test_arguments_by_keyword():
         def forward(self, x):
             return self[0](input=x)
 
-    with pytest.raises(PipelineError, match="Linear must be called without keywords"):
+    with pytest.raises(PipelineError, match="call Linear without keyword arguments"):
         propagate(Keyword(nn.Linear(4, 4)), torch.ones(1, 4), whole, LRP_0)
 
 

@@ -82,8 +82,8 @@ CORNER = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
 FIRST = torch.zeros(1, dtype=torch.int32)
 
 
-def printed(found, *rows, digits=4):
-    assert_close(found, torch.tensor(rows), rtol=0, atol=0.5001 * 10**-digits)
+def printed(values, *rows, digits=4):
+    assert_close(values, torch.tensor(rows), rtol=0, atol=0.5001 * 10**-digits)
 
 
 @both
@@ -136,8 +136,8 @@ RELEVANCE = [
 @pytest.mark.parametrize("second_column", [0.0, 1.0])
 def test_printed_dense(side, last, second_column):
     kernel = torch.tensor([[entry, second_column] for entry in [*KERNEL, last]])
-    found = side.dense(torch.tensor([[1.0, 0.0]]), torch.ones(1, 20), kernel)
-    assert_close(found, torch.tensor([RELEVANCE]), rtol=3e-7, atol=0)
+    values = side.dense(torch.tensor([[1.0, 0.0]]), torch.ones(1, 20), kernel)
+    assert_close(values, torch.tensor([RELEVANCE]), rtol=3e-7, atol=0)
 
 
 def test_safe_divide_is_the_published_one():
@@ -172,21 +172,21 @@ def published_add(relevance, one, two):
 
 def test_matmul_is_the_published_one():
     a, b, relevance = numbers(2, 3, 4), numbers(4, 5, seed=1), numbers(2, 3, 5, seed=2)
-    found = MatMul().relprop(relevance, a, b)
-    assert_close(found, published_lrp(torch.matmul, relevance, a, b))
+    relevances = MatMul().relprop(relevance, a, b)
+    assert_close(relevances, published_lrp(torch.matmul, relevance, a, b))
     # Each operand gets all: together twice what the product had.
-    assert_close(found[0].sum(), relevance.sum())
-    assert_close(found[1].sum(), relevance.sum())
+    assert_close(relevances[0].sum(), relevance.sum())
+    assert_close(relevances[1].sum(), relevance.sum())
 
 
 def test_add_is_the_published_one_example_by_example():
     a, b, relevance = numbers(3, 4, 2), numbers(3, 4, 2, seed=1), numbers(3, 4, 2, seed=2)
-    found = Add().relprop(relevance, a, b)
+    relevances = Add().relprop(relevance, a, b)
     for i in range(3):
         one = slice(i, i + 1)
         expected = published_add(relevance[one], a[one], b[one])
-        assert_close((found[0][one], found[1][one]), expected)
-    assert_close((found[0] + found[1]).sum((1, 2)), relevance.sum((1, 2)))
+        assert_close((relevances[0][one], relevances[1][one]), expected)
+    assert_close((relevances[0] + relevances[1]).sum((1, 2)), relevance.sum((1, 2)))
 
 
 def test_index_select_and_clone_are_the_published_ones_but_keep_the_relevance_of_zeros():
