@@ -1,16 +1,15 @@
-"""Do models trained with one random probe come out like those trained with the exact loss?
+"""Do models trained with one random probe agree with those trained with the exact loss?
 
 ``python -m benchmarks.probes_agreement`` trains every experiment of params.yaml twice, over five
 seeds × its λ, with `robustness.probes` exact and 1 and all else the same, and compares accuracy and
 exact robustness loss on the test set. Cells come from the user's cell store where it has them.
 
 On tables the review's loss is one gradient whatever the probes (pipeline/training/robustness.py),
-so there the two are the same models; tables are compared under ``paper2018`` as well.
+so the two models are the same; tables are therefore compared under ``paper2018`` as well.
 """
 
 import argparse
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,10 +17,9 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from benchmarks.machine import describe, in_words
-from benchmarks.problems import REPOSITORY, changed
-from benchmarks.settings import PROBES
-from benchmarks.tables import markdown
+from benchmarks.measure import REPOSITORY, changed
+from benchmarks.report import in_words, machine, markdown
+from benchmarks.timings import PROBES
 from pipeline.core.dataset import load_dataset
 from pipeline.core.device import choose_device
 from pipeline.core.files import atomic_path, write_csv
@@ -59,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     summary = summarise(cells)
     write_csv(options.output / "probes_agreement_cells.csv", cells)
     write_csv(options.output / "probes_agreement.csv", summary)
-    text = in_markdown(summary, in_words(describe(device)))
+    text = in_markdown(summary, in_words(machine(device)))
     with atomic_path(options.output / "probes_agreement.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(text)
@@ -68,30 +66,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     """One row per experiment, variant, λ and metric.
 
-    Mean and sample standard deviation over seeds with the exact loss and with one probe; their
-    difference; the seeds' `spread`, the root mean square of the two standard deviations; and
-    whether the difference is `within` it.
+    Mean and sample standard deviation over seeds, with the exact loss and with one probe; the
+    difference of the means; the `spread` of seeds, the root mean square of the two standard
+    deviations; and whether the difference is `within` it.
 
     Parameters
     ----------
-    cells : one row a cell: experiment, variant, robust_reg, seed, probes, and the metrics.
+    cells : one row per cell: experiment, variant, robust_reg, seed, probes, and the metrics.
     """
     rows = []
     for key, group in cells.groupby(_KEYS, sort=False):
         exact, probe = (group[group["probes"] == str(probes)] for probes in PROBES)
         for metric in METRICS:
             a, b = exact[metric], probe[metric]
-            difference = b.mean() - a.mean()
-            spread = math.sqrt((a.var() + b.var()) / 2)
-            about = dict(zip(_KEYS, key, strict=True))
-            rows.append(
-                about
-                | {"metric": metric, "seeds": len(a)}
-                | {"exact_mean": a.mean(), "exact_sd": a.std()}
-                | {"probe_mean": b.mean(), "probe_sd": b.std()}
-                | {"difference": difference, "spread": spread}
-                | {"within": abs(difference) <= spread}
-            )
+            difference, spread = b.mean() - a.mean(), math.sqrt((a.var() + b.var()) / 2)
+            row = dict(zip(_KEYS, key, strict=True)) | {"metric": metric, "seeds": len(a)}
+            row |= {"exact_mean": a.mean(), "exact_sd": a.std()}
+            row |= {"probe_mean": b.mean(), "probe_sd": b.std(), "difference": difference}
+            rows.append(row | {"spread": spread, "within": abs(difference) <= spread})
     return pd.DataFrame(rows)
 
 
@@ -114,24 +106,21 @@ def in_markdown(summary: pd.DataFrame, where: str) -> str:
     is_same = (summary["exact_mean"] == summary["probe_mean"]) & (
         summary["exact_sd"] == summary["probe_sd"]
     )
-    moved = summary[~is_same]
-    seeds = summary["seeds"].min()
+    moved, seeds = summary[~is_same], summary["seeds"].min()
     chance = 2 * stats.t.sf(math.sqrt(seeds / 2), 2 * seeds - 2)
-    return "\n\n".join(
-        [
-            "# One probe or the exact robustness loss",
-            f"Mean ± standard deviation over {seeds} seeds on the test set, of models trained with "
-            "`robustness.probes` exact and 1. The difference of the means is within the seeds' "
-            f"spread in {moved['within'].sum()} of {len(moved)} comparisons; in another "
-            f"{is_same.sum()} there is no difference at all. Two sets of {seeds} seeds trained the "
-            f"same way would differ by more in {chance:.0%} of comparisons. Trained on {where}.",
-            markdown(head, body) + "\n",
-        ]
+    text = (
+        f"Mean ± standard deviation over {seeds} seeds on the test set, of models trained with "
+        "`robustness.probes` exact and 1. The difference of the means is within the seeds' "
+        f"spread in {moved['within'].sum()} of {len(moved)} comparisons; in another "
+        f"{is_same.sum()} there is no difference at all. Two sets of {seeds} seeds trained the "
+        f"same way would differ by more in {chance:.0%} of comparisons. Trained on {where}."
     )
+    title = "# One probe or the exact robustness loss"
+    return "\n\n".join([title, text, markdown(head, body) + "\n"])
 
 
 def _variants(params: Params, name: str, prepared: Path) -> Iterator[str]:
-    """The variant of `params`; and another where that one has no use for probes."""
+    """The variant of `params`, and another where probes make no difference to it."""
     yield params.robustness.variant
     is_table = len(load_dataset(prepared / params.experiment(name).dataset).input_shape) == 1
     if params.robustness.variant == "review2020" and is_table:
@@ -175,11 +164,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--params", type=Path, default=REPOSITORY / "params.yaml")
     parser.add_argument("--data", type=Path, default=REPOSITORY / "data/prepared")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--experiments", nargs="+", help="all, if not given")
+    parser.add_argument("--experiments", nargs="+", help="all if not given")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(_SEEDS))
     parser.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/probes")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "benchmarks/results")
-    return parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

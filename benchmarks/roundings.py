@@ -1,9 +1,9 @@
-"""What do last bits do to the cost of robustness? ``python -m benchmarks.roundings``.
+"""How far do last bits move the cost of robustness? ``python -m benchmarks.roundings``.
 
 Trains the COMPAS grid of params.yaml once for each of several processors that the table kernel can
-be compiled for, all else the same, and writes their test accuracies by λ, in the mean over seeds,
-to benchmarks/results/roundings.csv. Needs the prepared data (`dvc repro prepare@compas`), a
-processor with AVX-512 for all of them, and half a minute.
+be compiled for, all else the same, and writes the test accuracies by λ, averaged over seeds, to
+benchmarks/results/roundings.csv. Needs the prepared data (`dvc repro prepare@compas`), a processor
+with AVX-512, and half a minute.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def train(processor: str, data: str, folder: str) -> None:
 
     import torch
 
-    from benchmarks.problems import REPOSITORY
+    from benchmarks.measure import REPOSITORY
     from pipeline.core.dataset import load_dataset
     from pipeline.core.params import load_params
     from pipeline.metrics.evaluation import correct

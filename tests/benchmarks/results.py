@@ -1,4 +1,4 @@
-"""Results as `benchmarks.command` makes them, with made-up numbers."""
+"""Results as `python -m benchmarks` makes them, with made-up numbers."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ RESULTS = {
             "method": "pipeline",
             "probes": "exact",
             "width": 50,
-            "skipped": "would need 99999 MiB, 11 MiB are free",
+            "skipped": "out of GPU memory",
         },
         step("mnist_senn", 20.0, probes=1, width=1, faster=20.0),
     ],

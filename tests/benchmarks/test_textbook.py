@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.problems import PAPER, changed
+from benchmarks.measure import PAPER, changed
 from benchmarks.textbook import Textbook, total_loss, train
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.params import Params, load_params

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from benchmarks import command
+import benchmarks.__main__ as command
 from tests.benchmarks.results import RESULTS
 
 
@@ -11,7 +11,7 @@ from tests.benchmarks.results import RESULTS
 def run(monkeypatch, tmp_path):
     """``run(*arguments)``: the command, with results instead of measurements."""
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(command, "describe", lambda device: RESULTS["machine"])
+    monkeypatch.setattr(command, "machine", lambda device: RESULTS["machine"])
     for name, section in (
         ("time_steps", "steps"),
         ("time_grids", "end_to_end"),
