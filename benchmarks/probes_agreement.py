@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-import torch
 from scipy import stats
 
 from benchmarks.measure import REPOSITORY, changed
@@ -47,12 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if any(params.experiment(name).model_class == "DiSENN" for name in names):
         data = options.data / params.pretrain.dataset
         pretrain_all(Pretraining(params, device, data, options.work / "vae"))
-    tables = []
+    tables, store = [], CellStore.from_environment()
     for name in names:
         for variant in _variants(params, name, options.data):
             for probes in PROBES:
+                print(f"{name}, {variant}, probes {probes}", flush=True)
                 changes = {"robustness.variant": variant, "robustness.probes": probes}
-                tables.append(_cells(changed(params, changes), name, device, options))
+                data = options.data / params.experiment(name).dataset
+                models, vaes = options.work / variant / f"probes={probes}", options.work / "vae"
+                job = Job(changed(params, changes), name, device, data, vaes, models, store)
+                tables.append(train_and_test(job))
     cells = pd.concat(tables, ignore_index=True)
     summary = summarise(cells)
     write_csv(options.output / "probes_agreement_cells.csv", cells)
@@ -127,27 +130,20 @@ def _variants(params: Params, name: str, prepared: Path) -> Iterator[str]:
         yield "paper2018"
 
 
-def _cells(
-    params: Params, name: str, device: torch.device, options: argparse.Namespace
-) -> pd.DataFrame:
-    """Train an experiment, and measure its cells on the test set."""
-    variant, probes = params.robustness.variant, params.robustness.probes
-    print(f"{name}, {variant}, probes {probes}", flush=True)
-    folder = options.data / params.experiment(name).dataset
-    models = options.work / variant / f"probes={probes}"
-    store = CellStore.from_environment()
-    train_grid(Job(params, name, device, folder, options.work / "vae", models, store))
-    data = load_dataset(folder).to(device)
+def train_and_test(job: Job) -> pd.DataFrame:
+    """Train the cells of an experiment; their accuracy and exact robustness loss on test data."""
+    train_grid(job)
+    data, robustness = load_dataset(job.data).to(job.device), job.params.robustness
     rows = []
-    for cell in grid(params, name):
-        model = load_cell(cell.path(models))[0].to(device)
+    for cell in grid(job.params, job.name):
+        model = load_cell(cell.path(job.models))[0].to(job.device)
         rows.append(
             {
-                "experiment": name,
-                "variant": variant,
+                "experiment": job.name,
+                "variant": robustness.variant,
                 "robust_reg": cell.robust_reg,
                 "seed": cell.seed,
-                "probes": str(probes),
+                "probes": str(robustness.probes),
                 "accuracy": float(correct(model, data.test).double().mean()),
                 "test_robustness_loss": float(residual_norm(model, data.test.x).double().mean()),
             }

@@ -1,4 +1,4 @@
-"""Fetch the raw files of a dataset, and verify them: ``python -m stages.download compas``."""
+"""Fetch and verify the raw files of a dataset: ``python -m stages.download compas``."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=DATASETS)
     name = parser.parse_args().name
-    load_params(Path("params.yaml"))  # a mistake in it is told before anything is fetched
+    load_params(Path("params.yaml"))  # report a mistake in it before anything is fetched
 
     files = DATASETS[name].files()
     mirror = os.environ.get(MIRROR_VARIABLE)

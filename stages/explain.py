@@ -26,7 +26,7 @@ def main() -> None:
         "methods_curves": curves_table(scores, METHODS),
     }
     for folder, table in tables.items():
-        table.insert(0, "experiment", name)  # plots name it
+        table.insert(0, "experiment", name)  # for the plots
         write_csv(Path("reports", folder, f"{name}.csv"), table)
     summary = comparison_summary(tables["methods"], params.robust_reg)
     write_json(Path("reports/metrics/methods", f"{name}.json"), summary)

@@ -24,7 +24,7 @@ from captum.attr import (
 from torch import Tensor, nn
 
 from pipeline.core.arithmetic import square_root
-from pipeline.core.patches import patches
+from pipeline.core.dataset import patches
 from pipeline.explanations.library_layers import deep_lift, guided_backprop
 from pipeline.explanations.method import Background, ExplanationMethod, Method
 from pipeline.models.logits import logits

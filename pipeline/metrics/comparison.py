@@ -21,9 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.dataset import PATCH, Dataset, load_dataset
 from pipeline.core.params import Evaluate, Explain, Params
-from pipeline.core.patches import PATCH
 from pipeline.core.workers import Report
 from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT
 from pipeline.explanations.methods import METHODS
