@@ -1,4 +1,4 @@
-"""Turn raw files into tensors, with one split for all cells: ``python -m stages.prepare compas``."""
+"""Turn raw files into tensors, split once for all cells: ``python -m stages.prepare compas``."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Real measurements, as short as can be; what they come to depends on the machine."""
+"""Real measurements, as short as possible; their values depend on the machine."""
 
 import os
 import subprocess
@@ -149,7 +149,7 @@ def test_banks_and_single_models_run_one_per_core_on_one_thread(tmp_path):
 
 
 def test_probes_and_width_reach_the_bank(tmp_path, monkeypatch):
-    """What is timed is what is said to be."""
+    """The training that is timed has the settings asked for."""
     seen = []
 
     def train_bank(bank, objective, initial, data, report, checkpoint):
@@ -218,5 +218,5 @@ def test_processes_that_live_together_add_up():
 def test_no_children():
     with peak_of_children(interval=0.05) as totals:
         time.sleep(0.2)
-    # multiprocessing leaves a helper behind where it was used before.
+    # A helper process may be left from earlier uses of multiprocessing.
     assert max(totals, default=0) < 50 * MIB

@@ -1,4 +1,4 @@
-"""What is made of measurements. But for the grids, they are made up."""
+"""How measurements are combined; those of all but the grids are made up."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ TINY = Settings(rounds=1, seconds=0.01, widths=(1,), grids=(5, 10), epochs=2, te
 
 @pytest.fixture
 def measured(monkeypatch):
-    """Calls in order. The machine becomes slower with each: a pair's ratio must not show it."""
+    """Calls in order. The machine becomes slower with each: the ratio of a pair must not change."""
     calls = []
 
     def speed(what, ms, peak):
@@ -99,7 +99,7 @@ def test_growth_measures_models_of_these_sizes(tmp_path, monkeypatch):
 
 @pytest.fixture
 def threads(monkeypatch):
-    """How many threads the textbook is said to be faster with."""
+    """The number of threads that the textbook is reported to be fastest with."""
     monkeypatch.setattr(timings, "textbook_speed", lambda *_: Speed(1.0, 1, MIB, 1, 1))
     return 1
 

@@ -69,7 +69,7 @@ def test_images_are_normalised_as_torchvision_does(tmp_path):
         assert torch.equal(split.y, stored.y)
         assert split.x.dtype == torch.float32 and split.y.dtype == torch.int64
     assert dataset.input_shape == (1, 6, 5) and dataset.has_images
-    # Black and white are exactly the ends of the range that metrics clip to.
+    # Black and white are exactly the ends of the range to which metrics clip.
     assert (dataset.low, dataset.high) == (dataset.test.x.min(), dataset.test.x.max())
     assert dataset.low == pytest.approx(-0.1307 / 0.3081)
     assert dataset.high == pytest.approx((1 - 0.1307) / 0.3081)

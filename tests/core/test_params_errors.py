@@ -216,7 +216,7 @@ WRONG_VALUES = [
         [10],
         f"{SENN}.conceptizer.chanels: unknown key; did you mean channels?",
     ),
-    # keys called like the words that pydantic's locations are made of
+    # keys with the same names as parts of pydantic's locations
     (
         f"{SENN}.conceptizer.conv",
         5,
@@ -310,7 +310,7 @@ WRONG_VALUES = [
         "study.compas_senn.variants[1]: must be paper2018, review2020 or authors2018, "
         'got "review"; did you mean review2020?',
     ),
-    # what the data and the models leave no room for
+    # what data and models do not allow
     *(
         (
             f"{name}.num_classes",

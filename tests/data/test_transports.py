@@ -53,7 +53,7 @@ def test_read_url(server):
 
 
 def test_read_url_takes_the_bytes_on_the_wire(server):
-    # Many servers label a .gz so; a client that decodes would store another file.
+    # Many servers declare this for a .gz; a client that decodes would store another file.
     server.content["/file.gz"] = gzip.compress(PAYLOAD)
     server.headers["Content-Encoding"] = "gzip"
     assert read_url(f"{server.address}/file.gz") == server.content["/file.gz"]
