@@ -101,11 +101,8 @@ def _steps(rows: Sequence[Row]) -> str:
         is_bank = row["method"] == "pipeline"
         loss = row["probes"] if is_bank else "textbook, exact"
         line = [_NAMES[row["experiment"]], "1 probe" if loss == 1 else loss, row.get("width")]
-        if "skipped" in row:
-            line += [None, None, row["skipped"], None, None]
-        else:
-            line += [f"{row['processes']} × {row['threads']}", row["ms"], _range(row, "ms")]
-            line += [row["peak_mib"], row.get("faster", 1)]
+        line += [f"{row['processes']} × {row['threads']}", row["ms"], _range(row, "ms")]
+        line += [row["peak_mib"], row.get("faster", 1)]
         body.append(line)
     return markdown(head, body)
 
@@ -175,13 +172,14 @@ def _panels(results: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str], Lin
     """Title, labels of the axes, and the lines, of each panel."""
     ms = "ms per step and model"
     for experiment, name in _NAMES.items():
-        rows = [r for r in results.get("steps", []) if r["experiment"] == experiment and "ms" in r]
+        rows = [row for row in results.get("steps", []) if row["experiment"] == experiment]
         if not rows:
             continue
         # The first row is what the others are compared with; a second one is a textbook per core.
         book, *ways = rows
         banks = [row for row in ways if row["method"] == "pipeline"]
-        lines: Lines = {"textbook": [(row["width"], book["ms"]) for row in banks]}
+        widths = sorted({row["width"] for row in banks})
+        lines: Lines = {"textbook": [(width, book["ms"]) for width in widths]}
         for label, probes in (("banks, exact", "exact"), ("banks, 1 probe", 1)):
             lines[label] = [
                 (row["width"], row["ms"], row["ms_low"], row["ms_high"])

@@ -1,12 +1,11 @@
 """Score every explanation method on an experiment: ``python -m stages.explain compas_senn``."""
 
-import argparse
 from pathlib import Path
 
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv, write_json
 from pipeline.core.params import load_params
-from pipeline.core.stage import run_stage
+from pipeline.core.stage import argument, run_stage
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.comparison_tables import comparison_summary, curves_table, scores_table
@@ -14,9 +13,7 @@ from pipeline.metrics.comparison_tables import comparison_summary, curves_table,
 
 def main() -> None:
     """Write ``reports/methods`` and ``reports/methods_curves`` (CSV), and a summary (JSON)."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment")
-    name = parser.parse_args().experiment
+    name = argument("experiment", __doc__)
     params = load_params(Path("params.yaml"))
 
     data = Path("data/prepared", params.experiment(name).dataset)

@@ -1,7 +1,8 @@
 """What every stage does besides its work: check package versions, report errors."""
 
+import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -24,6 +25,13 @@ def run_stage(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted")
+
+
+def argument(name: str, description: str | None, choices: Iterable[str] | None = None) -> str:
+    """The one argument of a stage's command line, from `choices` if they are given."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(name, choices=choices)
+    return str(getattr(parser.parse_args(), name))
 
 
 def check_versions(requirements: Path = REQUIREMENTS) -> None:

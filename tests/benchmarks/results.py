@@ -41,13 +41,6 @@ RESULTS = {
         step("compas_senn", 0.25, probes=1, width=5, faster=16.0),
         step("mnist_senn", 400.0),
         step("mnist_senn", 80.0, probes="exact", width=1, faster=5.0),
-        {
-            "experiment": "mnist_senn",
-            "method": "pipeline",
-            "probes": "exact",
-            "width": 50,
-            "skipped": "out of GPU memory",
-        },
         step("mnist_senn", 20.0, probes=1, width=1, faster=20.0),
     ],
     "end_to_end": {
