@@ -21,7 +21,7 @@ import torch
 import yaml
 
 from benchmarks.measure import PAPER, REPOSITORY, Problem, changed, textbook_speed
-from benchmarks.report import in_words, machine, markdown, significant
+from benchmarks.report import in_words, machine, significant, text
 from pipeline.core.dataset import FILE_NAME
 from pipeline.core.device import choose_device
 from pipeline.core.errors import PipelineError
@@ -31,6 +31,7 @@ from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors, write_tensors
 from pipeline.models.cells import grid
 
+_TIMES = ("cells", "train_seconds", "evaluate_seconds", "explain_seconds")
 _EPOCH_STEPS = 10  # of the textbook: the clock is read after each epoch
 
 
@@ -149,24 +150,19 @@ def _publish(reports: Path, output: Path) -> None:
 
 def _summary(timings: dict[str, Any], output: Path) -> str:
     """Times per experiment, and the test accuracy of every cell: λ × seeds."""
-    head = ["experiment", "cells", "training, s", "cells per s", "evaluation, s", "methods, s"]
-    keys = ["cells", "train_seconds", "cells_per_second", "evaluate_seconds", "explain_seconds"]
-    every = {**timings["experiments"], "all": timings}
-    body = [[name, *map(row.get, keys)] for name, row in every.items()]
+    rows = {name: {"experiment": name, **row} for name, row in timings["experiments"].items()}
+    rows["all"] = {"experiment": "all", **{key: timings.get(key) for key in _TIMES}}
     if book := timings.get("textbook"):
-        head += ["textbook, s", "× textbook"]
-        books = {**book["experiments"], "all": book}
-        for line in body:
-            seconds, ours = books[line[0]]["train_seconds"], every[line[0]]["train_seconds"]
-            line += [seconds, significant(seconds / ours)]
-    parts = [f"{timings['preset']} on {in_words(timings['machine'])}.", markdown(head, body)]
+        for name, row in {**book["experiments"], "all": book}.items():
+            seconds = row["train_seconds"]
+            rows[name]["textbook_seconds"] = seconds
+            rows[name]["faster"] = significant(seconds / rows[name]["train_seconds"])
+    parts = [f"{timings['preset']} on {in_words(timings['machine'])}."]
+    parts.append(text(pd.DataFrame(list(rows.values()), dtype=object)))
     for name in timings["experiments"]:
         cells = pd.read_csv(output / "cells" / f"{name}.csv")
         table = cells.pivot(index="robust_reg", columns="seed", values="accuracy")
-        head = [f"{name}: λ", *(f"seed {seed}" for seed in table.columns)]
-        parts.append(
-            markdown(head, [[reg, *map(significant, row)] for reg, row in table.iterrows()])
-        )
+        parts.append(f"{name}: accuracy by λ and seed\n{table.round(4).to_string()}")
     return "\n\n".join(parts)
 
 

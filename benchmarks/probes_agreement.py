@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from benchmarks.measure import REPOSITORY, changed
-from benchmarks.report import in_words, machine, markdown
+from benchmarks.report import in_words, machine
 from benchmarks.timings import PROBES
 from pipeline.core.dataset import load_dataset
 from pipeline.core.device import choose_device
@@ -119,7 +119,9 @@ def in_markdown(summary: pd.DataFrame, where: str) -> str:
         f"same way would differ by more in {chance:.0%} of comparisons. Trained on {where}."
     )
     title = "# One probe or the exact robustness loss"
-    return "\n\n".join([title, text, markdown(head, body) + "\n"])
+    lines = [head, ["-" * len(cell) for cell in head], *body]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join([title, text, table + "\n"])
 
 
 def _variants(params: Params, name: str, prepared: Path) -> Iterator[str]:

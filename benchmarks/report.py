@@ -1,10 +1,11 @@
 """Results as text and as a picture, and the machine they were measured on."""
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
@@ -62,79 +63,21 @@ def _processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def markdown(head: Sequence[str], body: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table with aligned columns; floats with six digits, ``–`` for None."""
-    lines = [list(head), *([_text(cell) for cell in line] for line in body)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    )
-
-
-def _text(cell: Any) -> str:
-    if cell is None:
-        return "–"
-    return f"{cell:g}" if isinstance(cell, float) else str(cell)
-
-
 def tables(results: dict[str, Any]) -> str:
-    """One table per section of the results."""
+    """One table per section of the results, with the keys of the JSON file as columns."""
+    sections: dict[str, Any] = {key: results[key] for key in ("steps", "growth") if key in results}
+    if whole := results.get("end_to_end"):
+        grids = [{"method": "pipeline", **row} for row in whole["grids"]]
+        sections["end_to_end"] = [{"method": "textbook", **whole["textbook"]}, *grids]
     parts = [f"Measured on: {in_words(results['machine'])}."]
-    if "steps" in results:
-        parts.append(_steps(results["steps"]))
-    if "end_to_end" in results:
-        parts.append(_grids(results["end_to_end"]))
-    if "growth" in results:
-        parts.append(_growth(results["growth"]))
+    for name, rows in sections.items():
+        parts.append(f"{name}:\n{text(pd.DataFrame(rows, dtype=object))}")
     return "\n\n".join(parts)
 
 
-def _steps(rows: Sequence[Row]) -> str:
-    head = [
-        *("batches of 200", "robustness loss", "models in a bank", "processes × threads"),
-        *("ms per step and model", "range", "peak MiB per process", "× textbook"),
-    ]
-    body = []
-    for row in rows:
-        is_bank = row["method"] == "pipeline"
-        loss = row["probes"] if is_bank else "textbook, exact"
-        line = [_NAMES[row["experiment"]], "1 probe" if loss == 1 else loss, row.get("width")]
-        line += [f"{row['processes']} × {row['threads']}", row["ms"], _range(row, "ms")]
-        line += [row["peak_mib"], row.get("faster", 1)]
-        body.append(line)
-    return markdown(head, body)
-
-
-def _grids(whole: Row) -> str:
-    head = [
-        *(f"COMPAS-SENN, {whole['epochs']} epochs", "cells", "seconds", "range"),
-        *("of which training", "peak MiB, all processes", "× textbook, per cell"),
-    ]
-    book = whole["textbook"]
-    how = f"textbook, one after the other ({book['runs_measured']} runs measured"
-    how += ", extrapolated)" if book["extrapolated"] else ")"
-    body = [[how, book["cells"], book["seconds"], None, book["training"], None, 1]]
-    for row in whole["grids"]:
-        ratio = book["seconds"] / book["cells"] / (row["seconds"] / row["cells"])
-        line = ["pipeline", row["cells"], row["seconds"], _range(row, "seconds"), row["training"]]
-        body.append([*line, row["peak_mib_all_processes"], significant(ratio)])
-    return markdown(head, body)
-
-
-def _growth(rows: Sequence[Row]) -> str:
-    width = rows[0]["width"]
-    head = [
-        *("MNIST-SENN: classes", "concepts", "textbook, ms per step and model"),
-        *(f"exact, banks of {width}", f"1 probe, banks of {width}"),
-    ]
-    keys = ("classes", "concepts", "textbook_ms", "exact_ms", "probes_1_ms")
-    return markdown(head, [[row[key] for key in keys] for row in rows])
-
-
-def _range(row: Row, key: str) -> str:
-    return f"{row[f'{key}_low']:g} … {row[f'{key}_high']:g}"
+def text(table: pd.DataFrame) -> str:
+    """`table` for a terminal, without its index; floats with six digits, ``–`` for no value."""
+    return table.to_string(index=False, na_rep="–", float_format="{:g}".format)
 
 
 @style.styled

@@ -34,7 +34,7 @@ def test_a_whole_run_is_written(run, tmp_path, capsys):
     before = [path.read_bytes() for path in sorted(folder.iterdir())]
     run()
     assert [path.read_bytes() for path in sorted(folder.iterdir())] == before
-    assert "MNIST-SENN" in capsys.readouterr().out
+    assert "mnist_senn" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--quick"], ["--only", "growth"]])
@@ -48,4 +48,4 @@ def test_a_part_does_not_replace_the_whole(run, tmp_path, arguments):
 def test_only_what_is_asked_for(run, capsys):
     run("--only", "growth")
     printed = capsys.readouterr().out
-    assert "MNIST-SENN: classes" in printed and "COMPAS" not in printed
+    assert "growth:" in printed and "compas" not in printed
