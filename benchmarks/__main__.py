@@ -1,7 +1,64 @@
-"""``python -m benchmarks``; see `command`. Workers import this file too, and need none of it."""
+"""Time training against the textbook: tables on the terminal, JSON and a picture in a folder."""
+
+import argparse
+import os
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import compas, mnist
+from benchmarks.report import in_words, machine, picture, tables
+from benchmarks.timings import FULL, QUICK, time_grids, time_growth, time_steps
+from pipeline.core.device import choose_device
+from pipeline.core.files import atomic_path, write_json
+from pipeline.core.stage import run_stage
+from pipeline.reporting.style import png
+
+SECTIONS = ("steps", "end_to_end", "growth")
+RESULTS = Path(__file__).parent / "results"
+_IDLE = 0.5  # processes that wanted to run, over the last minute
+
+
+def main() -> None:
+    """Print the tables; a complete run also writes ``<output>/<cpu or cuda>.{json,png}``."""
+    options = _options()
+    device, settings = choose_device(options.device), QUICK if options.quick else FULL
+    say = partial(print, file=sys.stderr, flush=True)
+    results: dict[str, Any] = {"machine": machine(device)}
+    say(in_words(results["machine"]))
+    if (load := os.getloadavg()[0]) > _IDLE:
+        say(f"This machine is busy (load {load:.1f}): times will vary widely and prove nothing.")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        table = compas(folder)
+        if "steps" in options.only:
+            problems = (table, mnist(folder, device.type))
+            results["steps"] = time_steps(problems, device, settings, say)
+        if "end_to_end" in options.only:
+            results["end_to_end"] = time_grids(table, folder, device, settings, say)
+        if "growth" in options.only:
+            results["growth"] = time_growth(folder, device, settings, say)
+    print(tables(results))
+    if options.output is not None:
+        write_json(options.output / f"{device.type}.json", results)
+        with atomic_path(options.output / f"{device.type}.png") as temporary:
+            temporary.write_bytes(png(picture(results)))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--quick", action="store_true", help="a little of everything, once")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
+    words = "folder for JSON and picture: benchmarks/results after a complete run, otherwise none"
+    parser.add_argument("--output", type=Path, help=words)
+    options = parser.parse_args()
+    if options.output is None and not options.quick and set(options.only) == set(SECTIONS):
+        options.output = RESULTS
+    return options
+
 
 if __name__ == "__main__":
-    from benchmarks.command import main
-    from pipeline.core.stage import run_stage
-
     run_stage(main)

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.problems import Problem, changed, mnist
+from benchmarks.measure import MNIST, Problem, mnist
 from pipeline.core.dataset import load_dataset
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.cells import Cell
@@ -62,12 +62,11 @@ def table(cells: Sequence[int] = CELLS) -> pd.DataFrame:
     """One row per robustness loss and number of cells."""
     rows = []
     with TemporaryDirectory() as folder:
-        problem = mnist(Path(folder), "cpu")
-        small = {f"experiments.{problem.name}.batch_size": BATCH}
-        problem = Problem(changed(problem.params, small), problem.name, problem.data)
+        problem = mnist(Path(folder), "cpu").with_params({f"experiments.{MNIST}.batch_size": BATCH})
         for probes in ("exact", 1):
+            one = problem.with_params({"robustness.probes": probes})
             for count in cells:
-                number = launches(problem.with_probes(probes), count, max(count, 2))
+                number = launches(one, count, max(count, 2))
                 rows.append({"probes": probes, "cells": count, "launches": number})
     return pd.DataFrame(rows)
 

@@ -1,128 +1,146 @@
 """Run the stages of a whole preset, and say how long they took.
 
 ``python -m benchmarks.paper_grid`` runs the pipeline's stages on presets/paper.yaml, in the order
-of dvc.yaml and without DVC, in a working folder of its own whose cell store begins empty. Into
-reports/paper it writes what `dvc repro` would write below reports/, and ``timings.json``. Seconds
-are those of whole stages, from the start of their process to its end.
+of dvc.yaml but without DVC, in a working folder of its own with an empty cell store. It writes to
+reports/paper what `dvc repro` would write to reports/, and ``timings.json``. Stages are timed from
+the start of their process to its end.
 """
 
 import argparse
+import os
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+import yaml
 
-from benchmarks.machine import describe, in_words
-from benchmarks.measure import textbook_speed
-from benchmarks.problems import PAPER, REPOSITORY, Problem, changed
-from benchmarks.steps import significant
-from benchmarks.tables import markdown
-from benchmarks.workspace import Workspace
+from benchmarks.measure import PAPER, REPOSITORY, Problem, changed, textbook_speed
+from benchmarks.report import in_words, machine, significant, text
 from pipeline.core.dataset import FILE_NAME
 from pipeline.core.device import choose_device
+from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json
 from pipeline.core.params import Params, load_params
 from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors, write_tensors
 from pipeline.models.cells import grid
 
-_EPOCH = 10  # steps of an epoch of the textbook: the clock is read after each
+_TIMES = ("cells", "train_seconds", "evaluate_seconds", "explain_seconds")
+_EPOCH_STEPS = 10  # of the textbook: the clock is read after each epoch
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run everything, write the results, print them."""
     options = _options(arguments)
-    device = choose_device(options.device)
+    device, folder = choose_device(options.device), options.work.absolute()
     params = changed(load_params(options.params), {"device": str(device)})
-    workspace = Workspace(options.work, params)
-    timings = {
-        "machine": describe(device),
-        "preset": options.params.name,
-        **_run_stages(workspace, params),
-    }
+    _begin(folder, params)
+    timings = {"machine": machine(device), "preset": options.params.name}
+    timings |= _run_stages(folder, params)
     if options.textbook:
-        timings["textbook"] = _textbook(workspace, params, timings, device, options.textbook)
-    write_json(workspace.folder / "reports/timings.json", timings)
-    _publish(workspace.folder / "reports", options.output)
+        timings["textbook"] = _textbook(folder, params, timings, device, options.textbook)
+    write_json(folder / "reports/timings.json", timings)
+    _publish(folder / "reports", options.output)
     print(_summary(timings, options.output))
 
 
-def _run_stages(workspace: Workspace, params: Params) -> dict[str, Any]:
+def _begin(folder: Path, params: Params) -> None:
+    """Make `folder` a working folder with these `params`; of an earlier run only data remain."""
+    for made in ("models", "reports", "store"):
+        shutil.rmtree(folder / made, ignore_errors=True)
+    (folder / "reports").mkdir(parents=True)
+    content = yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
+    (folder / "params.yaml").write_text(content, encoding="utf-8")
+    template = Path("reports/template.ipynb")
+    shutil.copyfile(REPOSITORY / template, folder / template)
+
+
+def _run(folder: Path, stage: str, *arguments: str) -> float:
+    """Run ``python -m stages.<stage>`` in `folder`; the seconds that its process took.
+
+    Raises
+    ------
+    PipelineError
+        If it fails; it has said why on stderr.
+    """
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "SENN_CELL_STORE": str(folder / "store")}
+    command = [sys.executable, "-m", f"stages.{stage}", *arguments]
+    begun = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr)
+    seconds = time.perf_counter() - begun
+    if done.returncode:
+        raise PipelineError(f"{' '.join(command[1:])} failed in {folder}")
+    return significant(seconds)
+
+
+def _run_stages(folder: Path, params: Params) -> dict[str, Any]:
     for dataset in params.datasets:
-        workspace.run("download", dataset)
-        workspace.run("prepare", dataset)
-    pretrain = workspace.run("pretrain")
-    experiments = {}
+        _run(folder, "download", dataset)
+        _run(folder, "prepare", dataset)
+    pretrain = _run(folder, "pretrain")
+    experiments: dict[str, dict[str, Any]] = {}
     for name in params.experiments:
-        cells, seconds = len(grid(params, name)), workspace.run("train", name)
+        cells, seconds = len(grid(params, name)), _run(folder, "train", name)
         experiments[name] = {
             "cells": cells,
-            "train_seconds": significant(seconds),
+            "train_seconds": seconds,
             "cells_per_second": significant(cells / seconds),
-            "evaluate_seconds": significant(workspace.run("evaluate", name)),
-            "explain_seconds": significant(workspace.run("explain", name)),
+            "evaluate_seconds": _run(folder, "evaluate", name),
+            "explain_seconds": _run(folder, "explain", name),
         }
-    study = {name: significant(workspace.run("study", name)) for name in params.study}
-    report = workspace.run("report")
     return {
         "cells": sum(experiment["cells"] for experiment in experiments.values()),
-        "pretrain_seconds": significant(pretrain),
+        "pretrain_seconds": pretrain,
         "train_seconds": _total(experiments, "train_seconds"),
         "evaluate_seconds": _total(experiments, "evaluate_seconds"),
         "explain_seconds": _total(experiments, "explain_seconds"),
-        "study_seconds": study,
-        "report_seconds": significant(report),
+        "study_seconds": {name: _run(folder, "study", name) for name in params.study},
+        "report_seconds": _run(folder, "report"),
         "experiments": experiments,
     }
 
 
 def _textbook(
-    workspace: Workspace,
-    params: Params,
-    timings: dict[str, Any],
-    device: torch.device,
-    steps: int,
+    folder: Path, params: Params, timings: dict[str, Any], device: torch.device, steps: int
 ) -> dict[str, Any]:
-    """What the same cells would take one after the other, extrapolated from at least `steps` each.
+    """How long the textbook would take for the same cells, extrapolated from at least `steps` each.
 
     Without the start of processes, and without validations that are not due in so few steps.
     """
     experiments = {}
     for name, experiment in params.experiments.items():
-        data = workspace.folder / "data/prepared" / experiment.dataset
-        short = workspace.folder / "textbook" / name
-        examples = _shorten(data, short, _EPOCH * experiment.batch_size)
+        tensors, metadata = read_tensors(folder / "data/prepared" / experiment.dataset / FILE_NAME)
+        examples, short = len(tensors["train_y"]), folder / "textbook" / name
+        kept = _EPOCH_STEPS * experiment.batch_size
+        few = {key: value[:kept] for key, value in tensors.items() if key.startswith("train_")}
+        write_tensors(short / FILE_NAME, tensors | few, metadata)
         speed = textbook_speed(Problem(params, name, short), device, seconds=0, steps=steps)
         per_cell = examples // experiment.batch_size * experiment.epochs
-        cells = timings["experiments"][name]["cells"]
+        all_steps = per_cell * timings["experiments"][name]["cells"]
         experiments[name] = {
             "ms_per_step": significant(speed.ms),
             "steps_measured": speed.steps,
-            "steps": per_cell * cells,
-            "train_seconds": significant(speed.ms / 1000 * per_cell * cells),
+            "steps": all_steps,
+            "train_seconds": significant(speed.ms / 1000 * all_steps),
         }
     total = _total(experiments, "train_seconds")
-    return {
-        "train_seconds": total,
-        "faster": significant(total / timings["train_seconds"]),
-        "experiments": experiments,
-    }
+    faster = significant(total / timings["train_seconds"])
+    return {"train_seconds": total, "faster": faster, "experiments": experiments}
 
 
-def _shorten(data: Path, short: Path, examples: int) -> int:
-    """Copy a prepared data set with its first training `examples`; how many it really has."""
-    tensors, metadata = read_tensors(data / FILE_NAME)
-    few = {name: value[:examples] for name, value in tensors.items() if name.startswith("train_")}
-    write_tensors(short / FILE_NAME, tensors | few, metadata)
-    return len(tensors["train_y"])
+def _total(experiments: dict[str, dict[str, Any]], key: str) -> float:
+    return significant(sum(experiment[key] for experiment in experiments.values()))
 
 
 def _publish(reports: Path, output: Path) -> None:
-    """Put a copy of `reports` in the place of `output`, without the template."""
+    """Replace `output` by a copy of `reports`, without the template."""
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(reports, part, ignore=shutil.ignore_patterns("template.ipynb"))
@@ -132,32 +150,20 @@ def _publish(reports: Path, output: Path) -> None:
 
 def _summary(timings: dict[str, Any], output: Path) -> str:
     """Times per experiment, and the test accuracy of every cell: λ × seeds."""
-    head = ["experiment", "cells", "training, s", "cells per s", "evaluation, s", "methods, s"]
-    keys = ("cells", "train_seconds", "cells_per_second", "evaluate_seconds", "explain_seconds")
-    experiments = timings["experiments"]
-    body = [[name, *(f"{row[key]:g}" for key in keys)] for name, row in experiments.items()]
-    totals = [f"{timings[key]:g}" for key in ("cells", "train_seconds")]
-    rest = [f"{timings[key]:g}" for key in ("evaluate_seconds", "explain_seconds")]
-    body.append(["all", *totals, "", *rest])
-    if "textbook" in timings:
-        head += ["textbook, s", "× textbook"]
-        books = timings["textbook"]["experiments"]
-        for line, (name, row) in zip(body, experiments.items(), strict=False):
-            seconds = books[name]["train_seconds"]
-            line += [f"{seconds:g}", f"{seconds / row['train_seconds']:.3g}"]
-        body[-1] += [f"{timings['textbook'][key]:g}" for key in ("train_seconds", "faster")]
-    parts = [f"{timings['preset']} on {in_words(timings['machine'])}.", markdown(head, body)]
-    for name in experiments:
+    rows = {name: {"experiment": name, **row} for name, row in timings["experiments"].items()}
+    rows["all"] = {"experiment": "all", **{key: timings.get(key) for key in _TIMES}}
+    if book := timings.get("textbook"):
+        for name, row in {**book["experiments"], "all": book}.items():
+            seconds = row["train_seconds"]
+            rows[name]["textbook_seconds"] = seconds
+            rows[name]["faster"] = significant(seconds / rows[name]["train_seconds"])
+    parts = [f"{timings['preset']} on {in_words(timings['machine'])}."]
+    parts.append(text(pd.DataFrame(list(rows.values()), dtype=object)))
+    for name in timings["experiments"]:
         cells = pd.read_csv(output / "cells" / f"{name}.csv")
         table = cells.pivot(index="robust_reg", columns="seed", values="accuracy")
-        head = [f"{name}: λ", *(f"seed {seed}" for seed in table.columns)]
-        lines = [[f"{reg:g}", *(f"{value:.4f}" for value in row)] for reg, row in table.iterrows()]
-        parts.append(markdown(head, lines))
+        parts.append(f"{name}: accuracy by λ and seed\n{table.round(4).to_string()}")
     return "\n\n".join(parts)
-
-
-def _total(experiments: dict[str, dict[str, Any]], key: str) -> float:
-    return significant(sum(experiment[key] for experiment in experiments.values()))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -170,14 +176,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/paper")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "reports/paper")
-    parser.add_argument(
-        "--textbook",
-        type=int,
-        metavar="STEPS",
-        default=0,
-        help="also time the textbook, at least so many steps of each experiment",
-    )
-    return parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    words = "also time at least so many steps of the textbook, of each experiment"
+    parser.add_argument("--textbook", type=int, metavar="STEPS", default=0, help=words)
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

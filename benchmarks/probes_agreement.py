@@ -1,27 +1,24 @@
-"""Do models trained with one random probe come out like those trained with the exact loss?
+"""Do models trained with one random probe agree with those trained with the exact loss?
 
 ``python -m benchmarks.probes_agreement`` trains every experiment of params.yaml twice, over five
 seeds × its λ, with `robustness.probes` exact and 1 and all else the same, and compares accuracy and
 exact robustness loss on the test set. Cells come from the user's cell store where it has them.
 
 On tables the review's loss is one gradient whatever the probes (pipeline/training/robustness.py),
-so there the two are the same models; tables are compared under ``paper2018`` as well.
+so the two models are the same; tables are therefore compared under ``paper2018`` as well.
 """
 
 import argparse
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-import torch
 from scipy import stats
 
-from benchmarks.machine import describe, in_words
-from benchmarks.problems import REPOSITORY, changed
-from benchmarks.settings import PROBES
-from benchmarks.tables import markdown
+from benchmarks.measure import REPOSITORY, changed
+from benchmarks.report import in_words, machine
+from benchmarks.timings import PROBES
 from pipeline.core.dataset import load_dataset
 from pipeline.core.device import choose_device
 from pipeline.core.files import atomic_path, write_csv
@@ -49,17 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if any(params.experiment(name).model_class == "DiSENN" for name in names):
         data = options.data / params.pretrain.dataset
         pretrain_all(Pretraining(params, device, data, options.work / "vae"))
-    tables = []
+    tables, store = [], CellStore.from_environment()
     for name in names:
         for variant in _variants(params, name, options.data):
             for probes in PROBES:
+                print(f"{name}, {variant}, probes {probes}", flush=True)
                 changes = {"robustness.variant": variant, "robustness.probes": probes}
-                tables.append(_cells(changed(params, changes), name, device, options))
+                data = options.data / params.experiment(name).dataset
+                models, vaes = options.work / variant / f"probes={probes}", options.work / "vae"
+                job = Job(changed(params, changes), name, device, data, vaes, models, store)
+                tables.append(train_and_test(job))
     cells = pd.concat(tables, ignore_index=True)
     summary = summarise(cells)
     write_csv(options.output / "probes_agreement_cells.csv", cells)
     write_csv(options.output / "probes_agreement.csv", summary)
-    text = in_markdown(summary, in_words(describe(device)))
+    text = in_markdown(summary, in_words(machine(device)))
     with atomic_path(options.output / "probes_agreement.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(text)
@@ -68,30 +69,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     """One row per experiment, variant, λ and metric.
 
-    Mean and sample standard deviation over seeds with the exact loss and with one probe; their
-    difference; the seeds' `spread`, the root mean square of the two standard deviations; and
-    whether the difference is `within` it.
+    Mean and sample standard deviation over seeds, with the exact loss and with one probe; the
+    difference of the means; the `spread` of seeds, the root mean square of the two standard
+    deviations; and whether the difference is `within` it.
 
     Parameters
     ----------
-    cells : one row a cell: experiment, variant, robust_reg, seed, probes, and the metrics.
+    cells : one row per cell: experiment, variant, robust_reg, seed, probes, and the metrics.
     """
     rows = []
     for key, group in cells.groupby(_KEYS, sort=False):
         exact, probe = (group[group["probes"] == str(probes)] for probes in PROBES)
         for metric in METRICS:
             a, b = exact[metric], probe[metric]
-            difference = b.mean() - a.mean()
-            spread = math.sqrt((a.var() + b.var()) / 2)
-            about = dict(zip(_KEYS, key, strict=True))
-            rows.append(
-                about
-                | {"metric": metric, "seeds": len(a)}
-                | {"exact_mean": a.mean(), "exact_sd": a.std()}
-                | {"probe_mean": b.mean(), "probe_sd": b.std()}
-                | {"difference": difference, "spread": spread}
-                | {"within": abs(difference) <= spread}
-            )
+            difference, spread = b.mean() - a.mean(), math.sqrt((a.var() + b.var()) / 2)
+            row = dict(zip(_KEYS, key, strict=True)) | {"metric": metric, "seeds": len(a)}
+            row |= {"exact_mean": a.mean(), "exact_sd": a.std()}
+            row |= {"probe_mean": b.mean(), "probe_sd": b.std(), "difference": difference}
+            rows.append(row | {"spread": spread, "within": abs(difference) <= spread})
     return pd.DataFrame(rows)
 
 
@@ -114,51 +109,43 @@ def in_markdown(summary: pd.DataFrame, where: str) -> str:
     is_same = (summary["exact_mean"] == summary["probe_mean"]) & (
         summary["exact_sd"] == summary["probe_sd"]
     )
-    moved = summary[~is_same]
-    seeds = summary["seeds"].min()
+    moved, seeds = summary[~is_same], summary["seeds"].min()
     chance = 2 * stats.t.sf(math.sqrt(seeds / 2), 2 * seeds - 2)
-    return "\n\n".join(
-        [
-            "# One probe or the exact robustness loss",
-            f"Mean ± standard deviation over {seeds} seeds on the test set, of models trained with "
-            "`robustness.probes` exact and 1. The difference of the means is within the seeds' "
-            f"spread in {moved['within'].sum()} of {len(moved)} comparisons; in another "
-            f"{is_same.sum()} there is no difference at all. Two sets of {seeds} seeds trained the "
-            f"same way would differ by more in {chance:.0%} of comparisons. Trained on {where}.",
-            markdown(head, body) + "\n",
-        ]
+    text = (
+        f"Mean ± standard deviation over {seeds} seeds on the test set, of models trained with "
+        "`robustness.probes` exact and 1. The difference of the means is within the seeds' "
+        f"spread in {moved['within'].sum()} of {len(moved)} comparisons; in another "
+        f"{is_same.sum()} there is no difference at all. Two sets of {seeds} seeds trained the "
+        f"same way would differ by more in {chance:.0%} of comparisons. Trained on {where}."
     )
+    title = "# One probe or the exact robustness loss"
+    lines = [head, ["-" * len(cell) for cell in head], *body]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join([title, text, table + "\n"])
 
 
 def _variants(params: Params, name: str, prepared: Path) -> Iterator[str]:
-    """The variant of `params`; and another where that one has no use for probes."""
+    """The variant of `params`, and another where probes make no difference to it."""
     yield params.robustness.variant
     is_table = len(load_dataset(prepared / params.experiment(name).dataset).input_shape) == 1
     if params.robustness.variant == "review2020" and is_table:
         yield "paper2018"
 
 
-def _cells(
-    params: Params, name: str, device: torch.device, options: argparse.Namespace
-) -> pd.DataFrame:
-    """Train an experiment, and measure its cells on the test set."""
-    variant, probes = params.robustness.variant, params.robustness.probes
-    print(f"{name}, {variant}, probes {probes}", flush=True)
-    folder = options.data / params.experiment(name).dataset
-    models = options.work / variant / f"probes={probes}"
-    store = CellStore.from_environment()
-    train_grid(Job(params, name, device, folder, options.work / "vae", models, store))
-    data = load_dataset(folder).to(device)
+def train_and_test(job: Job) -> pd.DataFrame:
+    """Train the cells of an experiment; their accuracy and exact robustness loss on test data."""
+    train_grid(job)
+    data, robustness = load_dataset(job.data).to(job.device), job.params.robustness
     rows = []
-    for cell in grid(params, name):
-        model = load_cell(cell.path(models))[0].to(device)
+    for cell in grid(job.params, job.name):
+        model = load_cell(cell.path(job.models))[0].to(job.device)
         rows.append(
             {
-                "experiment": name,
-                "variant": variant,
+                "experiment": job.name,
+                "variant": robustness.variant,
                 "robust_reg": cell.robust_reg,
                 "seed": cell.seed,
-                "probes": str(probes),
+                "probes": str(robustness.probes),
                 "accuracy": float(correct(model, data.test).double().mean()),
                 "test_robustness_loss": float(residual_norm(model, data.test.x).double().mean()),
             }
@@ -175,11 +162,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--params", type=Path, default=REPOSITORY / "params.yaml")
     parser.add_argument("--data", type=Path, default=REPOSITORY / "data/prepared")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--experiments", nargs="+", help="all, if not given")
+    parser.add_argument("--experiments", nargs="+", help="all if not given")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(_SEEDS))
     parser.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/probes")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "benchmarks/results")
-    return parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

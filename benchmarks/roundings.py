@@ -1,9 +1,9 @@
-"""What do last bits do to the cost of robustness? ``python -m benchmarks.roundings``.
+"""How far do last bits move the cost of robustness? ``python -m benchmarks.roundings``.
 
 Trains the COMPAS grid of params.yaml once for each of several processors that the table kernel can
-be compiled for, all else the same, and writes their test accuracies by λ, in the mean over seeds,
-to benchmarks/results/roundings.csv. Needs the prepared data (`dvc repro prepare@compas`), a
-processor with AVX-512 for all of them, and half a minute.
+be compiled for, all else the same, and writes the test accuracies by λ, averaged over seeds, to
+benchmarks/results/roundings.csv. Needs the prepared data (`dvc repro prepare@compas`), a processor
+with AVX-512, and half a minute.
 """
 
 import argparse
@@ -59,26 +59,20 @@ def train(processor: str, data: str, folder: str) -> None:
 
     import torch
 
-    from benchmarks.problems import REPOSITORY
-    from pipeline.core.dataset import load_dataset
+    from benchmarks.measure import REPOSITORY
+    from benchmarks.probes_agreement import train_and_test
     from pipeline.core.params import load_params
     from pipeline.core.store import CellStore
-    from pipeline.metrics.evaluation import correct
-    from pipeline.models.cells import grid, load_cell
-    from pipeline.training.engine import train_grid
     from pipeline.training.task import Job
 
-    params, models = load_params(REPOSITORY / "params.yaml"), Path(folder, "models")
-    name, device = "compas_senn", torch.device("cpu")
-    store = CellStore(None, 1)
-    train_grid(Job(params, name, device, Path(data), Path(folder, "vaes"), models, store))
-    test = load_dataset(Path(data)).test
-    rows = []
-    for cell in grid(params, name):
-        model, _ = load_cell(cell.path(models))
-        accuracy = correct(model, test).double().mean().item()
-        rows.append({"robust_reg": cell.robust_reg, "seed": cell.seed, "accuracy": accuracy})
-    write_csv(Path(folder, "accuracies.csv"), pd.DataFrame(rows))
+    params, models, vaes = (
+        load_params(REPOSITORY / "params.yaml"),
+        Path(folder),
+        Path(folder, "vae"),
+    )
+    cpu, store = torch.device("cpu"), CellStore(None, 1)
+    job = Job(params, "compas_senn", cpu, Path(data), vaes, models, store)
+    write_csv(Path(folder, "accuracies.csv"), train_and_test(job))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The baseline: SENN and DiSENN one model at a time, as one would write them from the papers.
+"""The baseline: SENN and DiSENN, one model at a time, as one would write them from the papers.
 
 Plain `torch.nn` layers, a `DataLoader`, and the robustness loss as the review's published code
-computes it: the Jacobians of f and of h, by one backward pass through the whole model per class
-and per concept, kept differentiable. It shares its settings with the pipeline and nothing else; a
-test holds that losses and gradients are the same.
+computes it: the differentiable Jacobians of f and of h, by one backward pass through the whole
+model per class and per concept. It shares only its settings with the pipeline; a test checks that
+losses and gradients are equal.
 """
 
 import copy
@@ -24,7 +24,7 @@ from pipeline.core.dataset import Dataset, Split
 class Output(NamedTuple):
     """`logits` (B, C), `concepts` (B, K), `relevances` (B, K, C), `reconstruction` shaped like x.
 
-    `mean` and `logvar` (B, K) are those of DiSENN's posterior, None in SENN.
+    `mean` and `logvar` (B, K) describe DiSENN's posterior; None for SENN.
     """
 
     logits: Tensor
@@ -73,7 +73,7 @@ class IdentityConceptizer(nn.Module):
 
 
 class ConvConceptizer(nn.Module):
-    """Convolutional autoencoder; each feature map is mapped linearly to its concept and back."""
+    """Convolutional autoencoder; linear layers map each feature map to its concept and back."""
 
     def __init__(self, settings: choice.ConvConceptizer, concepts: int, image: Tensor) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class ConvConceptizer(nn.Module):
 
 
 class VaeConceptizer(nn.Module):
-    """β-VAE: its latent means are the concepts; while training a sample is decoded."""
+    """β-VAE whose latent means are the concepts; in training a sample is decoded."""
 
     def __init__(self, settings: p.Vae, data: Dataset) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class VaeConceptizer(nn.Module):
 def conv_parameterizer(
     settings: choice.ConvParameterizer, outputs: int, dropout: float, image: Tensor
 ) -> nn.Sequential:
-    """Convolutions with channel dropout after the last; linear layers; dropout and tanh."""
+    """Convolutions, with channel dropout after the last; linear layers; dropout; tanh."""
     layers = conv_layers((len(image), *settings.channels), settings.kernel_size)
     layers.insert(-2, nn.Dropout2d(dropout))
     convolutions = nn.Sequential(*layers, nn.Flatten())
@@ -146,7 +146,7 @@ def conv_layers(channels: Sequence[int], kernel_size: int) -> list[nn.Module]:
 
 
 def linear_layers(widths: Sequence[int], dropout: float = 0.0) -> list[nn.Module]:
-    """Linear layers with dropout, if any, and ReLU between them."""
+    """Linear layers with ReLU, and dropout if any, between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         between = [nn.Dropout(dropout), nn.ReLU()] if dropout > 0 else [nn.ReLU()]
@@ -167,13 +167,13 @@ def total_loss(model: Textbook, robust_reg: float, x: Tensor, y: Tensor) -> Tens
 def robustness_loss(x: Tensor, output: Output, variant: str) -> Tensor:
     """‖∇ₓf(x) − θ(x)ᵀ Jʰₓ(x)‖, Frobenius over the batch; `x` requires gradients.
 
-    With `variant` ``paper2018`` f are the logits, else their log-softmax. With ``review2020``
-    tables have that code's shortcut: one gradient, summed over classes, and θ for θᵀJʰ.
+    f are the logits with ``paper2018``, otherwise their log-softmax. For tables ``review2020`` has
+    that code's shortcut: one gradient, summed over classes, and θ in place of θᵀJʰ.
 
     Raises
     ------
     ValueError
-        If the variant is none of the published ones.
+        If `variant` is not one of the published ones.
     """
     match variant:
         case "paper2018":
@@ -190,7 +190,7 @@ def robustness_loss(x: Tensor, output: Output, variant: str) -> Tensor:
 
 
 def jacobian(outputs: Tensor, x: Tensor) -> Tensor:
-    """∂outputs/∂x of every example, differentiable, (B, features, number of outputs)."""
+    """∂outputs/∂x for every example, differentiable, (B, features, outputs)."""
     columns = []
     for index in range(outputs.shape[1]):
         chosen = torch.zeros_like(outputs)
@@ -223,11 +223,11 @@ def train(
     device: torch.device,
     report: Callable[[int, float], None],
 ) -> dict[str, Tensor]:
-    """Train `model`; return its best weights on validation accuracy.
+    """Train `model`; return the weights with the best validation accuracy.
 
     Parameters
     ----------
-    data : on the CPU; a `DataLoader` makes its batches.
+    data : on the CPU, where a `DataLoader` makes the batches.
     report : called after every epoch with its number and the best validation accuracy so far.
     """
     experiment, model = model.experiment, model.to(device)

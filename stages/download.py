@@ -1,22 +1,19 @@
-"""Fetch the raw files of a dataset, and verify them: ``python -m stages.download compas``."""
+"""Fetch and verify the raw files of a dataset: ``python -m stages.download compas``."""
 
-import argparse
 import os
 from functools import partial
 from pathlib import Path
 
 from pipeline.core.params import load_params
-from pipeline.core.stage import run_stage
+from pipeline.core.stage import argument, run_stage
 from pipeline.data.registry import DATASETS
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
 
 
 def main() -> None:
     """Write ``data/raw/<name>/``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=DATASETS)
-    name = parser.parse_args().name
-    load_params(Path("params.yaml"))  # a mistake in it is told before anything is fetched
+    name = argument("name", __doc__, DATASETS)
+    load_params(Path("params.yaml"))  # report a mistake in it before anything is fetched
 
     files = DATASETS[name].files()
     mirror = os.environ.get(MIRROR_VARIABLE)

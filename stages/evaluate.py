@@ -1,21 +1,18 @@
 """Measure every trained model of an experiment: ``python -m stages.evaluate compas_senn``."""
 
-import argparse
 from pathlib import Path
 
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv, write_json
 from pipeline.core.params import load_params
-from pipeline.core.stage import run_stage
+from pipeline.core.stage import argument, run_stage
 from pipeline.core.store import CellStore
 from pipeline.metrics.grid import cells_table, evaluate_grid, headline, lambda_table
 
 
 def main() -> None:
     """Write ``reports/cells``, ``reports/lambda`` (CSV) and ``reports/metrics`` (JSON)."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment")
-    name = parser.parse_args().experiment
+    name = argument("experiment", __doc__)
     params = load_params(Path("params.yaml"))
 
     data = Path("data/prepared", params.experiment(name).dataset)

@@ -1,12 +1,11 @@
 """Score every explanation method on an experiment: ``python -m stages.explain compas_senn``."""
 
-import argparse
 from pathlib import Path
 
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
-from pipeline.core.stage import run_stage
+from pipeline.core.stage import argument, run_stage
 from pipeline.core.store import CellStore
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.comparison import compare_methods
@@ -15,9 +14,7 @@ from pipeline.metrics.comparison_tables import curves_table, scores_table
 
 def main() -> None:
     """Write ``reports/methods`` and ``reports/methods_curves`` (CSV)."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment")
-    name = parser.parse_args().experiment
+    name = argument("experiment", __doc__)
     params = load_params(Path("params.yaml"))
 
     data = Path("data/prepared", params.experiment(name).dataset)
@@ -28,7 +25,7 @@ def main() -> None:
         "methods_curves": curves_table(scores, METHODS),
     }
     for folder, table in tables.items():
-        table.insert(0, "experiment", name)  # plots name it
+        table.insert(0, "experiment", name)  # for the plots
         table.insert(1, "robust_reg", params.robust_reg)
         write_csv(Path("reports", folder, f"{name}.csv"), table)
 

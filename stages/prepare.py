@@ -1,20 +1,17 @@
 """Turn raw files into tensors, split once for all cells: ``python -m stages.prepare compas``."""
 
-import argparse
 from pathlib import Path
 
 from pipeline.core.dataset import save_dataset
 from pipeline.core.params import load_params
-from pipeline.core.stage import run_stage
+from pipeline.core.stage import argument, run_stage
 from pipeline.data.registry import DATASETS
 from pipeline.data.sources import verify_all
 
 
 def main() -> None:
     """Write ``data/prepared/<name>/``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=DATASETS)
-    name = parser.parse_args().name
+    name = argument("name", __doc__, DATASETS)
     params = load_params(Path("params.yaml"))
 
     recipe = DATASETS[name]

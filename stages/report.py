@@ -14,7 +14,7 @@ PARAMS, MODELS, PREPARED, REPORTS = map(Path, ("params.yaml", "models", "data/pr
 def main() -> None:
     """Write ``claims.{csv,json}``, ``report.{ipynb,html}`` and ``figures/*.png`` in reports/."""
     claims = as_table(verdicts(Results(PARAMS, Folders(MODELS, PREPARED, REPORTS))))
-    write_csv(REPORTS / "claims.csv", claims)  # which the notebook reads
+    write_csv(REPORTS / "claims.csv", claims)  # the notebook reads it
     write_json(REPORTS / "claims.json", claims.set_index("claim")["verdict"].to_dict())
 
     parameters = {
@@ -24,7 +24,7 @@ def main() -> None:
         "reports": str(REPORTS),
     }
     notebook = execute(REPORTS / "template.ipynb", parameters, Path())
-    # The whole page is made before any of it is written.
+    # Everything is made before anything is written.
     pictures, page = figures(notebook), to_html(notebook)
     folder = REPORTS / "figures"
     for stale in set(folder.glob("*.png")) - {folder / f"{name}.png" for name in pictures}:

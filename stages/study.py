@@ -1,13 +1,12 @@
 """Train under every definition of the robustness loss: ``python -m stages.study compas_senn``."""
 
-import argparse
 from pathlib import Path
 
 from pipeline.core.dataset import load_dataset
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
-from pipeline.core.stage import run_stage
+from pipeline.core.stage import argument, run_stage
 from pipeline.core.store import CellStore
 from pipeline.study.references import references
 from pipeline.study.run import run_study
@@ -15,9 +14,7 @@ from pipeline.study.run import run_study
 
 def main() -> None:
     """Write ``reports/study/<experiment>.csv``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment")
-    name = parser.parse_args().experiment
+    name = argument("experiment", __doc__)
     params = load_params(Path("params.yaml"))
 
     data = Path("data/prepared", params.experiment(name).dataset)

@@ -1,12 +1,11 @@
 """Train an experiment's whole λ × seed grid: ``python -m stages.train compas_senn``."""
 
-import argparse
 from pathlib import Path
 
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
-from pipeline.core.stage import run_stage
+from pipeline.core.stage import argument, run_stage
 from pipeline.core.store import CellStore
 from pipeline.training.engine import train_grid
 from pipeline.training.task import Job
@@ -14,9 +13,7 @@ from pipeline.training.task import Job
 
 def main() -> None:
     """Write ``models/<experiment>/`` and ``reports/curves/<experiment>.csv``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment")
-    name = parser.parse_args().experiment
+    name = argument("experiment", __doc__)
     params = load_params(Path("params.yaml"))
     job = Job(
         params,

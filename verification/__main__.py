@@ -1,4 +1,4 @@
-"""Rerun what is not up to date, in a copy, and compare it with what is committed: `make verify`."""
+"""Rerun in a copy what is not up to date, and compare it with what is committed: `make verify`."""
 
 if __name__ == "__main__":
     from verification.command import main

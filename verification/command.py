@@ -1,8 +1,8 @@
-"""``python -m verification``: are results here what is committed?
+"""``python -m verification``: are the results the committed ones on this machine?
 
-Exit code 0: they are the same, byte for byte. 1: something differs. 2: it could not be found out.
-Where the processor cannot promise the same bytes (`pipeline.core.portable`), 0 says that every
-committed accuracy was met within `TOLERANCE` and every verdict is the same.
+Exit code 0: the same, byte for byte. 1: something differs. 2: the pipeline could not be run. On a
+processor whose last bits may differ (`pipeline.core.portable`), 0 means that every accuracy is
+within `TOLERANCE` of the committed one and every verdict is the same.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from verification.rerun import rerun
 from verification.workspace import Copy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-TOLERANCE = 0.05  # of accuracies, on a processor that rounds otherwise
+TOLERANCE = 0.05  # of accuracies, on a processor that rounds differently
 
 
 def main() -> None:
@@ -26,12 +26,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m verification", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument(
-        "--all", action="store_true", help="rerun what is up to date, too; take nothing on trust"
-    )
-    parser.add_argument(
-        "--keep", metavar="FOLDER", type=Path, help="put the copy there, and leave it there"
-    )
+    parser.add_argument("--all", action="store_true", help="rerun also what is up to date")
+    parser.add_argument("--keep", metavar="FOLDER", type=Path, help="make the copy there, keep it")
     arguments = parser.parse_args()
     portable.advise()
     try:
@@ -49,11 +45,11 @@ def main() -> None:
 
 
 def verify(folder: Path, everything: bool) -> bool:
-    """Rerun in `folder` what is not up to date, or `everything`; print how it compares.
+    """Rerun in `folder` what is not up to date, or `everything`; print the comparison.
 
     Returns
     -------
-    Whether it passes: equal, or as close as this processor can promise.
+    Whether results are equal, or as close as this processor can promise.
 
     Raises
     ------
@@ -68,7 +64,7 @@ def verify(folder: Path, everything: bool) -> bool:
 
 
 def judge(findings: Sequence[Finding], promised: bool) -> bool:
-    """Print `findings` and the verdict, which is returned; `promised`: the same bytes are due."""
+    """Print `findings` and return the verdict; `promised`: the bytes have to be the same."""
     for finding in findings:
         print(f"{finding.state:10} {finding.path}")
         for line in finding.differences:
@@ -78,9 +74,9 @@ def judge(findings: Sequence[Finding], promised: bool) -> bool:
     if not different or promised:
         return not different
     failed = [finding.path for finding in different if finding.matters(TOLERANCE)]
+    outcome = f"Not within tolerance: {', '.join(failed)}" if failed else "All within tolerance"
     print(
-        "This processor rounds otherwise. "
-        + (f"Beyond the tolerance: {', '.join(failed)}" if failed else "All is within the")
-        + f" tolerance: accuracies within {TOLERANCE}, verdicts the same"
+        "This processor rounds differently, so accuracies may differ by "
+        f"{TOLERANCE} and verdicts must be the same. {outcome}."
     )
     return not failed

@@ -1,4 +1,4 @@
-"""Compare results of a rerun with the committed ones: by bytes, and number by number."""
+"""Compare the results of a rerun with the committed ones, by bytes and by numbers."""
 
 import io
 import json
@@ -13,12 +13,12 @@ import safetensors.numpy
 from verification.workspace import Copy
 
 SAME, OTHER, MISSING, NEW = "same", "differs", "missing", "new"
-METADATA = "same*"  # other metadata, which name the code that made them; the same weights
+METADATA = "same*"  # the same weights; only the metadata differ, which identify the code
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The committed and the new value of a metric, where they are farthest apart."""
+    """A committed value of a metric, and the new one."""
 
     metric: str
     committed: Any
@@ -30,7 +30,7 @@ class Difference:
 
     @property
     def size(self) -> float | None:
-        """How far apart numbers are; None for others."""
+        """How far apart two numbers are; None for other values."""
         pair = self.committed, self.new
         if all(isinstance(value, int | float) and value == value for value in pair):
             return abs(float(self.new) - float(self.committed))
@@ -39,7 +39,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Finding:
-    """How one result compares; `differences` by metric, where it is a table of numbers."""
+    """How one result compares; a CSV or JSON file has `differences`, the largest per metric."""
 
     path: str
     state: str
@@ -47,11 +47,11 @@ class Finding:
 
     @property
     def same(self) -> bool:
-        """Whether it is what is committed."""
+        """Whether the result is the committed one."""
         return self.state in (SAME, METADATA)
 
     def matters(self, tolerance: float) -> bool:
-        """Whether an accuracy is off by more than `tolerance`, or a verdict is another."""
+        """Whether an accuracy is off by more than `tolerance`, or a verdict has changed."""
         path = PurePosixPath(self.path)
         if self.state in (MISSING, NEW):
             return path.suffix in (".json", ".csv")
@@ -64,9 +64,9 @@ class Finding:
 
 
 def compare(copy: Copy) -> list[Finding]:
-    """Of every out of every stage, file by file, how the copy's compares with the committed.
+    """Compare all outs of all stages in `copy` with the committed ones, file by file.
 
-    Of folders that DVC keeps, and Git does not, the commit has one digest: they are one result.
+    A folder that is in DVC's cache and not in Git has one committed digest, so it is one result.
     """
     committed, new = copy.locks()
     findings: list[Finding] = []
@@ -92,7 +92,7 @@ def _files(before: dict[str, bytes], after: dict[str, bytes]) -> Iterator[Findin
 
 
 def differences(path: str, before: bytes, after: bytes) -> Iterator[Difference]:
-    """Of each metric in a CSV or JSON file that differs, the largest difference."""
+    """The largest difference of each metric that differs in a CSV or JSON file."""
     match PurePosixPath(path).suffix:
         case ".json":
             old, new = _leaves(json.loads(before)), _leaves(json.loads(after))
@@ -129,7 +129,7 @@ def _kept_by_dvc(copy: Copy, path: str, before: str | None, after: str | None) -
 
 
 def _same_weights(copy: Copy, before: str, after: str) -> bool:
-    """Whether two folders have files of the same names and tensors; no, if one is not at hand."""
+    """Whether two folders have files with the same names and tensors; False if one is missing."""
     listings = [copy.cached(md5) for md5 in (before, after)]
     if None in listings:
         return False
@@ -155,7 +155,7 @@ def _table(content: bytes) -> pd.DataFrame:
 
 
 def _leaves(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Values of a JSON document by their dotted keys."""
+    """Values of a JSON document by dotted key."""
     if not isinstance(value, dict):
         return {prefix: value}
     leaves: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A copy of the working folder to rerun stages in, so that the original stays as it is."""
+"""A copy of the working folder, to rerun stages without touching the original."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ CACHE = ".dvc/cache"
 
 @dataclass(frozen=True)
 class Copy:
-    """What Git has or would have of a working folder, in `folder`, with the cache DVC keeps of it.
+    """A copy, in `folder`, of a working folder's files that Git does not ignore, and DVC's cache.
 
-    `revision` names the commit that results are compared with; `is_fresh` says that nothing has
-    been computed in the original yet.
+    Results are compared with the commit `revision`; `is_fresh` means that nothing has been computed
+    in the original yet.
     """
 
     folder: Path
@@ -27,19 +27,19 @@ class Copy:
 
     @classmethod
     def of(cls, original: Path, folder: Path) -> "Copy":
-        """Copy the working folder `original`, changes that are not committed included.
+        """Copy the working folder `original`, including uncommitted changes.
 
         Raises
         ------
         PipelineError
-            If `original` is no Git checkout, or `folder` cannot be written or is not empty.
+            If `original` is not a Git checkout, or `folder` cannot be written or is not empty.
         """
         try:
             _git(original, "clone", "--quiet", "--no-checkout", str(original), str(folder))
             _git(folder, "reset", "--quiet")
             listed = _git(original, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
             for name in filter(None, listed.decode().split("\0")):
-                if (original / name).is_file():  # else it was deleted, and that not committed
+                if (original / name).is_file():  # otherwise it was deleted without a commit
                     (folder / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(original / name, folder / name)
             if (original / CACHE).is_dir():
@@ -52,24 +52,24 @@ class Copy:
         return cls(folder, revision, is_fresh=not (folder / CACHE).is_dir())
 
     def committed(self, path: str) -> dict[str, bytes]:
-        """Contents by path of the committed file `path`, or of all files below that folder."""
+        """Content by path of the committed file `path`, or of all files in that folder."""
         listed = _git(self.folder, "ls-tree", "-r", "-z", "--name-only", "HEAD", path)
         names = filter(None, listed.decode().split("\0"))
         return {name: _git(self.folder, "show", f"HEAD:{name}") for name in names}
 
     def present(self, path: str) -> dict[str, bytes]:
-        """The same of the files as they are in the copy."""
+        """The same for the files in the copy."""
         place = self.folder / path
         files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
         return {file.relative_to(self.folder).as_posix(): file.read_bytes() for file in files}
 
     def locks(self) -> tuple[dict[str, str], dict[str, str]]:
-        """MD5 of every out by its path, as committed in dvc.lock and as it is in the copy."""
+        """MD5 of every out by path: of the committed dvc.lock, and of the copy's."""
         committed = self.committed("dvc.lock").get("dvc.lock", b"")
         return _outs(committed), _outs((self.folder / "dvc.lock").read_bytes())
 
     def cached(self, md5: str) -> bytes | None:
-        """The content with this MD5, if DVC's cache has it."""
+        """The content with this MD5, None if DVC's cache does not have it."""
         path = self.folder / CACHE / "files/md5" / md5[:2] / md5[2:]
         return path.read_bytes() if path.is_file() else None
 
@@ -80,9 +80,9 @@ def _outs(lock: bytes) -> dict[str, str]:
 
 
 def _link(source: str, target: str) -> None:
-    """Give the file `source` the name `target` as well; copy it to another file system."""
+    """Hard-link `target` to the file `source`, or copy it if that is impossible."""
     try:
-        os.link(source, target)  # DVC replaces files of its cache, and never writes into one
+        os.link(source, target)  # DVC replaces files in its cache, and never writes into one
     except OSError:
         shutil.copy2(source, target)
 

@@ -1,6 +1,6 @@
-"""Arithmetic that torch does differently on different processors, done the same on all of them.
+"""Arithmetic that torch does differently on different processors, done the same way on all.
 
-`portable` says why. On a GPU it is torch's own.
+`portable` says why. On a GPU it is torch's.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 def multiply(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-    """OpenBLAS's out = a @ b, of matrices (..., I, K) and (..., K, J); without derivatives.
+    """out = a @ b by OpenBLAS, of matrices (..., I, K) and (..., K, J); without derivatives.
 
-    Overlapping matrices, and those transposed in memory, need no copy.
+    Overlapping matrices, and matrices transposed in memory, are not copied.
     """
     if out.is_cuda:
         return torch.matmul(a, b, out=out)
@@ -21,25 +21,18 @@ def multiply(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
 
 
 def add_product(a: Tensor, b: Tensor, out: Tensor) -> None:
-    """out += a @ b, of one matrix (I, K) and another (K, J), the latter and `out` contiguous."""
+    """out += a @ b, of matrices (I, K) and (K, J); `b` and `out` are contiguous."""
     if out.is_cuda:
         out.addmm_(a, b)
         return
-    # BLAS counts columns first: it is given outᵀ += bᵀ @ aᵀ, and writes into the memory of `out`.
-    own, left, right = out.numpy().T, b.detach().numpy().T, a.detach().numpy().T
+    # BLAS is column-major: it computes outᵀ += bᵀ @ aᵀ, in the memory of `out`.
+    total, left, right = out.numpy().T, b.detach().numpy().T, a.detach().numpy().T
     is_transposed = not right.flags.f_contiguous
-    gemm = get_blas_funcs("gemm", (own, left, right))
-    gemm(
-        1.0,
-        left,
-        right.T if is_transposed else right,
-        1.0,
-        own,
-        trans_b=is_transposed,
-        overwrite_c=True,
-    )
+    gemm = get_blas_funcs("gemm", (total, left, right))
+    right = right.T if is_transposed else right
+    gemm(1.0, left, right, 1.0, total, trans_b=is_transposed, overwrite_c=True)
 
 
 def square_root(x: Tensor) -> Tensor:
-    """√x to within one unit in the last place; `torch.sqrt` starts from what processors guess."""
+    """√x within one unit in the last place; `torch.sqrt` depends on the processor's first guess."""
     return x.rsqrt().reciprocal()

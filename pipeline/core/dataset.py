@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipeline.core.tensors import read_tensors, write_tensors
 FILE_NAME = "data.safetensors"
 TABLE_NAME = "table.csv"
 SPLITS = ("train", "valid", "test")
+PATCH = 4  # pixels, height and width of a patch
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Split:
     Attributes
     ----------
     x : Tensor (N, *input_shape)
-        In a `Dataset` float32, normalised; in a `Prepared` as stored.
+        float32 and normalised in a `Dataset`, as stored in a `Prepared`.
     y : Tensor (N,), int64
         Class indices.
     """
@@ -43,7 +45,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What ``prepare`` makes of raw files: a dataset before normalisation.
+    """A dataset before normalisation, as ``prepare`` makes it from raw files.
 
     Attributes
     ----------
@@ -54,9 +56,9 @@ class Prepared:
     class_names : tuple of str
         One per class.
     mean, std : float
-        Of the normalisation x = (raw - mean) / std, with raw pixels in [0, 1].
+        The normalisation is x = (raw - mean) / std, with raw pixels in [0, 1].
     table : DataFrame or None
-        The same rows with column names, for people.
+        The same rows with column names, for people to read.
     """
 
     name: str
@@ -83,7 +85,7 @@ class Dataset:
     class_names : tuple of str
         One per class; their number is C.
     low, high : float
-        Where raw 0 and 1 lie after normalisation: the range of a feature.
+        Raw 0 and 1 after normalisation: the range of a feature.
     digest : str
         SHA-256 of the prepared file.
     """
@@ -117,14 +119,27 @@ class Dataset:
 
 
 def is_image(input_shape: tuple[int, ...]) -> bool:
-    """Whether inputs of this shape are images (channels, height, width); else they are rows."""
+    """Whether inputs of this shape are images (channels, height, width) and not rows of a table."""
     return len(input_shape) == 3
+
+
+def patches(input_shape: tuple[int, ...], side: int = PATCH) -> Tensor:
+    """The patch that each feature belongs to, (*input_shape) int64, numbered from 0.
+
+    Features of a patch are removed together. In images (channels, height, width) a patch has
+    `side` × `side` pixels and all channels; those at the right and lower edge may be smaller.
+    Each feature of a table is a patch.
+    """
+    if not is_image(input_shape):
+        return torch.arange(math.prod(input_shape)).view(input_shape)
+    rows, columns = (torch.arange(length) // side for length in input_shape[1:])
+    return (rows.unsqueeze(1) * (columns[-1] + 1) + columns).expand(input_shape)
 
 
 def save_dataset(folder: Path, prepared: Prepared) -> None:
     """Write ``data.safetensors`` into `folder`, and ``table.csv`` if there is a table.
 
-    Equal content gives equal bytes. Either all files are written or none.
+    Equal content gives equal bytes. Either all files are written or none are.
 
     Raises
     ------
@@ -149,7 +164,7 @@ def load_dataset(folder: Path) -> Dataset:
     Raises
     ------
     PipelineError
-        If the file is missing, damaged, or not a prepared dataset.
+        If the file is missing, damaged or not a prepared dataset.
     """
     path = folder / FILE_NAME
     tensors, metadata = read_tensors(path)
@@ -175,11 +190,11 @@ def load_dataset(folder: Path) -> Dataset:
     except (KeyError, ValueError) as error:
         raise PipelineError(
             f"{path}: not a prepared dataset ({error!r}). "
-            f"`python -m stages.prepare {folder.name}` writes it anew."
+            f"`python -m stages.prepare {folder.name}` writes it again."
         ) from error
 
 
 def _normalised(raw: Tensor, mean: float, std: float) -> Tensor:
-    # The order of torchvision's ToTensor and Normalize, in float32 as there.
+    # As torchvision's ToTensor and Normalize do, in this order and in float32.
     values = raw.float().div(255) if raw.dtype == torch.uint8 else raw
     return values.sub(mean).div(std)

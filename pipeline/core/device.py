@@ -9,29 +9,29 @@ from pipeline.core.errors import PipelineError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; ``auto`` is the first CUDA device, or the CPU where there is none.
+    """The device called `name`; ``auto`` is the first CUDA device, or the CPU if there is none.
 
     Raises
     ------
     PipelineError
-        If a CUDA device is asked for that is not there.
+        If `name` is a CUDA device that does not exist.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise PipelineError(
-            f"params.yaml: device: {name} is not there, torch {torch.__version__} sees "
+            f"params.yaml: device: {name} does not exist, torch {torch.__version__} sees "
             f"{torch.cuda.device_count()} CUDA device(s); use auto or cpu"
         )
     return device
 
 
 def device_kind(device: torch.device) -> str:
-    """What decides the last bit of a result: the device's kind, never its index.
+    """The kind of a device, which decides the last bit of a result; its index does not.
 
-    CPUs are of one kind where results are portable (`portable`). Every task has one thread there
-    (`workers`), so the number of cores does not count.
+    All CPUs on which results are portable (`portable`) are of one kind. Every task runs on one
+    thread there (`workers`), so the number of cores does not matter.
     """
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
@@ -39,5 +39,5 @@ def device_kind(device: torch.device) -> str:
 
 
 def cores() -> int:
-    """Cores this process may use, which in a container is fewer than the machine has."""
+    """Cores this process may use; in a container fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

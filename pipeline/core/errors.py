@@ -1,5 +1,5 @@
-"""The one exception whose message is meant for the person at the terminal."""
+"""The exception whose message is meant for the person at the terminal."""
 
 
 class PipelineError(Exception):
-    """Something the user can mend; the message says what was tried and what to do."""
+    """Something the user can fix; the message says what happened, where, and what to do."""

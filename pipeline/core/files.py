@@ -1,4 +1,4 @@
-"""Atomic writes: a file is there whole, or it is not there."""
+"""Atomic writes: a file is complete, or it does not exist."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from pipeline.core.errors import PipelineError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it there on success, remove it on failure.
 
-    The block must do nothing but write: any `OSError` in it is taken for a failed write.
+    The block must only write: any `OSError` in it is reported as a failed write.
 
     Raises
     ------
@@ -48,9 +48,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def all_or_nothing(folder: Path) -> Iterator[None]:
-    """Run a block that adds files to `folder`; if it fails, remove those files again.
+    """Run a block that adds files to `folder`; if it fails, remove these files.
 
-    Folders that the block had to create go too.
+    Folders that the block created are removed too.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def all_or_nothing(folder: Path) -> Iterator[None]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -97,21 +97,21 @@ def digest_of(path: Path) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, keys in the order given; NaN and infinity are refused."""
+    """Write `value` as indented JSON, keys in the given order; NaN and infinity are refused."""
     with atomic_path(path) as temporary:
         text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def json_number(value: float | int) -> float | int | None:
-    """`value` to 8 digits, as many as float32 has, as JSON takes it: None for NaN."""
+    """`value` with 8 digits, as many as float32 has; None for NaN, which JSON lacks."""
     if isinstance(value, int):
         return value
     return None if math.isnan(value) else float(f"{value:.8g}")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write `table` without its index; floats with the nine digits that identify a float32."""
+    """Write `table` without its index, floats with the nine digits that identify a float32."""
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
 

@@ -1,13 +1,13 @@
-"""What params.yaml may say: one pydantic model per section, validated before any stage works.
+"""What params.yaml may contain: a pydantic model per section, validated before any stage works.
 
-Every error names file, key, what is allowed and the value found, one line each:
+Every error is one line that names the file, the key, what is allowed, and the value:
 ``params.yaml: robust_reg: must be ≥ 0, got -1``.
 """
 
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 from ruamel.yaml import YAML
@@ -20,15 +20,17 @@ from pipeline.core.params_choices import DATASETS, VARIANTS
 from pipeline.core.params_errors import Problem, did_you_mean, explain
 from pipeline.core.params_types import Section
 
-REVIEW = "review2020"  # its code for tables takes the features for concepts, see `residuals`
+Entry = TypeVar("Entry")
+
+REVIEW = "review2020"  # on tables this variant takes the features for the concepts
 
 
 class Robustness(Section):
     """How the robustness loss L_θ is computed (pipeline/training/robustness.py).
 
-    variant : which published code's residual; `paper2018` is what the paper says.
-    reduction : `batch`, one norm over the batch; `example`, mean over per-example norms.
-    probes : `exact`, one VJP per class; or how many Rademacher probes estimate it.
+    variant : the published code whose residual is used; `paper2018` is the paper's formula.
+    reduction : `batch`, one norm over the batch; `example`, the mean of per-example norms.
+    probes : `exact`, one VJP per class; or the number of Rademacher probes that estimate it.
     """
 
     variant: choice.Variant
@@ -37,10 +39,10 @@ class Robustness(Section):
 
 
 class Train(Section):
-    """Who trains; no model depends on it.
+    """Which machines train; models do not depend on it.
 
-    engine : `local`, this machine; `ray`, a Ray cluster's nodes (pipeline/training/cluster.py).
-    cores_per_bank : of a node, reserved for each bank it trains on the CPU; the bank uses one.
+    engine : `local`, this machine; `ray`, the nodes of a cluster (pipeline/training/cluster.py).
+    cores_per_bank : cores a node reserves for each bank it trains on the CPU; the bank uses one.
     """
 
     engine: Literal["local", "ray"] = "local"
@@ -51,7 +53,7 @@ class Vae(Section):
     """The β-VAE: its architecture, and which of the published objectives it minimises.
 
     num_concepts : latent dimensions K.
-    hidden_sizes : units of the encoder's layers, input to latent; the decoder mirrors them.
+    hidden_sizes : units of the encoder's hidden layers; the decoder mirrors them.
     objective : reconstruction error as a mean over pixels (`review2020`) or a sum (`elbo`).
     target : reconstruct normalised pixels (`review2020`), or pixels in [0, 1] (`unit`).
     """
@@ -63,7 +65,7 @@ class Vae(Section):
 
 
 class Pretrain(Section):
-    """Pretraining of the β-VAE, with Adam; once per seed, shared by all λ.
+    """Pretraining of the β-VAE with Adam; one per seed, shared by all λ.
 
     pretrain_epochs : passes over the training set.
     pre_beta : β, the weight of the KL divergence, while pretraining.
@@ -79,20 +81,20 @@ class Pretrain(Section):
 
 
 class Experiment(Section):
-    """One experiment: a model on a dataset, and how its cells are trained (with Adam).
+    """An experiment: a model on a dataset, and how its cells are trained (with Adam).
 
-    initial_weights : what its stage depends on: with SENN `pipeline/models/building.py`,
-        which draws fresh weights, with DiSENN `models/vae`, the pretrained β-VAE's.
+    initial_weights : what its training stage depends on: `pipeline/models/building.py`, which draws
+        fresh weights, for SENN; `models/vae`, the pretrained β-VAEs, for DiSENN.
     num_concepts : K; num_classes : C.
     dropout : probability of dropping a unit (a channel after convolutions) in the parameterizer.
     lr : Adam's learning rate.
     epochs : passes over the training set.
     batch_size : examples per step.
-    eval_freq : steps between validations; the best of them is the model kept.
+    eval_freq : steps between validations; the model that does best is kept.
     concept_reg : weight of the concept loss L_h.
     sparsity_reg : ξ, weight of Σ|h| in SENN's concept loss.
     beta : β, weight of the KL divergence in DiSENN's concept loss.
-    lambda_grid : the experiment's own, where it differs from the file's.
+    lambda_grid : replaces the top-level `lambda_grid` for this experiment.
     """
 
     dataset: choice.DatasetName
@@ -119,7 +121,7 @@ class Experiment(Section):
             fitting = "SENN" if disenn else "DiSENN"
             words = f"must be {fitting} with the {self.conceptizer.name} conceptizer"
             yield "model_class", words, self.model_class
-        # Then what `vae` says reaches a DiSENN through its weights, and does not concern a SENN.
+        # So section `vae` reaches DiSENN through its weights, and does not concern SENN.
         expected = "models/vae" if disenn else "pipeline/models/building.py"
         if self.initial_weights != expected:
             words = f"must be {expected} with model_class {self.model_class}"
@@ -139,8 +141,8 @@ class Evaluate(Section):
     lipschitz_local_radius : ε of eq. 5, half the box's side in standard deviations of a feature.
     lipschitz_local_steps : steps of projected gradient ascent, per restart.
     lipschitz_local_restarts : random starting points per anchor.
-    lipschitz_concept_resolution : concept distances below it count as it in eq. 5, in
-        root-mean-square distances of the training points' concepts from their mean.
+    lipschitz_concept_resolution : smallest concept distance in eq. 5 (smaller ones are raised to
+        it), in root-mean-square distances of the training points' concepts from their mean.
     anchors : test points at which stability is measured.
     bootstrap : resamples of test examples, for the 95 % intervals of the methods' scores.
     """
@@ -157,13 +159,13 @@ class Evaluate(Section):
 class Explain(Section):
     """Settings of the comparison of explanation methods (pipeline/metrics/comparison.py).
 
-    seeds : of `seeds` the first so many: the headline models whose explanations are scored.
+    seeds : how many seeds, the first in `seeds`; their headline models' explanations are scored.
     examples : test examples explained by every method.
-    costly_examples : fewer, for methods that run the model hundreds of times per example.
-    curve_steps : steps in which a deletion or insertion curve removes or adds everything.
-    lipschitz_neighbours : test points nearest to an example, the neighbourhood of eq. 6.
-    lipschitz_points : random points of the box around an example, for eq. 5.
-    noise_levels : standard deviations of Gaussian noise, in those of each feature.
+    costly_examples : the same for methods that run the model hundreds of times per example.
+    curve_steps : steps of a deletion or insertion curve, from nothing to everything.
+    lipschitz_neighbours : nearest test points of an example, its neighbourhood in eq. 6.
+    lipschitz_points : random points in the box around an example, for eq. 5.
+    noise_levels : of Gaussian noise, in standard deviations of each feature.
     power_neighbours : k of the nearest-neighbour classifiers of the explanatory power index.
     """
 
@@ -182,13 +184,13 @@ class Explain(Section):
 
 
 class Study(Section):
-    """What the study trains one experiment with; all else is as in the experiment's own section.
+    """What the study varies in one experiment; everything else is as in the experiment's section.
 
-    variants, reductions : of the robustness loss, each variant with each reduction.
+    variants, reductions : of the robustness loss; every variant is combined with every reduction.
     probes : as `robustness.probes`.
-    lambda_grid : robustness strengths λ; all above 0, since they are drawn on a logarithmic axis.
-    seeds : one cell per seed, λ, variant and reduction; at least two, for intervals over them.
-    anchors : as `evaluate.anchors`; the other settings of the metrics are those of `evaluate`.
+    lambda_grid : robustness strengths λ; all above 0, since the axis is logarithmic.
+    seeds : one cell per seed, λ, variant and reduction; at least two, for intervals.
+    anchors : as `evaluate.anchors`; all other settings of the metrics are taken from `evaluate`.
     """
 
     variants: choice.Variants
@@ -209,12 +211,12 @@ class Report(Section):
 class Params(Section):
     """The whole of params.yaml.
 
-    robust_reg : λ of the headline models; lambda_grid : further λ, for the trade-off curves.
+    robust_reg : λ of the headline models; lambda_grid : more λ, for the trade-off curves.
     seeds : one cell per seed and λ; a cell's randomness comes from its seed alone.
     device : where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
-    train : who computes; may be left out.
-    datasets : those to download and prepare.
-    split_seed : of the train/valid/test split, the same for every cell.
+    train : which machines train; may be left out.
+    datasets : the datasets to download and prepare.
+    split_seed : seed of the train/valid/test split, which all cells share.
     study : experiments whose robustness loss is varied; may be {}.
     """
 
@@ -248,7 +250,7 @@ class Params(Section):
             if experiment.model_class == "DiSENN":
                 yield from self._disenn_problems(key, experiment)
         if "vae" in self.experiments:
-            words = "must be called otherwise: models/vae is for the β-VAEs"
+            words = "must have another name: models/vae is for the β-VAEs"
             yield "experiments.vae", words, "vae"
         for name in self.study:
             yield from self._study_problems(name)
@@ -256,8 +258,8 @@ class Params(Section):
             words = f"must be ≤ {len(self.seeds)}, the number of seeds"
             yield "explain.seeds", words, self.explain.seeds
 
-        own = (e.lambda_grid or () for e in self.experiments.values())
-        for value in sorted({*self.lambda_grid, *chain(*own)} - {self.robust_reg}):
+        grids = [self.lambda_grid, *(e.lambda_grid or () for e in self.experiments.values())]
+        for value in sorted({*chain(*grids)} - {self.robust_reg}):
             if f"{value:g}" == f"{self.robust_reg:g}":
                 words = (
                     f"must equal the grid's {value} or differ from it in the first 6 digits "
@@ -266,7 +268,7 @@ class Params(Section):
                 yield "robust_reg", words, self.robust_reg
 
     def _data_problems(self, key: str, experiment: Experiment) -> Iterator[Problem]:
-        """What cannot be trained on the experiment's dataset."""
+        """Settings with which the experiment's dataset cannot be trained on."""
         data = DATASETS[experiment.dataset]
         if experiment.num_classes != data.classes:
             words = f"must be {data.classes}, the classes of {experiment.dataset}"
@@ -276,20 +278,18 @@ class Params(Section):
             for name, words, value in part.problems(data, *fit):
                 yield f"{key}.{name}", words, value
         if data.is_table and experiment.conceptizer.name != "identity":
-            why = (
-                "on a table it needs the identity conceptizer, "
-                f"{key} has {experiment.conceptizer.name}"
-            )
+            other = experiment.conceptizer.name
+            why = f"on a table it needs the identity conceptizer, {key} has {other}"
             if self.robustness.variant == REVIEW:
                 others = " or ".join(variant for variant in VARIANTS if variant != REVIEW)
                 yield "robustness.variant", f"must be {others}: {why}", REVIEW
             name = key.removeprefix("experiments.")
             if name in self.study and REVIEW in self.study[name].variants:
-                words = f"must be without {REVIEW}: {why}"
+                words = f"must not contain {REVIEW}: {why}"
                 yield f"study.{name}.variants", words, list(self.study[name].variants)
 
     def _disenn_problems(self, key: str, experiment: Experiment) -> Iterator[Problem]:
-        """DiSENN starts from the pretrained β-VAE: same data, same concepts."""
+        """DiSENN starts from the pretrained β-VAE, so it has the same data and concepts."""
         if experiment.dataset != self.pretrain.dataset:
             words = f"must be pretrain.dataset, {self.pretrain.dataset}, with model_class DiSENN"
             yield f"{key}.dataset", words, experiment.dataset
@@ -298,48 +298,46 @@ class Params(Section):
             yield f"{key}.num_concepts", words, experiment.num_concepts
 
     def _study_problems(self, name: str) -> Iterator[Problem]:
-        """The study varies a SENN: a DiSENN starts from a β-VAE of each of its seeds."""
+        """The study takes SENN only: DiSENN would need a β-VAE for each of the study's seeds."""
         if name not in self.experiments:
-            words = f"must be called as one of the experiments ({', '.join(self.experiments)})"
+            words = f"must be the name of an experiment ({', '.join(self.experiments)})"
             yield f"study.{name}", words, name
         elif (model_class := self.experiments[name].model_class) != "SENN":
             words = f"must be an experiment with model_class SENN, {name} has {model_class}"
             yield f"study.{name}", words, name
 
     def experiment(self, name: str) -> Experiment:
-        """The experiment called `name`.
-
-        Raises
-        ------
-        PipelineError
-            If there is none; says which there are.
-        """
-        if name not in self.experiments:
-            there, hint = ", ".join(self.experiments), did_you_mean(name, self.experiments)
-            raise PipelineError(f"params.yaml: experiments: has {there}, not {name}{hint}")
-        return self.experiments[name]
+        """The experiment called `name`; a `PipelineError` if there is none."""
+        return _entry("experiments", self.experiments, name)
 
     def study_of(self, name: str) -> Study:
-        """What the study does with experiment `name`.
-
-        Raises
-        ------
-        PipelineError
-            If it is not in the study; says which are.
-        """
-        if name not in self.study:
-            there, hint = ", ".join(self.study) or "nothing", did_you_mean(name, self.study)
-            raise PipelineError(f"params.yaml: study: has {there}, not {name}{hint}")
-        return self.study[name]
+        """What the study does with experiment `name`; a `PipelineError` if it is not in it."""
+        return _entry("study", self.study, name)
 
     def lambdas(self, name: str) -> tuple[float, ...]:
         """The robustness strengths λ of experiment `name`: {robust_reg} ∪ its grid, ascending."""
-        own = self.experiment(name).lambda_grid
-        return tuple(sorted({self.robust_reg, *(self.lambda_grid if own is None else own)}))
+        lambda_grid = self.experiment(name).lambda_grid
+        if lambda_grid is None:
+            lambda_grid = self.lambda_grid
+        return tuple(sorted({self.robust_reg, *lambda_grid}))
+
+
+def _entry(key: str, entries: dict[str, Entry], name: str) -> Entry:
+    """The entry `name` of the section at `key`.
+
+    Raises
+    ------
+    PipelineError
+        If it is not there; says what is.
+    """
+    if name not in entries:
+        names, hint = ", ".join(entries) or "nothing", did_you_mean(name, entries)
+        raise PipelineError(f"params.yaml: {key}: has {names}, not {name}{hint}")
+    return entries[name]
 
 
 def _batch_problems(key: str, trained: Pretrain | Experiment) -> Iterator[Problem]:
-    """An epoch is of whole batches: it must have one."""
+    """An epoch has whole batches only, and at least one."""
     examples = DATASETS[trained.dataset].train
     if trained.batch_size > examples:
         words = f"must be ≤ {examples}, the training examples of {trained.dataset}"
@@ -352,11 +350,11 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises
     ------
     PipelineError
-        One line per problem: file, key, what is allowed, and the value found. How sections fit
-        together is checked once every value is right by itself.
+        One line per problem: file, key, what is allowed, and the value. Whether sections fit
+        together is checked once all values are valid by themselves.
     """
     try:
-        # DVC's own parser, YAML 1.2: what is validated here is what DVC compares and passes on.
+        # DVC's parser, YAML 1.2: what is validated here is what DVC compares and passes on.
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
         return Params.model_validate(content)
     except (OSError, YAMLError, ValueError) as error:  # ValueError: pydantic's, UTF-8's, YAML's

@@ -1,8 +1,8 @@
 """What params.yaml chooses by name: datasets, robustness variants, conceptizers, parameterizers.
 
-A new one is one file, and one entry here: what it is called, what it needs, and where it is. Where,
-``module:object``, is imported only by what uses it (`implementation`): no stage depends on code
-that it does not run.
+A new one is one file and one entry here: its name, its settings, and where it is implemented,
+``module:object``. The implementation is imported only where it is used (`implementation`), so that
+no stage depends on code that it does not run.
 """
 
 import pkgutil
@@ -20,7 +20,7 @@ from pipeline.core.params_errors import Problem
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What is known of a dataset before it is there; stage `prepare` holds it true.
+    """What is known of a dataset before it is prepared; stage `prepare` checks it.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ VARIANTS = {
     "review2020": "pipeline.training.robustness:of_log_softmax",
     "authors2018": "pipeline.training.robustness:of_log_softmax",
 }
-"""Whose robustness loss, and the function that says what it differentiates."""
+"""The robustness losses, and the function that says what each differentiates."""
 
 
 def implementation(place: str) -> Any:
@@ -64,7 +64,7 @@ def implementation(place: str) -> Any:
 
 
 class Part(kind.Section):
-    """Settings of a part of the model. The class at `built_by` takes them by name."""
+    """Settings of a part of the model; the class at `built_by` takes them by name."""
 
     name: str
     built_by: ClassVar[str]
@@ -75,7 +75,7 @@ class Part(kind.Section):
         return self.model_dump(exclude={"name"})
 
     def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
-        """What does not fit the dataset or the rest, at keys of the experiment."""
+        """What does not fit the dataset or the experiment; keys are the experiment's."""
         return iter(())
 
 
@@ -103,9 +103,9 @@ class IdentityConceptizer(Conceptizer):
 class ConvConceptizer(Conceptizer):
     """Convolutional autoencoder with one scalar concept per channel of its last feature map.
 
-    channels : between the input's and the concepts', one convolution each.
+    channels : output channels of each convolution but the last, which has one per concept.
     kernel_size : pixels, of all convolutions.
-    decoder_channels : between the concepts' and the input's: three transposed convolutions.
+    decoder_channels : output channels of the first two of the three transposed convolutions.
     """
 
     name: Literal["conv"]
@@ -116,15 +116,15 @@ class ConvConceptizer(Conceptizer):
 
     def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         layers = len(self.channels) + 1
-        found = list(_convolution_problems(self, data, self.kernel_size, layers))
-        yield from found
-        if found:
+        problems = list(_convolution_problems(self, data, self.kernel_size, layers))
+        yield from problems
+        if problems:
             return
         rebuilt = rebuilt_shape(data.input_shape, self.kernel_size, layers)
         if rebuilt != data.input_shape[1:]:
             words = (
-                f"must let the decoder make {_pixels(data.input_shape[1:])} pixels of what "
-                f"{layers} convolutions leave, it makes {_pixels(rebuilt)}"
+                f"must let the decoder rebuild {_pixels(data.input_shape[1:])} pixels from what "
+                f"{layers} convolutions leave, it rebuilds {_pixels(rebuilt)}"
             )
             yield "conceptizer.kernel_size", words, self.kernel_size
 
@@ -143,7 +143,7 @@ class Parameterizer(Part):
 
 
 class MlpParameterizer(Parameterizer):
-    """Multi-layer perceptron; `hidden_sizes`, units between input and relevances, may be []."""
+    """Multi-layer perceptron; `hidden_sizes`, units of the hidden layers, may be []."""
 
     name: Literal["mlp"]
     hidden_sizes: kind.Sizes
@@ -151,7 +151,7 @@ class MlpParameterizer(Parameterizer):
 
     def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         if dropout > 0 and not self.hidden_sizes:
-            words = "must be 0 with parameterizer.hidden_sizes [], there are no units to drop"
+            words = "must be 0 with parameterizer.hidden_sizes [], which leaves no units to drop"
             yield "dropout", words, dropout
 
 
@@ -160,7 +160,7 @@ class ConvParameterizer(Parameterizer):
 
     channels : output channels of each convolution.
     kernel_size : pixels, of all convolutions.
-    hidden_sizes : units between the last feature map and the relevances; may be [].
+    hidden_sizes : units of the hidden linear layers; may be [].
     """
 
     name: Literal["conv"]
@@ -174,9 +174,9 @@ class ConvParameterizer(Parameterizer):
 
 
 def pooled_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) -> tuple[int, int]:
-    """Height and width that `layers` of an unpadded convolution and max-pooling by 2 leave.
+    """Height and width after `layers` of an unpadded convolution and max-pooling by 2.
 
-    Of images (channels, height, width); below 1 where they are too small for so many layers.
+    Below 1 where images (channels, height, width) are too small for so many layers.
     """
     _, height, width = input_shape
     for _ in range(layers):
@@ -185,10 +185,10 @@ def pooled_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) ->
 
 
 def rebuilt_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) -> tuple[int, int]:
-    """Height and width that the decoder of the conv conceptizer makes of `pooled_shape`.
+    """Height and width that the conv conceptizer's decoder rebuilds from `pooled_shape`.
 
-    Transposed convolutions: the kernel with stride 2, the kernel, and 2 × 2 with stride 2 and
-    padding 1.
+    Its transposed convolutions have kernel and stride 2, the same kernel and stride 1, and a 2 × 2
+    kernel with stride 2 and padding 1.
     """
     height, width = (
         2 * (2 * (side - 1) + kernel_size + kernel_size - 2)
@@ -215,7 +215,7 @@ def _pixels(sides: tuple[int, ...]) -> str:
     return " × ".join(map(str, sides))
 
 
-# For type checkers a name is a text, and a part its base: the choices are known at run time only.
+# Choices are known at run time only: type checkers see a name as str, and a part as its base.
 if TYPE_CHECKING:
     DatasetName: TypeAlias = str
     Variant: TypeAlias = str

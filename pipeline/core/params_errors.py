@@ -1,6 +1,6 @@
-"""What is wrong with a params file, in plain words, one line per problem.
+"""What is wrong with a params file, one line per problem.
 
-A line names key, what is allowed, and the value found: ``robust_reg: must be ≥ 0, got -1``.
+A line names the key, what is allowed, and the value: ``robust_reg: must be ≥ 0, got -1``.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from ruamel.yaml.error import MarkedYAMLError
 
 Problem = tuple[str, str, Any]
-"""Key in a section, what it must be, and the value found."""
+"""Key in a section, what it must be, and its value."""
 
 _IN_WORDS = {
     "int_type": "must be a whole number",
@@ -38,7 +38,7 @@ def explain(error: Exception, model: type[BaseModel]) -> list[str]:
             return [_explain(details, model) for details in error.errors()]
         case OSError():
             return [
-                f"cannot be read: {error.strerror}. Run this from the repository's root folder, "
+                f"cannot be read: {error.strerror}. Run this in the root folder of the repository, "
                 "with a params file in it (presets/ has some)."
             ]
         case MarkedYAMLError() if error.problem_mark:
@@ -49,14 +49,14 @@ def explain(error: Exception, model: type[BaseModel]) -> list[str]:
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    """``; did you mean lr?``, or nothing if no word of `allowed` is close to `word`."""
+    """``; did you mean lr?``, or nothing if no `allowed` word is close to `word`."""
     by_lowercase = {name.lower(): name for name in allowed}
     close = difflib.get_close_matches(word.lower(), list(by_lowercase), n=1)
     return f"; did you mean {by_lowercase[close[0]]}?" if close else ""
 
 
 def raise_problems(problems: Iterable[Problem]) -> None:
-    """Report `problems` together, each at its own key, from within a pydantic validator.
+    """Report all `problems`, each at its key, from within a pydantic validator.
 
     Raises
     ------
@@ -112,10 +112,10 @@ def _explain_choice(key: str, expected: str, value: Any) -> str:
 def _key_and_section(
     location: tuple[str | int, ...], model: type[BaseModel]
 ) -> tuple[str, type[BaseModel]]:
-    """The key of the file that pydantic's `location` stands for, and the section it is in.
+    """The key in the file that pydantic's `location` stands for, and the section it is in.
 
-    Where a section's class is chosen by its name, the location has that name as one part more. Only
-    the models tell it from a key of the same name, so both are walked side by side.
+    Where a section's class is chosen by its name, the location has that name as an extra part. Only
+    the models tell it from a key of the same name, so both are followed in parallel.
     """
     key = ""
     section: Any = model
@@ -136,7 +136,7 @@ def _key_and_section(
                 for choice in get_args(field.annotation)
                 for name in get_args(choice.model_fields[field.discriminator].annotation)
             }
-            if chosen not in names:  # a `Problem` of the choice, told from outside of it
+            if chosen not in names:  # a `Problem` reported by an enclosing section
                 key += f".{chosen}"
                 break
             here = names[str(chosen)]
@@ -144,7 +144,7 @@ def _key_and_section(
 
 
 def _shown(value: Any) -> str:
-    """`value` as YAML would have it (true, null, "text"), shortened to one line."""
+    """`value` as in YAML (true, null, "text"), shortened to one line."""
     scalar = value is None or isinstance(value, str | bool)
     text = json.dumps(value, ensure_ascii=False) if scalar else str(value)
     return text if len(text) <= 80 else f"{text[:79]}…"

@@ -1,11 +1,11 @@
-"""Kinds of values in params.yaml: sections, strict numbers, lists that are checked as a whole.
+"""Types of values in params.yaml: sections, strict numbers, lists that are checked as a whole.
 
-Every check raises a ValueError that says what the value must be; the value found is added to it by
-pipeline/core/params_errors.py.
+A check that pydantic lacks raises a ValueError that says what the value must be; key and value are
+added by pipeline/core/params_errors.py.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
@@ -32,14 +32,35 @@ class Section(BaseModel):
         return self
 
     def _problems(self) -> Iterable[Problem]:
-        """What does not fit together, though every value is right by itself."""
+        """Values that are valid by themselves but not together."""
         return ()
 
 
-def _not_empty(values: Any) -> Any:
-    if not values:
-        raise ValueError("must not be empty")
-    return values
+def _must(words: str, is_right: Callable[[Any], bool], when: Any = AfterValidator) -> Any:
+    """A check of a value, after or before pydantic's; the error it raises says these `words`."""
+
+    def check(value: Any) -> Any:
+        if not is_right(value):
+            raise ValueError(f"must {words}")
+        return value
+
+    return when(check)
+
+
+def _is_pair(values: Any) -> bool:
+    return isinstance(values, list | tuple) and len(values) == 2
+
+
+def _is_probes(value: Any) -> bool:
+    return value == "exact" or (type(value) is int and value >= 1)
+
+
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _is_ascending(values: tuple[float, ...]) -> bool:
+    return all(one < following for one, following in pairwise(values))
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -60,47 +81,12 @@ def _stored_apart(lambdas: tuple[float, ...]) -> tuple[float, ...]:
     return lambdas
 
 
-def _several(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(values) < 2:
-        raise ValueError("must be a list of at least 2")
-    return values
-
-
-def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
-    if any(one >= following for one, following in pairwise(values)):
-        raise ValueError("must be in ascending order, none twice")
-    return values
-
-
-def _pair(values: Any) -> Any:
-    if not isinstance(values, list | tuple) or len(values) != 2:
-        raise ValueError("must be a list of 2 whole numbers")
-    return values
-
-
-def _device(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-        raise ValueError("must be auto, cpu, cuda or cuda:N")
-    return value
-
-
-def _probes(value: Any) -> Any:
-    if value != "exact" and (type(value) is not int or value < 1):
-        raise ValueError("must be exact or a whole number ≥ 1")
-    return value
-
-
-def _experiment_name(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", value):
-        raise ValueError(
-            "an experiment's name must be lowercase letters, digits and _, starting with a letter"
-        )
-    return value
-
-
-AnyList = Field(strict=False)  # strict pydantic takes tuples only; the items stay strict
-NotEmpty = AfterValidator(_not_empty)
+AnyList = Field(strict=False)  # strict pydantic takes only tuples for tuples; items stay strict
+NotEmpty = _must("not be empty", bool)
+Several = _must("have at least 2 values", lambda values: len(values) > 1)
 Distinct = AfterValidator(_distinct)
+Ascending = _must("be in ascending order, without repetitions", _is_ascending)
+Pair = _must("be a list of 2 whole numbers", _is_pair, BeforeValidator)
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[Finite, Field(ge=0)]
@@ -110,22 +96,30 @@ Count = Annotated[int, Field(ge=1)]
 Anchors = Annotated[int, Field(ge=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Seeds = Annotated[tuple[Seed, ...], AnyList, NotEmpty, Distinct]
-SeveralSeeds = Annotated[Seeds, AfterValidator(_several)]
+SeveralSeeds = Annotated[tuple[Seed, ...], AnyList, Several, Distinct]
 Sizes = Annotated[tuple[Count, ...], AnyList]
 SomeSizes = Annotated[Sizes, NotEmpty]
-TwoSizes = Annotated[tuple[Count, Count], AnyList, BeforeValidator(_pair)]
-Counts = Annotated[SomeSizes, AfterValidator(_ascending)]
-Levels = Annotated[tuple[Positive, ...], AnyList, NotEmpty, AfterValidator(_ascending)]
+TwoSizes = Annotated[tuple[Count, Count], AnyList, Pair]
+Counts = Annotated[SomeSizes, Ascending]
+Levels = Annotated[tuple[Positive, ...], AnyList, NotEmpty, Ascending]
 LambdaGrid = Annotated[tuple[NonNegative, ...], AnyList, Distinct, AfterValidator(_stored_apart)]
 SeveralLambdas = Annotated[
-    tuple[Positive, ...],
-    AnyList,
-    Distinct,
-    AfterValidator(_stored_apart),
-    AfterValidator(_several),
+    tuple[Positive, ...], AnyList, Several, Distinct, AfterValidator(_stored_apart)
 ]
 Reduction = Literal["batch", "example"]
 Reductions = Annotated[tuple[Reduction, ...], AnyList, NotEmpty, Distinct]
-ExperimentName = Annotated[str, BeforeValidator(_experiment_name)]
-Device = Annotated[str, BeforeValidator(_device)]
-Probes = Annotated[Literal["exact"] | int, BeforeValidator(_probes)]
+ExperimentName = Annotated[
+    str,
+    _must(
+        "be named with lowercase letters, digits and _, starting with a letter",
+        _matches(r"[a-z][a-z0-9_]*"),
+        BeforeValidator,
+    ),
+]
+Device = Annotated[
+    str,
+    _must("be auto, cpu, cuda or cuda:N", _matches(r"auto|cpu|cuda(:\d+)?"), BeforeValidator),
+]
+Probes = Annotated[
+    Literal["exact"] | int, _must("be exact or a whole number ≥ 1", _is_probes, BeforeValidator)
+]

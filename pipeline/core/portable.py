@@ -1,21 +1,20 @@
-"""One instruction set for everything that computes, so that results are the same bytes everywhere.
+"""One instruction set for all computation, so that results are the same bytes everywhere.
 
-Libraries choose their code by processor: wider vectors where there are any, other kernels on AMD
-than on Intel. Each choice rounds differently, and training that has collapsed (λ ≥ 0.1 on COMPAS)
-turns a last bit into points of accuracy. The settings below take the choice away: AVX2 and FMA,
-which x86-64 processors have had since 2013. They are set when `pipeline` is imported, before torch,
-numpy and numba are, and passed on to every process that is started. What the environment says
-otherwise is overruled.
+Libraries choose their code by processor: wider vectors where available, different kernels for AMD
+and Intel. Each choice rounds differently, and where training has collapsed (λ ≥ 0.1 on COMPAS) a
+last bit can change accuracy by points. The settings below fix the choice to AVX2 with FMA, which
+x86-64 processors have had since 2013. They are set when `pipeline` is imported, before torch, numpy
+and numba, they override the environment, and all child processes inherit them.
 
-- MKL has no AVX2 mode that AMD and Intel share: COMPATIBLE is the one they do, at half the speed.
-  The products that training consists of are therefore OpenBLAS's (`core.arithmetic`).
+- MKL has no AVX2 mode common to AMD and Intel. The one mode in common, COMPATIBLE, is half as fast,
+  so training uses OpenBLAS for its matrix products (`core.arithmetic`).
 - MKL's vector functions `sqrt`, `tan`, `asin`, `acos` and `atan` start from the processor's
-  approximate reciprocals, which AMD and Intel compute differently in every mode:
+  approximate reciprocals, which differ between AMD and Intel in every mode. Hence
   `core.arithmetic.square_root`.
-- numba calls `exp`, `log` and `pow` of whatever C library there is: `training.table_kernel` has its
-  own.
+- numba calls `exp`, `log` and `pow` of the installed C library. Hence those in
+  `training.table_kernel`.
 
-tests/core/test_portable.py holds digests, and says on which processors they were seen.
+tests/core/test_portable.py has digests of results, and names the processors they were seen on.
 """
 
 import os
@@ -29,9 +28,9 @@ SETTINGS = {
     "MKL_CBWR": "COMPATIBLE",  # torch's matrix products, factorisations and vector functions
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # torch's convolutions
     "OPENBLAS_CORETYPE": "Haswell",  # the products of numpy and SciPy
-    "OPENBLAS_NUM_THREADS": "1",  # more would share out sums; processes run side by side instead
+    "OPENBLAS_NUM_THREADS": "1",  # more would split sums; processes run in parallel instead
     "OMP_NUM_THREADS": "1",  # torch's, MKL's and scikit-learn's
-    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # all that numpy has beyond AVX2
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # all of numpy's beyond AVX2
     "NUMBA_CPU_NAME": "x86-64-v3",
     "NUMBA_CPU_FEATURES": "+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+popcnt",
     "NUMBA_DISABLE_INTEL_SVML": "1",
@@ -40,10 +39,7 @@ SETTINGS = {
 
 @cache
 def is_able() -> bool:
-    """Whether this processor has the instructions that results are promised for.
-
-    Linux says so; of other systems it is not known.
-    """
+    """Whether this processor has AVX2 and FMA; only Linux can tell."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     try:
@@ -55,14 +51,14 @@ def is_able() -> bool:
 
 
 def _fix_instructions() -> bool:
-    """Set `SETTINGS`, where the processor can follow them; whether all libraries do."""
+    """Apply `SETTINGS` if the processor supports them; return whether all libraries follow."""
     if not is_able():
         return False
-    # numpy and numba read theirs when they are imported, torch when it first computes.
+    # numpy and numba read their settings on import, torch when it first computes.
     too_late = {"numpy", "numba"} & set(sys.modules)
     were_set = all(os.environ.get(name) == value for name, value in SETTINGS.items())
     os.environ.update(SETTINGS)
-    os.environ.pop("NPY_ENABLE_CPU_FEATURES", None)  # numpy refuses to have both
+    os.environ.pop("NPY_ENABLE_CPU_FEATURES", None)  # numpy refuses both together
     return were_set or not too_late
 
 
@@ -70,9 +66,9 @@ IN_FORCE = _fix_instructions()
 
 
 def kind() -> str:
-    """What decides the last bit of a result here: ``avx2``, wherever results are portable.
+    """The kind of processor that decides the last bit of a result: ``avx2`` if it is portable.
 
-    Elsewhere, the processor's family and what torch uses of it.
+    Otherwise the processor's family and the instruction set that torch uses.
     """
     if IN_FORCE:
         return "avx2"
@@ -82,11 +78,13 @@ def kind() -> str:
 
 
 def advise() -> None:
-    """Say in one line, on stderr, if this processor's last bits will differ."""
+    """Warn in one line on stderr if last bits will differ on this processor."""
     if not IN_FORCE:
-        why = "numpy was imported before pipeline" if is_able() else "no x86-64 with AVX2 and FMA"
+        why = "no x86-64 processor with AVX2 and FMA"
+        if is_able():
+            why = "numpy was imported before pipeline"
         print(
-            f"note: {why}, so the last bits of results differ from the committed ones "
+            f"note: {why}; the last bits of results will differ from the committed ones "
             "(docs/reproducibility.md)",
             file=sys.stderr,
         )

@@ -1,7 +1,8 @@
-"""What every stage does before and after its own work: check what it runs on, tell errors."""
+"""What every stage does besides its work: check package versions, report errors."""
 
+import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -12,9 +13,9 @@ REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; a `PipelineError` becomes one clear message and exit code 1.
+    """Run a stage's ``main``; a `PipelineError` becomes a message without traceback, exit code 1.
 
-    Anything else is a defect of ours and keeps its traceback.
+    Any other exception is a bug and keeps its traceback.
     """
     portable.advise()
     try:
@@ -26,15 +27,23 @@ def run_stage(main: Callable[[], None]) -> None:
         sys.exit("interrupted")
 
 
-def check_versions(requirements: Path = REQUIREMENTS) -> None:
-    """Compare what is installed with what `requirements` pins, as results follow from both.
+def argument(name: str, description: str | None, choices: Iterable[str] | None = None) -> str:
+    """The one argument of a stage's command line, from `choices` if they are given."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(name, choices=choices)
+    return str(getattr(parser.parse_args(), name))
 
-    DVC sees the file only. Where the library travels without it, there is nothing to compare.
+
+def check_versions(requirements: Path = REQUIREMENTS) -> None:
+    """Check that the versions installed are those that `requirements` pins.
+
+    DVC reruns stages when the file changes, but does not see what is installed. Without the file,
+    as on the nodes of a cluster, nothing is checked.
 
     Raises
     ------
     PipelineError
-        If a version differs, or a package is missing. A build (torch 2.13.0+cpu) does not count.
+        If a package is missing or has another version; builds (torch 2.13.0+cpu) may differ.
     """
     for name, pinned in pins(requirements).items():
         try:
@@ -43,14 +52,14 @@ def check_versions(requirements: Path = REQUIREMENTS) -> None:
             installed = "not installed"
         if installed != pinned:
             raise PipelineError(
-                f"{requirements.name}: {name}: must be {pinned}, as pinned there, got {installed}: "
-                f"`pip install -r {requirements.name}`. Or pin what you want: DVC then reruns what "
-                "follows from it."
+                f"{requirements.name}: {name}: must be {pinned}, got {installed}. Run "
+                f"`pip install -r {requirements.name}`, or pin the version you want: DVC then "
+                "reruns what depends on it."
             )
 
 
 def pins(requirements: Path) -> dict[str, str]:
-    """Versions by package of the lines ``package==version``; comments and other files left out."""
+    """Version by package, from the lines ``package==version``."""
     if not requirements.is_file():
         return {}
     lines = requirements.read_text(encoding="utf-8").splitlines()

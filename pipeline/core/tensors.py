@@ -16,8 +16,8 @@ from pipeline.core.files import atomic_path
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write `tensors` and `metadata` atomically; equal arguments give equal bytes.
 
-    `safetensors` writes the metadata in the order of a Rust hash map, which differs from run to
-    run. DVC compares files by their bytes, so the header is written again with its metadata sorted.
+    `safetensors` writes metadata in the order of a Rust hash map, which differs from run to run.
+    DVC compares files byte by byte, so the header is written again with its metadata sorted.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     header = json.loads(content[8 : 8 + length])
     header["__metadata__"] = dict(sorted(metadata.items()))
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the format aligns the data that follow at 8 bytes
+    text += b" " * (-len(text) % 8)  # the format aligns data at 8 bytes
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(struct.pack("<Q", len(text)))
         file.write(text)
@@ -38,12 +38,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors (on the CPU) and the metadata of a safetensors file.
+    """Read the tensors (onto the CPU) and the metadata of a safetensors file.
 
     Raises
     ------
     PipelineError
-        If there is no such file, or it is damaged.
+        If the file is missing or damaged.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:

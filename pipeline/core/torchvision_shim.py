@@ -1,11 +1,10 @@
-"""torchvision, importable beside a CPU-only torch too: ``from pipeline.core.torchvision_shim import
-torchvision``.
+"""``from pipeline.core.torchvision_shim import torchvision``: works with a CPU-only torch, too.
 
-PyPI's torchvision wheel is the CUDA build. Where torch is a CPU-only build its compiled operators
-cannot be loaded; torchvision tolerates that, except that on import it registers fake kernels for
-``nms`` and ``qnms`` and fails with "operator torchvision::nms does not exist". Defining the two
-(schemas without kernels: we never call them) lets its datasets, transforms and utils work. Where
-torchvision imports by itself, nothing is defined: defining its operators twice would be an error.
+PyPI's torchvision wheel is the CUDA build. With a CPU-only torch its compiled operators cannot be
+loaded, and importing it fails with "operator torchvision::nms does not exist", since it registers
+fake kernels for ``nms`` and ``qnms``. Defining the two as schemas without kernels (nothing here
+calls them) makes its datasets, transforms and utils work. It is done only where the import fails:
+defining an operator twice is an error.
 """
 
 import torch
@@ -14,7 +13,7 @@ __all__ = ["torchvision"]
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
-# The definitions live only as long as this object; None where torchvision needed no help.
+# The definitions live as long as this object; None where torchvision imports without them.
 definitions: torch.library.Library | None = None
 
 try:

@@ -1,9 +1,9 @@
-"""Run tasks side by side: one process and one thread each on the CPU, in turn on a GPU.
+"""Run tasks in parallel: one single-threaded process each on the CPU, one after another on a GPU.
 
-On one core, or where there is one task, it is this process that works, and starts at once.
+With one core or one task this process does the work itself.
 
-One thread per task, because small models gain little from more, and because then no result
-depends on how many cores there are.
+One thread per task, because small models gain little from more, and because results then do not
+depend on the number of cores.
 """
 
 import multiprocessing
@@ -30,9 +30,9 @@ Result = TypeVar("Result")
 Report = Callable[[int, float], None]
 Work = Callable[[Task, Report], Result]
 
-GRACE = 5.0  # seconds a worker has to remove what it has half written
+GRACE = 5.0  # seconds a worker has to remove half-written files
 
-_reports: Any = None  # in a worker: the queue to the parent
+_reports: Any = None  # in a worker, the queue to the parent
 
 
 def run_side_by_side(
@@ -43,12 +43,12 @@ def run_side_by_side(
 ) -> Iterator[tuple[int, Result]]:
     """Yield (index of the task, its result) as tasks finish.
 
-    Whatever ends this early, an error, Ctrl-C or the parent's death, ends the workers at once.
+    An error, Ctrl-C or the parent's death ends the workers at once.
 
     Parameters
     ----------
-    work : a function of a module, ``work(task, report)``; what it raises is raised here.
-    report : called here with (index of the task, epochs done, accuracy) as workers report.
+    work : ``work(task, report)``, a module's function; its exceptions are raised here.
+    report : called in this process with (index of the task, epochs done, accuracy).
 
     Raises
     ------
@@ -66,13 +66,13 @@ def run_side_by_side(
     lifeline, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (reports, lifeline))
     try:
-        with _interrupts_blocked():  # for the workers, born here: Ctrl-C is the parent's to handle
+        with _interrupts_blocked():  # inherited by the workers: the parent handles Ctrl-C
             futures = {
                 pool.submit(_in_worker, work, index, task): index
                 for index, task in enumerate(tasks)
             }
-        # The pool looks for new workers before `submit` starts one: the last one's death would go
-        # unnoticed until another task is done.
+        # The pool watches those workers that were there before `submit` started another: without
+        # one more call the death of the last would go unnoticed until another task is done.
         pool.submit(int)
         waiting = set(futures)
         while waiting:
@@ -82,9 +82,9 @@ def run_side_by_side(
                 yield futures[future], future.result()
     except BrokenProcessPool as error:
         raise PipelineError(
-            "a worker process was killed, most likely by the system for want of memory. Free some "
-            "and run the same command again, or run it on fewer cores, with a worker each: "
-            "`taskset --cpu-list 0 dvc repro` has one."
+            "a worker process was killed, most likely because memory ran out. Free some memory and "
+            "repeat the command, or use fewer cores, each of which has a worker: "
+            "`taskset --cpu-list 0 dvc repro` uses one."
         ) from error
     finally:
         held.close()
@@ -93,7 +93,7 @@ def run_side_by_side(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch computes on one thread, whose sums do not depend on how many there could be."""
+    """Let torch compute on one thread, so that sums do not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -104,7 +104,7 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Hold Ctrl-C back; processes started meanwhile never get it."""
+    """Hold Ctrl-C back; processes started meanwhile ignore it for good."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -116,13 +116,13 @@ def _start_worker(reports: Any, lifeline: Connection) -> None:
     global _reports
     _reports = reports
     if lifeline.poll(0):
-        os._exit(1)  # the parent has let go while this worker was starting
+        os._exit(1)  # the parent ended while this worker was starting
     torch.set_num_threads(1)
     threading.Thread(target=_leave_with_parent, args=(lifeline,), daemon=True).start()
 
 
 def _leave_with_parent(lifeline: Connection) -> None:
-    """End this worker when its parent lets go or was killed: an orphan must not go on writing."""
+    """End this worker when its parent ends or is killed: an orphan must not go on writing."""
     lifeline.poll(None)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
@@ -130,17 +130,17 @@ def _leave_with_parent(lifeline: Connection) -> None:
 
 
 def _in_worker(work: Work[Task, Result], index: int, task: Task) -> Result:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, removing what is half written
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, removing half-written files
     try:
         return work(task, lambda *state: _reports.put((index, *state)))
-    except SystemExit:  # the pool would take it for a result, and go on
+    except SystemExit:  # the pool would take it for a result
         os._exit(1)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def drain(reports: Any, report: Callable[[int, int, float], None]) -> None:
-    """Pass on to `report` all that is in the queue `reports`."""
+    """Pass everything in the queue `reports` on to `report`."""
     while True:
         try:
             report(*reports.get_nowait())

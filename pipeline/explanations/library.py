@@ -24,7 +24,7 @@ from captum.attr import (
 from torch import Tensor, nn
 
 from pipeline.core.arithmetic import square_root
-from pipeline.core.patches import patches
+from pipeline.core.dataset import patches
 from pipeline.models.logits import logits
 
 INTEGRATION_POINTS = (20, 40, 80, 160, 320, 640)  # of the quadrature; more where fewer miss

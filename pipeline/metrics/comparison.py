@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.dataset import PATCH, Dataset, load_dataset
 from pipeline.core.files import digest_of
 from pipeline.core.params import Evaluate, Explain, Params
-from pipeline.core.patches import PATCH
 from pipeline.core.store import CellStore
 from pipeline.core.workers import Report
 from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT

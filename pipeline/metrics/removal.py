@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.core.patches import patches
+from pipeline.core.dataset import patches
 from pipeline.metrics.batches import in_batches
 from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.logits import logits

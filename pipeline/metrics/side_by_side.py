@@ -23,7 +23,6 @@ EVALUATING = (
     "core/dataset.py",
     "core/device.py",
     "core/fingerprint.py",
-    "core/patches.py",
     "core/portable.py",
     "core/tensors.py",
     "core/workers.py",

@@ -194,8 +194,8 @@ class VaeConceptizer(Conceptizer):
         *hidden, last = self.decoder
         for layer in hidden:
             concepts = F.relu(layer(concepts))
-        # The sigmoid. torch's own rounds a tensor's last few numbers otherwise than the rest: pixels
-        # would depend on how many examples there are.
+        # The sigmoid. torch's own rounds the last few numbers of a tensor otherwise than the rest:
+        # pixels would depend on how many examples there are.
         pixels = (0.5 + 0.5 * torch.tanh(0.5 * last(concepts))).unflatten(1, self.input_shape)
         return (pixels - self.shift) / self.scale
 

@@ -23,7 +23,7 @@ def published(tmp_path_factory, raw_data):
     params["explain"] |= {"examples": 4, "curve_steps": 2}
     params["study"]["compas_senn"] |= {"variants": ["paper2018"], "anchors": 2}
     params["report"] = {"explanations": 1, "prototypes": 1}
-    # Of the stages, which have tests of their own for images, the quickest.
+    # The quickest experiment: stages have tests with images elsewhere.
     for section in ("experiments", "study"):
         params[section] = {"compas_senn": params[section]["compas_senn"]}
     params["experiments"]["compas_senn"]["batch_size"] = 100
@@ -36,7 +36,7 @@ def published(tmp_path_factory, raw_data):
     cores = os.sched_getaffinity(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SENN_DATA_MIRROR", str(mirror))
-        # A worker a stage, workers have tests of their own; and not on the core that e2e is on.
+        # One worker per stage, since workers are tested elsewhere; not on the core that e2e uses.
         os.sched_setaffinity(0, {max(cores)})
         try:
             main([*options, "--device", "cpu", "--textbook", "5"])
@@ -58,8 +58,8 @@ def test_everything_is_published_and_nothing_else(published):
 
 def test_every_cell_is_evaluated(published):
     cells = pd.read_csv(published / "cells/compas_senn.csv")
-    found = set(zip(cells["robust_reg"], cells["seed"], strict=True))
-    assert found == {(reg, seed) for reg in (0.0001, 0.01) for seed in (111, 333)}
+    evaluated = set(zip(cells["robust_reg"], cells["seed"], strict=True))
+    assert evaluated == {(reg, seed) for reg in (0.0001, 0.01) for seed in (111, 333)}
     assert cells["accuracy"].between(0, 1).all()
     assert set(pd.read_csv(published / "lambda/compas_senn.csv")["seeds"]) == {2}
 

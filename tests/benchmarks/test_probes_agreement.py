@@ -64,7 +64,7 @@ def test_every_lambda_and_variant_is_compared_by_itself():
 def test_trains_and_compares(tmp_path, monkeypatch):
     """Tiny, but the whole way: β-VAEs, grids with both losses, metrics, files."""
     monkeypatch.setenv("SENN_CELL_STORE", str(tmp_path / "store"))
-    for module in (engine, pretrain):  # workers have tests of their own
+    for module in (engine, pretrain):  # workers are tested elsewhere
         monkeypatch.setattr(module, "run_side_by_side", run_in_turn)
     data, output = tmp_path / "data", tmp_path / "out"
     write_table(data / "compas")

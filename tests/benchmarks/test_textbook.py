@@ -1,4 +1,4 @@
-"""The baseline computes what the pipeline computes; so it may be compared with it."""
+"""The textbook computes the same as the pipeline, so their times may be compared."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.problems import PAPER, changed
+from benchmarks.measure import PAPER, changed
 from benchmarks.textbook import Textbook, total_loss, train
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.params import Params, load_params
@@ -72,8 +72,8 @@ def test_losses_and_gradients_are_the_pipelines(data, name, variant, objective, 
     names = [name for name, _ in senn.named_parameters()]
     gradients = torch.autograd.grad(ours, list(senn.parameters()), materialize_grads=True)
     expected = in_textbook_order(dict(zip(names, gradients, strict=True)))
-    found = torch.autograd.grad(theirs, list(textbook.parameters()), materialize_grads=True)
-    for value, gradient in zip(found, expected, strict=True):
+    gradients = torch.autograd.grad(theirs, list(textbook.parameters()), materialize_grads=True)
+    for value, gradient in zip(gradients, expected, strict=True):
         torch.testing.assert_close(value, gradient, rtol=1e-8, atol=1e-12)
     without = total_loss(textbook, 0.0, x, y)
     assert not torch.isclose(without, theirs, rtol=1e-5), "the robustness loss is not in it"

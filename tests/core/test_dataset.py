@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.core.dataset import FILE_NAME, TABLE_NAME, Prepared, Split, load_dataset, save_dataset
+from pipeline.core.dataset import (
+    FILE_NAME,
+    TABLE_NAME,
+    Prepared,
+    Split,
+    load_dataset,
+    patches,
+    save_dataset,
+)
 from pipeline.core.errors import PipelineError
 from pipeline.core.tensors import write_tensors
 from pipeline.core.torchvision_shim import torchvision
@@ -61,7 +69,7 @@ def test_images_are_normalised_as_torchvision_does(tmp_path):
         assert torch.equal(split.y, stored.y)
         assert split.x.dtype == torch.float32 and split.y.dtype == torch.int64
     assert dataset.input_shape == (1, 6, 5) and dataset.has_images
-    # Black and white are exactly the ends of the range that metrics clip to.
+    # Black and white are exactly the ends of the range to which metrics clip.
     assert (dataset.low, dataset.high) == (dataset.test.x.min(), dataset.test.x.max())
     assert dataset.low == pytest.approx(-0.1307 / 0.3081)
     assert dataset.high == pytest.approx((1 - 0.1307) / 0.3081)
@@ -124,3 +132,18 @@ def test_another_safetensors_file(tmp_path, metadata):
     write_tensors(tmp_path / FILE_NAME, {"weight": torch.zeros(2)}, metadata)
     with pytest.raises(PipelineError, match="not a prepared dataset"):
         load_dataset(tmp_path)
+
+
+def test_patches_of_images_go_through_all_channels():
+    colours = patches((3, 6, 9))
+    assert colours.shape == (3, 6, 9)
+    for channel in colours.tolist():
+        assert channel == 4 * [[0] * 4 + [1] * 4 + [2]] + 2 * [[3] * 4 + [4] * 4 + [5]]
+
+
+def test_patches_of_another_side():
+    assert patches((1, 3, 2), side=2).tolist() == [[[0, 0], [0, 0], [1, 1]]]
+
+
+def test_features_of_tables_are_patches_of_their_own():
+    assert patches((5,)).tolist() == [0, 1, 2, 3, 4]

@@ -110,8 +110,8 @@ def test_no_file(in_tmp):
     with pytest.raises(PipelineError) as caught:
         load_params()
     assert str(caught.value) == (
-        "params.yaml: cannot be read: No such file or directory. Run this from the repository's "
-        "root folder, with a params file in it (presets/ has some)."
+        "params.yaml: cannot be read: No such file or directory. Run this in the root folder of "
+        "the repository, with a params file in it (presets/ has some)."
     )
 
 

@@ -53,7 +53,7 @@ def leaves(content: dict[str, Any], prefix: str = "") -> list[str]:
 SENN, DISENN = "experiments.mnist_senn", "experiments.mnist_disenn"
 COMPAS = "experiments.compas_senn"
 CONV_KEYS = "name, channels, kernel_size, decoder_channels"
-BAD_NAME = "an experiment's name must be lowercase letters, digits and _, starting with a letter"
+BAD_NAME = "must be named with lowercase letters, digits and _, starting with a letter"
 STUDY = {
     "variants": ["paper2018"],
     "reductions": ["batch"],
@@ -216,7 +216,7 @@ WRONG_VALUES = [
         [10],
         f"{SENN}.conceptizer.chanels: unknown key; did you mean channels?",
     ),
-    # keys called like the words that pydantic's locations are made of
+    # keys with the same names as parts of pydantic's locations
     (
         f"{SENN}.conceptizer.conv",
         5,
@@ -285,7 +285,7 @@ WRONG_VALUES = [
     (
         "study.mnist_sen",
         STUDY,
-        "study.mnist_sen: must be called as one of the experiments (compas_senn, mnist_senn, "
+        "study.mnist_sen: must be the name of an experiment (compas_senn, mnist_senn, "
         'mnist_disenn), got "mnist_sen"',
     ),
     (
@@ -297,7 +297,7 @@ WRONG_VALUES = [
     (
         "study.compas_senn.seeds",
         [7],
-        "study.compas_senn.seeds: must be a list of at least 2, got [7]",
+        "study.compas_senn.seeds: must have at least 2 values, got [7]",
     ),
     (
         "study.compas_senn.lambda_grid",
@@ -310,7 +310,7 @@ WRONG_VALUES = [
         "study.compas_senn.variants[1]: must be paper2018, review2020 or authors2018, "
         'got "review"; did you mean review2020?',
     ),
-    # what the data and the models leave no room for
+    # what data and models do not allow
     *(
         (
             f"{name}.num_classes",
@@ -343,7 +343,7 @@ WRONG_VALUES = [
             '"conv"',
             "robustness.variant: must be paper2018 or authors2018: on a table it needs the "
             'identity conceptizer, experiments.compas_senn has conv, got "review2020"',
-            "study.compas_senn.variants: must be without review2020: on a table it needs the "
+            "study.compas_senn.variants: must not contain review2020: on a table it needs the "
             "identity conceptizer, experiments.compas_senn has conv, got ['paper2018', "
             "'review2020', 'authors2018']",
         ],
@@ -361,14 +361,14 @@ WRONG_VALUES = [
     (
         f"{SENN}.conceptizer.kernel_size",
         3,
-        f"{SENN}.conceptizer.kernel_size: must let the decoder make 28 × 28 pixels of what 2 "
-        "convolutions leave, it makes 24 × 24, got 3",
+        f"{SENN}.conceptizer.kernel_size: must let the decoder rebuild 28 × 28 pixels from "
+        "what 2 convolutions leave, it rebuilds 24 × 24, got 3",
     ),
     (
         f"{COMPAS}.parameterizer.hidden_sizes",
         [],
-        f"{COMPAS}.dropout: must be 0 with parameterizer.hidden_sizes [], there are no units to "
-        "drop, got 0.5",
+        f"{COMPAS}.dropout: must be 0 with parameterizer.hidden_sizes [], which leaves no units "
+        "to drop, got 0.5",
     ),
     *(
         (
@@ -382,7 +382,7 @@ WRONG_VALUES = [
     (
         "experiments.vae",
         CONTENT["experiments"]["mnist_senn"],
-        'experiments.vae: must be called otherwise: models/vae is for the β-VAEs, got "vae"',
+        'experiments.vae: must have another name: models/vae is for the β-VAEs, got "vae"',
     ),
     (
         "pretrain.dataset",

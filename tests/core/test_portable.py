@@ -15,7 +15,7 @@ from tests.training.few_steps import COMMITTED
 needs_avx2 = pytest.mark.skipif(
     not portable.is_able(), reason="not an x86-64 processor with AVX2 and FMA"
 )
-# What a newer and an older processor would choose, as far as environments can say it.
+# What newer and older processors would choose, as far as the environment can set it.
 ELSEWHERE = {
     "newer": {
         "ATEN_CPU_CAPABILITY": "avx512",
@@ -37,7 +37,7 @@ ELSEWHERE = {
         "NPY_DISABLE_CPU_FEATURES": "X86_V3",
     },
 }
-# From MKL, differently on different processors, whatever it is told.
+# From MKL, which computes them differently on different processors in every mode.
 NOT_PORTABLE = {"sqrt", "tan", "atan", "arctan", "asin", "arcsin", "acos", "arccos", "corrcoef"}
 
 
@@ -69,13 +69,13 @@ def test_every_library_does_as_it_is_told():
 import pipeline, json, numba.core.codegen, numpy, scipy.linalg, torch
 from threadpoolctl import threadpool_info
 numpy.ones((2, 2)) @ numpy.ones((2, 2))
-blas = [found for found in threadpool_info() if found["internal_api"] == "openblas"]
+blas = [library for library in threadpool_info() if library["internal_api"] == "openblas"]
 print(json.dumps({
     "torch": torch.backends.cpu.get_cpu_capability(),
     "numpy": numpy.show_config("dicts")["SIMD Extensions"]["found"],
-    "blas": sorted({found["architecture"] for found in blas}),
+    "blas": sorted({library["architecture"] for library in blas}),
     "libraries": len(blas),
-    "threads": sorted({found["num_threads"] for found in blas}),
+    "threads": sorted({library["num_threads"] for library in blas}),
     "numba": numba.config.CPU_NAME,
     "kind": pipeline.core.portable.kind(),
 }))"""
@@ -125,7 +125,7 @@ def test_other_processors_are_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(portable, "is_able", lambda: False)
     portable.advise()
     (line,) = capsys.readouterr().err.splitlines()
-    assert "no x86-64 with AVX2 and FMA" in line and "last bits" in line
+    assert "no x86-64 processor with AVX2 and FMA" in line and "last bits" in line
 
 
 def test_no_code_takes_functions_that_differ_between_processors():

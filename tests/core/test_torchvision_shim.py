@@ -1,4 +1,4 @@
-"""Imports happen once in a process, so each case runs in its own."""
+"""A process imports a module once, so each case runs in a process of its own."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ print("left alone" if definitions is None else "helped")
 def test_leaves_existing_operators_alone(imports_alone):
     if imports_alone:
         pytest.skip("the test above has shown it with torchvision's own operators")
-    # As where torchvision's compiled operators load: the names are taken before its import.
+    # As if torchvision's compiled operators had loaded: the names are already defined.
     result = run(
         """
 import torch

@@ -59,7 +59,7 @@ def test_runs_every_task_in_as_many_workers_as_cores_of_one_thread_each(two_core
     processes = {process for _, process, _ in results.values()}
     assert len(processes) <= 2 and os.getpid() not in processes
     assert {threads for _, _, threads in results.values()} == {1}
-    # Reports say which task they are about. The last may come after the results, and be dropped.
+    # Reports name their task. The last may come after the results and be dropped.
     expected = {(i, epoch, (5 + i) / 10) for i in range(4) for epoch in (1, 2)}
     assert set(reports) <= expected
     of_task = [[epoch for i, epoch, _ in reports if i == index] for index in range(4)]

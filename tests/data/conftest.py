@@ -13,7 +13,7 @@ import pytest
 
 @dataclass
 class Server:
-    """What a local HTTP server holds (path -> body, or status), and what it was asked for.
+    """A local HTTP server: its content (path -> body or status), and the paths requested.
 
     `withheld` bytes of each body are announced but not sent; then the connection is closed, or,
     if `stalls`, stays open until the test ends.
@@ -33,16 +33,16 @@ def serving(server: Server) -> Iterator[None]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             server.requested.append(self.path)
-            found = server.content.get(self.path, 404)
-            if isinstance(found, int):
-                self.send_error(found)
+            body = server.content.get(self.path, 404)
+            if isinstance(body, int):
+                self.send_error(body)
                 return
             self.send_response(200)
-            self.send_header("Content-Length", str(len(found)))
+            self.send_header("Content-Length", str(len(body)))
             for name, value in server.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(found[: len(found) - server.withheld])
+            self.wfile.write(body[: len(body) - server.withheld])
             if server.stalls:
                 self.wfile.flush()
                 server.over.wait()

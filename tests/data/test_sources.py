@@ -116,7 +116,7 @@ def test_no_source_within_reach(raw, mirror, server, package_index):
 
 @pytest.mark.parametrize("address", ["nowhere", "s3://bucket/data"])
 def test_mirror_that_is_none(raw, address):
-    assert f"mirror {address}: no such folder, and no http(s) address" in failure(raw, address)
+    assert f"mirror {address}: neither a folder nor an http(s) address" in failure(raw, address)
 
 
 def test_wrong_content_is_not_left(raw, mirror):

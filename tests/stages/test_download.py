@@ -78,7 +78,7 @@ def test_says_what_was_tried(tmp_path, mirror):
 
 
 def test_failed_write(tmp_path, mirror, raw_data):
-    # A limit that the kernel enforces, as it does that of a full disk.
+    # A limit that the kernel enforces, like a full disk.
     content = (raw_data("compas") / COMPAS).read_bytes()
     (mirror / COMPAS).write_bytes(content)
     limit = (len(content) // 2,) * 2

@@ -47,7 +47,7 @@ def test_whole_study(workspace, monkeypatch, capsys):
     shutil.rmtree("models")
     capsys.readouterr()
     run(monkeypatch)
-    # Under review2020 the smoke preset's study has the very grid that `train` has.
+    # Under review2020 the study of the smoke preset has the same grid as `train`.
     printed = capsys.readouterr().out
     assert printed.count("4 of 4 cells reused from the cell store") == 1
     assert printed.count("reused") == 1

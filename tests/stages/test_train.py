@@ -120,13 +120,13 @@ def test_writes_cells_and_curves(trained, monkeypatch):
     for cell in cells:
         _, metadata = load_cell(cell.path(Path("models")))
         assert metadata.keys() >= METADATA
-        own = curves[(curves["robust_reg"] == cell.robust_reg) & (curves["seed"] == cell.seed)]
+        curve = curves[(curves["robust_reg"] == cell.robust_reg) & (curves["seed"] == cell.seed)]
         # 50 examples in batches of 12: 8 steps, validated after every third and the last.
-        assert own["step"].tolist() == [3, 6, 8]
-        assert own["valid_accuracy"].max() == pytest.approx(metadata["valid_accuracy"])
+        assert curve["step"].tolist() == [3, 6, 8]
+        assert curve["valid_accuracy"].max() == pytest.approx(metadata["valid_accuracy"])
         assert metadata["curve"] == [
             pytest.approx(row)
-            for row in own.drop(columns=["experiment", "robust_reg", "seed"]).to_dict("records")
+            for row in curve.drop(columns=["experiment", "robust_reg", "seed"]).to_dict("records")
         ]
     assert len(curves) == 3 * len(cells)
     assert not curves.isna().any().any()
@@ -159,7 +159,7 @@ def test_disenn_from_pretraining_to_cells(workspace):
     vae, _ = load_weights(Path("models/vae/seed=333.safetensors"))
     weights, metadata = load_weights(Cell("mnist_disenn", 0.01, 333).path(Path("models")))
     assert metadata.keys() >= METADATA
-    # At so small a learning rate the conceptizer is still the pretrained one.
+    # With so small a learning rate the conceptizer hardly leaves its pretrained weights.
     assert all((weights[f"conceptizer.{name}"] == value).all() for name, value in vae.items())
 
 

@@ -84,7 +84,7 @@ def test_all_the_same(copy, capsys):
     assert capsys.readouterr().out.endswith("4 of 4 results are as committed\n")
 
 
-def test_every_kind_of_difference_is_told(copy, capsys):
+def test_every_kind_of_difference_is_reported(copy, capsys):
     write(
         copy.folder,
         {
@@ -129,10 +129,10 @@ def test_every_kind_of_difference_is_told(copy, capsys):
         ('{"accuracy": 0.5, "inner": {"loss": 1.0}, "verdict": "no"}', False),
     ],
 )
-def test_where_other_bytes_are_due_accuracies_and_verdicts_decide(copy, new, passes, capsys):
+def test_where_bytes_may_differ_accuracies_and_verdicts_decide(copy, new, passes, capsys):
     write(copy.folder, {"reports/metrics/a.json": new})
     assert judge(compare(copy), promised=False) == passes
-    assert "rounds otherwise" in capsys.readouterr().out
+    assert f"{'All' if passes else 'Not'} within tolerance" in capsys.readouterr().out
 
 
 def test_the_largest_difference_of_a_column():
@@ -166,5 +166,5 @@ def test_weights_that_differ_in_metadata_only(original, tmp_path):
         copy = Copy.of(original, tmp_path / md5)
         write(copy.folder, {"dvc.lock": lock({"models/a": md5})})
         assert states(compare(copy)) == {"models/a": state}
-    write(copy.folder, {"dvc.lock": lock({"models/a": "cc4.dir"})})  # in nobody's cache
+    write(copy.folder, {"dvc.lock": lock({"models/a": "cc4.dir"})})  # in no cache
     assert states(compare(copy)) == {"models/a": "differs"}

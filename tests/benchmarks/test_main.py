@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from benchmarks import command
+import benchmarks.__main__ as command
 from tests.benchmarks.results import RESULTS
 
 
@@ -11,7 +11,7 @@ from tests.benchmarks.results import RESULTS
 def run(monkeypatch, tmp_path):
     """``run(*arguments)``: the command, with results instead of measurements."""
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(command, "describe", lambda device: RESULTS["machine"])
+    monkeypatch.setattr(command, "machine", lambda device: RESULTS["machine"])
     for name, section in (
         ("time_steps", "steps"),
         ("time_grids", "end_to_end"),
@@ -34,7 +34,7 @@ def test_a_whole_run_is_written(run, tmp_path, capsys):
     before = [path.read_bytes() for path in sorted(folder.iterdir())]
     run()
     assert [path.read_bytes() for path in sorted(folder.iterdir())] == before
-    assert "MNIST-SENN" in capsys.readouterr().out
+    assert "mnist_senn" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--quick"], ["--only", "growth"]])
@@ -48,4 +48,4 @@ def test_a_part_does_not_replace_the_whole(run, tmp_path, arguments):
 def test_only_what_is_asked_for(run, capsys):
     run("--only", "growth")
     printed = capsys.readouterr().out
-    assert "MNIST-SENN: classes" in printed and "COMPAS" not in printed
+    assert "growth:" in printed and "compas" not in printed
