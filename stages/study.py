@@ -20,9 +20,7 @@ def main() -> None:
     data = Path("data/prepared", params.experiment(name).dataset)
     device, store = choose_device(params.device), CellStore.from_environment()
     cells = run_study(params, name, device, data, store)
-    beside = references(
-        params.experiment(name), load_dataset(data), params.study_of(name).reductions
-    )
+    beside = references(params.experiment(name), load_dataset(data))
     write_csv(Path("reports/study", f"{name}.csv"), cells.assign(**beside))
 
 

@@ -17,7 +17,6 @@ of norms, from √(1 − 1/C) · max ‖x_b‖.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -32,20 +31,16 @@ REFERENCES = ("majority_accuracy", "linear_accuracy", "constant_from_batch",
               "constant_from_example")  # fmt: skip
 
 
-def references(
-    experiment: Experiment, data: Dataset, reductions: Sequence[Reduction]
-) -> dict[str, float]:
-    """`majority_accuracy`, and for raw features `linear_accuracy` and `constant_from_<reduction>`.
-
-    Those of `REFERENCES` that are defined; see the functions of the same names.
-    """
+def references(experiment: Experiment, data: Dataset) -> dict[str, float]:
+    """All `REFERENCES` for raw features; for learned concepts `majority_accuracy` alone."""
     numbers = {"majority_accuracy": majority_accuracy(data)}
     if experiment.conceptizer.name == "identity":
-        numbers["linear_accuracy"] = linear_accuracy(data)
-        for reduction in reductions:
-            numbers[f"constant_from_{reduction}"] = constant_from(
-                data.train.x, experiment.num_classes, experiment.batch_size, reduction
-            )
+        x, classes, size = data.train.x, experiment.num_classes, experiment.batch_size
+        numbers |= {
+            "linear_accuracy": linear_accuracy(data),
+            "constant_from_batch": constant_from(x, classes, size, "batch"),
+            "constant_from_example": constant_from(x, classes, size, "example"),
+        }
     return numbers
 
 

@@ -32,13 +32,13 @@ def x() -> torch.Tensor:
 
 def test_raw_features_have_all_references_and_learned_concepts_only_the_majority(x):
     data = dataset(x, (x[:, 0] > 0.5).long())
-    numbers = references(PARAMS.experiment("compas_senn"), data, ("batch", "example"))
+    numbers = references(PARAMS.experiment("compas_senn"), data)
     assert tuple(numbers) == REFERENCES
     assert numbers["majority_accuracy"] == majority_accuracy(data)
     assert numbers["linear_accuracy"] == linear_accuracy(data)
     assert numbers["constant_from_batch"] == constant_from(x, 2, 200, "batch")
     assert numbers["constant_from_example"] == constant_from(x, 2, 200, "example")
-    assert list(references(PARAMS.experiment("mnist_senn"), data, ())) == ["majority_accuracy"]
+    assert list(references(PARAMS.experiment("mnist_senn"), data)) == ["majority_accuracy"]
 
 
 def test_majority():
