@@ -13,8 +13,8 @@ import torch
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import atomic_path
 from pipeline.core.workers import run_side_by_side
+from tests.processes import REPOSITORY, heed_interrupts
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 
 
@@ -173,6 +173,7 @@ def endless(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     try:
         assert eventually(lambda: len(list(folder.iterdir())) == 2), "no workers began"

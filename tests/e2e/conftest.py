@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests.training import few_steps
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNNING = "Running stage '"
 KERNELS = "pipeline/training/__pycache__"
@@ -96,6 +98,7 @@ def first_run(tmp_path_factory, raw_data) -> tuple[Project, str]:
     for name in ("compas", "mnist_5k"):
         shutil.copytree(raw_data(name), mirror, dirs_exist_ok=True)
     project = Project(root / "clone", environment(root, mirror), frozenset({min(ALL_CORES)}))
+    few_steps.digest("compas_senn")  # compiles the kernel here, for the clone and all other tests
     clone(project)
     printed = project.run("dvc", "repro")
     project.commit()

@@ -95,13 +95,36 @@ def test_models_that_share_their_input(make, function, size):
 def assert_models_equal(
     layer: nn.Module, function: Function, x: Tensor, shape: tuple[int, ...]
 ) -> None:
-    y = layer(x)
-    found = [y, *derivatives(y, x, layer.weight, layer.bias)]
+    of_bank = [layer(x), *derivatives(layer(x), x, layer.weight, layer.bias)]
     for index in itertools.product(*map(range, shape)):
-        own = [t[index].detach().clone().requires_grad_() for t in (x, layer.weight, layer.bias)]
-        expected = function(*own)
-        for ours, theirs in zip(found, [expected, *derivatives(expected, *own)], strict=True):
+        at = [t[index].detach().clone().requires_grad_() for t in (x, layer.weight, layer.bias)]
+        of_model = [function(*at), *derivatives(function(*at), *at)]
+        for ours, theirs in zip(of_bank, of_model, strict=True):
             assert_close(ours[index], theirs)
+
+
+def no_answer(node: object) -> bool:
+    raise RuntimeError("not supported")
+
+
+@pytest.mark.parametrize("change", ["gone", "raises"])
+@pytest.mark.parametrize(("make", "function", "size"), CASES.values(), ids=CASES.keys())
+def test_gradients_do_not_need_torchs_private_question(make, function, size, change, monkeypatch):
+    # Whether a gradient is wanted saves work; where torch cannot say, all are computed.
+    layer = stacked(make(), (2,))
+    x = torch.randn(2, *size, dtype=torch.float64, requires_grad=True)
+
+    def results() -> list[Tensor]:
+        (to_x,) = torch.autograd.grad(layer(x).pow(3).sum(), x)  # the weights' are not wanted
+        return [layer(x), to_x, *derivatives(layer(x), x, layer.weight, layer.bias)]
+
+    expected = results()
+    if change == "gone":
+        monkeypatch.delattr(torch._C, "_will_engine_execute_node")
+    else:
+        monkeypatch.setattr(torch._C, "_will_engine_execute_node", no_answer)
+    for ours, theirs in zip(results(), expected, strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_of_equal_maxima_the_first_gets_the_gradient():

@@ -16,7 +16,7 @@ from pipeline.core import files
 from pipeline.core.errors import PipelineError
 from pipeline.training import store as library
 from pipeline.training.store import CellStore, Checkpoint
-from tests.training.processes import start
+from tests.processes import start
 
 DAY = 24 * 3600
 SIZE = 1_000
