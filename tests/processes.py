@@ -7,17 +7,29 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import dvc.cli
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+ALL_CORES = frozenset(os.sched_getaffinity(0))
+ONE_CORE = frozenset({min(ALL_CORES)})  # on which no stage starts workers only to wait for them
 
 # A server imports the code once, and what that and torch import when first used, and forks.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["tests.training.grids", "stages.train", "stages.explain", "stages.report", "torch._dynamo"]
+    [
+        "tests.training.grids",
+        "stages.train",
+        "stages.explain",
+        "stages.report",
+        "torch._dynamo",
+        "dvc.cli.parser",
+        "dvc.repo.experiments",
+    ]
 )
 
 
@@ -28,6 +40,17 @@ def start(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     return process
 
 
+def run(work: Callable[..., None], *arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Run ``work(*arguments, out, err)``, where it is to print to these files, to its end."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out, err = Path(scratch, "out"), Path(scratch, "err")
+        process = start(work, *arguments, out, err)
+        process.join()
+        assert process.exitcode is not None
+        said = (path.read_text("utf-8") if path.exists() else "" for path in (out, err))
+        return subprocess.CompletedProcess(arguments, process.exitcode, *said)
+
+
 def run_stage(
     folder: Path, *command: str, code: Path = REPOSITORY, **variables: str
 ) -> subprocess.CompletedProcess[str]:
@@ -35,40 +58,27 @@ def run_stage(
 
     `variables` are added to those of the environment.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        out, err = Path(scratch, "out"), Path(scratch, "err")
-        environment = os.environ | variables
-        process = start(_run_here, folder, command, code, environment, out, err)
-        process.join()
-        assert process.exitcode is not None
-        return subprocess.CompletedProcess(
-            command, process.exitcode, out.read_text("utf-8"), err.read_text("utf-8")
-        )
+    return run(be_stage, folder, command, code, os.environ | variables, ONE_CORE)
 
 
-def _run_here(
-    folder: Path, command: Sequence[str], code: Path, environment: dict[str, str], *logs: Path
-) -> None:
-    on_one_core()
-    be_stage(folder, command, environment, *logs, code=code)
+def run_dvc(
+    folder: Path, command: Sequence[str], environment: Mapping[str, str], cores: Set[int]
+) -> subprocess.CompletedProcess[str]:
+    """Run ``dvc <command>`` in `folder`, with this environment and on these cores."""
+    return run(be_dvc, folder, command, environment, cores)
 
 
 def be_stage(
     folder: Path,
     command: Sequence[str],
-    environment: dict[str, str],
+    code: Path,
+    environment: Mapping[str, str],
+    cores: Set[int],
     out: Path,
     err: Path,
-    code: Path = REPOSITORY,
 ) -> None:
     """Turn this process into ``python -m stages.<command>``, at the head of a process group."""
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream.fileno())
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
+    settle(folder, environment, cores, out, err)
     stage, *arguments = command
     module = f"stages.{stage}"
     others = ("pipeline", "stages") if code != REPOSITORY else ()
@@ -80,14 +90,37 @@ def be_stage(
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def on_one_core() -> None:
-    """Start no workers: they take longer to start than to do a test's work."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+def be_dvc(
+    folder: Path,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    cores: Set[int],
+    out: Path,
+    err: Path,
+) -> None:
+    """Turn this process into ``dvc <command>``, at the head of a process group."""
+    settle(folder, environment, cores, out, err)
+    sys.argv = ["dvc", *command]
+    sys.exit(dvc.cli.main(list(command)))
 
 
-def heed_interrupts() -> None:
-    """Let Ctrl-C end what this child runs: ``preexec_fn`` of `subprocess.Popen`.
+def settle(
+    folder: Path, environment: Mapping[str, str], cores: Set[int], out: Path, err: Path
+) -> None:
+    """Give this process what a shell gives those that it starts, but a terminal."""
+    lead_a_group(out, err)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.sched_setaffinity(0, cores)
 
-    In ``nohup make test &`` it is ignored, and children inherit that.
+
+def lead_a_group(out: Path, err: Path) -> None:
+    """Lead a process group that heeds Ctrl-C and prints to these files.
+
+    Its parent may have to ignore Ctrl-C, as in ``nohup make test &``, and children inherit that.
     """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream.fileno())

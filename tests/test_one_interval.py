@@ -85,9 +85,9 @@ def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
         assert bar[:, 1].tolist() == ends
         assert as_study(cells).accuracy_at(DEFINITION, robust_reg)[1:] == ends
         if robust_reg == 1e-4:
-            found = [in_claims[f"compas-accuracy.{end}"] for end in ("low", "high")]
-            low, high = (f"{100 * end:.1f}" for end in found)
-            assert tuple(found) == ends
+            claimed = [in_claims[f"compas-accuracy.{end}"] for end in ("low", "high")]
+            low, high = (f"{100 * end:.1f}" for end in claimed)
+            assert tuple(claimed) == ends
         else:
             assert (metrics["accuracy_low"], metrics["accuracy_high"]) == ends
     params = SimpleNamespace(robust_reg=1.0)
@@ -106,11 +106,13 @@ def test_accuracy_lost_is_the_same_in_claims_and_study(written):
 
 
 def test_no_other_file_has_quantiles_of_its_own():
-    own = re.compile(r"\.ppf\(|\.isf\(|1\.96|\b0?\.975\b|\.interval\(0|proportion_ci|bootstrap\(")
+    quantile = re.compile(
+        r"\.ppf\(|\.isf\(|1\.96|\b0?\.975\b|\.interval\(0|proportion_ci|bootstrap\("
+    )
     others = [
         str(path.relative_to(REPOSITORY))
         for folder in ("pipeline", "stages")
         for path in (REPOSITORY / folder).rglob("*.py")
-        if own.search(path.read_text(encoding="utf-8"))
+        if quantile.search(path.read_text(encoding="utf-8"))
     ]
     assert others == ["pipeline/metrics/intervals.py"]

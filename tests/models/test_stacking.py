@@ -21,8 +21,8 @@ def test_outputs_are_those_of_each_model(architecture):
     singles = models(architecture)
     senn = stack(singles).senn
     x = random_batch(architecture, 5).float()
-    own = torch.stack([random_batch(architecture, 5, seed).float() for seed in range(MODELS)])
-    for inputs in (x.expand(MODELS, *x.shape), own):
+    each = torch.stack([random_batch(architecture, 5, seed).float() for seed in range(MODELS)])
+    for inputs in (x.expand(MODELS, *x.shape), each):
         noise = singles[0].draw_noise(5, torch.Generator().manual_seed(0))
         masks = noise.masks and tuple(mask.expand(MODELS, *mask.shape) for mask in noise.masks)
         latent = None if noise.latent is None else noise.latent.expand(MODELS, *noise.latent.shape)
@@ -51,19 +51,19 @@ def test_gradients_are_those_of_each_model(architecture):
         expected = torch.autograd.grad(
             weight[place] * loss(single(x), 0), list(single.parameters())
         )
-        found = unstack(singles[0], stacked.weights.grad[place])
+        gradients = unstack(singles[0], stacked.weights.grad[place])
         for name, gradient in zip(dict(single.named_parameters()), expected, strict=True):
-            assert_close(found[name], gradient, rtol=1e-4, atol=1e-5)
+            assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_unstacks_what_was_stacked(architecture):
     singles = models(architecture)
     weights = stack(singles).weights
     for place, single in enumerate(singles):
-        found = unstack(singles[0], weights[place])
+        unstacked = unstack(singles[0], weights[place])
         expected = single.state_dict()
-        assert found.keys() == expected.keys()
-        assert all(torch.equal(found[name], value) for name, value in expected.items())
+        assert unstacked.keys() == expected.keys()
+        assert all(torch.equal(unstacked[name], value) for name, value in expected.items())
 
 
 def test_changing_the_weights_changes_the_models():

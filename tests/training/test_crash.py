@@ -26,7 +26,7 @@ from pipeline.training import engine
 from pipeline.training.engine import Job, train_grid
 from pipeline.training.store import CellStore, Checkpoint
 from stages import train
-from tests.processes import be_stage, start
+from tests.processes import ALL_CORES, REPOSITORY, be_stage, start
 from tests.training.grids import CPU, run_in_turn, settings, write_data
 
 NAME = "mnist_senn"
@@ -164,9 +164,9 @@ class Stage:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.log = root / "log"
-        environment = os.environ | {"SENN_CELL_STORE": STORE}
         self.log.write_bytes(b"")
-        self.process = start(be_stage, root, ("train", NAME), environment, self.log, self.log)
+        where = (os.environ | {"SENN_CELL_STORE": STORE}, ALL_CORES, self.log, self.log)
+        self.process = start(be_stage, root, ("train", NAME), REPOSITORY, *where)
 
     def group(self) -> list[int]:
         """Its processes that are alive; a zombie is dead, only not yet buried."""
@@ -204,7 +204,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> bool:
     while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(0.02)
+        time.sleep(0.05)
     return True
 
 

@@ -146,9 +146,9 @@ def test_disenn_uses_the_vaes_objective():
     experiment = SMOKE.experiments["mnist_disenn"]
     for name in ("review2020", "elbo"):
         vae = SMOKE.vae.model_copy(update={"objective": name})
-        found = Objective(experiment, SMOKE.robustness, vae).concept_loss(senn, senn(x), x)
+        loss = Objective(experiment, SMOKE.robustness, vae).concept_loss(senn, senn(x), x)
         conceptizer = senn.conceptizer
-        assert_close(found, vae_loss(conceptizer, conceptizer(x), x, experiment.beta, name))
+        assert_close(loss, vae_loss(conceptizer, conceptizer(x), x, experiment.beta, name))
 
 
 def test_kl_against_torch_distributions():
@@ -167,9 +167,9 @@ def test_kl_of_the_prior_is_zero():
 
 def test_cross_entropy_is_torchs_for_every_model():
     logits, y = 3 * torch.randn(2, 3, 7, 4), torch.randint(4, (2, 3, 7))
-    found = cross_entropy(logits, y)
+    losses = cross_entropy(logits, y)
     for i, j in itertools.product(range(2), range(3)):
-        assert_close(found[i, j], F.cross_entropy(logits[i, j], y[i, j]))
+        assert_close(losses[i, j], F.cross_entropy(logits[i, j], y[i, j]))
     assert_close(
         cross_entropy(1e4 * logits[0, 0], y[0, 0]), F.cross_entropy(1e4 * logits[0, 0], y[0, 0])
     )
@@ -196,7 +196,7 @@ def test_losses_of_stacked_models_are_those_of_each(architecture, name, probes, 
 
     together = tree_map(lambda *t: None if t[0] is None else torch.stack(t), *draws)
     senn = stack(models).senn
-    found = loss(senn, robust_reg, *together)
+    terms = loss(senn, robust_reg, *together)
     for place, (model, draw) in enumerate(zip(models, draws, strict=True)):
         expected = loss(model, robust_reg[place], *draw)
-        assert_close(tuple(term[place] for term in found), tuple(expected))
+        assert_close(tuple(term[place] for term in terms), tuple(expected))
