@@ -11,11 +11,11 @@ from pathlib import PurePosixPath
 LONG = (
     "tests/e2e",
     "tests/training/test_crash.py",
-    "tests/benchmarks/test_paper_grid.py",
     "tests/training/test_cluster.py",
-    "tests/benchmarks/test_measure.py",
     "tests/training/test_independence.py",
-    "tests/test_recipes.py",
+    "tests/reporting/test_sections.py",
+    "tests/benchmarks/test_measure.py",
+    "tests/benchmarks/test_paper_grid.py",
     "tests/stages",
     "tests/training",
 )

@@ -63,16 +63,16 @@ def code_of(script: str) -> frozenset[Path]:
         cells = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
         for cell in cells:
             pending += imported("".join(cell["source"]))
-    found: set[Path] = set()
+    paths: set[Path] = set()
     while pending:
         module = pending.pop()
         path = file_of(module) if module.split(".")[0] in OURS else None
-        if path is not None and path not in found:
-            found.add(path)
+        if path is not None and path not in paths:
+            paths.add(path)
             pending += imported(path.read_text(encoding="utf-8"))
             places = BY_ENTRY_POINT.get(path.relative_to(REPOSITORY).as_posix(), ())
             pending += [place.partition(":")[0] for place in places]
-    return frozenset(found)
+    return frozenset(paths)
 
 
 def code_deps(stage: PipelineStage) -> list[Path]:
@@ -135,11 +135,11 @@ def test_an_experiment_or_a_dataset_is_an_entry_of_params(tmp_path):
     yaml.dump(params, tmp_path / "params.yaml")
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
     with Repo(str(tmp_path)) as repo:
-        found = {stage.name: {dep.def_path for dep in stage.deps} for stage in repo.index.stages}
+        deps = {stage.name: {dep.def_path for dep in stage.deps} for stage in repo.index.stages}
     added = {"download@mnist", "prepare@mnist", "train@wide", "evaluate@wide", "explain@wide"}
-    assert set(found) - set(stages()) == added
-    assert "data/prepared/mnist" in found["train@wide"] & found["evaluate@wide"]
-    assert "models/wide" in found["evaluate@wide"]
+    assert set(deps) - set(stages()) == added
+    assert "data/prepared/mnist" in deps["train@wide"] & deps["evaluate@wide"]
+    assert "models/wide" in deps["evaluate@wide"]
 
 
 GRID = {"lambda_grid", "robust_reg", "seeds"}
@@ -167,8 +167,8 @@ READ = {
 def test_stages_depend_on_the_params_they_read(script):
     for stage in named(script):
         key = stage.name.partition("@")[2]
-        found = {name for dep in stage.deps for name in getattr(dep, "params", ())}
-        assert found == {name.format(key=key) for name in READ[script]}
+        names = {name for dep in stage.deps for name in getattr(dep, "params", ())}
+        assert names == {name.format(key=key) for name in READ[script]}
 
 
 def test_only_large_outs_are_cached():

@@ -108,9 +108,9 @@ def test_jacobian_of_a_relu_network():
     net[0].bias.zero_()
     x = torch.randn(50, 5, generator=torch.Generator().manual_seed(0)).double()
     is_open = (x @ NET_WEIGHT.T > 0).unsqueeze(2)
-    found = jacobian(net, x, 2)
-    assert_close(found, NET_WEIGHT * is_open)
-    is_printed = (found == torch.zeros(2, 5)).all((1, 2))
+    jacobians = jacobian(net, x, 2)
+    assert_close(jacobians, NET_WEIGHT * is_open)
+    is_printed = (jacobians == torch.zeros(2, 5)).all((1, 2))
     assert 0 < is_printed.sum() < 50
     assert torch.equal(is_printed, (net(x) == 0).all(1))
-    assert_close(propagate(net, x, torch.clone, lrp(Epsilon())), x * found.sum(1))
+    assert_close(propagate(net, x, torch.clone, lrp(Epsilon())), x * jacobians.sum(1))

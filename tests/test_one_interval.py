@@ -107,11 +107,13 @@ def test_accuracy_lost_is_the_same_in_claims_and_study(written):
 
 
 def test_no_other_file_has_quantiles_of_its_own():
-    own = re.compile(r"\.ppf\(|\.isf\(|1\.96|\b0?\.975\b|\.interval\(0|proportion_ci|bootstrap\(")
+    quantile = re.compile(
+        r"\.ppf\(|\.isf\(|1\.96|\b0?\.975\b|\.interval\(0|proportion_ci|bootstrap\("
+    )
     others = [
         str(path.relative_to(REPOSITORY))
         for folder in ("pipeline", "stages")
         for path in (REPOSITORY / folder).rglob("*.py")
-        if own.search(path.read_text(encoding="utf-8"))
+        if quantile.search(path.read_text(encoding="utf-8"))
     ]
     assert others == ["pipeline/metrics/intervals.py"]

@@ -195,7 +195,7 @@ def test_every_key_of_the_reviews_config_has_a_home():
     for key, home in HOMES.items():
         if home.startswith(NO_HOME):
             continue
-        found = content
+        section = content
         for part in home.split("."):
-            assert part in found, f"{key}: {home}"
-            found = found[part]
+            assert part in section, f"{key}: {home}"
+            section = section[part]

@@ -5,11 +5,8 @@ the stages run one after the other.
 """
 
 import filecmp
-import os
 import re
 import shutil
-import subprocess
-import sys
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +17,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY
+from tests.processes import run_stage
 
 PAGE = REPOSITORY / "docs/extending.md"
 BLOCK = re.compile(r"`([\w/]+\.py)`:\n\n```(python|diff)\n(.*?)```", re.DOTALL)
@@ -108,7 +106,6 @@ def repository(tmp_path_factory) -> Path:
     mirror = folder / "mirror"
     mirror.mkdir()
     (mirror / "corners.csv").write_text(RAW)
-    own = {"SENN_DATA_MIRROR": str(mirror), "SENN_CELL_STORE": "off", "OMP_NUM_THREADS": "1"}
     (folder / "reports").mkdir()
     shutil.copy(REPOSITORY / "reports/template.ipynb", folder / "reports")
     for stage, *name in (
@@ -120,21 +117,10 @@ def repository(tmp_path_factory) -> Path:
         ("study", "new"),
         ("report",),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}", *name],
-            cwd=folder,
-            env={**os.environ, **own},
-            capture_output=True,
-            text=True,
-            preexec_fn=on_one_core,
-        )
+        variables = {"SENN_DATA_MIRROR": str(mirror), "SENN_CELL_STORE": "off"}
+        done = run_stage(folder, stage, *name, code=folder, **variables)
         assert done.returncode == 0, f"{stage}: {done.stderr}"
     return folder
-
-
-def on_one_core() -> None:
-    """One worker, not one a core: each takes longer to start than to do its work here."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def changed_files(folder: Path) -> tuple[set[str], set[str]]:

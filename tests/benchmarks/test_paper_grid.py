@@ -1,12 +1,24 @@
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
 
 from benchmarks.paper_grid import main
+from tests.processes import run_stage
 from tests.training.grids import SMOKE
+
+
+def forked(command: list[str], cwd: Path, env: dict[str, str], stdout: Any) -> Any:
+    """`subprocess.run` of a stage, in a process that has the libraries already."""
+    python, option, module, *arguments = command
+    assert (python, option, stdout) == (sys.executable, "-m", sys.stderr)
+    return run_stage(cwd, module.removeprefix("stages."), *arguments, **env)
 
 
 @pytest.fixture(scope="module")
@@ -15,15 +27,15 @@ def published(tmp_path_factory, raw_data):
     folder = tmp_path_factory.mktemp("paper")
     mirror = folder / "mirror"
     mirror.mkdir()
-    for name in ("compas", "mnist_5k"):
-        for file in raw_data(name).iterdir():
-            (mirror / file.name).symlink_to(file)
+    for file in raw_data("compas").iterdir():
+        (mirror / file.name).symlink_to(file)
     params = SMOKE.model_dump(mode="json")
     params["evaluate"] |= {"anchors": 5, "lipschitz_local_steps": 1, "bootstrap": 100}
     params["explain"] |= {"examples": 4, "curve_steps": 2}
     params["study"]["compas_senn"] |= {"variants": ["paper2018"], "anchors": 2}
     params["report"] = {"explanations": 1, "prototypes": 1}
     # The quickest experiment: stages have tests with images elsewhere.
+    params |= {"datasets": ["compas"], "pretrain": params["pretrain"] | {"dataset": "compas"}}
     for section in ("experiments", "study"):
         params[section] = {"compas_senn": params[section]["compas_senn"]}
     params["experiments"]["compas_senn"]["batch_size"] = 100
@@ -36,6 +48,7 @@ def published(tmp_path_factory, raw_data):
     cores = os.sched_getaffinity(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SENN_DATA_MIRROR", str(mirror))
+        patch.setattr(subprocess, "run", forked)
         # One worker per stage, since workers are tested elsewhere; not on the core that e2e uses.
         os.sched_setaffinity(0, {max(cores)})
         try:

@@ -16,7 +16,7 @@ from pipeline.core import files
 from pipeline.core import store as library
 from pipeline.core.errors import PipelineError
 from pipeline.core.store import CellStore, Checkpoint
-from tests.training.processes import start
+from tests.processes import start
 
 DAY = 24 * 3600
 SIZE = 1_000
@@ -354,7 +354,7 @@ def use(root: Path, number: int) -> None:
     library._say_once = pytest.fail
     dice = random.Random(number)
     store = CellStore(root / "store", 4 * size_of("h"))
-    cell, found = root / f"cell {number}", {True: 0, False: 0}
+    cell, loads = root / f"cell {number}", {True: 0, False: 0}
     checkpoint = store.checkpoint(fingerprint("bank"))
     for _ in range(OPERATIONS):
         name = dice.choice(NAMES)
@@ -366,14 +366,14 @@ def use(root: Path, number: int) -> None:
             case "fetch":
                 is_there = store.fetch(fingerprint(name), cell)
                 assert not is_there or cell.read_bytes() == content(name, size_of(name))
-                found[is_there] += 1
+                loads[is_there] += 1
             case "checkpoint":
                 checkpoint.save({"weights": torch.full((9,), number)}, {"epoch": str(number)})
                 if (saved := checkpoint.load()) is not None:
                     tensors, metadata = saved
                     assert (tensors["weights"] == int(metadata["epoch"])).all()
                 checkpoint.remove()
-    assert all(count > 20 for count in found.values()), f"neither rare nor certain: {found}"
+    assert all(count > 20 for count in loads.values()), f"neither rare nor certain: {loads}"
     cell.unlink()
 
 

@@ -1,8 +1,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,9 +10,10 @@ import torch
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import atomic_path
+from pipeline.core.stage import run_stage
 from pipeline.core.workers import run_side_by_side
+from tests.processes import lead_a_group, start
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 
 
@@ -139,66 +138,48 @@ def test_no_tasks():
     assert list(run_side_by_side(describe, [], CPU, lambda *state: None)) == []
 
 
-ENDLESS = """
-import sys, time
-from pathlib import Path
-import os
-import torch
-from pipeline.core.stage import run_stage
-from pipeline.core.files import atomic_path
-from pipeline.core.workers import run_side_by_side
-
-def work(task, report):
-    with atomic_path(Path(task, str(os.getpid()))):
+def write_for_ever(folder: str, report) -> None:
+    with atomic_path(Path(folder, str(os.getpid()))):
         time.sleep(600)
 
-def main():
-    os.sched_getaffinity = lambda process: {0, 1}
-    list(run_side_by_side(work, [sys.argv[1]] * 3, torch.device("cpu"), print))
 
-if __name__ == "__main__":
-    run_stage(main)
-"""
+def be_endless(folder: Path, log: Path) -> None:
+    lead_a_group(log, log)
+    os.sched_getaffinity = lambda process: {0, 1}
+    run_stage(lambda: list(run_side_by_side(write_for_ever, [str(folder)] * 3, CPU, print)))
 
 
 @pytest.fixture
 def endless(tmp_path):
     """A process group of a parent and its two workers, each in the middle of writing a file."""
-    script, folder = tmp_path / "endless.py", tmp_path / "folder"
+    folder = tmp_path / "folder"
     folder.mkdir()
-    script.write_text(ENDLESS)
-    parent = subprocess.Popen(
-        [sys.executable, str(script), str(folder)],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    parent = start(be_endless, folder, tmp_path / "log")
     try:
         assert eventually(lambda: len(list(folder.iterdir())) == 2), "no workers began"
         yield parent, folder
     finally:
         with suppress(ProcessLookupError):
             os.killpg(parent.pid, signal.SIGKILL)
-        parent.wait()
+        parent.join()
 
 
 def test_workers_die_with_their_killed_parent(endless):
     parent, folder = endless
     workers = [int(path.name.split(".")[1]) for path in folder.iterdir()]
     assert all(map(alive, workers))
-    parent.send_signal(signal.SIGKILL)
+    parent.kill()
     assert eventually(lambda: not any(map(alive, workers))), "a worker outlived its parent"
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("to_the_group", [True, False], ids=["Ctrl-C", "to the parent alone"])
-def test_an_interrupt_ends_all_at_once_with_one_word(endless, to_the_group):
+def test_an_interrupt_ends_all_at_once_with_one_word(endless, to_the_group, tmp_path):
     parent, folder = endless
     workers = [int(path.name.split(".")[1]) for path in folder.iterdir()]
     (os.killpg if to_the_group else os.kill)(parent.pid, signal.SIGINT)
-    _, err = parent.communicate(timeout=60)
-    assert (parent.returncode, err) == (1, "interrupted\n")
+    parent.join(60)
+    assert (parent.exitcode, (tmp_path / "log").read_text()) == (1, "interrupted\n")
     assert not any(map(alive, workers))
     assert list(folder.iterdir()) == []
 

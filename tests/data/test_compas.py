@@ -212,7 +212,10 @@ def test_split_is_stratified_and_follows_the_seed(raw, prepared):
         (lambda t: t.assign(race="Martian"), r"column race: must be one of .*, got 'Martian'"),
         (lambda t: t.assign(score_text="N/A?"), r"column score_text: .*, got 'N/A\?'"),
         (lambda t: t.assign(priors_count="many"), "column priors_count: must contain numbers only"),
-        (lambda t: t.assign(two_year_recid=None), "column two_year_recid: must contain numbers only"),
+        (
+            lambda t: t.assign(two_year_recid=None),
+            "column two_year_recid: must contain numbers only",
+        ),
     ],
 )
 def test_malformed_table(tmp_path, damage, message):

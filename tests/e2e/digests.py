@@ -18,21 +18,21 @@ TABLES = ("cells", "curves", "lambda", "methods", "methods_curves", "metrics", "
 
 def digests(folder: Path) -> dict[str, str]:
     """MD5 of the weights of every experiment, of every table of numbers, and of all pictures."""
-    found = {}
+    by_path = {}
     for models in sorted((folder / "models").iterdir()):
         digest = hashlib.md5()
         for path in sorted(models.rglob("*.safetensors")):
             weights = safetensors.numpy.load(path.read_bytes())  # metadata name the code, left out
             for name in sorted(weights):
                 digest.update(name.encode() + weights[name].tobytes())
-        found[f"models/{models.name}"] = digest.hexdigest()
+        by_path[f"models/{models.name}"] = digest.hexdigest()
     reports = folder / "reports"
     tables = sorted(path for name in TABLES for path in (reports / name).rglob("*.*"))
     for path in tables:
-        found[path.relative_to(folder).as_posix()] = hashlib.md5(path.read_bytes()).hexdigest()
+        by_path[path.relative_to(folder).as_posix()] = hashlib.md5(path.read_bytes()).hexdigest()
     pictures = sorted((reports / "figures").glob("*.png"))
     all_pictures = b"".join(path.read_bytes() for path in pictures)
-    return found | {"reports/figures": hashlib.md5(all_pictures).hexdigest()}
+    return by_path | {"reports/figures": hashlib.md5(all_pictures).hexdigest()}
 
 
 if __name__ == "__main__":

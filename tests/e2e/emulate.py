@@ -13,8 +13,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from tests.e2e.conftest import ALL_CORES, REPOSITORY, Project, clone, environment
+from tests.e2e.conftest import REPOSITORY, Project, clone, environment
 from tests.e2e.digests import COMMITTED, digests
+from tests.processes import ALL_CORES
 
 
 def interpreter(folder: Path, processor: str) -> Path:

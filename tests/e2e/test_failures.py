@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.e2e.conftest import Project
+from tests.processes import run_stage
 
 pytestmark = pytest.mark.e2e
 
@@ -27,24 +28,21 @@ def files(project: Project) -> set[str]:
         ("pretrain",),
         ("train", "compas_senn"),
         ("evaluate", "compas_senn"),
+        ("explain", "compas_senn"),
         ("study", "compas_senn"),
         ("report",),
     ],
     ids=lambda stage: stage[0],
 )
 def test_broken_params_stop_every_stage(first_run, tmp_path, stage):
-    project = replace(first_run[0], folder=tmp_path)
-    for name in ("pipeline", "stages"):
-        shutil.copytree(first_run[0].folder / name, tmp_path / name)
     shutil.copy(first_run[0].folder / "params.yaml", tmp_path)
+    project = replace(first_run[0], folder=tmp_path)
     project.edit_params(lambda params: params.update(robust_reg=-1))
-    name, *arguments = stage
-    command = ("python", "-m", f"stages.{name}", *arguments)
-    ended = project.start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = ended.communicate()
-    assert ended.returncode == 1
-    assert (out, err) == ("", "error: params.yaml: robust_reg: must be ≥ 0, got -1\n")
-    assert {path.name for path in tmp_path.iterdir()} == {"pipeline", "stages", "params.yaml"}
+    done = run_stage(tmp_path, *stage)
+    assert done.returncode == 1
+    expected = ("", "error: params.yaml: robust_reg: must be ≥ 0, got -1\n")
+    assert (done.stdout, done.stderr) == expected
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}
 
 
 def test_broken_params_stop_repro(project):

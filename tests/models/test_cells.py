@@ -67,10 +67,10 @@ def test_weights_and_metadata_round_trip(tmp_path):
     path = tmp_path / "a" / "b.safetensors"
     weights = {"z": torch.randn(3, 1, 2), "a": torch.randn(4), "scalar": torch.tensor(1.5)}
     save_weights(path, weights, METADATA)
-    found, metadata = load_weights(path)
+    loaded, metadata = load_weights(path)
     assert metadata == METADATA
-    assert found.keys() == weights.keys()
-    assert all(torch.equal(found[name], value) for name, value in weights.items())
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
 
 
 def test_equal_content_gives_equal_bytes(tmp_path):
@@ -88,9 +88,9 @@ def test_a_cell_is_rebuilt_from_its_file_alone(tmp_path, name):
     save_weights(tmp_path / "cell.safetensors", senn.state_dict(), metadata)
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    loaded, found = load_cell(tmp_path / "cell.safetensors")
+    loaded, about = load_cell(tmp_path / "cell.safetensors")
     assert torch.equal(torch.get_rng_state(), before)
-    assert found == metadata
+    assert about == metadata
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     x = torch.randn(4, *metadata["input_shape"])

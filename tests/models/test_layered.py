@@ -56,8 +56,8 @@ def test_its_leaves_are_standard_layers_each_used_once(name):
 def test_it_has_the_models_weights_and_sees_them_change(make):
     model = make()
     network = layered(model)
-    own = {parameter.data_ptr() for parameter in model.parameters()}
-    assert {parameter.data_ptr() for parameter in network.parameters()} <= own
+    addresses = {parameter.data_ptr() for parameter in model.parameters()}
+    assert {parameter.data_ptr() for parameter in network.parameters()} <= addresses
     x = torch.randn(3, *((6,) if make is random_table_senn else (1, 28, 28)))
     before = network(x)
     with torch.no_grad():

@@ -64,6 +64,7 @@ def all_sections(results) -> dict[str, Several]:
 def quick_to_draw(monkeypatch):
     monkeypatch.setattr("pipeline.reporting.style.DPI", 30)
     monkeypatch.setattr("pipeline.reporting.study.RESAMPLES", 20)
+    monkeypatch.setattr("pipeline.explanations.activation_maximisation.STEPS", 20)
     few = {name: METHODS[name] for name in ("contribution", "pull_back", "gradient_times_input")}
     monkeypatch.setattr("pipeline.reporting.heat_maps.methods_for", lambda model: few)
 

@@ -250,7 +250,7 @@ def test_reports_epochs_and_the_best_accuracy_so_far(data):
         cells, objective, start, data[name], lambda *state: reports.append(state), NO_CHECKPOINT
     )
     accuracies = [[row["valid_accuracy"] for row in result.curve] for result in trained]
-    means = [sum(max(own[:n]) for own in accuracies) / 2 for n in (1, 2, 3)]
+    means = [sum(max(of_cell[:n]) for of_cell in accuracies) / 2 for n in (1, 2, 3)]
     assert reports == [(n, pytest.approx(mean)) for n, mean in zip((1, 2, 3), means, strict=True)]
 
 

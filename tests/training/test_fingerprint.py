@@ -283,9 +283,9 @@ def test_what_does_not_change_it_does_not_change_a_byte(tmp_path, name):
     assert len(harmless) > len(CHANGES) / 2
     expected = cells({}, "models")
     for number, changes in enumerate(together(harmless)):
-        found = cells(changes, f"other models {number}")
-        both = expected.keys() & found.keys()
-        assert both and {c: found[c] for c in both} == {c: expected[c] for c in both}, changes
+        others = cells(changes, f"other models {number}")
+        both = expected.keys() & others.keys()
+        assert both and {c: others[c] for c in both} == {c: expected[c] for c in both}, changes
 
 
 def together(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -308,8 +308,8 @@ def inside(one: str, other: str) -> bool:
 
 def test_every_cell_has_its_own(fixed):
     wide = settings({"lambda_grid": [0.0, 1e-6, 0.1, 1.0]})
-    found = [one for name in EXPERIMENTS for one in fixed.fingerprints(name, wide).values()]
-    assert len(found) == 3 * 5 * 2 == len(set(found))
+    fingerprints = [one for name in EXPERIMENTS for one in fixed.fingerprints(name, wide).values()]
+    assert len(fingerprints) == 3 * 5 * 2 == len(set(fingerprints))
 
 
 REUSED: dict[str, tuple[dict[str, Any], int, int]] = {
@@ -411,13 +411,13 @@ def test_torchs_version_changes_it(fixed, usual, monkeypatch):
 
 def test_torchs_build_changes_it_on_a_gpu_only(fixed, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
-    found = []
+    pairs = []
     for build in ("2.99.0+cpu", "2.99.0+cu130"):
         monkeypatch.setattr(torch, "__version__", build)
-        found.append(
+        pairs.append(
             [fixed.fingerprints("compas_senn", device=d) for d in (CPU, torch.device("cuda"))]
         )
-    (one, one_gpu), (other, other_gpu) = found
+    (one, one_gpu), (other, other_gpu) = pairs
     assert one == other
     assert all(one_gpu[cell] != other_gpu[cell] for cell in one_gpu)
 

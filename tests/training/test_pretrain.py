@@ -112,9 +112,9 @@ def test_the_loss_falls(job):
     assert list(curves.columns) == COLUMNS
     assert curves["seed"].tolist() == [3] * 15 + [7] * 15
     assert curves["epoch"].tolist() == [*range(1, 16)] * 2
-    for _, own in curves.groupby("seed"):
+    for _, curve in curves.groupby("seed"):
         for loss in ("train_loss", "valid_loss"):
-            assert own[loss].iloc[-1] < 0.9 * own[loss].iloc[0]
+            assert curve[loss].iloc[-1] < 0.9 * curve[loss].iloc[0]
 
 
 def test_same_bytes_twice_and_whoever_else_is_trained(job, tmp_path):

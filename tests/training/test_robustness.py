@@ -83,9 +83,9 @@ def test_authors_sigmoid_of_a_single_output(architecture, reduction):
 def test_residuals_of_every_class(architecture, variant):
     senn, network = networks(architecture, seed=1)
     x = random_batch(architecture, 3)
-    found = residuals(linearise(senn, x), variant)
-    assert found.shape == (architecture.classes, *x.shape)
-    assert_close(found.flatten(2).movedim(0, 1), textbook.robustness_residual(network, x, variant))
+    r = residuals(linearise(senn, x), variant)
+    assert r.shape == (architecture.classes, *x.shape)
+    assert_close(r.flatten(2).movedim(0, 1), textbook.robustness_residual(network, x, variant))
 
 
 def test_linearised_output_is_the_models(architecture):

@@ -70,7 +70,7 @@ def both(params: Params, data: Dataset) -> list[tuple[torch.Tensor, ...]]:
         pytest.skip("the kernel does not know this variant, and is not chosen")
     objective = Objective(experiment, params.robustness, params.vae)
     inputs = Inputs((11,), 0.0, 1.0)
-    found = []
+    results = []
     for method in (CellStepping, TableStepping):
         models = [build_senn(NAME, experiment, None, inputs, cell.seed) for cell in CELLS]
         weights = stacked_weights(models, CPU)
@@ -81,8 +81,8 @@ def both(params: Params, data: Dataset) -> list[tuple[torch.Tensor, ...]]:
             for first, end in ((0, 4), (4, 6)):
                 losses.append(stepping.advance(drawn, first, end, done))
                 done += end - first
-        found.append((torch.cat(losses), weights, *stepping.validate()))
-    return found
+        results.append((torch.cat(losses), weights, *stepping.validate()))
+    return results
 
 
 @pytest.mark.parametrize("reduction", ["batch", "example"])
