@@ -99,7 +99,7 @@ def _starts(mean: Tensor, low: float, high: float, classes: int) -> Tensor:
 
 def _ascend(x: Tensor, objective: Callable[[Tensor], Tensor], low: float, high: float) -> None:
     """Run Adam on every example's objective separately, in place."""
-    optimizer = torch.optim.Adam([x], lr=_RATE * (high - low), maximize=True)
+    optimizer = torch.optim.Adam([x], lr=_RATE * (high - low), maximize=True, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
     for _ in range(STEPS):
         (x.grad,) = torch.autograd.grad(objective(x).sum(), x)

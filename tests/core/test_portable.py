@@ -134,3 +134,18 @@ def test_no_code_takes_functions_that_differ_between_processors():
             if isinstance(node, ast.Attribute) and node.attr in NOT_PORTABLE:
                 library = node.value.id if isinstance(node.value, ast.Name) else None
                 assert library in ("np", "math"), f"{path}:{node.lineno}: .{node.attr}"
+
+
+def test_optimisers_are_fused():
+    """Others take square roots of tensors, as above; the fused one is a loop of torch's own."""
+    calls = [
+        (path, node)
+        for path in sorted((REPOSITORY / "pipeline").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("torch.optim.")
+    ]
+    optimisers = [(path, node) for path, node in calls if "lr_scheduler" not in ast.unparse(node)]
+    assert len(optimisers) >= 4
+    for path, node in optimisers:
+        fused = [ast.unparse(word.value) for word in node.keywords if word.arg == "fused"]
+        assert fused == ["True"], f"{path}:{node.lineno}"
