@@ -215,7 +215,8 @@ def _validate(data: Dataset, logits_of: Callable[[Tensor], Tensor]) -> tuple[Ten
     split = data.valid
     correct = losses = torch.zeros((), device=split.x.device)
     for x, y in zip(split.x.split(VALIDATION_BATCH), split.y.split(VALIDATION_BATCH), strict=True):
-        log_p = logits_of(x).log_softmax(2)
-        correct = correct + (log_p.argmax(2) == y).sum(1)
+        of_cells = logits_of(x)  # of which a log-softmax may round two to the same
+        log_p = of_cells.log_softmax(2)
+        correct = correct + (of_cells.argmax(2) == y).sum(1)
         losses = losses - log_p[:, torch.arange(len(y), device=y.device), y].sum(1)
     return correct / len(split.y), losses / len(split.y)

@@ -1,5 +1,6 @@
 """What a GPU runs, on the CPU: all cells at once against one by one, launches, devices."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch.optim import optimizer
 from torch.testing import assert_close
 
 from benchmarks.launches import table
-from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.dataset import Dataset, Split, load_dataset
 from pipeline.core.params import Params
 from pipeline.core.store import Checkpoint
 from pipeline.models.cells import Cell
@@ -18,7 +19,7 @@ from pipeline.training import bank
 from pipeline.training.bank import TrainedCell, train_bank
 from pipeline.training.batches import at_step, draw_batches, each_tensor
 from pipeline.training.objectives import Objective
-from pipeline.training.stepping import VmapStepping
+from pipeline.training.stepping import VmapStepping, _validate
 from tests.training.grids import (
     EXPERIMENTS,
     NO_CHECKPOINT,
@@ -113,3 +114,13 @@ def test_a_step_stays_on_its_device(name, robustness, tmp_path, monkeypatch):
     assert losses.shape == (4, 4) and accuracy.shape == cross_entropy.shape == (3,)
     for tensor in (losses, accuracy, cross_entropy, *stepping.parameters.values()):
         assert tensor.device.type == "meta"
+
+
+def test_logits_that_hardly_differ_are_told_apart():
+    # A log-softmax rounds both to −0.6931472.
+    split = Split(torch.zeros(3, 1), torch.tensor([1, 1, 0]))
+    data = SimpleNamespace(valid=split)
+    logits = torch.tensor([[[1e-9, 2e-9]] * 3, [[2e-9, 1e-9]] * 3])
+    accuracies, losses = _validate(data, lambda x: logits)
+    assert_close(accuracies, torch.tensor([2 / 3, 1 / 3]))
+    assert_close(losses, torch.full((2,), 2.0).log())

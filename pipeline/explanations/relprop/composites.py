@@ -23,7 +23,7 @@ from pipeline.explanations.relprop.rules import (
     Pass,
     Rectify,
     Relprop,
-    Split,
+    SplitProduct,
     Transposed,
     ZPlus,
 )
@@ -42,7 +42,7 @@ def lrp(rule: LinearRule) -> Composite:
 def lrp_split(epsilon: float) -> Composite:
     """LRP-ε that sends half the relevance of a SENN through its parameterizer."""
     rule = Epsilon(epsilon)
-    return Composite([((WeightedSum,), Split(rule)), *lrp(rule).layers], first=[])
+    return Composite([((WeightedSum,), SplitProduct(rule)), *lrp(rule).layers], first=[])
 
 
 def deep_taylor(first: LinearRule) -> Composite:

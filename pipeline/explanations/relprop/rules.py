@@ -128,7 +128,7 @@ class Oriented(LinearRule):
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitProduct:
     """Half the relevance of θ_kc h_k goes to the concept h_k, and half to the relevance θ_kc.
 
     These are the Shapley values of the two factors of a product, with 0 as absence. Only for the
