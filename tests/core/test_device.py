@@ -43,7 +43,7 @@ def test_a_device_that_is_not_there(cuda_devices, count, name):
     with pytest.raises(PipelineError) as caught:
         choose_device(name)
     message = str(caught.value)
-    assert message.startswith(f"params.yaml: device: {name} is not there")
+    assert message.startswith(f"params.yaml: device: {name} does not exist")
     assert f"sees {count} CUDA device(s)" in message and "use auto or cpu" in message
 
 
