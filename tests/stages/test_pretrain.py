@@ -102,4 +102,4 @@ def test_broken_params():
 
 def test_a_device_that_is_not_there():
     write_params({"device": "cuda:99"})
-    assert error().startswith("error: params.yaml: device: cuda:99 is not there")
+    assert error().startswith("error: params.yaml: device: cuda:99 does not exist")

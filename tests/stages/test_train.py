@@ -190,7 +190,7 @@ def test_an_unknown_experiment(workspace):
 
 def test_a_device_that_is_not_there(workspace):
     write_params({"device": "cuda:99"})
-    assert error_of("compas_senn").startswith("error: params.yaml: device: cuda:99 is not there")
+    assert error_of("compas_senn").startswith("error: params.yaml: device: cuda:99 does not exist")
 
 
 def test_data_that_are_not_there(workspace):
