@@ -19,6 +19,8 @@ BESIDE = REPOSITORY.parent / "shared" / "data"
 
 # As in the workers that train: bits depend on it, and tests run side by side.
 torch.set_num_threads(1)
+# Tests compute, and leave the user's store alone; those about a store name one.
+os.environ["SENN_CELL_STORE"] = "off"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -175,12 +175,12 @@ def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
 
     monkeypatch.setattr(task, "build_senn", counted(task.build_senn))
     monkeypatch.setattr(task, "load_weights", counted(task.load_weights))
-    monkeypatch.setattr(engine, "sha256_of", counted(engine.sha256_of))
+    monkeypatch.setattr(engine, "digest_of", counted(engine.digest_of))
     train_grid(this)
     assert len(grid(params, name)) == 4 and calls["build_senn",] == 2
     for seed in params.seeds:
         assert calls["load_weights", f"seed={seed}.safetensors"] == 1
-        assert calls["sha256_of", f"seed={seed}.safetensors"] == 1
+        assert calls["digest_of", f"seed={seed}.safetensors"] == 1
 
 
 def test_training_pays(job):
