@@ -106,8 +106,14 @@ class CellStore:
 
         A store that cannot be written costs time later, not this run.
         """
-        if self.folder is not None:
-            self._write(fingerprint, _CELL, cell.read_bytes())
+        if self.folder is None:
+            return
+        try:
+            content = cell.read_bytes()
+        except OSError as error:
+            _complain(self.folder, error)
+        else:
+            self._write(fingerprint, _CELL, content)
 
     def measured(self, fingerprint: str) -> Any:
         """What was measured under `fingerprint`, as JSON has it; None if it is not there."""
@@ -119,14 +125,16 @@ class CellStore:
         self._write(fingerprint, _MEASURED, json.dumps(value).encode())
 
     def shrink(self) -> None:
-        """Remove what was used least recently, beyond the limit."""
+        """Remove what was used least recently, beyond the limit; but not what was used last."""
         if self.folder is None:
             return
-        total = 0
         try:
-            for in_use, _, size, path in sorted(self._files()):
+            files = sorted(self._files())
+            idle = [file for file in files if file[0]]
+            total = sum(size for is_idle, _, size, _ in files if not is_idle)
+            for place, (_, _, size, path) in enumerate(idle):
                 total += size
-                if not in_use and total > self.limit:
+                if place > 0 and total > self.limit:
                     with suppress(FileNotFoundError):
                         os.unlink(path)
         except OSError as error:
@@ -144,7 +152,10 @@ class CellStore:
         digest, content = stored[:_DIGEST], stored[_DIGEST:]
         is_whole = digest == _digest(fingerprint, content)
         with suppress(OSError):  # another process may have removed it meanwhile
-            os.utime(entry) if is_whole else entry.unlink()  # used now
+            if is_whole:
+                os.utime(entry)  # used now
+            else:
+                entry.unlink()
         return content if is_whole else None
 
     def _write(self, fingerprint: str, suffix: str, content: bytes) -> None:
@@ -163,9 +174,9 @@ class CellStore:
         return Checkpoint(self.folder / f"{_UNFINISHED}-{name}{_CHECKPOINT}")
 
     def _files(self) -> Iterator[tuple[bool, float, int, str]]:
-        """Of every file of ours: whether it is in use, seconds since it was used, bytes, path.
+        """Of every file of ours: whether it is idle, seconds since it was used, bytes, path.
 
-        In use are those that another process may be about to finish.
+        Those that another process may be about to finish are not.
         """
         assert self.folder is not None
         now = time.time()
@@ -176,8 +187,8 @@ class CellStore:
                         status = file.stat()
                         age = now - status.st_mtime
                         unfinished = file.name.startswith((_UNFINISHED, "."))
-                        in_use = unfinished and age < _IN_USE_SECONDS
-                        yield in_use, age, status.st_size, file.path
+                        is_idle = not unfinished or age >= _IN_USE_SECONDS
+                        yield is_idle, age, status.st_size, file.path
 
 
 @dataclass(frozen=True)

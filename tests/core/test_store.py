@@ -190,6 +190,13 @@ def test_as_many_go_as_must(tmp_path, keep):
     assert there(store, *"abc", "large") == {"a", "large"}
 
 
+def test_what_was_used_last_stays(tmp_path, keep):
+    store = CellStore(tmp_path / "store", SIZE)
+    keep(store, "a")
+    keep(store, "large", age=-1, size=2 * SIZE)  # beyond the limit all alone
+    assert there(store, "a", "large") == {"large"}
+
+
 def unfinished(store: CellStore, name: str) -> list[Path]:
     """A checkpoint, and what killed processes left of a checkpoint and of a cell."""
     checkpoint = store.checkpoint(fingerprint(name))
@@ -228,7 +235,7 @@ def test_nobody_elses_files_are_touched(tmp_path, keep):
         used(store.folder / name, 100 * DAY)
     keep(store, "a", age=1)
     keep(store, "b")
-    assert not there(store, "a", "b")
+    assert there(store, "a", "b") == {"b"}
     assert all((store.folder / name).read_bytes() == content(name) for name in others)
 
 
