@@ -54,7 +54,6 @@ def train_grid(job: Job) -> pd.DataFrame:
         done = _train_all(job, tasks, progress.epoch)
         for count, accuracy in enumerate(done, start=1):
             progress.finished(f"bank {count}/{len(tasks)} done, valid accuracy {accuracy:.3f}")
-            job.store.shrink()
     return pd.concat([_curve(job, cell) for cell in cells], ignore_index=True)
 
 
@@ -88,6 +87,7 @@ def _train_all(
                 with atomic_path(path) as temporary:
                     temporary.write_bytes(content)
                 job.store.keep(tasks[index].described[cell]["fingerprint"], path)
+            job.store.shrink()  # as `train` does here
             yield accuracy
 
 
