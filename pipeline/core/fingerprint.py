@@ -13,6 +13,18 @@ import torch
 from pipeline.core.device import device_kind
 
 _PIPELINE = Path(__file__).parents[1]
+# What everything that computes stands on, as patterns of paths within pipeline/.
+COMPUTING_CODE = (
+    "__init__.py",
+    "core/arithmetic.py",
+    "core/dataset.py",
+    "core/device.py",
+    "core/fingerprint.py",
+    "core/portable.py",
+    "core/tensors.py",
+    "core/workers.py",
+    "models/**/*.py",
+)
 
 # All of a code object but where its lines are.
 _OF_CODE = (

@@ -291,10 +291,10 @@ def compare_methods(
     }
     files = {cell: digest_of(cell.path(models)) for cell in cells}
     described = [{"cell": files[cell], "method": method, **protocol} for cell, method in tasks]
-    keys = keys_of(described, EXPLAINING, load_dataset(data), device)
+    keys = keys_of(described, EXPLAINING, data, device)
     kept = Kept(store, keys, MethodScores.to_json, MethodScores.from_json)
-    found = side_by_side(f"explain {name}", work, tasks, device, line, kept)
-    scores = dict(zip(tasks, found, strict=True))
+    in_order = side_by_side(f"explain {name}", work, tasks, device, line, kept)
+    scores = dict(zip(tasks, in_order, strict=True))
     return {method: [scores[cell, method] for cell in cells] for method in METHODS}
 
 

@@ -67,7 +67,7 @@ def evaluate_files(
     """
     protocol = settings.model_dump(mode="json", exclude={"bootstrap"})
     tasks = [{"cell": digest_of(file), "evaluate": protocol} for file in files]
-    kept = Kept(store, keys_of(tasks, EVALUATING, load_dataset(data), device), dict, dict)
+    kept = Kept(store, keys_of(tasks, EVALUATING, data, device), dict, dict)
     work = partial(_evaluate, settings, device, data)
     return side_by_side(title, work, files, device, line, kept)
 

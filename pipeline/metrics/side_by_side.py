@@ -1,14 +1,22 @@
 """Many models, measured side by side, with a progress bar, and none measured twice."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from pipeline.core.dataset import Dataset
-from pipeline.core.fingerprint import digest_of_code, environment, files_of, fingerprint
+from pipeline.core.dataset import FILE_NAME
+from pipeline.core.files import digest_of
+from pipeline.core.fingerprint import (
+    COMPUTING_CODE,
+    digest_of_code,
+    environment,
+    files_of,
+    fingerprint,
+)
 from pipeline.core.store import CellStore
 from pipeline.core.workers import Work, run_side_by_side
 
@@ -18,18 +26,10 @@ Result = TypeVar("Result")
 OFF = CellStore(None, 0)
 # What measures a cell, and what scores a method on it: every line counts.
 EVALUATING = (
-    "__init__.py",
-    "core/arithmetic.py",
-    "core/dataset.py",
-    "core/device.py",
-    "core/fingerprint.py",
-    "core/portable.py",
-    "core/tensors.py",
-    "core/workers.py",
+    *COMPUTING_CODE,
     "explanations/method.py",
     "explanations/senn.py",
     "metrics/**/*.py",
-    "models/**/*.py",
     "training/robustness.py",
 )
 EXPLAINING = (*EVALUATING, "explanations/**/*.py")
@@ -49,7 +49,7 @@ class Kept(NamedTuple):
 
 
 def keys_of(
-    tasks: Sequence[dict[str, Any]], code: Sequence[str], data: Dataset, device: torch.device
+    tasks: Sequence[dict[str, Any]], code: Sequence[str], data: Path, device: torch.device
 ) -> list[str]:
     """A fingerprint per task of all that its result follows from.
 
@@ -57,8 +57,10 @@ def keys_of(
     ----------
     tasks : what is measured, and how: JSON values.
     code : the files that measure, such as `EVALUATING`.
+    data : folder of the prepared data set.
     """
-    common = {"data": data.digest, **environment(device, digest_of_code(files_of(code)))}
+    code_digest = digest_of_code(files_of(code))
+    common = {"data": digest_of(data / FILE_NAME), **environment(device, code_digest)}
     return [fingerprint({**task, **common}) for task in tasks]
 
 

@@ -167,8 +167,8 @@ def lipschitz_local(
     ascend = partial(_ascend, model, explain, concepts, search)
     starts = torch.rand(search.restarts, *x.shape, generator=generator).to(x)
     repeated = torch.arange(len(x), device=x.device).repeat(search.restarts)
-    found = in_batches(ascend, x[repeated], target[repeated], starts.flatten(0, 1))
-    points = found.unflatten(0, starts.shape[:2]).movedim(0, 1)
+    ends = in_batches(ascend, x[repeated], target[repeated], starts.flatten(0, 1))
+    points = ends.unflatten(0, starts.shape[:2]).movedim(0, 1)
     if exactly:
         model, x = copy.deepcopy(model).double(), x.double()
         low, high = (end.unsqueeze(1) for end in search.box.ends(x))

@@ -11,18 +11,7 @@ from pipeline.core.dataset import Dataset
 # Everything between prepared data and weights: a new file counts unless it is named below. Values
 # of params.yaml, data and pretrained weights are determinants themselves, whatever code wrote or
 # checked them; `files`, `store` and `errors` move bytes and words.
-TRAINING_CODE = (
-    "__init__.py",
-    "core/arithmetic.py",
-    "core/dataset.py",
-    "core/device.py",
-    "core/fingerprint.py",
-    "core/portable.py",
-    "core/tensors.py",
-    "core/workers.py",
-    "models/**/*.py",
-    "training/**/*.py",
-)
+TRAINING_CODE = (*fingerprint.COMPUTING_CODE, "training/**/*.py")
 WITHOUT_EFFECT = {
     "models/layered.py",  # trained models as libraries of explanations know them
     "training/cluster.py",  # carries tasks and results, bytes both; says who may compute
