@@ -4,9 +4,13 @@
 of dvc.yaml but without DVC, in a working folder of its own with an empty cell store. It writes to
 reports/paper what `dvc repro` would write to reports/, and ``timings.json``. Stages are timed from
 the start of their process to its end.
+
+A run may be divided, among machines too: ``--stages pretrain train`` runs these alone, and
+``--go-on`` begins where the working folder's ``timings.json`` says the last run ended.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -31,7 +35,7 @@ from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors, write_tensors
 from pipeline.models.cells import grid
 
-_TIMES = ("cells", "train_seconds", "evaluate_seconds", "explain_seconds")
+STAGES = ("pretrain", "train", "evaluate", "explain", "study", "report")
 _EPOCH_STEPS = 10  # of the textbook: the clock is read after each epoch
 
 
@@ -40,21 +44,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     device, folder = choose_device(options.device), options.work.absolute()
     params = changed(load_params(options.params), {"device": str(device)})
-    _begin(folder, params)
-    timings = {"machine": machine(device), "preset": options.params.name}
-    timings |= _run_stages(folder, params)
+    file = folder / "reports/timings.json"
+    timings: dict[str, Any] = {"preset": options.params.name, "stages": []}
+    if options.go_on and file.exists():
+        timings = json.loads(file.read_text(encoding="utf-8"))
+    _begin(folder, params, options.go_on)
+    for dataset in params.datasets:
+        _run(folder, "download", dataset)
+        _run(folder, "prepare", dataset)
+    done = {row["stage"] for row in timings["stages"]}
+    for stage, cells in _stages(params).items():
+        if stage in done or stage.split()[0] not in options.stages:
+            continue
+        seconds = _run(folder, *stage.split())
+        row = {"stage": stage, "cells": cells, "seconds": seconds}
+        timings["stages"].append(row | {"machine": in_words(machine(device))})
+        write_json(file, timings)
     if options.textbook:
         timings["textbook"] = _textbook(folder, params, timings, device, options.textbook)
-    write_json(folder / "reports/timings.json", timings)
-    _publish(folder / "reports", options.output)
-    print(_summary(timings, options.output))
+        write_json(file, timings)
+    if set(_stages(params)) <= {row["stage"] for row in timings["stages"]}:
+        _publish(folder / "reports", options.output)
+        print(f"Published to {options.output}.")
+    print(_summary(folder, timings))
 
 
-def _begin(folder: Path, params: Params) -> None:
-    """Make `folder` a working folder with these `params`; of an earlier run only data remain."""
-    for made in ("models", "reports", "store"):
+def _stages(params: Params) -> dict[str, int | None]:
+    """What `dvc repro` runs after the data are prepared, in order, and the number of its cells."""
+    cells = {name: len(grid(params, name)) for name in params.experiments}
+    stages: dict[str, int | None] = {"pretrain": None}
+    for stage in ("train", "evaluate", "explain"):
+        stages |= {f"{stage} {name}": count for name, count in cells.items()}
+    return stages | {f"study {name}": None for name in params.study} | {"report": None}
+
+
+def _begin(folder: Path, params: Params, go_on: bool) -> None:
+    """Make `folder` a working folder with these `params`.
+
+    Of an earlier run only data remain, or everything to go on with.
+    """
+    for made in () if go_on else ("models", "reports", "store"):
         shutil.rmtree(folder / made, ignore_errors=True)
-    (folder / "reports").mkdir(parents=True)
+    (folder / "reports").mkdir(parents=True, exist_ok=True)
     content = yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
     (folder / "params.yaml").write_text(content, encoding="utf-8")
     template = Path("reports/template.ipynb")
@@ -80,33 +111,6 @@ def _run(folder: Path, stage: str, *arguments: str) -> float:
     return significant(seconds)
 
 
-def _run_stages(folder: Path, params: Params) -> dict[str, Any]:
-    for dataset in params.datasets:
-        _run(folder, "download", dataset)
-        _run(folder, "prepare", dataset)
-    pretrain = _run(folder, "pretrain")
-    experiments: dict[str, dict[str, Any]] = {}
-    for name in params.experiments:
-        cells, seconds = len(grid(params, name)), _run(folder, "train", name)
-        experiments[name] = {
-            "cells": cells,
-            "train_seconds": seconds,
-            "cells_per_second": significant(cells / seconds),
-            "evaluate_seconds": _run(folder, "evaluate", name),
-            "explain_seconds": _run(folder, "explain", name),
-        }
-    return {
-        "cells": sum(experiment["cells"] for experiment in experiments.values()),
-        "pretrain_seconds": pretrain,
-        "train_seconds": _total(experiments, "train_seconds"),
-        "evaluate_seconds": _total(experiments, "evaluate_seconds"),
-        "explain_seconds": _total(experiments, "explain_seconds"),
-        "study_seconds": {name: _run(folder, "study", name) for name in params.study},
-        "report_seconds": _run(folder, "report"),
-        "experiments": experiments,
-    }
-
-
 def _textbook(
     folder: Path, params: Params, timings: dict[str, Any], device: torch.device, steps: int
 ) -> dict[str, Any]:
@@ -123,20 +127,21 @@ def _textbook(
         write_tensors(short / FILE_NAME, tensors | few, metadata)
         speed = textbook_speed(Problem(params, name, short), device, seconds=0, steps=steps)
         per_cell = examples // experiment.batch_size * experiment.epochs
-        all_steps = per_cell * timings["experiments"][name]["cells"]
+        all_steps = per_cell * len(grid(params, name))
         experiments[name] = {
             "ms_per_step": significant(speed.ms),
             "steps_measured": speed.steps,
             "steps": all_steps,
             "train_seconds": significant(speed.ms / 1000 * all_steps),
         }
-    total = _total(experiments, "train_seconds")
-    faster = significant(total / timings["train_seconds"])
-    return {"train_seconds": total, "faster": faster, "experiments": experiments}
-
-
-def _total(experiments: dict[str, dict[str, Any]], key: str) -> float:
-    return significant(sum(experiment[key] for experiment in experiments.values()))
+    total = sum(row["train_seconds"] for row in experiments.values())
+    trained = [row["seconds"] for row in timings["stages"] if row["stage"].startswith("train ")]
+    return {
+        "machine": in_words(machine(device)),
+        "train_seconds": significant(total),
+        "faster": significant(total / sum(trained)) if trained else None,
+        "experiments": experiments,
+    }
 
 
 def _publish(reports: Path, output: Path) -> None:
@@ -148,21 +153,19 @@ def _publish(reports: Path, output: Path) -> None:
     part.rename(output)
 
 
-def _summary(timings: dict[str, Any], output: Path) -> str:
-    """Times per experiment, and the test accuracy of every cell: λ × seeds."""
-    rows = {name: {"experiment": name, **row} for name, row in timings["experiments"].items()}
-    rows["all"] = {"experiment": "all", **{key: timings.get(key) for key in _TIMES}}
+def _summary(folder: Path, timings: dict[str, Any]) -> str:
+    """Times by stage, and the test accuracy of every cell that is evaluated: λ × seeds."""
+    parts = [f"{timings['preset']}:", text(pd.DataFrame(timings["stages"], dtype=object))]
     if book := timings.get("textbook"):
-        for name, row in {**book["experiments"], "all": book}.items():
-            seconds = row["train_seconds"]
-            rows[name]["textbook_seconds"] = seconds
-            rows[name]["faster"] = significant(seconds / rows[name]["train_seconds"])
-    parts = [f"{timings['preset']} on {in_words(timings['machine'])}."]
-    parts.append(text(pd.DataFrame(list(rows.values()), dtype=object)))
-    for name in timings["experiments"]:
-        cells = pd.read_csv(output / "cells" / f"{name}.csv")
-        table = cells.pivot(index="robust_reg", columns="seed", values="accuracy")
-        parts.append(f"{name}: accuracy by λ and seed\n{table.round(4).to_string()}")
+        seconds = {name: row["train_seconds"] for name, row in book["experiments"].items()}
+        by_experiment = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+        parts.append(
+            f"The textbook would train for {book['train_seconds']:.0f} s ({by_experiment}), "
+            f"{book['faster']:.3g} times as long."
+        )
+    for file in sorted((folder / "reports/cells").glob("*.csv")):
+        table = pd.read_csv(file).pivot(index="robust_reg", columns="seed", values="accuracy")
+        parts.append(f"{file.stem}: accuracy by λ and seed\n{table.round(4).to_string()}")
     return "\n\n".join(parts)
 
 
@@ -176,6 +179,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/paper")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "reports/paper")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--go-on", action="store_true", help="keep what the working folder has")
     words = "also time at least so many steps of the textbook, of each experiment"
     parser.add_argument("--textbook", type=int, metavar="STEPS", default=0, help=words)
     return parser.parse_args(arguments)

@@ -1,10 +1,9 @@
 """Arithmetic that torch does differently on different processors, done the same way on all.
 
-`portable` says why. On a GPU it is torch's.
+`portable` says why. On a GPU products are torch's (`models.layers.plain`).
 """
 
 import numpy as np
-import torch
 from scipy.linalg.blas import get_blas_funcs
 from torch import Tensor
 
@@ -14,17 +13,12 @@ def multiply(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
 
     Overlapping matrices, and matrices transposed in memory, are not copied.
     """
-    if out.is_cuda:
-        return torch.matmul(a, b, out=out)
     np.matmul(a.detach().numpy(), b.detach().numpy(), out=out.numpy())
     return out
 
 
 def add_product(a: Tensor, b: Tensor, out: Tensor) -> None:
     """out += a @ b, of matrices (I, K) and (K, J); `b` and `out` are contiguous."""
-    if out.is_cuda:
-        out.addmm_(a, b)
-        return
     # BLAS is column-major: it computes outᵀ += bᵀ @ aᵀ, in the memory of `out`.
     total, left, right = out.numpy().T, b.detach().numpy().T, a.detach().numpy().T
     is_transposed = not right.flags.f_contiguous

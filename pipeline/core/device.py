@@ -1,4 +1,7 @@
-"""Where to compute: `device: auto | cpu | cuda | cuda:N`."""
+"""Where to compute: `device: auto | cpu | cuda | cuda:N`.
+
+A GPU computes in float32 throughout, by algorithms that a repetition chooses again.
+"""
 
 import os
 
@@ -6,6 +9,12 @@ import torch
 
 from pipeline.core import portable
 from pipeline.core.errors import PipelineError
+
+torch.backends.cudnn.allow_tf32 = False  # TF32 has 10 bits
+torch.backends.cuda.matmul.allow_tf32 = False
+torch.backends.cudnn.benchmark = False
+torch.backends.cudnn.deterministic = True
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when a GPU is first used
 
 
 def choose_device(name: str) -> torch.device:

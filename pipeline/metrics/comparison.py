@@ -56,6 +56,7 @@ from pipeline.metrics.stability import (
     to_concepts,
 )
 from pipeline.models.cells import Cell, load_cell
+from pipeline.models.layers import placed
 from pipeline.models.logits import logits
 from pipeline.models.senn import Senn
 
@@ -319,7 +320,7 @@ def _examination(
 ) -> Examination:
     """What all methods of a model share, made once in a worker."""
     model, _ = load_cell(cell)
-    return Examination(model.to(device), load_dataset(data).to(device), settings, evaluate)
+    return Examination(placed(model, device), load_dataset(data).to(device), settings, evaluate)
 
 
 def _unit_length(explain: Method[Senn]) -> Method[Senn]:

@@ -19,6 +19,7 @@ from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_pr
 from pipeline.metrics.intervals import accuracy_interval
 from pipeline.metrics.side_by_side import EVALUATING, OFF, Kept, keys_of, side_by_side
 from pipeline.models.cells import Cell, grid, load_cell
+from pipeline.models.layers import placed
 
 
 def evaluate_grid(
@@ -141,7 +142,7 @@ def _evaluate(
 ) -> Row:
     """Evaluate one cell; runs in a worker."""
     model, _ = load_cell(file)
-    return evaluate_cell(model.to(device), _protocol(data, settings, device))
+    return evaluate_cell(placed(model, device), _protocol(data, settings, device))
 
 
 @lru_cache(maxsize=1)

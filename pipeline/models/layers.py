@@ -1,9 +1,9 @@
 """Layers of the networks, with the weights, shapes and results of ``torch.nn``'s, run in two ways.
 
-*Plain*, they are torch's own operations: for a GPU, and for ``torch.func``, whose vmap makes a bank
-of one model. Otherwise they compute the same by matrix products of OpenBLAS, which round alike on
-all processors (`core.portable`) and take half the time of torch's convolutions, above all
-differentiated twice. `plain` chooses.
+*Plain*, they are torch's own operations (`columns`): for a GPU, and for ``torch.func``, whose vmap
+makes a bank of one model. Otherwise they compute the same by matrix products of OpenBLAS, which
+round alike on all processors (`core.portable`) and take half the time of torch's convolutions,
+above all differentiated twice. `plain` chooses.
 
 To trust the second way, read it like this. A layer is a few `Function`s; each is linear, or
 bilinear, and its derivative is another of them, so that they can be differentiated as often as one
@@ -26,6 +26,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from pipeline.core.arithmetic import add_product, multiply
+from pipeline.models.columns import convolve, convolve_transposed, max_pool
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Axis = tuple[int, int, int]  # of an image, rows or columns: their number; kernel size; stride
@@ -37,6 +38,11 @@ def plain(model: ModuleT, is_plain: bool = True) -> ModuleT:
         if isinstance(layer, Linear | PooledConv2d | TransposedConv2d):
             layer.is_plain = is_plain
     return model
+
+
+def placed(model: ModuleT, device: torch.device) -> ModuleT:
+    """`model`, moved to `device`, its layers `plain` on a GPU."""
+    return plain(model.to(device), device.type == "cuda")
 
 
 class Linear(nn.Linear):
@@ -77,7 +83,7 @@ class PooledConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.is_plain:
-            return F.relu(F.max_pool2d(super().forward(x), 2))
+            return F.relu(max_pool(convolve(x, self.weight)) + _per_channel(self.bias))
         x = _rows_first(x)
         height, _, width, batch = x.shape
         size = self.weight.shape[-1]
@@ -104,11 +110,12 @@ class TransposedConv2d(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding)
 
     def forward(self, x: Tensor, output_size: Any = None) -> Tensor:
+        size, stride, padding = self.weight.shape[-1], self.stride[0], int(self.padding[0])
         if self.is_plain:
-            return super().forward(x)
+            y = convolve_transposed(x, self.weight, stride, padding)
+            return y + _per_channel(self.bias)
         x = _rows_first(x)
         height, _, width, _ = x.shape
-        size, stride, padding = self.weight.shape[-1], self.stride[0], int(self.padding[0])
         rows, pixels = ((n - 1) * stride + size for n in (height, width))
         columns = _Transposed.apply(_as_matrix(self.weight), x.flatten(-2), (rows, size, stride))
         y = _Fold.apply(columns, (pixels, size, stride))
@@ -133,7 +140,7 @@ def _images(x: Tensor) -> Tensor:
 
 
 def _per_channel(bias: Tensor | None) -> Tensor:
-    """Biases (C,) for images (H, C, W, B)."""
+    """Biases (C,) for images (H, C, W, B), or (B, C, H, W)."""
     assert bias is not None
     return bias[:, None, None]
 

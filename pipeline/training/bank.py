@@ -17,6 +17,7 @@ from torch import Tensor
 from pipeline.core.dataset import Dataset, Split
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Robustness
+from pipeline.core.params_choices import MlpParameterizer
 from pipeline.core.store import Checkpoint
 from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
@@ -27,8 +28,6 @@ from pipeline.training.stepping import CellStepping, Stepping, VmapStepping
 from pipeline.training.table_stepping import TableStepping, fits
 
 Bank = list[Cell]
-WIDTH = {"cpu": 5, "cuda": 16}  # the most cells in a bank; on a GPU idle ones fill it up
-
 _CURVE = (*(f"train_{term}" for term in Losses._fields), "valid_classification", "valid_accuracy")
 
 
@@ -47,6 +46,17 @@ class TrainedCell:
     curve: list[dict[str, float]]
 
 
+def most_cells(experiment: Experiment, device: torch.device) -> int:
+    """How many cells a bank may have; on a GPU idle ones fill it up.
+
+    As many as keep the device busy: a core does with one; a GPU with few that convolve images, and
+    with hundreds of perceptrons, where 256 take half as long again as 16.
+    """
+    if device.type == "cpu":
+        return 5  # a bank is checkpointed as a whole
+    return 256 if isinstance(experiment.parameterizer, MlpParameterizer) else 16
+
+
 def pack(
     cells: Sequence[Cell],
     experiment: Experiment,
@@ -62,7 +72,7 @@ def pack(
         return []
     if fits(experiment, robustness, device):  # all cores work on one bank
         return [list(cells)]
-    banks = -(-len(cells) // WIDTH[device.type])
+    banks = -(-len(cells) // most_cells(experiment, device))
     banks = min(-(-banks // workers) * workers, len(cells))
     bounds = [round(i * len(cells) / banks) for i in range(banks + 1)]
     return [list(cells[a:b]) for a, b in itertools.pairwise(bounds)]

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipeline.core.params import Experiment, Robustness, Vae
 from pipeline.models.conceptizers import Concepts, Latent, VaeConceptizer
@@ -46,7 +45,8 @@ class Objective(NamedTuple):
         if probes is not None:
             probes = probes.movedim(1, 0)
         at = linearise(senn, x, noise)
-        classification = F.cross_entropy(at.output.logits, y)
+        log_p = at.output.logits.log_softmax(1)
+        classification = -log_p.gather(1, y.unsqueeze(1)).mean()  # F.cross_entropy takes 20 kernels
         robustness = robustness_loss(at, self.robustness.variant, self.robustness.reduction, probes)
         concept = self.concept_loss(senn, at.output, x)
         total = classification + robust_reg * robustness + self.experiment.concept_reg * concept

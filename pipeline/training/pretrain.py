@@ -16,6 +16,7 @@ from pipeline.core.workers import Report, run_side_by_side
 from pipeline.models.building import Inputs, build_vae
 from pipeline.models.cells import save_weights
 from pipeline.models.conceptizers import VaeConceptizer
+from pipeline.models.layers import placed
 from pipeline.training.fingerprint import provenance
 from pipeline.training.objectives import kl_to_standard_normal, reconstruction_error, vae_loss
 from pipeline.training.progress import TrainingProgress
@@ -67,7 +68,7 @@ def _pretrain(task: tuple[Pretraining, int], report: Report) -> list[dict[str, f
             f"got {settings.batch_size}"
         )
     inputs = Inputs(data.input_shape, data.mean, data.std)
-    vae = build_vae(vae_params, inputs, seed).to(job.device)
+    vae = placed(build_vae(vae_params, inputs, seed), job.device)
     train, valid = data.train.x.to(job.device), data.valid.x.to(job.device)
     adam = torch.optim.Adam(vae.parameters(), lr=settings.lr, fused=True)
 

@@ -177,7 +177,8 @@ def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) ->
         r = at.pull_theta(on_theta(scaled))
     elif probes is None or at.at_once:  # Σ_j b_j ∇f_j once, as one more direction
         pulled = at.pull_theta(on_theta(torch.cat([scaled, b.unsqueeze(0)])))
-        r = pulled[:-1] - _times(d.sum(2), pulled[-1] + at.pull_h(on_h(b)))
+        r, shared = pulled.split([len(scaled), 1])
+        r = r - _times(d.sum(2), shared.squeeze(0) + at.pull_h(on_h(b)))
     else:  # with every probe's own
         excess = -d.sum(2, keepdim=True) * b
         own = torch.stack([at.pull_h(on_h(weights)) for weights in excess])

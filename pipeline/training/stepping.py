@@ -3,11 +3,13 @@
 On a CPU every cell is trained alone: it fills a core, and what it works on stays in its caches. On
 a GPU a cell alone would be thousands of small kernels, most of them launched for nothing; there
 ``torch.func.vmap`` makes one computation of all, whose launches are as many for one cell as for
-fifty, and for one probe as for all classes (`benchmarks.launches` counts them). Both run the same
-models and the same `Objective`; tests/training/test_stepping.py holds them equal.
+fifty, and for one probe as for all classes (`benchmarks.launches` counts them), and `Replayed`
+records them once as a CUDA graph. Both run the same models and the same `Objective`;
+tests/training/test_stepping.py holds them equal.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,10 +24,12 @@ from pipeline.models.logits import logits
 from pipeline.models.senn import Senn, SennNoise
 from pipeline.models.stacking import on_row, views
 from pipeline.training.batches import Batches, at_step, each_tensor
+from pipeline.training.graphs import Replayed
 from pipeline.training.objectives import Objective
 from pipeline.training.robustness import linearise_plain
 
 VALIDATION_BATCH = 500
+_MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's
 
 
 class Stepping(Protocol):
@@ -111,9 +115,15 @@ class VmapStepping:
         width = width or len(bank)
         self.rows = views(architecture, weights)  # (cells, *shape) each
         self.parameters = {name: _filled_up(rows, width) for name, rows in self.rows.items()}
+        on_gpu = weights.is_cuda
         self.adam = torch.optim.Adam(
-            self.parameters.values(), lr=objective.experiment.lr, fused=True
+            self.parameters.values(), lr=objective.experiment.lr, fused=True, capturable=on_gpu
         )
+        for parameter in self.parameters.values():  # not at the first step: it may be recorded
+            self.adam.state[parameter] = {
+                "step": torch.zeros((), device=weights.device),
+                **{key: torch.zeros_like(parameter) for key in _MOMENTS},
+            }
         senn = plain(on_row(architecture, weights[0]).requires_grad_(False))
         self.logits = _of_weights(senn, logits)
         self.losses = _of_weights(senn, partial(_losses, objective))
@@ -122,13 +132,15 @@ class VmapStepping:
         self.seeds = list(dict.fromkeys(cell.seed for cell in bank))
         seed_of_cell = torch.tensor([self.seeds.index(cell.seed) for cell in bank])
         self.seed_of_cell = _filled_up(seed_of_cell, width).to(weights.device)
+        self.replayed_step = Replayed(self.step, self._unchanged) if on_gpu else self.step
+        self.replayed_validate = Replayed(self._validate) if on_gpu else self._validate
 
     def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
         drawn = each_tensor(
             lambda *seeds: torch.stack([t[first:end] for t in seeds], 1),
             *(batches[seed] for seed in self.seeds),
         )
-        losses = [self.step(at_step(drawn, step)) for step in range(end - first)]
+        losses = [self.replayed_step(at_step(drawn, step)) for step in range(end - first)]
         for name, rows in self.rows.items():
             rows.copy_(self.parameters[name][: len(rows)])
         return torch.stack(losses)[..., : len(self.weights)]
@@ -147,25 +159,36 @@ class VmapStepping:
         return losses
 
     def validate(self) -> tuple[Tensor, Tensor]:
+        accuracy, cross_entropy = self.replayed_validate()
+        return accuracy, cross_entropy
+
+    def _validate(self) -> tuple[Tensor, Tensor]:
         logits_of_all, cells = vmap(self.logits, (0, None)), len(self.weights)
         return _validate(self.data, lambda x: logits_of_all(self.parameters, x)[:cells])
 
     def state(self) -> dict[str, Tensor]:
         """The moments of Adam, rows of the bank's cells as the weights are, and its step."""
-        moments, cells = self.adam.state, len(self.weights)
-        return {"step": next(iter(moments.values()))["step"]} | {
-            f"{key}.{name}": moments[parameter][key][:cells]
+        adam, cells = self.adam.state, len(self.weights)
+        return {"step": next(iter(adam.values()))["step"]} | {
+            f"{key}.{name}": adam[parameter][key][:cells]
             for name, parameter in self.parameters.items()
-            for key in ("exp_avg", "exp_avg_sq")
+            for key in _MOMENTS
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
         for name, parameter in self.parameters.items():
             parameter.copy_(_filled_up(self.rows[name], len(parameter)))
-            self.adam.state[parameter] = {"step": state["step"].clone()} | {
-                key: _filled_up(state[f"{key}.{name}"], len(parameter))
-                for key in ("exp_avg", "exp_avg_sq")
-            }
+            adam = self.adam.state[parameter]
+            adam["step"].copy_(state["step"])
+            for key in _MOMENTS:
+                adam[key].copy_(_filled_up(state[f"{key}.{name}"], len(parameter)))
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Undo, at the end, the steps taken meanwhile."""
+        before = {name: value.clone() for name, value in self.state().items()}
+        yield
+        self.restore(before)
 
 
 def _filled_up(rows: Tensor, width: int) -> Tensor:

@@ -17,7 +17,7 @@ from pipeline.core.workers import Report, one_thread
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.cells import Cell, load_weights, save_weights
 from pipeline.models.senn import Senn
-from pipeline.training.bank import WIDTH, Bank, train_bank
+from pipeline.training.bank import Bank, most_cells, train_bank
 from pipeline.training.objectives import Objective
 
 
@@ -77,7 +77,7 @@ def _train(task: Task, data: Dataset, report: Report, width: int | None = None) 
     job, bank = task.job, task.bank
     objective = Objective(job.experiment, job.params.robustness, job.params.vae)
     checkpoint = job.store.checkpoint(task.checkpoint)
-    width = width or WIDTH[job.device.type]
+    width = width or most_cells(job.experiment, job.device)
     trained = None
     try:
         trained = train_bank(bank, objective, _initial(job, data), data, report, checkpoint, width)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmarks import paper_grid
 from benchmarks.paper_grid import main
 from tests.processes import run_stage
 from tests.training.grids import SMOKE
@@ -77,19 +78,31 @@ def test_every_cell_is_evaluated(published):
     assert set(pd.read_csv(published / "lambda/compas_senn.csv")["seeds"]) == {2}
 
 
-def test_timings_add_up(published):
+def test_every_stage_is_timed(published):
     timings = json.loads((published / "timings.json").read_text())
     assert timings["preset"] == "tiny.yaml"
-    assert timings["machine"]["device"] == "cpu"
-    assert timings["cells"] == 4
-    experiments = timings["experiments"]
-    assert timings["study_seconds"].keys() == {"compas_senn"}
-    for key in ("train_seconds", "evaluate_seconds", "explain_seconds"):
-        total = sum(row[key] for row in experiments.values())
-        assert timings[key] == pytest.approx(total, rel=1e-3)
-    for row in experiments.values():
-        speed = row["cells"] / row["train_seconds"]
-        assert row["cells_per_second"] == pytest.approx(speed, rel=1e-2)
+    stages = {row["stage"]: row for row in timings["stages"]}
+    of_experiment = [f"{stage} compas_senn" for stage in ("train", "evaluate", "explain", "study")]
+    assert list(stages) == ["pretrain", *of_experiment, "report"]
+    assert stages["train compas_senn"]["cells"] == 4
+    for row in stages.values():
+        assert row["seconds"] > 0
+        assert "cpu" in row["machine"]
+
+
+def test_goes_on_where_the_last_run_ended(tmp_path, published, monkeypatch):
+    """Nothing is left to run: no stage is, and all is published again."""
+    work, output = published.parents[1] / "work", tmp_path / "paper"
+    ran: list[str] = []
+    monkeypatch.setattr(paper_grid, "_run", lambda folder, *stage: ran.append(stage[0]))
+    places = {"params": published.parents[1] / "tiny.yaml", "work": work, "output": output}
+    options = [text for key, path in places.items() for text in (f"--{key}", str(path))]
+    main([*options, "--device", "cpu", "--go-on"])
+    assert ran == ["download", "prepare"]
+    assert (output / "timings.json").read_bytes() == (published / "timings.json").read_bytes()
+    main([*options, "--device", "cpu", "--stages", "pretrain"])
+    assert ran[2:] == ["download", "prepare", "pretrain"]
+    assert not (work / "models").exists(), "nothing is left of the earlier run"
 
 
 def test_textbook_is_extrapolated_to_the_same_steps(published):
@@ -101,5 +114,6 @@ def test_textbook_is_extrapolated_to_the_same_steps(published):
     assert row["steps"] == 3858 // 100 * 2 * 4
     seconds = row["ms_per_step"] / 1000 * row["steps"]
     assert row["train_seconds"] == pytest.approx(seconds, rel=1e-2)
-    ratio = book["train_seconds"] / timings["train_seconds"]
+    (trained,) = (row for row in timings["stages"] if row["stage"] == "train compas_senn")
+    ratio = book["train_seconds"] / trained["seconds"]
     assert book["faster"] == pytest.approx(ratio, rel=1e-2)

@@ -106,14 +106,16 @@ def initial(name: str, data: Dataset, params: Params) -> Callable[[int], Senn]:
 def train(
     cells: Sequence[Cell], data: Dataset, params: Params, width: int = 5
 ) -> dict[Cell, TrainedCell]:
-    """Train `cells` of one experiment in banks of `width`."""
+    """Train `cells` of one experiment in banks of `width`, which a GPU fills up alike."""
     name = cells[0].experiment
     objective = Objective(params.experiment(name), params.robustness, params.vae)
     start = initial(name, data, params)
+    filled_up = 32 if data.train.x.is_cuda else None
     trained = {}
     for i in range(0, len(cells), width):
         bank = list(cells[i : i + width])
-        for result in train_bank(bank, objective, start, data, lambda *_: None, NO_CHECKPOINT):
+        how = {"report": lambda *_: None, "checkpoint": NO_CHECKPOINT, "width": filled_up}
+        for result in train_bank(bank, objective, start, data, **how):
             trained[result.cell] = result
     return trained
 

@@ -11,7 +11,7 @@ from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
 from pipeline.models.cells import Cell
-from pipeline.training.bank import WIDTH, pack, train_bank
+from pipeline.training.bank import most_cells, pack, train_bank
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator
 from tests.models.textbook import Textbook, same_weights
@@ -266,8 +266,18 @@ def test_banks_are_even_and_as_many_for_every_worker(count, workers):
     assert [cell for packed in banks for cell in packed] == cells
     sizes = [len(packed) for packed in banks]
     if count:
-        assert min(sizes) > 0 and max(sizes) <= min(min(sizes) + 1, WIDTH["cpu"])
+        most = most_cells(short(name).experiment(name), CPU)
+        assert min(sizes) > 0 and max(sizes) <= min(min(sizes) + 1, most)
         assert len(banks) % workers == 0 or len(banks) == count
+
+
+def test_a_gpu_has_wider_banks_of_smaller_models():
+    gpu, smoke = torch.device("cuda"), short("compas_senn")
+    widths = {name: most_cells(smoke.experiment(name), gpu) for name in smoke.experiments}
+    assert widths == {"compas_senn": 256, "mnist_senn": 16, "mnist_disenn": 16}
+    cells = grid("mnist_senn", lambdas=tuple(range(5)), seeds=tuple(range(7)))
+    banks = pack(cells, smoke.experiment("mnist_senn"), SMOKE.robustness, gpu, 1)
+    assert [len(packed) for packed in banks] == [12, 11, 12]
 
 
 def test_cells_of_tables_are_one_bank():

@@ -112,7 +112,8 @@ def test_an_interruption_does_not_change_a_bit(name, device, tmp_path):
             if epoch == stop_after:
                 raise Interrupted
 
-        return train_bank(bank, objective, initial(name, data, params), data, report, checkpoint)
+        start, width = initial(name, data, params), 32 if device == "cuda" else None
+        return train_bank(bank, objective, start, data, report, checkpoint, width)
 
     for epoch in (2, 3):
         with pytest.raises(Interrupted):

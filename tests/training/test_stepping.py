@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import optimizer
 from torch.testing import assert_close
@@ -15,7 +16,7 @@ from pipeline.core.params import Params
 from pipeline.core.store import Checkpoint
 from pipeline.models.cells import Cell
 from pipeline.models.stacking import stacked_weights
-from pipeline.training import bank
+from pipeline.training import bank, stepping
 from pipeline.training.bank import TrainedCell, train_bank
 from pipeline.training.batches import at_step, draw_batches, each_tensor
 from pipeline.training.objectives import Objective
@@ -29,6 +30,7 @@ from tests.training.grids import (
     write_data,
 )
 
+NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 LOSSES: dict[str, dict[str, Any]] = {
     "review2020, a probe": {"variant": "review2020", "probes": 1},
     "review2020, exact": {"variant": "review2020", "probes": "exact", "reduction": "example"},
@@ -37,8 +39,8 @@ LOSSES: dict[str, dict[str, Any]] = {
 }
 
 
-def short(name: str, robustness: dict[str, Any]) -> Params:
-    sizes = {"batch_size": 12, "epochs": 2, "eval_freq": 3, "lr": 0.01}
+def short(name: str, robustness: dict[str, Any], **sizes: Any) -> Params:
+    sizes = {"batch_size": 12, "epochs": 2, "eval_freq": 3, "lr": 0.01, **sizes}
     changes = {f"experiments.{name}.{key}": value for key, value in sizes.items()}
     return settings(changes | {f"robustness.{key}": value for key, value in robustness.items()})
 
@@ -83,6 +85,72 @@ def test_goes_on_from_a_checkpoint(tmp_path):
     results = trained(name, data, params, report=lambda epoch, _: epochs.append(epoch), **how)
     assert epochs == [2]
     for one, other in zip(results, expected, strict=True):
+        assert all(torch.equal(one.weights[key], value) for key, value in other.weights.items())
+        assert one.curve == other.curve
+
+
+def test_steps_are_undone(tmp_path):
+    """What precedes the recording of a CUDA graph changes nothing, and moves nothing."""
+    name = "mnist_disenn"
+    data = load_dataset(write_data(name, tmp_path, train=50, valid=40))
+    params = short(name, LOSSES["review2020, a probe"])
+    objective = Objective(params.experiment(name), params.robustness, params.vae)
+    model = initial(name, data, params)(1)
+    cells = [Cell(name, 0.1, 1), Cell(name, 0.2, 1)]
+    weights = stacked_weights([model] * 2, torch.device("cpu"))
+    vmapped = VmapStepping(model, weights, objective, cells, data)
+    batches = {1: draw_batches(model, objective, 1, 1, data.train)}
+    vmapped.advance(batches, 0, 2, 0)
+    drawn = each_tensor(lambda t: t[2:3], batches[1])
+
+    def memory() -> list[tuple[int, Tensor]]:
+        adam = [value for state in vmapped.adam.state.values() for value in state.values()]
+        return [(t.data_ptr(), t.clone()) for t in (*vmapped.parameters.values(), *adam)]
+
+    before = memory()
+    with vmapped._unchanged():
+        vmapped.step(drawn)
+        assert any(
+            not torch.equal(t, other) for (_, t), (_, other) in zip(memory(), before, strict=True)
+        )
+    for (place, t), (old_place, other) in zip(memory(), before, strict=True):
+        assert place == old_place and torch.equal(t, other)
+
+
+@NO_CUDA
+@pytest.mark.parametrize("robustness", LOSSES.values(), ids=LOSSES.keys())
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_gpu_computes_the_same(name, robustness, tmp_path):
+    """In float64: the GPU's convolutions, products and optimiser against the CPU's."""
+    data = double(load_dataset(write_data(name, tmp_path, train=50, valid=40)))
+    params = short(name, robustness | {"probes": "exact"})
+    objective = Objective(params.experiment(name), params.robustness, params.vae)
+    cells = [Cell(name, robust_reg, 1) for robust_reg in (0.0, 0.1)]
+    model = initial(name, data, params)(1)
+    drawn = draw_batches(model, objective, 1, 1, data.train)
+    found = []
+    for device in (torch.device("cpu"), torch.device("cuda")):
+        weights = stacked_weights([model] * 2, device)
+        vmapped = VmapStepping(model, weights, objective, cells, data.to(device), width=3)
+        batches = each_tensor(lambda t, device=device: t.to(device), drawn)
+        losses = vmapped.advance({1: batches}, 0, len(drawn.examples), 0)
+        accuracy, cross_entropy = vmapped.validate()
+        found.append([t.cpu() for t in (losses, weights, cross_entropy, accuracy.double())])
+    *of_cpu, accuracy = found[0]
+    *of_gpu, same_accuracy = found[1]
+    for one, other in zip(of_cpu, of_gpu, strict=True):
+        assert_close(one, other, rtol=1e-9, atol=1e-9)
+    assert_close(accuracy, same_accuracy, rtol=0, atol=1e-6)  # a quotient in float32
+
+
+@NO_CUDA
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_recorded_step_is_the_step(name, tmp_path, monkeypatch):
+    data = load_dataset(write_data(name, tmp_path, train=50, valid=40)).to("cuda")
+    params = short(name, LOSSES["review2020, a probe"])
+    recorded = trained(name, data, params, width=7)
+    monkeypatch.setattr(stepping, "Replayed", lambda function, unchanged=None: function)
+    for one, other in zip(recorded, trained(name, data, params, width=7), strict=True):
         assert all(torch.equal(one.weights[key], value) for key, value in other.weights.items())
         assert one.curve == other.curve
 
