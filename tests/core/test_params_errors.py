@@ -52,7 +52,7 @@ def leaves(content: dict[str, Any], prefix: str = "") -> list[str]:
 
 SENN, DISENN = "experiments.mnist_senn", "experiments.mnist_disenn"
 COMPAS = "experiments.compas_senn"
-CONV_KEYS = "name, channels, kernel_size, decoder_channels"
+CONV_KEYS = "name, channels, kernel_size, decoder_channels, decoder_shared"
 BAD_NAME = "must be named with lowercase letters, digits and _, starting with a letter"
 STUDY = {
     "variants": ["paper2018"],
