@@ -177,7 +177,7 @@ def test_a_bank_trains_as_the_textbook_does(data, name, robustness, seeds, in_do
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_in_training_mode_until_the_first_validation(data, name, in_double_precision):
-    # 4 steps an epoch, a validation after steps 3, 6, 9 and 12: 3, 2, 1 and 0 of an epoch are quiet.
+    # 4 steps an epoch, validations after 3, 6, 9 and 12: noise in steps 1 to 3, 5, 6 and 9.
     changes = {"epochs": 3, "dropout": 0.5, "training_mode_until": "first_validation"}
     dataset, cell = double(data[name]), Cell(name, 0.5, 3)
     params = short(name, **changes)
