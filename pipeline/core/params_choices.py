@@ -106,12 +106,15 @@ class ConvConceptizer(Conceptizer):
     channels : output channels of each convolution but the last, which has one per concept.
     kernel_size : pixels, of all convolutions.
     decoder_channels : output channels of the first two of the three transposed convolutions.
+    decoder_shared : whether one linear map leads from any concept back to its channel, as the
+        review's does; by default each concept has its own.
     """
 
     name: Literal["conv"]
     channels: kind.SomeSizes
     kernel_size: kind.Count
     decoder_channels: kind.TwoSizes
+    decoder_shared: bool = False
     built_by = "pipeline.models.conceptizers:ConvConceptizer"
 
     def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:

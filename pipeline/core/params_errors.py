@@ -17,6 +17,7 @@ Problem = tuple[str, str, Any]
 """Key in a section, what it must be, and its value."""
 
 _IN_WORDS = {
+    "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "finite_number": "must be finite",

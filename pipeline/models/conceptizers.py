@@ -92,6 +92,7 @@ class ConvConceptizer(Conceptizer):
     Encoder: convolutions to `channels` and then `num_concepts` channels, each followed by
     max-pooling by 2 and ReLU, and one linear map per channel to its scalar. Decoder: one linear
     map per concept back to its channel, three transposed convolutions with ReLU between, tanh.
+    With `decoder_shared` all concepts have the same map back (the review's ``unlinear``).
 
     Raises
     ------
@@ -106,6 +107,7 @@ class ConvConceptizer(Conceptizer):
         channels: tuple[int, ...],
         kernel_size: int,
         decoder_channels: tuple[int, int],
+        decoder_shared: bool = False,
     ) -> None:
         super().__init__()
         depth, *_ = input_shape
@@ -116,7 +118,7 @@ class ConvConceptizer(Conceptizer):
         self.map_shape = pooled_shape(input_shape, kernel_size, len(self.convolutions))
         area = math.prod(self.map_shape)
         self.to_scalar = PerChannelLinear(num_concepts, area, 1)
-        self.from_scalar = PerChannelLinear(num_concepts, 1, area)
+        self.from_scalar = PerChannelLinear(1 if decoder_shared else num_concepts, 1, area)
         wide, narrow = decoder_channels
         self.deconvolutions = nn.ModuleList(
             (

@@ -59,7 +59,7 @@ class Linear(nn.Linear):
 class PerChannelLinear(nn.Module):
     """A linear map of its own for every channel: (B, channels, inputs) to (B, channels, outputs).
 
-    Initialised like `torch.nn.Linear`.
+    Initialised like `torch.nn.Linear`. With `channels` 1 the same map serves any number of them.
     """
 
     def __init__(self, channels: int, inputs: int, outputs: int) -> None:

@@ -20,6 +20,13 @@ class SennNoise(NamedTuple):
     masks: Masks | None
     latent: Tensor | None
 
+    def silence(self, first: int) -> None:
+        """In place, evaluation mode for example `first` and those after it: masks 1, z = mean."""
+        for mask in self.masks or ():
+            mask[first:] = 1
+        if self.latent is not None:
+            self.latent[first:] = 0
+
 
 class SennOutput(NamedTuple):
     """Everything the model says of a batch.

@@ -8,7 +8,7 @@ checkpoints to go on from.
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,7 @@ from pipeline.models.senn import Senn
 from pipeline.models.stacking import stacked_weights, unstack
 from pipeline.training.batches import draw_batches
 from pipeline.training.objectives import Losses, Objective
+from pipeline.training.schedule import stretches, validations
 from pipeline.training.stepping import CellStepping, Stepping, VmapStepping
 from pipeline.training.table_stepping import TableStepping, fits
 
@@ -128,11 +129,11 @@ def train_bank(
             seed: draw_batches(architecture, objective, seed, epoch, data.train)
             for seed in dict.fromkeys(cell.seed for cell in bank)
         }
-        for start, end in _stretches(epoch, steps, experiment):
-            done = (epoch - 1) * steps
+        done, due = (epoch - 1) * steps, validations(epoch, steps, experiment)
+        for start, end in stretches(epoch, steps, experiment):
             losses_since.append(stepping.advance(drawn, start, end, done + start))
-            step = done + end
-            if step % experiment.eval_freq == 0 or step == steps * experiment.epochs:
+            if end in due:
+                step = done + end
                 losses = torch.cat(losses_since)
                 accuracy, cross_entropy = stepping.validate()
                 _check_finite(bank, losses, weights, cross_entropy, epoch, step)
@@ -141,13 +142,6 @@ def train_bank(
         _save(checkpoint, bank, epoch, weights, stepping, best, losses_since)
         report(epoch, best.accuracy.mean().item())
     return best.cells(architecture)
-
-
-def _stretches(epoch: int, steps: int, experiment: Experiment) -> Iterator[tuple[int, int]]:
-    """An epoch's steps from one validation to the next: (first, end), counted in the epoch."""
-    done, every = (epoch - 1) * steps, experiment.eval_freq
-    due = range(every - done % every, steps, every)
-    yield from itertools.pairwise((0, *due, steps))
 
 
 def _save(

@@ -10,6 +10,7 @@ from pipeline.models.senn import Senn, SennNoise
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator
 from pipeline.training.robustness import directions, draw_probes
+from pipeline.training.schedule import steps_with_noise
 
 
 class Batches(NamedTuple):
@@ -25,11 +26,16 @@ class Batches(NamedTuple):
 
 
 def draw_batches(senn: Senn, objective: Objective, seed: int, epoch: int, train: Split) -> Batches:
-    """All of `seed`'s batches in `epoch`; the last, incomplete one is dropped, as published."""
+    """All of `seed`'s batches in `epoch`; the last, incomplete one is dropped, as published.
+
+    The noise of steps in evaluation mode (`steps_with_noise`) is there, too, but changes nothing:
+    all that takes steps treats them alike, and no random number depends on which they are.
+    """
     experiment, device = objective.experiment, train.x.device
     order = batch_order(seed, epoch, len(train), experiment.batch_size)
     noise = generator(seed, "noise", epoch, device)
     drawn = senn.draw_noise(order.numel(), noise)
+    drawn.silence(steps_with_noise(epoch, len(order), experiment) * experiment.batch_size)
     signs, probes = None, directions(objective.robustness, train.x.shape[1:])
     if probes != "exact":
         signs = draw_probes((order.numel(), probes, experiment.num_classes), noise)

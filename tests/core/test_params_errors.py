@@ -52,8 +52,9 @@ def leaves(content: dict[str, Any], prefix: str = "") -> list[str]:
 
 SENN, DISENN = "experiments.mnist_senn", "experiments.mnist_disenn"
 COMPAS = "experiments.compas_senn"
-CONV_KEYS = "name, channels, kernel_size, decoder_channels"
+CONV_KEYS = "name, channels, kernel_size, decoder_channels, decoder_shared"
 BAD_NAME = "must be named with lowercase letters, digits and _, starting with a letter"
+DEFAULTS = ("train.engine", "train.cores_per_bank", "training_mode_until", "decoder_shared")
 STUDY = {
     "variants": ["paper2018"],
     "reductions": ["batch"],
@@ -141,7 +142,27 @@ WRONG_VALUES = [
         [16, 8, 4],
         f"{SENN}.conceptizer.decoder_channels: must be a list of 2 whole numbers, got [16, 8, 4]",
     ),
+    (
+        f"{SENN}.conceptizer.decoder_shared",
+        "yes",
+        f'{SENN}.conceptizer.decoder_shared: must be true or false, got "yes"',
+    ),
+    (
+        f"{SENN}.conceptizer.decoder_shared",
+        1,
+        f"{SENN}.conceptizer.decoder_shared: must be true or false, got 1",
+    ),
     # choices
+    (
+        f"{SENN}.training_mode_until",
+        "first_epoch",
+        f'{SENN}.training_mode_until: must be epoch_end or first_validation, got "first_epoch"',
+    ),
+    (
+        f"{SENN}.training_mode_until",
+        None,
+        f"{SENN}.training_mode_until: must be epoch_end or first_validation, got null",
+    ),
     (
         "robustness.variant",
         "review2021",
@@ -446,7 +467,7 @@ def test_whatever_a_value_is_replaced_by_its_own_key_is_named(content):
             for line in lines:
                 assert line.startswith((f"{key}: ", f"{key}[0]: ")), line
                 assert ": must " in line or line.endswith(": is required"), line
-            left_out = value is MISSING and not key.startswith("train.")  # which has defaults
+            left_out = value is MISSING and not key.endswith(DEFAULTS)
             if value is None or left_out or isinstance(value, dict):
                 assert lines, (key, value)
 

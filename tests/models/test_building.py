@@ -33,8 +33,8 @@ MLP = (11 * 5 + 5) + (5 * 5 + 5) + (5 * 22 + 22)
 CONV = (25 * 10 + 10) + (10 * 25 * 20 + 20) + (320 * 50 + 50)
 # convolutions 1→10 and 10→5, a linear map 16→1 for each of 5 channels
 ENCODER = (25 * 10 + 10) + (10 * 25 * 5 + 5) + 5 * (16 + 1)
-# a linear map 1→16 for each of 5 concepts, transposed convolutions 5→16, 16→8 and (2 × 2) 8→1
-DECODER = 5 * (16 + 16) + (5 * 25 * 16 + 16) + (16 * 25 * 8 + 8) + (8 * 4 + 1)
+# a linear map 1→16, transposed convolutions 5→16, 16→8 and (2 × 2) 8→1
+DECODER = (16 + 16) + (5 * 25 * 16 + 16) + (16 * 25 * 8 + 8) + (8 * 4 + 1)
 # 784-512-256-100-(5, 5), and 5-100-256-512-784
 VAE_ENCODER = (784 * 512 + 512) + (512 * 256 + 256) + (256 * 100 + 100) + 2 * (100 * 5 + 5)
 VAE_DECODER = (5 * 100 + 100) + (100 * 256 + 256) + (256 * 512 + 512) + (512 * 784 + 784)
@@ -53,6 +53,19 @@ def test_sizes_of_the_published_models(name, conceptizer, parameterizer):
     assert parameters(senn.conceptizer) == conceptizer
     assert parameters(senn.parameterizer) == parameterizer
     assert parameters(senn) == conceptizer + parameterizer
+
+
+def test_the_decoders_map_is_shared_or_every_concepts_own():
+    published = PAPER.experiments["mnist_senn"]
+    own = changed(
+        published, conceptizer=published.conceptizer.model_dump() | {"decoder_shared": False}
+    )
+    default = changed(published, conceptizer=own.conceptizer.model_dump(exclude={"decoder_shared"}))
+    sizes = [
+        parameters(build_senn("mnist_senn", experiment, None, DIGITS, 0))
+        for experiment in (published, own, default)
+    ]
+    assert sizes == [28_219, 28_347, 28_347]  # the review's checkpoints have 28,219
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class Architecture:
     conceptizer: Literal["identity", "conv", "vae"] = "identity"
     concept_channels: tuple[int, ...] = (3,)
     decoder_channels: tuple[int, int] = (4, 3)
+    decoder_shared: bool = False
     vae_sizes: tuple[int, ...] = (12, 9)
     target: str = "review2020"
     mean: float = 0.0
@@ -58,7 +59,7 @@ class Architecture:
             return IdentityConceptizer(self.input_shape)
         if self.conceptizer == "conv":
             sizes = (self.concept_channels, self.kernel_size, self.decoder_channels)
-            return ConvConceptizer(self.input_shape, self.concepts, *sizes)
+            return ConvConceptizer(self.input_shape, self.concepts, *sizes, self.decoder_shared)
         scaling = (self.target, self.mean, self.std)
         return VaeConceptizer(self.input_shape, self.concepts, self.vae_sizes, *scaling)
 
@@ -74,6 +75,7 @@ TABLE_11 = Architecture((11,), 11, 2, hidden_sizes=(5, 5))
 TABLE_7 = Architecture((7,), 7, 3, hidden_sizes=(6,), dropout=0.5)
 DIGITS = Architecture((1, 28, 28), 5, 4, "conv", channels=(3, 4), dropout=0.5)
 COLOURS = Architecture((3, 16, 20), 4, 3, "conv", channels=(4,), hidden_sizes=(6,), dropout=0.2)
+DIGITS_SHARED = DIGITS.with_(decoder_shared=True)
 DIGITS_VAE = Architecture((1, 28, 28), 3, 4, "vae", channels=(3, 4), dropout=0.5)
 COLOURS_VAE = Architecture((3, 12, 12), 5, 3, "vae", channels=(4, 3), kernel_size=3)
 PIXELS = Architecture((3, 12, 12), 432, 3, channels=(4,))
@@ -81,6 +83,7 @@ ARCHITECTURES = {
     "table-11": TABLE_11,
     "table-7": TABLE_7,
     "digits": DIGITS,
+    "digits-shared": DIGITS_SHARED,
     "colours": COLOURS,
     "digits-vae": DIGITS_VAE,
     "colours-vae": COLOURS_VAE,
@@ -113,6 +116,8 @@ class Textbook(nn.Module):
             # A linear map of its own per channel is a convolution in as many groups.
             self.to_scalar = nn.Conv1d(groups, groups, area, groups=groups)
             self.from_scalar = nn.Conv1d(groups, groups * area, 1, groups=groups)
+            if a.decoder_shared:
+                self.from_scalar = nn.Linear(1, area)
             wide, narrow = a.decoder_channels
             self.decoder = nn.Sequential(
                 nn.ConvTranspose2d(a.concepts, wide, k, stride=2),

@@ -9,11 +9,12 @@ from torch.testing import assert_close
 
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import Params
+from pipeline.core.params import Params, load_params
 from pipeline.models.cells import Cell
 from pipeline.training.bank import most_cells, pack, train_bank
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator
+from tests.conftest import REPOSITORY
 from tests.models.textbook import Textbook, same_weights
 from tests.training import textbook
 from tests.training.grids import (
@@ -30,6 +31,7 @@ from tests.training.grids import (
     write_data,
 )
 
+PAPER = load_params(REPOSITORY / "presets/paper.yaml")
 SIZES = {"epochs": 2, "batch_size": 12, "eval_freq": 3, "lr": 0.01, "concept_reg": 0.5}
 
 
@@ -78,11 +80,14 @@ def train_by_the_textbook(
     """One model, one loop: loss.backward(), torch's Adam, best validation accuracy kept."""
     e, robustness = params.experiments[cell.experiment], params.robustness
     senn = initial(cell.experiment, data, params)(cell.seed)
-    network = same_weights(senn, Textbook(ARCHITECTURES[cell.experiment]).to(data.train.x))
+    shared = getattr(e.conceptizer, "decoder_shared", False)
+    architecture = ARCHITECTURES[cell.experiment].with_(decoder_shared=shared)
+    network = same_weights(senn, Textbook(architecture).to(data.train.x))
     adam = torch.optim.Adam(network.parameters(), lr=e.lr)
     best, curve, since, step = Best(-1, 0, []), [], [], 0
     last = e.epochs * (len(data.train.y) // e.batch_size)
     for epoch in range(1, e.epochs + 1):
+        network.train()
         noise = generator(cell.seed, "noise", epoch, CPU)
         order = batch_order(cell.seed, epoch, len(data.train.y), e.batch_size)
         drawn_masks, drawn_latent = senn.draw_noise(order.numel(), noise)
@@ -95,6 +100,8 @@ def train_by_the_textbook(
             masks = None if drawn_masks is None else tuple(mask[now] for mask in drawn_masks)
             latent = None if drawn_latent is None else drawn_latent[now]
             probes = None if robustness.probes == "exact" else signs[now].movedim(1, 0)
+            if not network.training:
+                masks = latent = None
 
             output = network(x, masks, latent)
             classification = F.cross_entropy(output.logits, y)
@@ -115,6 +122,7 @@ def train_by_the_textbook(
             since.append([loss.item(), classification.item(), robust.item(), concept.item()])
             step += 1
             if step % e.eval_freq == 0 or step == last:
+                network.eval()  # which the review's trainer leaves so
                 with torch.no_grad():
                     logits = network(data.valid.x).logits
                 accuracy = (logits.argmax(1) == data.valid.y).double().mean().item()
@@ -129,6 +137,7 @@ def train_by_the_textbook(
                 since = []
                 if accuracy > best.accuracy:
                     best = Best(accuracy, step, [p.detach().clone() for p in network.parameters()])
+                network.train(e.training_mode_until == "epoch_end")
     return best, curve
 
 
@@ -164,6 +173,55 @@ def test_a_bank_trains_as_the_textbook_does(data, name, robustness, seeds, in_do
         assert [row.keys() for row in result.curve] == [row.keys() for row in curve]
         for row, expected in zip(result.curve, curve, strict=True):
             assert row == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_in_training_mode_until_the_first_validation(data, name, in_double_precision):
+    # 4 steps an epoch, validations after 3, 6, 9 and 12: noise in steps 1 to 3, 5, 6 and 9.
+    changes = {"epochs": 3, "dropout": 0.5, "training_mode_until": "first_validation"}
+    dataset, cell = double(data[name]), Cell(name, 0.5, 3)
+    params = short(name, **changes)
+    result = train([cell], dataset, params)[cell]
+    _, curve = train_by_the_textbook(cell, dataset, params)
+    for row, expected in zip(result.curve, curve, strict=True):
+        assert row == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+    changes["training_mode_until"] = "epoch_end"
+    first, *later = train([cell], dataset, short(name, **changes))[cell].curve
+    assert first == result.curve[0], "until then it is the same training"
+    for row, other in zip(later, result.curve[1:], strict=True):
+        assert row["train_total"] != pytest.approx(other["train_total"], rel=1e-3)
+
+
+def test_hundreds_of_steps_as_the_review_ran(tmp_path, in_double_precision):
+    """Its settings, loss and quirks in a small model, and its 270 steps an epoch in small batches.
+
+    Compared with its published log on all of MNIST, it is a benchmark (`benchmarks.as_run`).
+    """
+    name = "mnist_senn"
+    published = PAPER.experiment(name)
+    assert published.training_mode_until == "first_validation"
+    assert published.conceptizer.decoder_shared
+    small = SMOKE.experiment(name).conceptizer.model_dump() | {"decoder_shared": True}
+    keys = ("lr", "eval_freq", "training_mode_until", "dropout", "concept_reg", "sparsity_reg")
+    changes = {key: getattr(published, key) for key in keys}
+    changes |= {"conceptizer": small, "batch_size": 4, "epochs": 2}
+    params = short(name, PAPER.robustness.model_dump(), **changes)
+    dataset = double(load_dataset(write_data(name, tmp_path, train=4 * 270 + 3)))
+    cell = Cell(name, 1e-4, 29)
+    result = train([cell], dataset, params)[cell]
+    best, curve = train_by_the_textbook(cell, dataset, params)
+    assert [row["step"] for row in result.curve] == [100, 200, 300, 400, 500, 540]
+    assert (result.step, result.valid_accuracy) == (best.step, pytest.approx(best.accuracy))
+    for row, expected in zip(result.curve, curve, strict=True):
+        assert row == pytest.approx(expected, rel=1e-6)
+
+    until_the_end = short(
+        name, PAPER.robustness.model_dump(), **changes | {"training_mode_until": "epoch_end"}
+    )
+    first, second, *_ = train([cell], dataset, until_the_end)[cell].curve
+    assert first == result.curve[0]
+    assert second["train_classification"] > 1.2 * result.curve[1]["train_classification"]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

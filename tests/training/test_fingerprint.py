@@ -144,6 +144,8 @@ def others(leaf: Leaf) -> Iterator[Any]:
     """Values that `leaf` may have, for all that its own type says."""
     words = [word for word in choices(leaf.kind) if word != leaf.value]
     match leaf.value:
+        case bool():
+            yield not leaf.value
         case int():
             yield leaf.value + 1
         case float():
