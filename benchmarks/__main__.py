@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.measure import compas, mnist
 from benchmarks.report import in_words, machine, picture, tables
-from benchmarks.timings import FULL, QUICK, time_grids, time_growth, time_steps
+from benchmarks.timings import FULL, ON_GPU, QUICK, time_grids, time_growth, time_steps
 from pipeline.core.device import choose_device
 from pipeline.core.files import atomic_path, write_json
 from pipeline.core.stage import run_stage
@@ -24,7 +24,8 @@ _IDLE = 0.5  # processes that wanted to run, over the last minute
 def main() -> None:
     """Print the tables; a complete run also writes ``<output>/<cpu or cuda>.{json,png}``."""
     options = _options()
-    device, settings = choose_device(options.device), QUICK if options.quick else FULL
+    device = choose_device(options.device)
+    settings = QUICK if options.quick else ON_GPU if device.type == "cuda" else FULL
     say = partial(print, file=sys.stderr, flush=True)
     results: dict[str, Any] = {"machine": machine(device)}
     say(in_words(results["machine"]))

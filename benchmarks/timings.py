@@ -64,6 +64,7 @@ class Settings:
 
 
 FULL = Settings()
+ON_GPU = Settings(rounds=1, seconds=0.5, textbook_runs=2)  # which nobody else uses meanwhile
 QUICK = Settings(1, 0.5, (1, 5), (15, 60), 10, 2, classes=(2, 10), concepts=(2, 10))
 
 
