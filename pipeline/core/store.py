@@ -201,7 +201,11 @@ class Checkpoint:
         """Replace the state. Where it cannot be written, an interrupted bank starts anew."""
         if self.path is None:
             return
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        # `contiguous` keeps whatever stride a dimension of one number has, which `_seal` cannot view.
+        dense = torch.contiguous_format
+        tensors = {
+            name: tensor.cpu().clone(memory_format=dense) for name, tensor in tensors.items()
+        }
         sealed = {**metadata, "seal": _seal(self.path.name, tensors, metadata)}
         try:
             write_tensors(self.path, tensors, sealed)
