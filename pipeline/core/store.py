@@ -201,7 +201,9 @@ class Checkpoint:
         """Replace the state. Where it cannot be written, an interrupted bank starts anew."""
         if self.path is None:
             return
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        # To `contiguous` a single number is, whatever its stride; to `_seal` it is not.
+        dense = torch.contiguous_format
+        tensors = {name: value.cpu().clone(memory_format=dense) for name, value in tensors.items()}
         sealed = {**metadata, "seal": _seal(self.path.name, tensors, metadata)}
         try:
             write_tensors(self.path, tensors, sealed)

@@ -108,3 +108,22 @@ def test_training_images_learns_with_dropout_and_noise(data, name):
     assert {key: value.shape for key, value in best.items()} == {
         key: value.shape for key, value in model.state_dict().items()
     }
+
+
+@pytest.mark.parametrize(
+    ("until", "expected"),
+    [("epoch_end", "tttttttttt"), ("first_validation", "tttfftffff")],
+)
+def test_training_mode_ends_with_an_epochs_first_validation(data, until, expected, monkeypatch):
+    name, modes = "mnist_senn", []
+
+    def recorded(model: Textbook, *batch) -> Tensor:
+        modes.append("ft"[model.training])
+        return total_loss(model, *batch)
+
+    monkeypatch.setattr("benchmarks.textbook.total_loss", recorded)
+    keys = {"batch_size": 22, "epochs": 2, "eval_freq": 3, "training_mode_until": until}
+    params = changed(PUBLISHED, {f"experiments.{name}.{key}": v for key, v in keys.items()})
+    train(Textbook(params, name, data[name]), 0.0, data[name], CPU, lambda *_: None)
+    # 5 steps an epoch; validations after 3, 6, 9 and 10 steps: the second epoch's first after 1.
+    assert "".join(modes) == expected

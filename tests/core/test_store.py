@@ -313,12 +313,16 @@ def test_a_checkpoint_holds_what_was_saved(checkpoint):
     checkpoint.remove()  # another process was faster
 
 
-def test_a_checkpoint_of_strided_tensors(store):
-    state = torch.arange(6.0).reshape(2, 3)
+@pytest.mark.parametrize(
+    "state",
+    [torch.arange(6.0).reshape(2, 3).T, torch.ones(1, 64)[:, 0], torch.tensor(2.0)],
+    ids=["transposed", "of a bank of one cell", "a number"],
+)
+def test_a_checkpoint_of_strided_tensors(store, state):
     checkpoint = store.checkpoint(fingerprint("bank"))
-    checkpoint.save({"weights": state.T}, {})
+    checkpoint.save({"weights": state}, {})
     saved = checkpoint.load()
-    assert saved is not None and torch.equal(saved[0]["weights"], state.T)
+    assert saved is not None and torch.equal(saved[0]["weights"], state)
 
 
 def test_no_single_bit_of_a_checkpoint_can_change_unnoticed(checkpoint):
