@@ -20,7 +20,7 @@ from pipeline.core.dataset import load_dataset
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.cells import Cell
 from pipeline.models.stacking import stacked_weights
-from pipeline.training.batches import at_step, draw_batches, each_tensor
+from pipeline.training.batches import Batches, at_step, draw_batches, each_tensor
 from pipeline.training.objectives import Objective
 from pipeline.training.stepping import VmapStepping
 
@@ -42,20 +42,29 @@ class Launches(TorchDispatchMode):
 
 def launches(problem: Problem, cells: int, width: int) -> int:
     """Of one step of a bank of `cells`, computed as `width`."""
+    stepping, batches = vmap_stepping(problem, cells, width, torch.device("cpu"))
+    drawn = each_tensor(
+        lambda *seeds: torch.stack(seeds), *(at_step(batches[s], 0) for s in batches)
+    )
+    stepping.step(drawn)
+    with Launches() as counted:
+        stepping.step(drawn)
+    return counted.count
+
+
+def vmap_stepping(
+    problem: Problem, cells: int, width: int, device: torch.device
+) -> tuple[VmapStepping, dict[int, Batches]]:
+    """A bank of `cells` of three seeds, and the first epoch's batches of each seed."""
     params, name = problem.params, problem.name
-    experiment, data = params.experiment(name), load_dataset(problem.data)
+    experiment, data = params.experiment(name), load_dataset(problem.data).to(device)
     objective = Objective(experiment, params.robustness, params.vae)
     inputs = Inputs(data.input_shape, data.mean, data.std)
     model = build_senn(name, experiment, params.vae, inputs, seed=0)
     bank = [Cell(name, 0.1 * place, place % 3) for place in range(cells)]
-    weights = stacked_weights([model] * cells, torch.device("cpu"))
+    weights = stacked_weights([model] * cells, device)
     stepping = VmapStepping(model, weights, objective, bank, data, width)
-    batches = [draw_batches(model, objective, seed, 1, data.train) for seed in stepping.seeds]
-    drawn = each_tensor(lambda *seeds: torch.stack(seeds), *(at_step(b, 0) for b in batches))
-    stepping.step(drawn)  # the first one makes Adam's state, too
-    with Launches() as counted:
-        stepping.step(drawn)
-    return counted.count
+    return stepping, {s: draw_batches(model, objective, s, 1, data.train) for s in stepping.seeds}
 
 
 def table(cells: Sequence[int] = CELLS) -> pd.DataFrame:

@@ -30,7 +30,7 @@ def constant_concepts(concepts: Tensor) -> Tensor:
 def correlation_matrix(concepts: Tensor) -> Tensor:
     """Pearson correlations between concepts (N, K), (K, K); NaN for constant ones."""
     correlations = torch.full((concepts.shape[1],) * 2, torch.nan, dtype=torch.float64)
-    varying = ~constant_concepts(concepts)
+    varying = ~constant_concepts(concepts).cpu()
     if varying.any():
         among = np.corrcoef(concepts[:, varying].double().cpu(), rowvar=False)
         correlations[varying.outer(varying)] = torch.from_numpy(np.ravel(among))

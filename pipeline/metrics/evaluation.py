@@ -173,7 +173,7 @@ def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
     try:
         certified = certified_lipschitz(model, anchors[some], target[some], box)
     except PipelineError:  # of layers that are not known there: undefined, and counted
-        certified = torch.full((len(lower),), torch.nan)
+        certified = torch.full_like(lower, torch.nan)
     exact = jacobian_norm(model, relevances, anchors[some], target[some], box)
     return _over_anchors(
         {
