@@ -171,9 +171,13 @@ WRONG_VALUES = [
             (0, "0"),
         ]
     ),
-    ("train.engine", "rey", 'train.engine: must be local or ray, got "rey"; did you mean ray?'),
-    ("train.cores_per_bank", 0, "train.cores_per_bank: must be ≥ 1, got 0"),
-    ("train.cores_per_bank", 1.5, "train.cores_per_bank: must be a whole number, got 1.5"),
+    (
+        "compute.engine",
+        "rey",
+        'compute.engine: must be local or ray, got "rey"; did you mean ray?',
+    ),
+    ("compute.cores_per_task", 0, "compute.cores_per_task: must be ≥ 1, got 0"),
+    ("compute.cores_per_task", 1.5, "compute.cores_per_task: must be a whole number, got 1.5"),
     # sections
     ("vae", None, "vae: must be a section of keys and values, got null"),
     ("experiments", [1], "experiments: must be a section of keys and values, got [1]"),
@@ -209,6 +213,12 @@ WRONG_VALUES = [
     ),
     # unknown keys
     ("robust_regg", 0.1, "robust_regg: unknown key; did you mean robust_reg?"),
+    ("train", {"engine": "ray"}, "train: unknown key; did you mean compute?"),
+    (
+        "compute.cores_per_bank",
+        1,
+        "compute.cores_per_bank: unknown key; did you mean cores_per_task?",
+    ),
     ("vae.zzz", 1, "vae.zzz: unknown key; allowed: num_concepts, hidden_sizes, objective, target"),
     (f"{SENN}.epoch", 1, f"{SENN}.epoch: unknown key; did you mean epochs?"),
     (
@@ -446,7 +456,7 @@ def test_whatever_a_value_is_replaced_by_its_own_key_is_named(content):
             for line in lines:
                 assert line.startswith((f"{key}: ", f"{key}[0]: ")), line
                 assert ": must " in line or line.endswith(": is required"), line
-            left_out = value is MISSING and not key.startswith("train.")  # which has defaults
+            left_out = value is MISSING and not key.startswith("compute.")  # which has defaults
             if value is None or left_out or isinstance(value, dict):
                 assert lines, (key, value)
 

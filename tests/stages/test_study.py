@@ -42,7 +42,7 @@ def in_turn(work, tasks, device, report):
 
 def test_whole_study(workspace, monkeypatch, capsys):
     """After `train`: a row a cell, shared cells trained once, the same bytes in another process."""
-    monkeypatch.setattr("pipeline.metrics.side_by_side.run_side_by_side", in_turn)
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", in_turn)
     run(monkeypatch, train)
     shutil.rmtree("models")
     capsys.readouterr()
