@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -59,25 +58,25 @@ def run_on_cluster(
     """
     if not tasks:
         return
-    with _connected() as ray:
-        needs = {"num_gpus": 1, "num_cpus": 1} if device.type == "cuda" else {"num_cpus": cores}
-        _check_room(ray, needs)
-        reports = _queue_here(ray)
-        remote = ray.remote(_on_node).options(**needs, max_retries=RETRIES)
-        constant = ray.put(work), device.type, _environment(device), reports
-        waiting, pending = enumerate(tasks), dict[Any, int]()
-        try:
-            while True:
-                for index, task in islice(waiting, AHEAD - len(pending)):
-                    pending[remote.remote(index, task, *constant)] = index
-                if not pending:
-                    break
-                done, _ = ray.wait(list(pending), timeout=0.2)
-                drain(reports, report)
-                for reference in done:
-                    yield pending.pop(reference), _result(ray, reference)
-        finally:
-            _end(ray, list(pending))
+    ray = _connected()
+    needs = {"num_gpus": 1, "num_cpus": 1} if device.type == "cuda" else {"num_cpus": cores}
+    _check_room(ray, needs)
+    reports = _queue_here(ray)
+    remote = ray.remote(_on_node).options(**needs, max_retries=RETRIES)
+    constant = ray.put(work), device.type, _environment(device), reports
+    waiting, pending = enumerate(tasks), dict[Any, int]()
+    try:
+        while True:
+            for index, task in islice(waiting, AHEAD - len(pending)):
+                pending[remote.remote(index, task, *constant)] = index
+            if not pending:
+                break
+            done, _ = ray.wait(list(pending), timeout=0.2)
+            drain(reports, report)
+            for reference in done:
+                yield pending.pop(reference), _result(ray, reference)
+    finally:
+        _end(ray, list(pending))
 
 
 def _on_node(
@@ -136,9 +135,8 @@ def _check_node(device: str, expected: dict[str, str]) -> None:
             )
 
 
-@contextmanager
-def _connected() -> Iterator[Any]:
-    """Ray, connected to the cluster; a cluster of this machine alone ends with the block."""
+def _connected() -> Any:
+    """Ray, connected to the cluster until this process ends, as a cluster of its own does then."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # tells nobody
     try:
         import ray
@@ -147,6 +145,8 @@ def _connected() -> Iterator[Any]:
             "params.yaml: compute.engine: ray needs the package: "
             "`pip install -r requirements-ray.txt`, or set it to local"
         ) from error
+    if ray.is_initialized():
+        return ray
     address = os.environ.get("RAY_ADDRESS") or "local"
     if address.startswith("ray://"):
         raise PipelineError(
@@ -169,10 +169,7 @@ def _connected() -> Iterator[Any]:
         ) from error
     for kind, (sent, made) in _TRANSLATED.items():
         ray.util.register_serializer(kind, serializer=sent, deserializer=made)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    return ray
 
 
 def _call(address: str) -> None:

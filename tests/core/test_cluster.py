@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ from tests.training.grids import ARCHITECTURES, CPU, run_in_turn, settings, writ
 
 NEEDED = "needs Ray: pip install -r requirements-ray.txt"
 NO_STORE = CellStore(None, 1)
-EPOCHS, STEPS = 150, 3_000  # seconds for each task
+EPOCHS, STEPS = 150, 1_000  # seconds for each task
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,13 @@ def nodes(tmp_path_factory) -> Iterator[Any]:
             patch.setenv("RAY_ADDRESS", started.address)
             yield started
         finally:
+            disconnect()
             started.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def disconnect() -> None:
+    sys.modules["ray"].shutdown()
 
 
 @pytest.fixture
@@ -193,7 +199,9 @@ def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
     def line(index: int, row: dict[str, Any]) -> str:
         """Once a model is measured, kill a node that measures another."""
         if not killed:
-            killed.append(next(node for node in list(nodes.worker_nodes) if busy(node)))
+            while not (at_work := list(filter(busy, nodes.worker_nodes))):
+                time.sleep(0.01)
+            killed.append(at_work[0])
             nodes.remove_node(killed[0], allow_graceful=False)
         return ""
 
@@ -254,9 +262,7 @@ def test_what_goes_wrong_on_a_node_is_told_here(nodes, job):
 def test_a_node_that_would_compute_something_else_is_refused(nodes, job, monkeypatch):
     this = job("compas_senn", {"epochs": 1})
     monkeypatch.setattr(torch, "__version__", "1.2.3")
-    message = (
-        r"^Ray node [\d.]+: its torch is \d.*, this machine's is 1\.2\.3, so its results"
-    )
+    message = r"^Ray node [\d.]+: its torch is \d.*, this machine's is 1\.2\.3, so its results"
     with pytest.raises(PipelineError, match=message):
         train_grid(this)
     assert not this.models.exists()
@@ -323,6 +329,7 @@ def test_every_task_on_a_gpu_has_one_of_its_own(node_with_gpus, monkeypatch):
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:head"])
 def test_a_cluster_that_is_not_there(monkeypatch, address):
     pytest.importorskip("ray", reason=NEEDED)
+    disconnect()
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(PipelineError, match=rf"^cannot use the Ray cluster {address} "):
         run(None)
@@ -330,6 +337,7 @@ def test_a_cluster_that_is_not_there(monkeypatch, address):
 
 def test_rays_client_is_refused(monkeypatch):
     pytest.importorskip("ray", reason=NEEDED)
+    disconnect()
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:1")
     with pytest.raises(PipelineError, match=r"^RAY_ADDRESS must be .*, got ray://127\.0\.0\.1:1"):
         run(None)
