@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 LONG = (
     "tests/e2e",
     "tests/training/test_crash.py",
-    "tests/training/test_cluster.py",
+    "tests/core/test_cluster.py",
     "tests/training/test_independence.py",
     "tests/reporting/test_sections.py",
     "tests/benchmarks/test_measure.py",

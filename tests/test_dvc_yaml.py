@@ -159,7 +159,7 @@ READ = {
         "seeds",
     },
     "study": {"evaluate", "experiments.{key}", "study.{key}"},
-    "report": set(Params.model_fields) - {"device", "train"},
+    "report": set(Params.model_fields) - {"device", "compute"},
 }
 
 

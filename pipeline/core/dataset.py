@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import all_or_nothing, sha256_of, write_csv
+from pipeline.core.files import all_or_nothing, write_csv
+from pipeline.core.inputs import File
 from pipeline.core.tensors import read_tensors, write_tensors
 
 FILE_NAME = "data.safetensors"
@@ -158,7 +159,17 @@ def save_dataset(folder: Path, prepared: Prepared) -> None:
         write_tensors(folder / FILE_NAME, tensors, metadata)
 
 
+def file_of(folder: Path) -> File:
+    """The file that `save_dataset` wrote into `folder`, for `read_dataset`."""
+    return File(folder / FILE_NAME)
+
+
 def load_dataset(folder: Path) -> Dataset:
+    """`read_dataset` of what `save_dataset` wrote into `folder`."""
+    return read_dataset(file_of(folder))
+
+
+def read_dataset(file: File) -> Dataset:
     """Read what `save_dataset` wrote, normalised, on the CPU.
 
     Raises
@@ -166,8 +177,7 @@ def load_dataset(folder: Path) -> Dataset:
     PipelineError
         If the file is missing, damaged or not a prepared dataset.
     """
-    path = folder / FILE_NAME
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(file)
     try:
         described = {key: json.loads(value) for key, value in metadata.items()}
         mean, std = float(described["mean"]), float(described["std"])
@@ -185,12 +195,12 @@ def load_dataset(folder: Path) -> Dataset:
             std=std,
             low=low,
             high=high,
-            digest=sha256_of(path),
+            digest=file.digest(),
         )
     except (KeyError, ValueError) as error:
         raise PipelineError(
-            f"{path}: not a prepared dataset ({error!r}). "
-            f"`python -m stages.prepare {folder.name}` writes it again."
+            f"{file}: not a prepared dataset ({error!r}). "
+            f"`python -m stages.prepare {file.path.parent.name}` writes it again."
         ) from error
 
 

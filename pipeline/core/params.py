@@ -38,15 +38,15 @@ class Robustness(Section):
     probes: kind.Probes
 
 
-class Train(Section):
-    """Which machines train; models do not depend on it.
+class Compute(Section):
+    """Which machines train and measure; no result depends on it.
 
-    engine : `local`, this machine; `ray`, the nodes of a cluster (pipeline/training/cluster.py).
-    cores_per_bank : cores a node reserves for each bank it trains on the CPU; the bank uses one.
+    engine : `local`, this machine; `ray`, the nodes of a cluster (pipeline/core/cluster.py).
+    cores_per_task : cores a node reserves for each task on the CPU; the task uses one.
     """
 
     engine: Literal["local", "ray"] = "local"
-    cores_per_bank: kind.Count = 1
+    cores_per_task: kind.Count = 1
 
 
 class Vae(Section):
@@ -217,7 +217,7 @@ class Params(Section):
     robust_reg : λ of the headline models; lambda_grid : more λ, for the trade-off curves.
     seeds : one cell per seed and λ; a cell's randomness comes from its seed alone.
     device : where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
-    train : which machines train; may be left out.
+    compute : which machines train and measure; may be left out.
     datasets : the datasets to download and prepare.
     split_seed : seed of the train/valid/test split, which all cells share.
     study : experiments whose robustness loss is varied; may be {}.
@@ -227,7 +227,7 @@ class Params(Section):
     lambda_grid: kind.LambdaGrid
     seeds: kind.Seeds
     device: kind.Device
-    train: Train = Train()
+    compute: Compute = Compute()
     datasets: choice.DatasetNames
     split_seed: kind.Seed
     robustness: Robustness

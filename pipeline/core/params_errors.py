@@ -16,6 +16,8 @@ from ruamel.yaml.error import MarkedYAMLError
 Problem = tuple[str, str, Any]
 """Key in a section, what it must be, and its value."""
 
+_FORMER = {"train": "compute"}  # keys of earlier versions, and where their values are now
+
 _IN_WORDS = {
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
@@ -88,8 +90,8 @@ def _explain(details: ErrorDetails, model: type[BaseModel]) -> str:
         case "union_tag_not_found":
             return f"{key}.name: is required"
         case "extra_forbidden" | "invalid_key":
-            allowed = list(section.model_fields)
-            hint = did_you_mean(str(details["loc"][-1]), allowed)
+            allowed, unknown = list(section.model_fields), str(details["loc"][-1])
+            hint = did_you_mean(_FORMER.get(unknown, unknown), allowed)
             return f"{key}: unknown key{hint or '; allowed: ' + ', '.join(allowed)}"
         case "union_tag_invalid":
             return _explain_choice(f"{key}.name", context["expected_tags"], value["name"])

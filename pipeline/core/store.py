@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import atomic_path
+from pipeline.core.files import write_bytes
 from pipeline.core.tensors import read_tensors, write_tensors
 
 _DEFAULT_GB = "5"
@@ -97,23 +97,18 @@ class CellStore:
         content = self._read(fingerprint, _CELL)
         if content is None:
             return False
-        with atomic_path(destination) as temporary:
-            temporary.write_bytes(content)
+        write_bytes(destination, content)
         return True
 
-    def keep(self, fingerprint: str, cell: Path) -> None:
-        """Store the finished file `cell`.
+    def keep(self, fingerprint: str, cell: bytes) -> bool:
+        """Store the content of a finished cell's file; False if it is there already.
 
         A store that cannot be written costs time later, not this run.
         """
-        if self.folder is None:
-            return
-        try:
-            content = cell.read_bytes()
-        except OSError as error:
-            _complain(self.folder, error)
-        else:
-            self._write(fingerprint, _CELL, content)
+        if self._read(fingerprint, _CELL) == cell:
+            return False
+        self._write(fingerprint, _CELL, cell)
+        return True
 
     def measured(self, fingerprint: str) -> Any:
         """What was measured under `fingerprint`, as JSON has it; None if it is not there."""
@@ -162,8 +157,8 @@ class CellStore:
         if self.folder is None:
             return
         try:
-            with atomic_path(self.folder / f"{fingerprint}{suffix}") as temporary:
-                temporary.write_bytes(_digest(fingerprint, content) + content)
+            entry = self.folder / f"{fingerprint}{suffix}"
+            write_bytes(entry, _digest(fingerprint, content) + content)
         except (PipelineError, OSError) as error:
             _complain(self.folder, error)
 
@@ -216,7 +211,7 @@ class Checkpoint:
             return None
         try:
             tensors, metadata = read_tensors(self.path)
-        except (PipelineError, RuntimeError):  # torch's: removed between header and tensors
+        except PipelineError:
             return None
         seal = metadata.pop("seal", None)
         return (tensors, metadata) if seal == _seal(self.path.name, tensors, metadata) else None

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.core.dataset import PATCH, Dataset, load_dataset
+from pipeline.core.dataset import PATCH, Dataset, file_of, read_dataset
 from pipeline.core.files import digest_of
+from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Explain, Params
 from pipeline.core.store import CellStore
 from pipeline.core.workers import Report
@@ -277,13 +278,14 @@ def compare_methods(
     cells = [Cell(name, params.robust_reg, seed) for seed in params.seeds[: settings.seeds]]
     # Seed by seed, for what methods share; the long tasks of a seed first.
     methods = sorted(METHODS.values(), key=lambda method: not method.is_costly)
-    tasks = [(cell, method.name) for cell in cells for method in methods]
+    pairs = [(cell, method.name) for cell in cells for method in methods]
 
     def line(index: int, scores: MethodScores) -> str:
-        cell, method = tasks[index]
+        cell, method = pairs[index]
         return f"{cell}: {method}, {len(scores.values['faithfulness'])} examples"
 
-    work = partial(_score, settings, params.evaluate, device, data, models)
+    work = partial(_score, settings, params.evaluate, device, file_of(data))
+    tasks = [(File(cell.path(models)), method) for cell, method in pairs]
     protocol = {
         "explain": settings.model_dump(mode="json", exclude={"seeds"}),
         "evaluate": params.evaluate.model_dump(
@@ -291,11 +293,11 @@ def compare_methods(
         ),
     }
     files = {cell: digest_of(cell.path(models)) for cell in cells}
-    described = [{"cell": files[cell], "method": method, **protocol} for cell, method in tasks]
+    described = [{"cell": files[cell], "method": method, **protocol} for cell, method in pairs]
     keys = keys_of(described, EXPLAINING, data, device)
     kept = Kept(store, keys, MethodScores.to_json, MethodScores.from_json)
-    in_order = side_by_side(f"explain {name}", work, tasks, device, line, kept)
-    scores = dict(zip(tasks, in_order, strict=True))
+    in_order = side_by_side(f"explain {name}", work, tasks, device, params.compute, line, kept)
+    scores = dict(zip(pairs, in_order, strict=True))
     return {method: [scores[cell, method] for cell in cells] for method in METHODS}
 
 
@@ -303,24 +305,23 @@ def _score(
     settings: Explain,
     evaluate: Evaluate,
     device: torch.device,
-    data: Path,
-    models: Path,
-    task: tuple[Cell, str],
+    data: File,
+    task: tuple[File, str],
     report: Report,
 ) -> MethodScores:
     """Score one method on one model; runs in a worker."""
     cell, method = task
-    examination = _examination(cell.path(models), data, settings, evaluate, device)
+    examination = _examination(cell, data, settings, evaluate, device)
     return score(METHODS[method], examination)
 
 
 @lru_cache(maxsize=1)
 def _examination(
-    cell: Path, data: Path, settings: Explain, evaluate: Evaluate, device: torch.device
+    cell: File, data: File, settings: Explain, evaluate: Evaluate, device: torch.device
 ) -> Examination:
     """What all methods of a model share, made once in a worker."""
     model, _ = load_cell(cell)
-    return Examination(placed(model, device), load_dataset(data).to(device), settings, evaluate)
+    return Examination(placed(model, device), read_dataset(data).to(device), settings, evaluate)
 
 
 def _unit_length(explain: Method[Senn]) -> Method[Senn]:

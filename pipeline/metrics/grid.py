@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from pipeline.core.dataset import load_dataset
+from pipeline.core.dataset import file_of, read_dataset
 from pipeline.core.files import digest_of, json_number
-from pipeline.core.params import Evaluate, Params
+from pipeline.core.inputs import File
+from pipeline.core.params import Compute, Evaluate, Params
 from pipeline.core.store import CellStore
 from pipeline.core.workers import Report
 from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
@@ -49,7 +50,8 @@ def evaluate_grid(
     def line(index: int, row: Row) -> str:
         return f"{cells[index]}: test accuracy {row['accuracy']:.4f}"
 
-    rows = evaluate_files(f"evaluate {name}", files, params.evaluate, device, data, store, line)
+    title, settings, compute = f"evaluate {name}", params.evaluate, params.compute
+    rows = evaluate_files(title, files, settings, device, compute, data, store, line)
     return dict(zip(cells, rows, strict=True))
 
 
@@ -58,6 +60,7 @@ def evaluate_files(
     files: Sequence[Path],
     settings: Evaluate,
     device: torch.device,
+    compute: Compute,
     data: Path,
     store: CellStore = OFF,
     line: Callable[[int, Row], str] | None = None,
@@ -69,8 +72,8 @@ def evaluate_files(
     protocol = settings.model_dump(mode="json", exclude={"bootstrap"})
     tasks = [{"cell": digest_of(file), "evaluate": protocol} for file in files]
     kept = Kept(store, keys_of(tasks, EVALUATING, data, device), dict, dict)
-    work = partial(_evaluate, settings, device, data)
-    return side_by_side(title, work, files, device, line, kept)
+    work = partial(_evaluate, settings, device, file_of(data))
+    return side_by_side(title, work, list(map(File, files)), device, compute, line, kept)
 
 
 def cells_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
@@ -138,14 +141,14 @@ def _over_seeds(values: pd.Series) -> float:
 
 
 def _evaluate(
-    settings: Evaluate, device: torch.device, data: Path, file: Path, report: Report
+    settings: Evaluate, device: torch.device, data: File, cell: File, report: Report
 ) -> Row:
     """Evaluate one cell; runs in a worker."""
-    model, _ = load_cell(file)
+    model, _ = load_cell(cell)
     return evaluate_cell(placed(model, device), _protocol(data, settings, device))
 
 
 @lru_cache(maxsize=1)
-def _protocol(data: Path, settings: Evaluate, device: torch.device) -> Protocol:
+def _protocol(data: File, settings: Evaluate, device: torch.device) -> Protocol:
     """The protocol of an experiment, made once in a worker."""
-    return prepare_protocol(load_dataset(data).to(device), settings)
+    return prepare_protocol(read_dataset(data).to(device), settings)

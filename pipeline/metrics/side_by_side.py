@@ -17,8 +17,10 @@ from pipeline.core.fingerprint import (
     files_of,
     fingerprint,
 )
+from pipeline.core.params import Compute
 from pipeline.core.store import CellStore
-from pipeline.core.workers import Work, run_side_by_side
+from pipeline.core.tasks import run_tasks
+from pipeline.core.workers import Work
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -69,10 +71,11 @@ def side_by_side(
     work: Work[Task, Result],
     tasks: Sequence[Task],
     device: torch.device,
+    compute: Compute,
     line: Callable[[int, Result], str] | None = None,
     kept: Kept | None = None,
 ) -> list[Result]:
-    """Results of ``work(task, report)`` in the order of `tasks`, one per core at a time.
+    """Results of ``work(task, report)`` in the order of `tasks`, run by `run_tasks`.
 
     With a progress bar; `line` says the result of a task in words, printed as it comes, and all
     that a log file gets. Results that are `kept` are taken from the store.
@@ -87,7 +90,7 @@ def side_by_side(
     with Progress(console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(title, total=len(new))
         todo = [tasks[index] for index in new]
-        for place, result in run_side_by_side(work, todo, device, lambda *_: None):
+        for place, result in run_tasks(work, todo, device, compute):
             index = new[place]
             progress.advance(bar)
             if line is not None:

@@ -12,8 +12,9 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.inputs import File
 from pipeline.core.params import Experiment, Params, Vae
-from pipeline.core.tensors import read_tensors, write_tensors
+from pipeline.core.tensors import read_tensors, to_bytes, write_tensors
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
 
@@ -42,10 +43,19 @@ def grid(params: Params, name: str) -> list[Cell]:
 
 def save_weights(path: Path, weights: dict[str, Tensor], metadata: dict[str, Any]) -> None:
     """Write `weights` to `path` atomically; every value of `metadata` is stored as JSON."""
-    write_tensors(path, weights, {key: json.dumps(value) for key, value in metadata.items()})
+    write_tensors(path, weights, _as_text(metadata))
 
 
-def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def weights_file(weights: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:
+    """The content of the file that `save_weights` writes."""
+    return to_bytes(weights, _as_text(metadata))
+
+
+def _as_text(metadata: dict[str, Any]) -> dict[str, str]:
+    return {key: json.dumps(value) for key, value in metadata.items()}
+
+
+def load_weights(file: Path | File) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_weights` wrote: weights on the CPU, and metadata.
 
     Raises
@@ -53,14 +63,14 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     PipelineError
         If the file is missing or damaged, or written by another program.
     """
-    weights, text = read_tensors(path)
+    weights, text = read_tensors(file)
     try:
         return weights, {key: json.loads(value) for key, value in text.items()}
     except ValueError as error:
-        raise _foreign(path, error) from error
+        raise _foreign(file, error) from error
 
 
-def load_cell(path: Path) -> tuple[Senn, dict[str, Any]]:
+def load_cell(file: Path | File) -> tuple[Senn, dict[str, Any]]:
     """Rebuild a trained model from its file alone: the model in evaluation mode, and its metadata.
 
     Raises
@@ -68,7 +78,7 @@ def load_cell(path: Path) -> tuple[Senn, dict[str, Any]]:
     PipelineError
         If the file is missing or damaged, or no cell of this version.
     """
-    weights, metadata = load_weights(path)
+    weights, metadata = load_weights(file)
     try:
         params = metadata["params"]
         inputs = Inputs(tuple(metadata["input_shape"]), metadata["mean"], metadata["std"])
@@ -81,12 +91,12 @@ def load_cell(path: Path) -> tuple[Senn, dict[str, Any]]:
         )
         senn.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError, PipelineError) as error:
-        raise _foreign(path, error) from error
+        raise _foreign(file, error) from error
     return senn.eval().requires_grad_(False), metadata
 
 
-def _foreign(path: Path, error: Exception) -> PipelineError:
+def _foreign(file: Path | File, error: Exception) -> PipelineError:
     reason = " ".join(str(error).split())  # torch's and pydantic's go over several lines
     return PipelineError(
-        f"{path} was not written by this version: {reason}. Remove it and run `dvc repro`."
+        f"{file} was not written by this version: {reason}. Remove it and run `dvc repro`."
     )

@@ -101,7 +101,7 @@ def provenance(results: Results) -> Several:
     used = [f"Python {platform.python_version()}"]
     used += [f"{package} {metadata.version(package)}" for package in _PACKAGES]
     # The weights say where they were computed; these parameters only say what was asked for.
-    requests = {"device", "train"}
+    requests = {"device", "compute"}
     params = results.params.model_dump(mode="json", exclude=requests, exclude_none=True)
     text = yaml.safe_dump(params, sort_keys=False, allow_unicode=True, default_flow_style=None)
     return Several(

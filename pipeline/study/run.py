@@ -60,7 +60,8 @@ def run_study(
             cells += [(definition, cell) for cell in trained]
             files += [cell.path(models) for cell in trained]
         print(f"study of {name}: measuring {len(files)} models", flush=True)
-        rows = evaluate_files(f"measure {name}", files, settings, device, data, store)
+        title, compute = f"measure {name}", params.compute
+        rows = evaluate_files(title, files, settings, device, compute, data, store)
     return pd.DataFrame(
         {
             "experiment": name,

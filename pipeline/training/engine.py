@@ -1,26 +1,23 @@
-"""Train an experiment's whole grid: pack cells into banks, have them trained, gather every cell.
+"""Train an experiment's whole grid: pack cells into banks, have them trained, gather every cell."""
 
-Banks are trained here, or by the nodes of a Ray cluster: `train.engine` in params.yaml.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.dataset import Dataset, file_of, load_dataset
 from pipeline.core.device import cores
-from pipeline.core.files import atomic_path, digest_of
+from pipeline.core.files import digest_of, write_bytes
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params_choices import VARIANTS
-from pipeline.core.workers import run_side_by_side
+from pipeline.core.tasks import run_tasks
 from pipeline.models.cells import Cell, grid, load_weights
 from pipeline.training.bank import Bank, pack
-from pipeline.training.cluster import run_on_cluster
 from pipeline.training.fingerprint import provenance
 from pipeline.training.progress import TrainingProgress
-from pipeline.training.task import Job, Task, files_for, train, train_away
+from pipeline.training.task import Job, Task, train
 
 
 def train_grid(job: Job) -> pd.DataFrame:
@@ -42,17 +39,18 @@ def train_grid(job: Job) -> pd.DataFrame:
     cells = grid(job.params, job.name)
     data = load_dataset(job.data)
     described = _describe(job, data, cells)
-    is_shared = job.device.type == "cpu" and job.params.train.engine == "local"
-    workers = cores() if is_shared else 1
+    workers = cores() if job.device.type == "cpu" else 1
     banks = pack(cells, job.experiment, job.params.robustness, job.device, workers)
     tasks = [task for bank in banks if (task := _task(job, bank, described)).bank]
     new = sum(len(task.bank) for task in tasks)
     if new < len(cells):
         print(f"{job.name}: {len(cells) - new} of {len(cells)} cells reused from the cell store")
     title = f"{job.name}: {new} cells in {len(tasks)} banks"
+    work = partial(train, job, file_of(job.data), job.pretrained_files())
     with TrainingProgress(title, len(tasks), job.experiment.epochs, "valid accuracy") as progress:
-        done = _train_all(job, tasks, progress.epoch)
-        for count, accuracy in enumerate(done, start=1):
+        done = run_tasks(work, tasks, job.device, job.params.compute, progress.epoch)
+        for count, (index, (accuracy, files)) in enumerate(done, start=1):
+            _take(job, tasks[index], files)
             progress.finished(f"bank {count}/{len(tasks)} done, valid accuracy {accuracy:.3f}")
     return pd.concat([_curve(job, cell) for cell in cells], ignore_index=True)
 
@@ -68,27 +66,17 @@ def _task(job: Job, bank: Bank, described: dict[Cell, dict[str, Any]]) -> Task:
     name = fingerprint(list(prints.values()))
     if not new:
         job.store.checkpoint(name).remove()
-    return Task(job, new, {cell: described[cell] for cell in new}, name)
+    return Task(new, {cell: described[cell] for cell in new}, name)
 
 
-def _train_all(
-    job: Job, tasks: Sequence[Task], report: Callable[[int, int, float], None]
-) -> Iterator[float]:
-    """Have every bank trained; as each is done and in place, its mean validation accuracy."""
-    if job.params.train.engine == "local":
-        for _, accuracy in run_side_by_side(train, tasks, job.device, report):
-            yield accuracy
-    elif tasks:
-        reserved, files = job.params.train.cores_per_bank, files_for(job)
-        done = run_on_cluster(train_away, tasks, files, job.device, reserved, report)
-        for index, (accuracy, cells) in done:
-            for cell, content in cells.items():
-                path = cell.path(job.models)
-                with atomic_path(path) as temporary:
-                    temporary.write_bytes(content)
-                job.store.keep(tasks[index].described[cell]["fingerprint"], path)
-            job.store.shrink()  # as `train` does here
-            yield accuracy
+def _take(job: Job, task: Task, files: Mapping[Cell, bytes]) -> None:
+    """Write the files of a bank's cells, and store those that a node has stored elsewhere."""
+    is_new = False
+    for cell, content in files.items():
+        write_bytes(cell.path(job.models), content)
+        is_new |= job.store.keep(task.described[cell]["fingerprint"], content)
+    if is_new:
+        job.store.shrink()
 
 
 def _curve(job: Job, cell: Cell) -> pd.DataFrame:

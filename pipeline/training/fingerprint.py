@@ -14,7 +14,6 @@ from pipeline.core.dataset import Dataset
 TRAINING_CODE = (*fingerprint.COMPUTING_CODE, "training/**/*.py")
 WITHOUT_EFFECT = {
     "models/layered.py",  # trained models as libraries of explanations know them
-    "training/cluster.py",  # carries tasks and results, bytes both; says who may compute
     "training/progress.py",  # shows what was computed
 }
 

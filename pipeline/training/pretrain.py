@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.dataset import Dataset, file_of, read_dataset
 from pipeline.core.errors import PipelineError
+from pipeline.core.files import write_bytes
+from pipeline.core.inputs import File
 from pipeline.core.params import Params
-from pipeline.core.workers import Report, run_side_by_side
+from pipeline.core.tasks import run_tasks
+from pipeline.core.workers import Report
 from pipeline.models.building import Inputs, build_vae
-from pipeline.models.cells import save_weights
+from pipeline.models.cells import weights_file
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.layers import placed
 from pipeline.training.fingerprint import provenance
@@ -47,21 +51,24 @@ def pretrain_all(job: Pretraining) -> pd.DataFrame:
         If a loss is not finite; names the seed.
     """
     seeds, settings = job.params.seeds, job.params.pretrain
-    tasks = [(job, seed) for seed in seeds]
+    work = partial(_pretrain, job, file_of(job.data))
     curves: dict[int, list[dict[str, float]]] = {}
     title = f"β-VAE: {len(seeds)} seeds"
     with TrainingProgress(title, len(seeds), settings.pretrain_epochs, "valid loss") as progress:
-        for index, rows in run_side_by_side(_pretrain, tasks, job.device, progress.epoch):
+        done = run_tasks(work, seeds, job.device, job.params.compute, progress.epoch)
+        for index, (rows, content) in done:
+            write_bytes(job.vaes / f"seed={seeds[index]}.safetensors", content)
             curves[index] = rows
             progress.finished(f"seed {seeds[index]} done, valid loss {rows[-1]['valid_loss']:.4g}")
     return pd.DataFrame([row for index in sorted(curves) for row in curves[index]])
 
 
-def _pretrain(task: tuple[Pretraining, int], report: Report) -> list[dict[str, float]]:
-    """Pretrain one seed's β-VAE and write it; runs in a worker."""
-    job, seed = task
+def _pretrain(
+    job: Pretraining, file: File, seed: int, report: Report
+) -> tuple[list[dict[str, float]], bytes]:
+    """Pretrain one seed's β-VAE, in a worker: its curve, and the file of its weights."""
     settings, vae_params = job.params.pretrain, job.params.vae
-    data = load_dataset(job.data)
+    data = read_dataset(file)
     if settings.batch_size > len(data.train):
         raise PipelineError(
             f"params.yaml: pretrain.batch_size: must be ≤ the {len(data.train)} training examples, "
@@ -96,9 +103,7 @@ def _pretrain(task: tuple[Pretraining, int], report: Report) -> list[dict[str, f
                 )
         rows.append({"seed": seed, "epoch": epoch, "train_loss": train_loss, **validated})
         report(epoch, rows[-1]["valid_loss"])
-    path = job.vaes / f"seed={seed}.safetensors"
-    save_weights(path, vae.state_dict(), _metadata(job, seed, data))
-    return rows
+    return rows, weights_file(vae.state_dict(), _metadata(job, seed, data))
 
 
 @torch.no_grad()

@@ -1,21 +1,21 @@
 """Train one bank, from prepared data to the files of its cells: what a worker does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from pipeline.core.dataset import FILE_NAME, Dataset, load_dataset
+from pipeline.core.dataset import Dataset, read_dataset
 from pipeline.core.errors import PipelineError
+from pipeline.core.inputs import File
 from pipeline.core.params import Experiment, Params
 from pipeline.core.store import CellStore
-from pipeline.core.workers import Report, one_thread
+from pipeline.core.workers import Report
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import Cell, load_weights, save_weights
+from pipeline.models.cells import Cell, load_weights, weights_file
 from pipeline.models.senn import Senn
 from pipeline.training.bank import Bank, most_cells, train_bank
 from pipeline.training.objectives import Objective
@@ -23,7 +23,7 @@ from pipeline.training.objectives import Objective
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to train any bank of an experiment.
+    """What is needed to train any bank of an experiment.
 
     `data` is the folder of the prepared data set, `vaes` that of the pretrained β-VAEs, `models`
     the one to write cells into.
@@ -51,6 +51,10 @@ class Job:
         """The file of a seed's β-VAE."""
         return self.vaes / f"seed={seed}.safetensors"
 
+    def pretrained_files(self) -> dict[int, File]:
+        """The files of the β-VAEs that training starts from, by seed."""
+        return {s: File(self.vae(s)) for s in self.params.seeds} if self.pretrained else {}
+
 
 @dataclass(frozen=True)
 class Task:
@@ -59,28 +63,48 @@ class Task:
     `checkpoint` is the name of its unfinished state in the cell store.
     """
 
-    job: Job
     bank: Bank
     described: dict[Cell, dict[str, Any]]
     checkpoint: str
 
 
-def train(task: Task, report: Report) -> float:
-    """Train a bank, write its cells and store them; their mean validation accuracy."""
-    data = load_dataset(task.job.data).to(task.job.device)
-    accuracies = _train(task, data, report)
-    return sum(accuracies) / len(accuracies)
+def train(
+    job: Job, data: File, vaes: Mapping[int, File], task: Task, report: Report
+) -> tuple[float, dict[Cell, bytes]]:
+    """Train a bank and store its cells; their mean validation accuracy, and their files.
+
+    Parameters
+    ----------
+    data : the prepared data set.
+    vaes : the β-VAE of every seed, where training starts from them.
+    """
+    dataset = read_dataset(data).to(job.device)
+    trained = _train(job, task, dataset, _initial(job, dataset, vaes), report)
+    job.store.shrink()
+    accuracies = [accuracy for accuracy, _ in trained.values()]
+    files = {cell: content for cell, (_, content) in trained.items()}
+    return sum(accuracies) / len(accuracies), files
 
 
-def _train(task: Task, data: Dataset, report: Report, width: int | None = None) -> list[float]:
-    """The same; in halves, where a GPU's memory is too small for the bank."""
-    job, bank = task.job, task.bank
+def _train(
+    job: Job,
+    task: Task,
+    data: Dataset,
+    initial: Callable[[int], Senn],
+    report: Report,
+    width: int | None = None,
+) -> dict[Cell, tuple[float, bytes]]:
+    """Validation accuracy and file of every cell.
+
+    In halves, where a GPU's memory is too small for the bank.
+    """
+    bank = task.bank
     objective = Objective(job.experiment, job.params.robustness, job.params.vae)
     checkpoint = job.store.checkpoint(task.checkpoint)
     width = width or most_cells(job.experiment, job.device)
     trained = None
     try:
-        trained = train_bank(bank, objective, _initial(job, data), data, report, checkpoint, width)
+        trained = train_bank(bank, objective, initial, data, report, checkpoint, width)
     except torch.OutOfMemoryError as error:
         if width == 1:
             raise PipelineError(
@@ -93,55 +117,24 @@ def _train(task: Task, data: Dataset, report: Report, width: int | None = None) 
         tasks = [
             replace(task, bank=b, checkpoint=task.checkpoint + name) for name, b in halves if b
         ]
-        return [accuracy for half in tasks for accuracy in _train(half, data, report, width)]
+        done = [_train(job, half, data, initial, report, width) for half in tasks]
+        return {cell: found for half in done for cell, found in half.items()}
+    files = {}
     for result in trained:
-        path, described = result.cell.path(job.models), task.described[result.cell]
+        described = task.described[result.cell]
         found = {
             "step": result.step,
             "valid_accuracy": result.valid_accuracy,
             "curve": result.curve,
         }
-        save_weights(path, result.weights, described | found)
-        job.store.keep(described["fingerprint"], path)
+        content = weights_file(result.weights, described | found)
+        job.store.keep(described["fingerprint"], content)
+        files[result.cell] = result.valid_accuracy, content
     checkpoint.remove()
-    job.store.shrink()
-    return [result.valid_accuracy for result in trained]
-
-
-def files_for(job: Job) -> dict[str, bytes]:
-    """All that training reads, for `train_away`: contents by name."""
-    files = {f"data/{FILE_NAME}": (job.data / FILE_NAME).read_bytes()}
-    if job.pretrained:
-        files |= {f"vae/{job.vae(s).name}": job.vae(s).read_bytes() for s in job.params.seeds}
     return files
 
 
-def train_away(
-    task: Task, files: dict[str, bytes], report: Report
-) -> tuple[float, dict[Cell, bytes]]:
-    """Train a bank where none of our files are; what `train` returns, and the cells' files.
-
-    Checkpoints are kept in the cell store of the machine this runs on.
-    """
-    with TemporaryDirectory(prefix="senn-") as name:
-        folder = Path(name)
-        for file, content in files.items():
-            (folder / file).parent.mkdir(exist_ok=True)
-            (folder / file).write_bytes(content)
-        here = replace(
-            task.job,
-            device=torch.device(task.job.device.type),  # a GPU's number is the other machine's
-            data=folder / "data",
-            vaes=folder / "vae",
-            models=folder / "models",
-            store=CellStore.from_environment() if task.job.store.folder else task.job.store,
-        )
-        with one_thread():
-            accuracy = train(replace(task, job=here), report)
-        return accuracy, {cell: cell.path(here.models).read_bytes() for cell in task.described}
-
-
-def _initial(job: Job, data: Dataset) -> Callable[[int], Senn]:
+def _initial(job: Job, data: Dataset, vaes: Mapping[int, File]) -> Callable[[int], Senn]:
     """``initial(seed)``: the model to start from, made once a seed and not to be changed."""
     inputs = Inputs(data.input_shape, data.mean, data.std)
 
@@ -149,18 +142,18 @@ def _initial(job: Job, data: Dataset) -> Callable[[int], Senn]:
     def initial(seed: int) -> Senn:
         senn = build_senn(job.name, job.experiment, job.params.vae, inputs, seed)
         if job.pretrained:
-            _load_pretrained(senn, job.vae(seed))
+            _load_pretrained(senn, vaes[seed])
         return senn
 
     return initial
 
 
-def _load_pretrained(senn: Senn, path: Path) -> None:
-    weights, _ = load_weights(path)
+def _load_pretrained(senn: Senn, file: File) -> None:
+    weights, _ = load_weights(file)
     try:
         senn.conceptizer.load_state_dict(weights)
     except RuntimeError as error:
         raise PipelineError(
-            f"{path} holds another β-VAE than section vae of params.yaml describes. "
+            f"{file} holds another β-VAE than section vae of params.yaml describes. "
             "`dvc repro` pretrains that one."
         ) from error

@@ -5,7 +5,6 @@ import pytest
 import yaml
 
 from benchmarks.probes_agreement import in_markdown, main, summarise
-from pipeline.training import engine, pretrain
 from tests.training.grids import SMOKE, run_in_turn, write_digits, write_table
 
 
@@ -64,8 +63,8 @@ def test_every_lambda_and_variant_is_compared_by_itself():
 def test_trains_and_compares(tmp_path, monkeypatch):
     """Tiny, but the whole way: β-VAEs, grids with both losses, metrics, files."""
     monkeypatch.setenv("SENN_CELL_STORE", str(tmp_path / "store"))
-    for module in (engine, pretrain):  # workers are tested elsewhere
-        monkeypatch.setattr(module, "run_side_by_side", run_in_turn)
+    # Workers are tested elsewhere.
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     data, output = tmp_path / "data", tmp_path / "out"
     write_table(data / "compas")
     write_digits(data / "mnist_5k")

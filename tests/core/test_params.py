@@ -149,13 +149,13 @@ def test_grid_is_headline_and_own_or_common_lambdas(content):
     assert all(type(value) is float for value in params.lambdas("compas_senn"))
 
 
-def test_this_machine_trains_unless_something_else_is_said(content):
-    content.pop("train")
-    assert Params.model_validate(content).train.engine == "local"
-    content["train"] = {"engine": "ray"}
-    assert Params.model_validate(content).train.model_dump() == {
+def test_this_machine_computes_unless_something_else_is_said(content):
+    content.pop("compute")
+    assert Params.model_validate(content).compute.engine == "local"
+    content["compute"] = {"engine": "ray"}
+    assert Params.model_validate(content).compute.model_dump() == {
         "engine": "ray",
-        "cores_per_bank": 1,
+        "cores_per_task": 1,
     }
 
 

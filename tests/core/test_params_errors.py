@@ -54,7 +54,7 @@ SENN, DISENN = "experiments.mnist_senn", "experiments.mnist_disenn"
 COMPAS = "experiments.compas_senn"
 CONV_KEYS = "name, channels, kernel_size, decoder_channels, decoder_shared"
 BAD_NAME = "must be named with lowercase letters, digits and _, starting with a letter"
-DEFAULTS = ("train.engine", "train.cores_per_bank", "training_mode_until", "decoder_shared")
+DEFAULTS = ("training_mode_until", "decoder_shared")
 STUDY = {
     "variants": ["paper2018"],
     "reductions": ["batch"],
@@ -192,9 +192,13 @@ WRONG_VALUES = [
             (0, "0"),
         ]
     ),
-    ("train.engine", "rey", 'train.engine: must be local or ray, got "rey"; did you mean ray?'),
-    ("train.cores_per_bank", 0, "train.cores_per_bank: must be ≥ 1, got 0"),
-    ("train.cores_per_bank", 1.5, "train.cores_per_bank: must be a whole number, got 1.5"),
+    (
+        "compute.engine",
+        "rey",
+        'compute.engine: must be local or ray, got "rey"; did you mean ray?',
+    ),
+    ("compute.cores_per_task", 0, "compute.cores_per_task: must be ≥ 1, got 0"),
+    ("compute.cores_per_task", 1.5, "compute.cores_per_task: must be a whole number, got 1.5"),
     # sections
     ("vae", None, "vae: must be a section of keys and values, got null"),
     ("experiments", [1], "experiments: must be a section of keys and values, got [1]"),
@@ -230,6 +234,12 @@ WRONG_VALUES = [
     ),
     # unknown keys
     ("robust_regg", 0.1, "robust_regg: unknown key; did you mean robust_reg?"),
+    ("train", {"engine": "ray"}, "train: unknown key; did you mean compute?"),
+    (
+        "compute.cores_per_bank",
+        1,
+        "compute.cores_per_bank: unknown key; did you mean cores_per_task?",
+    ),
     ("vae.zzz", 1, "vae.zzz: unknown key; allowed: num_concepts, hidden_sizes, objective, target"),
     (f"{SENN}.epoch", 1, f"{SENN}.epoch: unknown key; did you mean epochs?"),
     (
@@ -467,7 +477,8 @@ def test_whatever_a_value_is_replaced_by_its_own_key_is_named(content):
             for line in lines:
                 assert line.startswith((f"{key}: ", f"{key}[0]: ")), line
                 assert ": must " in line or line.endswith(": is required"), line
-            left_out = value is MISSING and not key.endswith(DEFAULTS)
+            has_default = key.startswith("compute.") or key.endswith(DEFAULTS)
+            left_out = value is MISSING and not has_default
             if value is None or left_out or isinstance(value, dict):
                 assert lines, (key, value)
 

@@ -45,9 +45,7 @@ def keep(tmp_path) -> Callable[..., Path]:
     """
 
     def keep(store: CellStore, name: str, age: float = 0, size: int = SIZE) -> Path:
-        cell = tmp_path / "cell"
-        cell.write_bytes(content(name, size))
-        store.keep(fingerprint(name), cell)
+        store.keep(fingerprint(name), content(name, size))
         entry = used(store.folder / f"{fingerprint(name)}.cell", age)
         store.shrink()
         return entry
@@ -88,16 +86,25 @@ def test_what_is_kept_is_found_and_nothing_else(store, keep, tmp_path):
     assert len(list(store.folder.iterdir())) == 2  # and no temporary file
 
 
+def test_what_is_there_is_not_stored_again(store, keep, tmp_path):
+    entry = keep(store, "a")
+    before = entry.stat().st_ino
+    assert not store.keep(fingerprint("a"), content("a"))
+    assert entry.stat().st_ino == before
+    entry.write_bytes(entry.read_bytes()[:-1])  # damaged
+    assert store.keep(fingerprint("a"), content("a"))
+    assert fetched(store, "a", tmp_path) == content("a")
+
+
 def test_a_store_that_is_off(tmp_path):
-    store, cell = CellStore(None, 1), tmp_path / "cell"
-    cell.write_bytes(content("a"))
-    store.keep(fingerprint("a"), cell)
+    store = CellStore(None, 1)
+    store.keep(fingerprint("a"), content("a"))
     assert fetched(store, "a", tmp_path) is None
     checkpoint = store.checkpoint(fingerprint("bank"))
     checkpoint.save({"weights": torch.ones(3)}, {})
     assert checkpoint.load() is None
     checkpoint.remove()
-    assert [path.name for path in tmp_path.iterdir()] == ["cell"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cell_that_cannot_be_written_is_the_runs_problem(store, keep, tmp_path):
@@ -244,11 +251,10 @@ def test_nobody_elses_files_are_touched(tmp_path, keep):
 
 def test_no_store_can_be_there(tmp_path, capfd):
     (tmp_path / "file").touch()
-    store, cell = CellStore(tmp_path / "file/store", ENDLESS), tmp_path / "cell"
-    cell.write_bytes(content("a"))
+    store = CellStore(tmp_path / "file/store", ENDLESS)
     said = f"cell store {store.folder}: Not a directory; not all that is computed is kept\n"
     for expected in (said, ""):  # once
-        store.keep(fingerprint("a"), cell)
+        store.keep(fingerprint("a"), content("a"))
         assert capfd.readouterr().err == expected
         checkpoint = store.checkpoint(fingerprint("bank"))
         checkpoint.save({"weights": torch.ones(3)}, {})
@@ -271,9 +277,7 @@ def test_the_stores_disk_is_full(store, keep, tmp_path, monkeypatch, capfd):
     checkpoint.save({"weights": torch.zeros(3)}, {"epoch": "2"})
     said = f"cell store {store.folder}: No space left on device; not all that is computed is kept\n"
     assert capfd.readouterr().err == said
-    cell = tmp_path / "cell"
-    cell.write_bytes(content("b"))
-    store.keep(fingerprint("b"), cell)
+    store.keep(fingerprint("b"), content("b"))
     assert {path.name: path.read_bytes() for path in store.folder.iterdir()} == before
 
 
@@ -371,8 +375,7 @@ def use(root: Path, number: int) -> None:
         name = dice.choice(NAMES)
         match dice.choice(["keep", "fetch", "fetch", "checkpoint"]):
             case "keep":
-                cell.write_bytes(content(name, size_of(name)))
-                store.keep(fingerprint(name), cell)
+                store.keep(fingerprint(name), content(name, size_of(name)))
                 store.shrink()
             case "fetch":
                 is_there = store.fetch(fingerprint(name), cell)
@@ -385,7 +388,7 @@ def use(root: Path, number: int) -> None:
                     assert (tensors["weights"] == int(metadata["epoch"])).all()
                 checkpoint.remove()
     assert all(count > 20 for count in loads.values()), f"neither rare nor certain: {loads}"
-    cell.unlink()
+    cell.unlink(missing_ok=True)
 
 
 def test_several_processes_at_once(tmp_path):

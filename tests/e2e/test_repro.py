@@ -69,7 +69,7 @@ def test_second_run_does_nothing(project):
 
 
 def test_where_it_runs_makes_nothing_out_of_date(project):
-    project.edit_params(lambda params: params.update(device="auto", train={"engine": "ray"}))
+    project.edit_params(lambda params: params.update(device="auto", compute={"engine": "ray"}))
     assert UP_TO_DATE in project.run("dvc", "status")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.params import Compute
 from pipeline.core.store import CellStore
 from pipeline.metrics import side_by_side as library
 from pipeline.metrics.comparison import compare_methods
@@ -17,6 +18,7 @@ from tests.training.grids import CPU, settings, write_data
 from tests.training.test_fingerprint import WITHOUT_EFFECT
 
 NAME = "compas_senn"
+LOCAL = Compute()
 
 
 def work(task: int, report: object) -> dict[str, float]:
@@ -34,11 +36,11 @@ def store(tmp_path) -> CellStore:
 
 def test_what_is_kept_is_not_measured_again(store):
     kept = Kept(store, ["a" * 64, "b" * 64, "c" * 64], dict, dict)
-    first = side_by_side("some", work, [1, 2, 3], CPU, kept=kept)
+    first = side_by_side("some", work, [1, 2, 3], CPU, LOCAL, kept=kept)
     assert first == [work(task, None) for task in (1, 2, 3)]
-    assert side_by_side("all", refuse, [1, 2, 3], CPU, kept=kept) == first
+    assert side_by_side("all", refuse, [1, 2, 3], CPU, LOCAL, kept=kept) == first
     more = Kept(store, ["d" * 64, *kept.keys], dict, dict)
-    assert side_by_side("one", work, [0, 1, 2, 3], CPU, kept=more) == [work(0, None), *first]
+    assert side_by_side("one", work, [0, 1, 2, 3], CPU, LOCAL, kept=more) == [work(0, None), *first]
 
 
 def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
@@ -47,7 +49,7 @@ def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
     data, models = Path("data/prepared/compas"), Path("models")
     evaluations = evaluate_grid(params, NAME, CPU, data, models, store)
     scores = compare_methods(params, NAME, CPU, data, models, store)
-    monkeypatch.setattr(library, "run_side_by_side", lambda _, tasks, *rest: map(refuse, tasks))
+    monkeypatch.setattr(library, "run_tasks", lambda _, tasks, *rest: map(refuse, tasks, tasks))
     # Another headline λ and other seeds to explain measure no model again.
     other = params.model_copy(update={"robust_reg": params.lambdas(NAME)[-1]})
     assert evaluate_grid(other, NAME, CPU, data, models, store) == evaluations

@@ -210,7 +210,7 @@ def test_features_are_no_learned_concepts(run):
 
 
 def test_provenance_says_what_decides_the_numbers_and_not_who_was_asked(run):
-    section = training.provenance(run(device="cuda:3", train={"engine": "ray"}))
+    section = training.provenance(run(device="cuda:3", compute={"engine": "ray"}))
     (weights,) = shown(section, Table)
     assert [row[0] for row in weights.rows] == ["compas_senn", "mnist_senn", "mnist_disenn"]
     assert weights.rows[0][1:4] == ("4", "9.9.9", "a device")

@@ -30,7 +30,7 @@ def workspace(tmp_path, monkeypatch):
 
 def run(monkeypatch, experiment="compas_senn"):
     """The stage in this process alone."""
-    monkeypatch.setattr("pipeline.metrics.side_by_side.run_side_by_side", run_in_turn)
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     monkeypatch.setattr("sys.argv", ["evaluate", experiment])
     evaluate.main()
 

@@ -47,7 +47,7 @@ def in_this_process(monkeypatch):
         for index in next(orders)(range(len(tasks))):
             yield index, work(tasks[index], lambda *_: None)
 
-    monkeypatch.setattr("pipeline.metrics.side_by_side.run_side_by_side", one_after_another)
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", one_after_another)
 
 
 def test_every_method_gets_every_score_and_the_same_bytes_in_any_order(

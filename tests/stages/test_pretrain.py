@@ -10,7 +10,6 @@ import yaml
 
 from pipeline.core.stage import run_stage
 from pipeline.models.cells import load_weights
-from pipeline.training import pretrain as library
 from stages import pretrain
 from tests.training.grids import run_in_turn, settings, write_digits
 
@@ -40,14 +39,14 @@ def contents() -> dict[str, bytes]:
 def error() -> str:
     """What the stage says when it fails, in this process alone."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as caught:
-        patch.setattr(library, "run_side_by_side", run_in_turn)
+        patch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
         run_stage(pretrain.main)
     return str(caught.value.code)
 
 
 def alone(monkeypatch) -> None:
     """Run the stage in this process alone."""
-    monkeypatch.setattr(library, "run_side_by_side", run_in_turn)
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     pretrain.main()
 
 

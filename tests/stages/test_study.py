@@ -14,6 +14,7 @@ from pipeline.study.run import MEASURES
 from stages import study, train
 from tests.conftest import REPOSITORY
 from tests.stages.workspace import prepare_table
+from tests.training.grids import run_in_turn
 
 OUT = Path("reports/study/compas_senn.csv")
 
@@ -35,14 +36,9 @@ def run(monkeypatch, stage=study, experiment="compas_senn") -> None:
     stage.main()
 
 
-def in_turn(work, tasks, device, report):
-    """As `run_side_by_side`, without the seconds that processes take to start."""
-    return ((index, work(task, report)) for index, task in enumerate(tasks))
-
-
 def test_whole_study(workspace, monkeypatch, capsys):
     """After `train`: a row a cell, shared cells trained once, the same bytes in another process."""
-    monkeypatch.setattr("pipeline.metrics.side_by_side.run_side_by_side", in_turn)
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     run(monkeypatch, train)
     shutil.rmtree("models")
     capsys.readouterr()

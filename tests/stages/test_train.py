@@ -13,8 +13,6 @@ import yaml
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
 from pipeline.models.cells import Cell, grid, load_cell, load_weights
-from pipeline.training import engine
-from pipeline.training import pretrain as library
 from stages import pretrain, train
 from tests.training.grids import run_in_turn, settings, write_data
 
@@ -96,8 +94,7 @@ def main_of(stage: ModuleType, *arguments: str) -> None:
     """Run a stage in this process alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", [stage.__name__, *arguments])
-        for module in (engine, library):
-            patch.setattr(module, "run_side_by_side", run_in_turn)
+        patch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
         stage.main()
 
 

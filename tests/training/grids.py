@@ -130,11 +130,3 @@ def run_in_turn(work: Any, tasks: Sequence[Any], device: Any, report: Any) -> It
     torch.set_num_threads(1)
     for index, task in enumerate(tasks):
         yield index, work(task, lambda *state, index=index: report(index, *state))
-
-
-def run_as_one_node(
-    work: Any, tasks: Sequence[Any], shared: Any, device: Any, cores: int, report: Any
-) -> Iterator[Any]:
-    """`run_on_cluster` without a cluster: the same work here, one task after the other."""
-    for index, task in enumerate(tasks):
-        yield index, work(task, shared, lambda *state, index=index: report(index, *state))

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.core import files
+from pipeline.core import files, tasks
 from pipeline.core.params import Params, load_params
 from pipeline.core.stage import run_stage
 from pipeline.core.store import CellStore, Checkpoint
@@ -106,7 +106,7 @@ def train_until(root: Path, fatal: int | None = None) -> None:
 
     Checkpoint.save = noted
     engine.pack = lambda cells, *_, **__: [cells[:2], cells[2:]]
-    engine.run_side_by_side = run_in_turn
+    tasks.run_side_by_side = run_in_turn
     os.replace, os.unlink = fatal_at_last(os.replace), fatal_at_last(os.unlink)
     train_grid(job(root))
     (root / "changes").write_text(str(changes))
@@ -263,7 +263,7 @@ def undisturbed_stage(tmp_path_factory) -> dict[str, bytes]:
 
 def run_stage_here(root: Path, largest_file: int | None = None) -> NoReturn:
     """The stage in one process, which can write no file larger than `largest_file` bytes."""
-    engine.run_side_by_side = run_in_turn
+    tasks.run_side_by_side = run_in_turn
     os.chdir(root)
     os.environ["SENN_CELL_STORE"] = STORE
     log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

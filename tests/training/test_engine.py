@@ -1,5 +1,6 @@
+import io
+import pickle
 import shutil
-import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from pipeline.core.cluster import _TRANSLATED
 from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
+from pipeline.core.inputs import File
 from pipeline.core.params import Params
 from pipeline.core.store import CellStore
 from pipeline.models.cells import Cell, grid, load_cell, load_weights, save_weights
@@ -143,14 +146,20 @@ def test_away_from_its_files_a_cell_comes_out_the_same(job, tmp_path, monkeypatc
     files = {path: path.read_bytes() for path in here.models.rglob("*.safetensors")}
     shutil.rmtree(here.models)
 
-    scratch, elsewhere = tmp_path / "scratch", tmp_path / "store of the node"
-    scratch.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    def run_as_one_node(work, tasks, device, cores, report):
+        """`run_on_cluster` without a cluster: here, but without the files."""
+        work, tasks = as_a_node_has_it(work), as_a_node_has_it(tasks)
+        hidden = here.data.rename(tmp_path / "hidden")
+        results = [(i, work(task, lambda *_: None)) for i, task in enumerate(tasks)]
+        hidden.rename(here.data)
+        return results
+
+    elsewhere = tmp_path / "store of the node"
+    monkeypatch.setattr("pipeline.core.tasks.run_on_cluster", run_as_one_node)
     monkeypatch.setenv("SENN_CELL_STORE", str(elsewhere))
-    params = settings({"train.engine": "ray"}, here.params)
+    params = settings({"compute.engine": "ray"}, here.params)
     pd.testing.assert_frame_equal(train_grid(replace(here, params=params)), curves)
     assert {path: path.read_bytes() for path in here.models.rglob("*.safetensors")} == files
-    assert list(scratch.iterdir()) == []
     assert not elsewhere.exists()  # this machine has no store, so no other one is used
 
     stored = replace(here, params=params, store=CellStore(tmp_path / "store", 10**9))
@@ -160,6 +169,18 @@ def test_away_from_its_files_a_cell_comes_out_the_same(job, tmp_path, monkeypatc
     assert {path.name for path in elsewhere.iterdir()} == names
 
 
+def as_a_node_has_it(value):
+    """`value`, sent as Ray's pickler sends it."""
+    sent = io.BytesIO()
+    pickler = pickle.Pickler(sent)
+    pickler.dispatch_table = {
+        kind: lambda it, send=send, make=make: (make, (send(it),))
+        for kind, (send, make) in _TRANSLATED.items()
+    }
+    pickler.dump(value)
+    return pickle.loads(sent.getvalue())
+
+
 def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
     name, params = "mnist_disenn", short("mnist_disenn", epochs=1)
     this = job(name, params)
@@ -167,7 +188,8 @@ def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
 
     def counted(function):
         def call(*arguments):
-            paths = [a.name for a in arguments if isinstance(a, Path) and a.parent == this.vaes]
+            paths = [getattr(a, "path", a) for a in arguments if isinstance(a, Path | File)]
+            paths = [path.name for path in paths if path.parent == this.vaes]
             calls[function.__name__, *paths] += 1
             return function(*arguments)
 

@@ -20,7 +20,6 @@ from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params import Params, Section
 from pipeline.core.store import CellStore
 from pipeline.models.cells import Cell, grid, save_weights
-from pipeline.training import engine
 from pipeline.training.engine import train_grid
 from pipeline.training.fingerprint import (
     TRAINING_CODE,
@@ -352,7 +351,7 @@ def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     write_data("compas_senn", folder / "data", train=50, valid=40)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "run_side_by_side", run_in_turn)
+        patch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
         train_grid(small_job(folder, folder / "models", {}))
     return folder
 
@@ -504,15 +503,17 @@ def library(tmp_path_factory) -> Library:
 
 # What training imports and its weights cannot depend on, for the reasons given in fingerprint.py.
 WITHOUT_EFFECT = {
+    "core/cluster.py",  # carries tasks and results; says who may compute
     "core/errors.py",
     "core/files.py",
+    "core/inputs.py",
     "core/params.py",
     "core/params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
     "core/params_errors.py",
     "core/params_types.py",
     "core/store.py",  # gives back the same bytes, or none
     "core/stage.py",  # refuses to run with other versions, which are in the fingerprint
-    "training/cluster.py",
+    "core/tasks.py",  # has them run here, or there
     "training/progress.py",
 }
 

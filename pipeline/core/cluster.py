@@ -1,37 +1,39 @@
 """Run tasks on a Ray cluster: the one that ``RAY_ADDRESS`` names, or this machine's own.
 
 Nodes need the installed requirements and none of our files: the library travels with the job, and
-tasks take and return bytes. They must compute as this machine does, or they are refused.
+files with the tasks that read them. They must compute as this machine does, or they are refused.
 """
 
 import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from pipeline.core import fingerprint
 from pipeline.core.device import choose_device
 from pipeline.core.errors import PipelineError
-from pipeline.core.workers import GRACE, Report, drain
-from pipeline.training.fingerprint import environment
+from pipeline.core.inputs import File
+from pipeline.core.store import CellStore
+from pipeline.core.workers import GRACE, Work, drain, one_thread
 
 Task = TypeVar("Task")
-Shared = TypeVar("Shared")
 Result = TypeVar("Result")
 
 LIBRARY = Path(__file__).parents[1]
 RETRIES = 3  # of a task whose worker or node died
 PATIENCE = 10.0  # seconds to wait for an answer of the cluster's head
+AHEAD = 1_000  # tasks that Ray has at a time, with the content of their files
 
 
 def run_on_cluster(
-    work: Callable[[Task, Shared, Report], Result],
+    work: Work[Task, Result],
     tasks: Sequence[Task],
-    shared: Shared,
     device: torch.device,
     cores: int,
     report: Callable[[int, int, float], None],
@@ -40,12 +42,13 @@ def run_on_cluster(
 
     Parameters
     ----------
-    work : a function of a module of ours, ``work(task, shared, report)``; what it raises is raised
-        here. It is called again, elsewhere if need be, when its worker or its node dies.
-    shared : sent to each node once.
+    work : ``work(task, report)``, a function of a module of ours, or a `partial` of one, which is
+        sent to each node once; what it raises is raised here. A task is begun again, elsewhere if
+        need be, when its worker or its node dies. What `work` and the tasks have of this machine
+        becomes the node's: see `_TRANSLATED`.
     device : of this machine; a task gets a GPU of its own if it is one.
     cores : that a task on the CPU has for itself.
-    report : called here with (index of the task, epochs done, accuracy) as tasks report.
+    report : called here with (index of the task, epochs done, value) as tasks report.
 
     Raises
     ------
@@ -53,65 +56,97 @@ def run_on_cluster(
         If Ray is not installed, the cluster is not there or has no room for a task, a node differs
         from this machine, or a task's workers died too often.
     """
-    with _connected() as ray:
-        needs = {"num_gpus": 1, "num_cpus": 1} if device.type == "cuda" else {"num_cpus": cores}
-        _check_room(ray, needs)
-        reports = _queue_here(ray)
-        remote = ray.remote(_on_node).options(**needs, max_retries=RETRIES)
-        constant = ray.put(shared), device.type, environment(device), reports
-        pending = {
-            remote.remote(work, index, task, *constant): index for index, task in enumerate(tasks)
-        }
-        try:
-            while pending:
-                done, _ = ray.wait(list(pending), timeout=0.2)
-                drain(reports, report)
-                for reference in done:
-                    yield pending.pop(reference), _result(ray, reference)
-        finally:
-            _end(ray, list(pending))
+    if not tasks:
+        return
+    ray = _connected()
+    needs = {"num_gpus": 1, "num_cpus": 1} if device.type == "cuda" else {"num_cpus": cores}
+    _check_room(ray, needs)
+    reports = _queue_here(ray)
+    remote = ray.remote(_on_node).options(**needs, max_retries=RETRIES)
+    constant = ray.put(work), device.type, _environment(device), reports
+    waiting, pending = enumerate(tasks), dict[Any, int]()
+    try:
+        while True:
+            for index, task in islice(waiting, AHEAD - len(pending)):
+                pending[remote.remote(index, task, *constant)] = index
+            if not pending:
+                break
+            done, _ = ray.wait(list(pending), timeout=0.2)
+            drain(reports, report)
+            for reference in done:
+                yield pending.pop(reference), _result(ray, reference)
+    finally:
+        _end(ray, list(pending))
 
 
 def _on_node(
-    work: Callable[[Task, Shared, Report], Result],
     index: int,
     task: Task,
-    shared: Shared,
+    work: Work[Task, Result],
     device: str,
     expected: dict[str, str],
     reports: Any,
 ) -> Result:
     """Run one task; in a process of a node."""
     _check_node(device, expected)
-    return work(task, shared, lambda *state: reports.put_nowait((index, *state)))
+    with one_thread():
+        return work(task, lambda *state: reports.put_nowait((index, *state)))
+
+
+def _file_of_a_node(sent: tuple[Path, bytes]) -> File:
+    return File(*sent)
+
+
+def _store_of_a_node(is_on: bool) -> CellStore:
+    return CellStore.from_environment() if is_on else CellStore(None, 0)
+
+
+# What means something on this machine alone: what is sent for it, and what a node makes of that.
+# A file brings its content, a store is the node's own, and so is a GPU, whose number may differ.
+_TRANSLATED: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    File: (lambda file: (file.path, file.read_bytes()), _file_of_a_node),
+    CellStore: (lambda store: store.folder is not None, _store_of_a_node),
+    torch.device: (lambda device: device.type, torch.device),
+}
+
+
+def _environment(device: torch.device) -> dict[str, str]:
+    """What decides the bits of results: all our code, what runs it, the kind of device."""
+    return fingerprint.environment(device, _code_digest())
+
+
+@cache
+def _code_digest() -> str:
+    return fingerprint.digest_of_code(fingerprint.files_of(["**/*.py"]))
 
 
 def _check_node(device: str, expected: dict[str, str]) -> None:
-    """Refuse to train where the same fingerprint would mean other bits."""
+    """Refuse to compute where the same fingerprint would mean other bits."""
     from ray.util import get_node_ip_address
 
-    found = environment(choose_device(device))
+    found = _environment(choose_device(device))
     for key, value in expected.items():
         if found[key] != value:
-            words = {"code": "training code", "device": "processor"}.get(key, key)
+            words = "processor" if key == "device" else key
             raise PipelineError(
                 f"Ray node {get_node_ip_address()}: its {words} is {found[key]}, this machine's is "
-                f"{value}, so its models would not be the same. Make them equal, or take that node "
-                "out of the cluster."
+                f"{value}, so its results would not be the same. Make them equal, or take that "
+                "node out of the cluster."
             )
 
 
-@contextmanager
-def _connected() -> Iterator[Any]:
-    """Ray, connected to the cluster; a cluster of this machine alone ends with the block."""
+def _connected() -> Any:
+    """Ray, connected to the cluster until this process ends, as a cluster of its own does then."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # tells nobody
     try:
         import ray
     except ImportError as error:
         raise PipelineError(
-            "params.yaml: train.engine: ray needs the package: "
+            "params.yaml: compute.engine: ray needs the package: "
             "`pip install -r requirements-ray.txt`, or set it to local"
         ) from error
+    if ray.is_initialized():
+        return ray
     address = os.environ.get("RAY_ADDRESS") or "local"
     if address.startswith("ray://"):
         raise PipelineError(
@@ -132,10 +167,9 @@ def _connected() -> Iterator[Any]:
         raise PipelineError(
             f"cannot use the Ray cluster {address} (RAY_ADDRESS): {_in_short(error)}"
         ) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    for kind, (sent, made) in _TRANSLATED.items():
+        ray.util.register_serializer(kind, serializer=sent, deserializer=made)
+    return ray
 
 
 def _call(address: str) -> None:
@@ -151,8 +185,8 @@ def _check_room(ray: Any, needs: dict[str, int]) -> None:
     if not any(all(n.get(room[key], 0) >= value for key, value in needs.items()) for n in nodes):
         wanted = " and ".join(f"{value} {room[key]}" for key, value in needs.items())
         raise PipelineError(
-            f"no node of the Ray cluster has {wanted} for a bank: see device and "
-            "train.cores_per_bank in params.yaml, and what `ray status` lists"
+            f"no node of the Ray cluster has {wanted} for a task: see device and "
+            "compute.cores_per_task in params.yaml, and what `ray status` lists"
         )
 
 
@@ -182,8 +216,8 @@ def _result(ray: Any, reference: Any) -> Any:
         raise
     except ray.exceptions.RayError as error:
         raise PipelineError(
-            f"the Ray cluster gave up on a bank, after {RETRIES} retries: {_in_short(error)} "
-            "Run the same command again; models that are finished are not trained again."
+            f"the Ray cluster gave up on a task, after {RETRIES} retries: {_in_short(error)} "
+            "Run the same command again; what is finished is not computed again."
         ) from error
 
 

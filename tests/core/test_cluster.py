@@ -1,10 +1,13 @@
-"""Training on a real Ray cluster, on this machine: a head that trains nothing, and two nodes."""
+"""A real Ray cluster, on this machine: a head that computes nothing, and two nodes."""
 
+import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +15,30 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.core import cluster
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
 from pipeline.core.store import CellStore
+from pipeline.metrics.comparison import compare_methods
+from pipeline.metrics.grid import evaluate_files
 from pipeline.models.cells import grid, save_weights
-from pipeline.training import cluster, engine
+from pipeline.study.run import run_study
+from pipeline.training import engine
 from pipeline.training.engine import train_grid
-from pipeline.training.fingerprint import environment
+from pipeline.training.pretrain import Pretraining, pretrain_all
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.task import Job
+from tests.stages.workspace import untrained_compas
 from tests.training.grids import ARCHITECTURES, CPU, run_in_turn, settings, write_data
 
 NEEDED = "needs Ray: pip install -r requirements-ray.txt"
 NO_STORE = CellStore(None, 1)
-EPOCHS = 150
+EPOCHS, STEPS = 150, 1_000  # seconds for each task
 
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory) -> Iterator[Any]:
-    """The cluster; its nodes have room for one bank each, and a cell store of their own."""
+    """The cluster; its nodes have room for one task each, and a cell store of their own."""
     pytest.importorskip("ray", reason=NEEDED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -48,19 +56,24 @@ def nodes(tmp_path_factory) -> Iterator[Any]:
             patch.setenv("RAY_ADDRESS", started.address)
             yield started
         finally:
+            disconnect()
             started.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def disconnect() -> None:
+    sys.modules["ray"].shutdown()
+
+
 @pytest.fixture
 def job(tmp_path, monkeypatch):
-    """``job(name, changes)``: of training experiment `name`, a bank a seed, on the cluster."""
+    """``job(name, changes)``: of training experiment `name`, in two banks, on the cluster."""
     monkeypatch.setattr(engine, "pack", lambda cells, *_, **__: [cells[:2], cells[2:]])
 
     def make(name: str, changes: dict[str, Any], store: CellStore = NO_STORE) -> Job:
         sizes = {f"experiments.{name}.{key}": value for key, value in changes.items()}
         sizes |= {f"experiments.{name}.batch_size": 12, f"experiments.{name}.eval_freq": 100}
-        params = settings({**sizes, "train.engine": "ray"})
+        params = settings({**sizes, "compute.engine": "ray"})
         data, vaes = tmp_path / name, tmp_path / "vae"
         if not data.exists():
             write_data(name, data, train=50, valid=40)
@@ -76,12 +89,21 @@ def job(tmp_path, monkeypatch):
 def trained_here(job: Job) -> tuple[dict[str, bytes], pd.DataFrame]:
     """What this process makes of the same cells: all files, and the curves."""
     folder = job.models.parent / "models of this process"
-    content = job.params.model_dump() | {"train": {"engine": "local"}}
-    here = Job(Params.model_validate(content), job.name, CPU, job.data, job.vaes, folder, NO_STORE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "run_side_by_side", run_in_turn)
+    here = Job(local(job.params), job.name, CPU, job.data, job.vaes, folder, NO_STORE)
+    with in_this_process():
         curves = train_grid(here)
     return contents(folder), curves
+
+
+def local(params: Params) -> Params:
+    return settings({"compute.engine": "local"}, params)
+
+
+@contextmanager
+def in_this_process() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+        yield
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -90,7 +112,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def busy(node: Any) -> bool:
-    """Whether a process of this node is at work on a bank."""
+    """Whether a process of this node is at work on a task."""
     raylet = node.all_processes["raylet"][0].process.pid
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -141,9 +163,92 @@ def test_pretrained_weights_travel_and_cells_are_stored(nodes, job, tmp_path, ca
     capsys.readouterr()
     shutil.rmtree(this.models)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "run_on_cluster", None)  # nothing to train, nobody is asked
+        patch.setattr(cluster, "_connected", None)  # nothing to train, nobody is asked
         train_grid(this)
     assert "4 of 4 cells reused" in capsys.readouterr().out
+
+
+# --- measuring, and all else -------------------------------------------------------------------
+
+NAME = "compas_senn"
+PREPARED, MODELS = Path("data/prepared/compas"), Path("models")
+SETTINGS = {
+    "compute.engine": "ray",
+    "evaluate.anchors": 10,
+    "experiments.compas_senn.batch_size": 30,
+    "explain.seeds": 1,
+    "explain.examples": 4,
+}
+
+
+@pytest.fixture
+def untrained(nodes, tmp_path, monkeypatch) -> Params:
+    """Params, for which the current folder has data and models that are not trained."""
+    monkeypatch.chdir(tmp_path)
+    untrained_compas({}, 40)
+    while len(nodes.worker_nodes) < 2:  # another test may have killed one
+        nodes.add_node(num_cpus=1)
+    return settings(SETTINGS)
+
+
+def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
+    cells = [cell.path(MODELS) for cell in grid(untrained, NAME)]
+    slow = settings({"evaluate.lipschitz_local_steps": STEPS}, untrained).evaluate
+    killed = []
+
+    def line(index: int, row: dict[str, Any]) -> str:
+        """Once a model is measured, kill a node that measures another."""
+        if not killed:
+            while not (at_work := list(filter(busy, nodes.worker_nodes))):
+                time.sleep(0.01)
+            killed.append(at_work[0])
+            nodes.remove_node(killed[0], allow_graceful=False)
+        return ""
+
+    def measured(params: Params, **more: Any) -> str:
+        rows = evaluate_files("test", cells, slow, CPU, params.compute, PREPARED, **more)
+        return json.dumps(rows)
+
+    there = measured(untrained, line=line)
+    assert killed and len(nodes.worker_nodes) == 1
+    with in_this_process():
+        assert measured(local(untrained)) == there
+
+
+def test_methods_are_scored_there_as_here(untrained):
+    def scored(params: Params) -> str:
+        scores = compare_methods(params, NAME, CPU, PREPARED, MODELS)
+        return json.dumps({method: [one.to_json() for one in s] for method, s in scores.items()})
+
+    there = scored(untrained)
+    with in_this_process():
+        assert scored(local(untrained)) == there
+
+
+def test_a_study_is_made_there_as_here(untrained):
+    def studied(params: Params) -> str:
+        return run_study(params, NAME, CPU, PREPARED, NO_STORE).to_json()
+
+    there = studied(untrained)
+    with in_this_process():
+        assert studied(local(untrained)) == there
+
+
+def test_vaes_are_pretrained_there_as_here(untrained, tmp_path):
+    data = write_data("mnist_disenn", tmp_path / "digits", train=50, valid=40)
+    params = settings({"pretrain.batch_size": 12}, untrained)
+
+    def pretrained(params: Params, name: str) -> tuple[dict[str, bytes], str]:
+        curves = pretrain_all(Pretraining(params, CPU, data, tmp_path / name))
+        return contents(tmp_path / name), curves.to_json()
+
+    there = pretrained(params, "there")
+    assert len(there[0]) == len(params.seeds)
+    with in_this_process():
+        assert pretrained(local(params), "here") == there
+
+
+# --- what goes wrong ---------------------------------------------------------------------------
 
 
 def test_what_goes_wrong_on_a_node_is_told_here(nodes, job):
@@ -157,23 +262,23 @@ def test_what_goes_wrong_on_a_node_is_told_here(nodes, job):
 def test_a_node_that_would_compute_something_else_is_refused(nodes, job, monkeypatch):
     this = job("compas_senn", {"epochs": 1})
     monkeypatch.setattr(torch, "__version__", "1.2.3")
-    message = r"^Ray node [\d.]+: its torch is \d.*, this machine's is 1\.2\.3, so its models would"
+    message = r"^Ray node [\d.]+: its torch is \d.*, this machine's is 1\.2\.3, so its results"
     with pytest.raises(PipelineError, match=message):
         train_grid(this)
     assert not this.models.exists()
 
 
-@pytest.mark.parametrize(("key", "told"), [("code", "training code"), ("device", "processor")])
+@pytest.mark.parametrize(("key", "told"), [("code", "code"), ("device", "processor")])
 def test_all_that_decides_the_bits_is_compared(key, told):
     pytest.importorskip("ray", reason=NEEDED)
-    expected = {**environment(CPU), key: "else"}
+    expected = {**cluster._environment(CPU), key: "else"}
     with pytest.raises(PipelineError, match=rf"its {told} is .*, this machine's is else, "):
-        cluster._on_node(None, 0, None, None, "cpu", expected, None)
+        cluster._on_node(0, None, None, "cpu", expected, None)
 
 
 def test_a_task_whose_process_dies_again_and_again(nodes, monkeypatch):
     monkeypatch.setattr(cluster, "RETRIES", 0)
-    message = r"^the Ray cluster gave up on a bank, after 0 retries: .*died"
+    message = r"^the Ray cluster gave up on a task, after 0 retries: .*died"
     with pytest.raises(PipelineError, match=message):
         run(lambda *_: os._exit(1))
 
@@ -183,19 +288,48 @@ def test_a_defect_keeps_its_own_error(nodes):
         run(lambda *_: 1 / 0)
 
 
-def run(work: Any, cores: int = 1) -> list[Any]:
-    return list(cluster.run_on_cluster(work, [None], None, CPU, cores, lambda *_: None))
+def run(work: Any, cores: int = 1, device: torch.device = CPU) -> list[Any]:
+    return list(cluster.run_on_cluster(work, [None], device, cores, lambda *_: None))
 
 
 def test_no_node_has_so_many_cores(nodes):
-    message = r"^no node of the Ray cluster has 2 CPU for a bank: .*train\.cores_per_bank"
+    message = r"^no node of the Ray cluster has 2 CPU for a task: .*compute\.cores_per_task"
     with pytest.raises(PipelineError, match=message):
         run(None, cores=2)
+
+
+def test_no_node_has_a_gpu(nodes):
+    message = r"^no node of the Ray cluster has 1 GPU and 1 CPU for a task: see device and "
+    with pytest.raises(PipelineError, match=message):
+        run(None, device=torch.device("cuda", 1))
+
+
+@pytest.fixture
+def node_with_gpus(nodes) -> Iterator[None]:
+    """One more node, which says that it has two GPUs."""
+    node = nodes.add_node(num_cpus=4, num_gpus=2)
+    yield
+    nodes.remove_node(node)
+
+
+def test_every_task_on_a_gpu_has_one_of_its_own(node_with_gpus, monkeypatch):
+    # What Ray gives it is there to see without a GPU; that it is like ours is seen above.
+    this = torch.device("cuda", 1)
+
+    def see(task: None, report: None, device: torch.device = this) -> tuple[str, int]:
+        import ray
+
+        return str(device), len(ray.get_gpu_ids())
+
+    monkeypatch.setattr(cluster, "_environment", lambda device: {})
+    monkeypatch.setattr(cluster, "_on_node", lambda index, task, work, *_: work(task, None))
+    assert run(see, device=this) == [(0, ("cuda", 1))]  # the number 1 is this machine's
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:head"])
 def test_a_cluster_that_is_not_there(monkeypatch, address):
     pytest.importorskip("ray", reason=NEEDED)
+    disconnect()
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(PipelineError, match=rf"^cannot use the Ray cluster {address} "):
         run(None)
@@ -203,6 +337,7 @@ def test_a_cluster_that_is_not_there(monkeypatch, address):
 
 def test_rays_client_is_refused(monkeypatch):
     pytest.importorskip("ray", reason=NEEDED)
+    disconnect()
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:1")
     with pytest.raises(PipelineError, match=r"^RAY_ADDRESS must be .*, got ray://127\.0\.0\.1:1"):
         run(None)
@@ -210,6 +345,6 @@ def test_rays_client_is_refused(monkeypatch):
 
 def test_ray_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    message = r"^params\.yaml: train\.engine: ray needs .*requirements-ray\.txt"
+    message = r"^params\.yaml: compute\.engine: ray needs .*requirements-ray\.txt"
     with pytest.raises(PipelineError, match=message):
         run(None)
