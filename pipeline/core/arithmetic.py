@@ -5,7 +5,6 @@
 
 import numpy as np
 import torch
-from scipy.linalg.blas import get_blas_funcs
 from torch import Tensor
 
 
@@ -25,6 +24,8 @@ def add_product(a: Tensor, b: Tensor, out: Tensor) -> None:
     if out.is_cuda:
         out.addmm_(a, b)
         return
+    from scipy.linalg.blas import get_blas_funcs
+
     # BLAS is column-major: it computes outᵀ += bᵀ @ aᵀ, in the memory of `out`.
     total, left, right = out.numpy().T, b.detach().numpy().T, a.detach().numpy().T
     is_transposed = not right.flags.f_contiguous
