@@ -49,11 +49,11 @@ def interval(
         interval then covers test examples only.
     below, above : how far the interval over test examples reaches to either side of the mean.
     """
-    from scipy.special import stdtrit  # slow to import: not before there are seeds to compare
+    mean, seeds, half = float(np.mean(of_seeds)), len(of_seeds), 0.0
+    if seeds > 1:
+        from scipy.special import stdtrit  # slow to import
 
-    mean, seeds = float(np.mean(of_seeds)), len(of_seeds)
-    error = np.std(of_seeds, ddof=1) / math.sqrt(seeds) if seeds > 1 else 0.0
-    half = stdtrit(seeds - 1, TAILS[1]) * error if seeds > 1 else 0.0
+        half = stdtrit(seeds - 1, TAILS[1]) * (np.std(of_seeds, ddof=1) / math.sqrt(seeds))
     return Interval(mean, mean - math.hypot(half, below), mean + math.hypot(half, above))
 
 
