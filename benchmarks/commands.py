@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.report import warn_if_busy
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_csv
 from pipeline.core.stage import run_stage
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--params", type=Path, help="such as presets/smoke.yaml: another params")
     parser.add_argument("--output", type=Path, help=f"by default {RESULTS.name}, without --params")
     options = parser.parse_args()
+    warn_if_busy()
     with tempfile.TemporaryDirectory(prefix="senn-commands-") as scratch:
         table = time_commands(Path(scratch, "clone"), options.params)
     print(table.to_string(index=False, float_format="%.1f"))
