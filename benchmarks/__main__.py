@@ -1,7 +1,6 @@
 """Time training against the textbook: tables on the terminal, JSON and a picture in a folder."""
 
 import argparse
-import os
 import sys
 import tempfile
 from functools import partial
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import compas, mnist
-from benchmarks.report import in_words, machine, picture, tables
+from benchmarks.report import in_words, machine, picture, tables, warn_if_busy
 from benchmarks.timings import FULL, ON_GPU, QUICK, time_grids, time_growth, time_steps
 from pipeline.core.device import choose_device
 from pipeline.core.files import atomic_path, write_json
@@ -18,7 +17,6 @@ from pipeline.reporting.style import png
 
 SECTIONS = ("steps", "end_to_end", "growth")
 RESULTS = Path(__file__).parent / "results"
-_IDLE = 0.5  # processes that wanted to run, over the last minute
 
 
 def main() -> None:
@@ -29,8 +27,7 @@ def main() -> None:
     say = partial(print, file=sys.stderr, flush=True)
     results: dict[str, Any] = {"machine": machine(device)}
     say(in_words(results["machine"]))
-    if (load := os.getloadavg()[0]) > _IDLE:
-        say(f"This machine is busy (load {load:.1f}): times will vary widely and prove nothing.")
+    warn_if_busy()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         table = compas(folder)

@@ -1,6 +1,8 @@
 """Results as text and as a picture, and the machine they were measured on."""
 
+import os
 import platform
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from matplotlib.ticker import LogLocator
 from pipeline.core.device import cores
 from pipeline.reporting import style
 
+_IDLE = 0.5  # processes that wanted to run, over the last minute
 _NAMES = {"compas_senn": "COMPAS-SENN", "mnist_senn": "MNIST-SENN"}
 _LINES = {
     "textbook": (style.INK, "--"),
@@ -43,6 +46,16 @@ def machine(device: torch.device) -> dict[str, str | int | None]:
         "cuda": torch.version.cuda if on_gpu else None,
         "system": platform.system(),
     }
+
+
+def warn_if_busy() -> None:
+    """Say on stderr that times will be worth nothing, if other processes want to run."""
+    if (load := os.getloadavg()[0]) > _IDLE:
+        print(
+            f"This machine is busy (load {load:.1f}): times will vary widely and prove nothing.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def in_words(machine: dict[str, Any]) -> str:

@@ -108,7 +108,7 @@ def test_accuracy_lost_is_the_same_in_claims_and_study(written):
 
 def test_no_other_file_has_quantiles_of_its_own():
     quantile = re.compile(
-        r"\.ppf\(|\.isf\(|1\.96|\b0?\.975\b|\.interval\(0|proportion_ci|bootstrap\("
+        r"\.ppf\(|\.isf\(|stdtrit\(|ndtri\(|1\.96|1\.959|\b0?\.975\b|\.interval\(0|proportion_ci|bootstrap\("
     )
     others = [
         str(path.relative_to(REPOSITORY))

@@ -4,7 +4,6 @@
 """
 
 import numpy as np
-from scipy.linalg.blas import get_blas_funcs
 from torch import Tensor
 
 
@@ -19,6 +18,8 @@ def multiply(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
 
 def add_product(a: Tensor, b: Tensor, out: Tensor) -> None:
     """out += a @ b, of matrices (I, K) and (K, J); `b` and `out` are contiguous."""
+    from scipy.linalg.blas import get_blas_funcs
+
     # BLAS is column-major: it computes outᵀ += bᵀ @ aᵀ, in the memory of `out`.
     total, left, right = out.numpy().T, b.detach().numpy().T, a.detach().numpy().T
     is_transposed = not right.flags.f_contiguous

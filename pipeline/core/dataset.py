@@ -5,8 +5,8 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -14,6 +14,9 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import all_or_nothing, write_csv
 from pipeline.core.inputs import File
 from pipeline.core.tensors import read_tensors, write_tensors
+
+if TYPE_CHECKING:  # those who make tables have imported it
+    import pandas as pd
 
 FILE_NAME = "data.safetensors"
 TABLE_NAME = "table.csv"
@@ -70,7 +73,7 @@ class Prepared:
     class_names: tuple[str, ...]
     mean: float = 0.0
     std: float = 1.0
-    table: pd.DataFrame | None = None
+    table: "pd.DataFrame | None" = None
 
 
 @dataclass(frozen=True)

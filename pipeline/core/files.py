@@ -8,11 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import PipelineError
+
+if TYPE_CHECKING:  # those who write tables have imported it
+    import pandas as pd
 
 
 @contextmanager
@@ -110,7 +111,7 @@ def json_number(value: float | int) -> float | int | None:
     return None if math.isnan(value) else float(f"{value:.8g}")
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write `table` without its index, floats with the nine digits that identify a float32."""
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")

@@ -52,7 +52,10 @@ def _prepare(name: str, raw: Path, split_seed: int) -> Prepared:
     return prepared
 
 
-DATASETS = {
-    name: Recipe(implementation(facts.module).files, partial(_prepare, name))
-    for name, facts in FACTS.items()
-}
+def _files(name: str) -> tuple[RawFile, ...]:
+    files: tuple[RawFile, ...] = implementation(FACTS[name].module).files()
+    return files
+
+
+# A dataset's module is imported when the dataset is asked for.
+DATASETS = {name: Recipe(partial(_files, name), partial(_prepare, name)) for name in FACTS}

@@ -1,7 +1,6 @@
 """The train/valid/test split of a dataset, which all cells share."""
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from pipeline.core.errors import PipelineError
 
@@ -31,6 +30,9 @@ def stratified_split(
     PipelineError
         If the rows cannot be split, for instance because a class has too few.
     """
+    # Takes a second to import, which a download need not wait.
+    from sklearn.model_selection import train_test_split
+
     rows = np.arange(len(labels))
     try:
         rest, test_rows = train_test_split(rows, test_size=test, random_state=seed, stratify=labels)

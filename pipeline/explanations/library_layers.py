@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from captum.attr import DeepLift, GuidedBackprop
 from torch import Tensor, nn
 
 from pipeline.models.layered import LayeredSenn, layered
@@ -23,6 +22,8 @@ def deep_lift(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> 
 
     x (B, *input_shape), target (B,) int64, baseline (*input_shape); returns (B, *input_shape).
     """
+    from captum.attr import DeepLift  # slow to import: not before it is run
+
     network = layered(model)
     if isinstance(network, LayeredSenn):
         network = _SecantSenn(network)
@@ -41,6 +42,8 @@ def guided_backprop(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     Springenberg, Dosovitskiy, Brox & Riedmiller 2015, section 3.4. Parameters as for `deep_lift`.
     The product θ·h of a `Senn` and its tanh pass back their ordinary gradients.
     """
+    from captum.attr import GuidedBackprop
+
     with _quietly():
         point = x.detach().requires_grad_()
         attributions: Tensor = GuidedBackprop(layered(model)).attribute(point, target)

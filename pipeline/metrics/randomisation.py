@@ -10,7 +10,6 @@ import copy
 from itertools import zip_longest
 
 import torch
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from pipeline.explanations.method import Method, ModelT
@@ -82,5 +81,7 @@ def _with_parameters(model: nn.Module) -> list[nn.Module]:
 
 def _ranks(e: Tensor) -> Tensor:
     """Ranks of absolute values in each row, the mean of those tied, (B, K), float64."""
+    from scipy.stats import rankdata  # slow to import: not before a method is scored
+
     magnitudes = e.detach().flatten(1).abs()
     return torch.from_numpy(rankdata(magnitudes.cpu().numpy(), axis=1)).to(e.device)

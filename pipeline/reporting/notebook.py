@@ -55,6 +55,7 @@ def execute(template: Path, parameters: Mapping[str, Any], folder: Path) -> Note
                     language="python",
                     cwd=str(folder),
                     progress_bar=False,
+                    request_save_on_cell_execute=False,  # but once, at the end
                     start_timeout=120,
                     config=Config({"KernelManager": {"transport_encryption": "auto"}}),
                 )

@@ -20,7 +20,6 @@ import math
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from pipeline.core.dataset import Dataset
@@ -52,6 +51,8 @@ def majority_accuracy(data: Dataset) -> float:
 
 def linear_accuracy(data: Dataset) -> float:
     """Test accuracy of a SENN on a table with constant θ: logistic regression, no intercept."""
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8, max_iter=10_000)
     model.fit(data.train.x.double().numpy(), data.train.y.numpy())
     return float(model.score(data.test.x.double().numpy(), data.test.y.numpy()))

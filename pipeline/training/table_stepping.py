@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,19 +15,18 @@ from pipeline.core.params_choices import MlpParameterizer
 from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import places
-from pipeline.training import table_kernel as kernel
 from pipeline.training.batches import Batches
 from pipeline.training.objectives import Losses, Objective
 
-Array = kernel.Array
+Array = np.ndarray[Any, Any]
 Result = TypeVar("Result")
 
 
 # The variants that the kernel knows, and what it calls what they differentiate.
 _TARGETS = {
-    "paper2018": kernel.LOGITS,
-    "review2020": kernel.TABULAR_REVIEW,
-    "authors2018": kernel.LOG_SOFTMAX,
+    "paper2018": "LOGITS",
+    "review2020": "TABULAR_REVIEW",
+    "authors2018": "LOG_SOFTMAX",
 }
 
 
@@ -52,6 +51,10 @@ class TableStepping:
         bank: Sequence[Cell],
         data: Dataset,
     ) -> None:
+        # numba takes a while to import: not before something is trained.
+        from pipeline.training import table_kernel
+
+        self.kernel = table_kernel
         self.objective, self.bank = objective, bank
         self.weights: Array = weights.numpy()  # the same memory
         self.moments: Array = np.zeros((len(bank), 2, weights.shape[-1]), self.weights.dtype)
@@ -77,7 +80,7 @@ class TableStepping:
         def train(index: int) -> Array:
             examples, masks, probes = drawn[self.bank[index].seed]
             losses = np.empty((len(examples), 2), self.weights.dtype)
-            kernel.train_steps(
+            self.kernel.train_steps(
                 self.weights[index],
                 self.moments[index],
                 self.places,
@@ -108,7 +111,8 @@ class TableStepping:
         classes, (x, y) = self.objective.experiment.num_classes, self.valid
 
         def validate(index: int) -> tuple[float, float]:
-            return kernel.validate(self.weights[index], self.places, self.widths, x, y, classes)
+            weights = self.weights[index]
+            return self.kernel.validate(weights, self.places, self.widths, x, y, classes)
 
         correct, cross_entropies = zip(*self._of_every_cell(validate), strict=True)
         accuracy = torch.tensor(correct).to(self.sizes) / len(y)
@@ -133,8 +137,8 @@ class TableStepping:
     def _robustness(self) -> tuple[int, float]:
         """The kernel's name for the variant, and the factor of the loss: see `robustness_loss`."""
         variant, probes = self.objective.robustness.variant, self.objective.robustness.probes
-        target = _TARGETS[variant]
-        if target == kernel.TABULAR_REVIEW or probes == "exact":
+        target: int = getattr(self.kernel, _TARGETS[variant])
+        if target == self.kernel.TABULAR_REVIEW or probes == "exact":
             return target, 1.0
         return target, probes**-0.5
 

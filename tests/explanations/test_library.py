@@ -11,14 +11,13 @@ from pipeline.explanations.library import (
     COMPLETENESS,
     INTEGRATION_POINTS,
     integrated_gradients,
-    kernel_shap,
-    lime,
     occlusion,
     shapley_sampling,
 )
 from pipeline.explanations.library_layers import deep_lift, guided_backprop
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS
+from pipeline.explanations.surrogates import kernel_shap, lime
 from pipeline.models.logits import target_logit
 from tests.explanations.networks import affine, relu_network
 from tests.metrics.models import random_image_senn, random_table_senn

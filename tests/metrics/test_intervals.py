@@ -6,7 +6,9 @@ import pytest
 from scipy import stats
 
 from pipeline.metrics.intervals import (
+    TAILS,
     Interval,
+    Z,
     accuracy_interval,
     estimate,
     interval,
@@ -33,6 +35,10 @@ def half_width(here):
 def test_of_seeds_alone_it_is_students():
     ends = stats.t.interval(0.95, 2, np.mean(SEEDS), stats.sem(SEEDS))
     assert interval(SEEDS) == pytest.approx((np.mean(SEEDS), *ends))
+
+
+def test_z_is_the_normal_quantile():
+    assert stats.norm.ppf(TAILS[1]) == Z
 
 
 def test_of_equal_seeds_it_is_that_of_the_test_examples():
