@@ -124,12 +124,12 @@ def _check_node(device: str, expected: dict[str, str]) -> None:
     """Refuse to compute where the same fingerprint would mean other bits."""
     from ray.util import get_node_ip_address
 
-    found = _environment(choose_device(device))
+    here = _environment(choose_device(device))
     for key, value in expected.items():
-        if found[key] != value:
+        if here[key] != value:
             words = "processor" if key == "device" else key
             raise PipelineError(
-                f"Ray node {get_node_ip_address()}: its {words} is {found[key]}, this machine's is "
+                f"Ray node {get_node_ip_address()}: its {words} is {here[key]}, this machine's is "
                 f"{value}, so its results would not be the same. Make them equal, or take that "
                 "node out of the cluster."
             )

@@ -21,8 +21,8 @@ def perceptron(linear: Iterable[nn.Module]) -> list[nn.Module]:
     for layer in linear:
         assert isinstance(layer, nn.Linear)
         outputs, inputs = layer.weight.shape
-        own = nn.Linear(inputs, outputs, device="meta")
-        layers += [_with_weights(own, layer.weight, layer.bias), nn.ReLU()]
+        standard = nn.Linear(inputs, outputs, device="meta")
+        layers += [_with_weights(standard, layer.weight, layer.bias), nn.ReLU()]
     return layers[:-1]
 
 
@@ -32,17 +32,17 @@ def pooled_convolutions(convolutions: Iterable[nn.Module]) -> list[nn.Module]:
     for layer in convolutions:
         assert isinstance(layer, nn.Conv2d)
         outputs, inputs, *kernel = layer.weight.shape
-        own = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), device="meta")
-        layers += [_with_weights(own, layer.weight, layer.bias), nn.MaxPool2d(2), nn.ReLU()]
+        standard = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), device="meta")
+        layers += [_with_weights(standard, layer.weight, layer.bias), nn.MaxPool2d(2), nn.ReLU()]
     return layers
 
 
 def to_scalars(layer: PerChannelLinear, map_shape: tuple[int, int]) -> nn.Conv2d:
     """One linear map to a scalar per channel: a grouped convolution to (B, K, 1, 1)."""
     channels = len(layer.weight)
-    own = nn.Conv2d(channels, channels, map_shape, groups=channels, device="meta")
+    standard = nn.Conv2d(channels, channels, map_shape, groups=channels, device="meta")
     weight = _view(layer.weight, (channels, 1, *map_shape))
-    return _with_weights(own, weight, _view(layer.bias, (channels,)))
+    return _with_weights(standard, weight, _view(layer.bias, (channels,)))
 
 
 def _view(parameter: nn.Parameter, shape: tuple[int, ...]) -> nn.Parameter:

@@ -179,15 +179,15 @@ def _resume(
     if not set(bank) <= set(cells):
         return 1
     places = torch.tensor([cells.index(cell) for cell in bank])
-    own = {
+    kept = {
         name: _of_cells(name, value, places).to(weights.device) for name, value in tensors.items()
     }
-    weights.copy_(own["weights"])
-    best.restore(own)
+    weights.copy_(kept["weights"])
+    best.restore(kept)
     prefix = "stepping."
-    stepping.restore({n.removeprefix(prefix): v for n, v in own.items() if n.startswith(prefix)})
-    if "losses" in own:
-        losses_since.append(own["losses"])
+    stepping.restore({n.removeprefix(prefix): v for n, v in kept.items() if n.startswith(prefix)})
+    if "losses" in kept:
+        losses_since.append(kept["losses"])
     return int(json.loads(metadata["epoch"])) + 1
 
 
@@ -264,14 +264,14 @@ def _check_finite(
     The losses (steps, 4, cells) are those before each update; what the last one made of the weights
     (cells, numbers), they and the validation's cross-entropy (cells,) say.
     """
-    found = {
+    finite = {
         "training loss is": losses[:, Losses._fields.index("total")].isfinite().all(0),
         "weights are": weights.isfinite().all(1),
         "validation loss is": cross_entropy.isfinite(),
     }
-    finite = torch.stack(list(found.values()), 1).tolist()  # the one wait for a GPU
-    for cell, of_cell in zip(bank, finite, strict=True):
-        for what, is_finite in zip(found, of_cell, strict=True):
+    by_cell = torch.stack(list(finite.values()), 1).tolist()  # the one wait for a GPU
+    for cell, of_cell in zip(bank, by_cell, strict=True):
+        for what, is_finite in zip(finite, of_cell, strict=True):
             if not is_finite:
                 raise PipelineError(
                     f"{cell}: the {what} not finite by step {step} (epoch {epoch}). "

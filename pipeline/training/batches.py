@@ -57,5 +57,5 @@ def each_tensor(function: Callable[..., Any], *trees: Any) -> Any:
         case Tensor():
             return function(*trees)
         case kind:
-            parts = [each_tensor(function, *own) for own in zip(*trees, strict=True)]
+            parts = [each_tensor(function, *branches) for branches in zip(*trees, strict=True)]
             return kind._make(parts) if hasattr(kind, "_make") else tuple(parts)

@@ -105,8 +105,8 @@ def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict
     starts = {seed: _start(job, seed) for seed in job.params.seeds}
     described = {}
     for cell in cells:
-        own = {**asdict(cell), "initial_weights": starts[cell.seed], **common}
-        described[cell] = {**own, "fingerprint": fingerprint(own)}
+        description = {**asdict(cell), "initial_weights": starts[cell.seed], **common}
+        described[cell] = {**description, "fingerprint": fingerprint(description)}
     return described
 
 

@@ -181,8 +181,8 @@ def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) ->
         r = r - _times(d.sum(2), shared.squeeze(0) + at.pull_h(on_h(b)))
     else:  # with every probe's own
         excess = -d.sum(2, keepdim=True) * b
-        own = torch.stack([at.pull_h(on_h(weights)) for weights in excess])
-        r = at.pull_theta(on_theta(scaled + excess)) + own
+        of_concepts = torch.stack([at.pull_h(on_h(weights)) for weights in excess])
+        r = at.pull_theta(on_theta(scaled + excess)) + of_concepts
     if a is not None:
         r = r + torch.stack([at.pull_h(on_h(weights)) for weights in scaled - d])
     return r

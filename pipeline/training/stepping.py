@@ -71,7 +71,7 @@ class CellStepping:
     def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
         losses = []
         for step in range(first, end):
-            drawn = {seed: at_step(own, step) for seed, own in batches.items()}
+            drawn = {seed: at_step(of_seed, step) for seed, of_seed in batches.items()}
             of_cells = [self._differentiate(place, drawn) for place in range(len(self.bank))]
             losses.append(torch.stack(of_cells, 1))
             self.adam.step()

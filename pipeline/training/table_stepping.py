@@ -75,7 +75,7 @@ class TableStepping:
     def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
         experiment, (target, scale) = self.objective.experiment, self._robustness()
         per_example = self.objective.robustness.reduction == "example"
-        drawn = {seed: self._drawn(own, first, end) for seed, own in batches.items()}
+        drawn = {seed: self._drawn(of_seed, first, end) for seed, of_seed in batches.items()}
 
         def train(index: int) -> Array:
             examples, masks, probes = drawn[self.bank[index].seed]
@@ -100,10 +100,10 @@ class TableStepping:
             )
             return losses
 
-        found = torch.from_numpy(np.stack(self._of_every_cell(train), -1))
-        classification, robustness = found.unbind(1)
+        losses = torch.from_numpy(np.stack(self._of_every_cell(train), -1))
+        classification, robustness = losses.unbind(1)
         concept = self._concept_losses(batches, first, end)
-        reg = torch.tensor([cell.robust_reg for cell in self.bank], dtype=found.dtype)
+        reg = torch.tensor([cell.robust_reg for cell in self.bank], dtype=losses.dtype)
         total = classification + reg * robustness + experiment.concept_reg * concept
         return torch.stack(Losses(total, classification, robustness, concept), 1)
 
@@ -157,7 +157,7 @@ class TableStepping:
     def _concept_losses(self, batches: Mapping[int, Batches], first: int, end: int) -> Tensor:
         """(steps, cells): the identity reconstructs x, what is left are the concepts' sizes."""
         assert self.objective.experiment.sparsity_reg is not None
-        sizes = {s: self.sizes[own.examples[first:end]].sum(-1) for s, own in batches.items()}
+        sizes = {s: self.sizes[batch.examples[first:end]].sum(-1) for s, batch in batches.items()}
         own_sizes = torch.stack([sizes[cell.seed] for cell in self.bank], -1)
         return self.objective.experiment.sparsity_reg * own_sizes
 

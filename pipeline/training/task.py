@@ -118,16 +118,16 @@ def _train(
             replace(task, bank=b, checkpoint=task.checkpoint + name) for name, b in halves if b
         ]
         done = [_train(job, half, data, initial, report, width) for half in tasks]
-        return {cell: found for half in done for cell, found in half.items()}
+        return {cell: outcome for half in done for cell, outcome in half.items()}
     files = {}
     for result in trained:
         described = task.described[result.cell]
-        found = {
+        outcome = {
             "step": result.step,
             "valid_accuracy": result.valid_accuracy,
             "curve": result.curve,
         }
-        content = weights_file(result.weights, described | found)
+        content = weights_file(result.weights, described | outcome)
         job.store.keep(described["fingerprint"], content)
         files[result.cell] = result.valid_accuracy, content
     checkpoint.remove()
