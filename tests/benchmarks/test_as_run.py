@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.as_run import LOG, RESULTS, SETTINGS, main, summarise
-from pipeline.training import engine
+from pipeline.core import tasks
 from tests.conftest import REPOSITORY
 from tests.training.grids import run_in_turn, write_digits
 
@@ -33,7 +33,7 @@ def test_says_whether_the_log_is_in_it(shift, within):
 
 
 def test_trains_every_setting_with_every_seed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(engine, "run_side_by_side", run_in_turn)
+    monkeypatch.setattr(tasks, "run_side_by_side", run_in_turn)
     data, output = write_digits(tmp_path / "data", train=410), tmp_path / "as_run.csv"
     options = ["--data", data, "--work", tmp_path / "work", "--output", output]
     main([*map(str, options), "--device", "cpu", "--seeds", "1", "2"])
