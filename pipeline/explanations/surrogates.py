@@ -10,7 +10,7 @@ one sample at a time.
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -51,7 +51,8 @@ def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -
     """
     from sklearn.linear_model import LinearRegression  # slow to import: not before it is run
 
-    return _fitted(LinearRegression, shapley_samples, model, x, target, baseline)
+    draw = partial(shapley_samples, KERNEL_SHAP_SAMPLES)
+    return _fitted(LinearRegression, draw, model, x, target, baseline)
 
 
 def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
@@ -62,11 +63,12 @@ def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tenso
     """
     from sklearn.linear_model import Ridge
 
-    return _fitted(lambda: Ridge(alpha=LIME_RIDGE), lime_samples, model, x, target, baseline)
+    draw = partial(lime_samples, LIME_SAMPLES)
+    return _fitted(partial(Ridge, alpha=LIME_RIDGE), draw, model, x, target, baseline)
 
 
 @lru_cache(maxsize=64)
-def shapley_samples(players: int) -> Samples:
+def shapley_samples(count: int, players: int) -> Samples:
     """All, none, and random sets, drawn as the Shapley kernel weighs them; from two players on.
 
     The kernel of all sets of k is p(k) ∝ (M - 1) / (k (M - k)) of M players. A set of k are the
@@ -78,7 +80,7 @@ def shapley_samples(players: int) -> Samples:
     of_size = torch.distributions.Categorical(kernel)
     sets = [torch.ones(1, players), torch.zeros(1, players)]
     with same_draws():
-        while len(sets) < KERNEL_SHAP_SAMPLES:
+        while len(sets) < count:
             absent = players - int(of_size.sample())
             values = torch.randn(1, players)
             sets.append((values > values.kthvalue(absent).values).float())
@@ -88,10 +90,10 @@ def shapley_samples(players: int) -> Samples:
 
 
 @lru_cache(maxsize=64)
-def lime_samples(players: int) -> Samples:
+def lime_samples(count: int, players: int) -> Samples:
     """Random halves, weighted by a kernel of the cosine distance between presence and ones."""
     with same_draws():
-        present = torch.full((LIME_SAMPLES, players), 0.5).bernoulli()
+        present = torch.full((count, players), 0.5).bernoulli()
     distances = 1 - square_root(present.mean(1)).double()
     closeness = [math.exp(-(d**2) / (2 * LIME_KERNEL_WIDTH**2)) for d in distances.tolist()]
     return Samples(present, torch.tensor(closeness))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pipeline.core.params import load_params
-from pipeline.explanations import library
+from pipeline.explanations import library, surrogates
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS, methods_for
 from pipeline.models.building import Inputs, build_senn
@@ -27,8 +27,8 @@ TARGET = torch.tensor([1, 0, 1])
 def few_draws(monkeypatch):
     """How many draws there are is no matter here."""
     monkeypatch.setattr(library, "SHAPLEY_PERMUTATIONS", 3)
-    monkeypatch.setattr(library, "KERNEL_SHAP_SAMPLES", 100)
-    monkeypatch.setattr(library, "LIME_SAMPLES", 100)
+    monkeypatch.setattr(surrogates, "KERNEL_SHAP_SAMPLES", 100)
+    monkeypatch.setattr(surrogates, "LIME_SAMPLES", 100)
 
 
 @functools.cache
