@@ -49,8 +49,10 @@ def main() -> None:
         write_csv(output, table.round(1))
 
 
-def time_commands(folder: Path, params: Path | None) -> pd.DataFrame:
-    """Run `COMMANDS` in `folder`, a new clone, with the file `params` instead of its own.
+def time_commands(
+    folder: Path, params: Path | None, commands: Sequence[Sequence[str]] = COMMANDS
+) -> pd.DataFrame:
+    """Run `commands` in `folder`, a new clone, with the file `params` instead of its own.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def time_commands(folder: Path, params: Path | None) -> pd.DataFrame:
         _run(("git", "config", f"user.{key}", value), folder)
     if params is not None:
         shutil.copy(params, folder / "params.yaml")
-    for command in COMMANDS:
+    for command in commands:
         name = " ".join(command)
         print(f"running {name}", file=sys.stderr, flush=True)
         for stage, seconds in _run(command, folder).items():
