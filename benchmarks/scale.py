@@ -67,7 +67,7 @@ def grid_params(cells: int) -> dict[str, object]:
     params |= {"datasets": ["compas"], "pretrain": params["pretrain"] | {"dataset": "compas"}}
     for section in ("experiments", "study"):
         params[section] = {COMPAS: params[section][COMPAS]}
-    params["study"][COMPAS] |= {"variants": ["paper2018"], "seeds": [1], "anchors": 2}
+    params["study"][COMPAS] |= {"variants": ["paper2018"], "seeds": [1, 2], "anchors": 2}
     params["experiments"][COMPAS] |= {"epochs": EPOCHS}
     return params | {"lambda_grid": list(LAMBDAS), "seeds": list(range(cells // len(LAMBDAS)))}
 
