@@ -21,6 +21,7 @@ from pipeline.models.building import Inputs, build_vae
 from pipeline.models.cells import weights_file
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.layers import placed
+from pipeline.training.adam import Adam
 from pipeline.training.fingerprint import provenance
 from pipeline.training.objectives import kl_to_standard_normal, reconstruction_error, vae_loss
 from pipeline.training.progress import TrainingProgress
@@ -77,7 +78,8 @@ def _pretrain(
     inputs = Inputs(data.input_shape, data.mean, data.std)
     vae = placed(build_vae(vae_params, inputs, seed), job.device)
     train, valid = data.train.x.to(job.device), data.valid.x.to(job.device)
-    adam = torch.optim.Adam(vae.parameters(), lr=settings.lr, fused=True)
+    parameters = list(vae.parameters())
+    adam = Adam(parameters, settings.lr)
 
     def loss_of(x: Tensor, noise: Tensor | None) -> Tensor:
         return vae_loss(vae, vae(x, noise), x, settings.pre_beta, vae_params.objective)
@@ -88,9 +90,7 @@ def _pretrain(
         losses = []
         for index in batch_order(seed, epoch, len(train), settings.batch_size).to(job.device):
             loss = loss_of(train[index], vae.draw_noise(len(index), noise))
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
+            adam.step(torch.autograd.grad(loss, parameters))
             losses.append(loss.detach())
         train_loss = torch.stack(losses).mean().item()
         validated = _validate(job, vae, valid)

@@ -23,13 +23,13 @@ from pipeline.models.layers import plain
 from pipeline.models.logits import logits
 from pipeline.models.senn import Senn, SennNoise
 from pipeline.models.stacking import on_row, views
+from pipeline.training.adam import Adam
 from pipeline.training.batches import Batches, at_step, each_tensor
 from pipeline.training.graphs import Replayed
 from pipeline.training.objectives import Objective
 from pipeline.training.robustness import linearise_plain
 
 VALIDATION_BATCH = 500
-_MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's
 
 
 class Stepping(Protocol):
@@ -63,10 +63,10 @@ class CellStepping:
         data: Dataset,
     ) -> None:
         self.weights, self.objective, self.bank, self.data = weights, objective, bank, data
-        self.adam = torch.optim.Adam([weights], lr=objective.experiment.lr, fused=True)
-        weights.grad = torch.zeros_like(weights)
+        self.adam = Adam([weights], objective.experiment.lr)
+        self.gradient = torch.zeros_like(weights)
         self.senns = [on_row(architecture, row) for row in weights]
-        self.gradients = [views(architecture, row) for row in weights.grad]
+        self.gradients = [views(architecture, row) for row in self.gradient]
 
     def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
         losses = []
@@ -74,7 +74,7 @@ class CellStepping:
             drawn = {seed: at_step(of_seed, step) for seed, of_seed in batches.items()}
             of_cells = [self._differentiate(place, drawn) for place in range(len(self.bank))]
             losses.append(torch.stack(of_cells, 1))
-            self.adam.step()
+            self.adam.step([self.gradient])
         return torch.stack(losses)
 
     def _differentiate(self, place: int, drawn: Mapping[int, Batches]) -> Tensor:
@@ -92,10 +92,12 @@ class CellStepping:
         return _validate(self.data, lambda x: torch.stack([logits(s, x) for s in self.senns]))
 
     def state(self) -> dict[str, Tensor]:
-        return dict(self.adam.state[self.weights])
+        adam = self.adam
+        return {"step": adam.steps[0], "mean": adam.means[0], "square": adam.squares[0]}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        self.adam.state[self.weights] = dict(state)
+        for name, value in self.state().items():
+            value.copy_(state[name])
 
 
 class VmapStepping:
@@ -115,15 +117,7 @@ class VmapStepping:
         width = width or len(bank)
         self.rows = views(architecture, weights)  # (cells, *shape) each
         self.parameters = {name: _filled_up(rows, width) for name, rows in self.rows.items()}
-        on_gpu = weights.is_cuda
-        self.adam = torch.optim.Adam(
-            self.parameters.values(), lr=objective.experiment.lr, fused=True, capturable=on_gpu
-        )
-        for parameter in self.parameters.values():  # not at the first step: it may be recorded
-            self.adam.state[parameter] = {
-                "step": torch.zeros((), device=weights.device),
-                **{key: torch.zeros_like(parameter) for key in _MOMENTS},
-            }
+        self.adam = Adam(self.parameters.values(), objective.experiment.lr)
         senn = plain(on_row(architecture, weights[0]).requires_grad_(False))
         self.logits = _of_weights(senn, logits)
         self.losses = _of_weights(senn, partial(_losses, objective))
@@ -132,8 +126,8 @@ class VmapStepping:
         self.seeds = list(dict.fromkeys(cell.seed for cell in bank))
         seed_of_cell = torch.tensor([self.seeds.index(cell.seed) for cell in bank])
         self.seed_of_cell = _filled_up(seed_of_cell, width).to(weights.device)
-        self.replayed_step = Replayed(self.step, self._unchanged) if on_gpu else self.step
-        self.replayed_validate = Replayed(self._validate) if on_gpu else self._validate
+        self.replayed_step = Replayed(self.step, self._unchanged) if weights.is_cuda else self.step
+        self.replayed_validate = Replayed(self._validate) if weights.is_cuda else self._validate
 
     def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
         drawn = each_tensor(
@@ -153,9 +147,7 @@ class VmapStepping:
         dims = each_tensor(lambda _: 0, inputs)  # None where there is nothing
         differentiate = vmap(grad(self.losses, has_aux=True), (0, *dims), (0, 1))
         gradients, losses = differentiate(self.parameters, *inputs)
-        for name, parameter in self.parameters.items():
-            parameter.grad = gradients[name].contiguous()  # Adam's kernel takes memory as it is
-        self.adam.step()
+        self.adam.step([gradients[name] for name in self.parameters])
         return losses
 
     def validate(self) -> tuple[Tensor, Tensor]:
@@ -167,21 +159,21 @@ class VmapStepping:
         return _validate(self.data, lambda x: logits_of_all(self.parameters, x)[:cells])
 
     def state(self) -> dict[str, Tensor]:
-        """The moments of Adam, rows of the bank's cells as the weights are, and its step."""
-        adam, cells = self.adam.state, len(self.weights)
-        return {"step": next(iter(adam.values()))["step"]} | {
-            f"{key}.{name}": adam[parameter][key][:cells]
-            for name, parameter in self.parameters.items()
-            for key in _MOMENTS
+        """Adam's means and squares, rows of the bank's cells as the weights are, and its step."""
+        cells, moments = len(self.weights), {"mean": self.adam.means, "square": self.adam.squares}
+        return {"step": self.adam.steps[0]} | {
+            f"{key}.{name}": value[:cells]
+            for key, values in moments.items()
+            for name, value in zip(self.parameters, values, strict=True)
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        for name, parameter in self.parameters.items():
+        for step in self.adam.steps:
+            step.copy_(state["step"])
+        for place, (name, parameter) in enumerate(self.parameters.items()):
             parameter.copy_(_filled_up(self.rows[name], len(parameter)))
-            adam = self.adam.state[parameter]
-            adam["step"].copy_(state["step"])
-            for key in _MOMENTS:
-                adam[key].copy_(_filled_up(state[f"{key}.{name}"], len(parameter)))
+            for key, values in (("mean", self.adam.means), ("square", self.adam.squares)):
+                values[place].copy_(_filled_up(state[f"{key}.{name}"], len(parameter)))
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:

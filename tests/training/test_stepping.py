@@ -104,8 +104,9 @@ def test_steps_are_undone(tmp_path):
     drawn = each_tensor(lambda t: t[2:3], batches[1])
 
     def memory() -> list[tuple[int, Tensor]]:
-        adam = [value for state in vmapped.adam.state.values() for value in state.values()]
-        return [(t.data_ptr(), t.clone()) for t in (*vmapped.parameters.values(), *adam)]
+        adam = vmapped.adam
+        tensors = (*adam.parameters, *adam.means, *adam.squares, *adam.steps)
+        return [(t.data_ptr(), t.clone()) for t in tensors]
 
     before = memory()
     with vmapped._unchanged():
