@@ -50,9 +50,9 @@ def main() -> None:
 
 
 def time_commands(
-    folder: Path, params: Path | None, commands: Sequence[Sequence[str]] = COMMANDS
+    folder: Path, params: Path | None, commands: Sequence[Sequence[str]] | None = None
 ) -> pd.DataFrame:
-    """Run `commands` in `folder`, a new clone, with the file `params` instead of its own.
+    """Run `commands`, by default `COMMANDS`, in `folder`, a new clone, with the file `params` instead of its own.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def time_commands(
         _run(("git", "config", f"user.{key}", value), folder)
     if params is not None:
         shutil.copy(params, folder / "params.yaml")
-    for command in commands:
+    for command in COMMANDS if commands is None else commands:
         name = " ".join(command)
         print(f"running {name}", file=sys.stderr, flush=True)
         for stage, seconds in _run(command, folder).items():
