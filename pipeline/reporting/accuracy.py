@@ -44,7 +44,7 @@ def accuracy(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
         f"{wording.percent(mean)} at {lambda_label(value)}"
         for value, mean in zip(means.index, means, strict=True)
     ]
-    seeds = len(results.params.seeds)
+    seeds = len(experiment.seeds)
     caption = (
         f"Dots: the {seeds} seeds. Blue line: their mean, with the 95 % intervals by which claims "
         "are judged."

@@ -36,14 +36,19 @@ def lead(results: Results) -> Prose:
     ]
     models = sum(len(experiment.cells) for experiment in results.experiments.values())
     grids = {params.lambdas(name) for name in results.experiments}
+    counts_of_seeds = {len(experiment.seeds) for experiment in results.experiments.values()}
     trained = [
         f"{e.settings.model_class} on {e.settings.dataset}"
         + ("" if len(grids) == 1 else f" (λ = {wording.lambdas(params.lambdas(name))})")
+        + ("" if len(counts_of_seeds) == 1 else f" ({wording.counted(len(e.seeds), 'seed')})")
         for name, e in results.experiments.items()
     ]
     together = f", with λ = {wording.lambdas(*grids)}" if len(grids) == 1 else ""
+    if len(counts_of_seeds) == 1:
+        together += f", {wording.counted(*counts_of_seeds, 'seed')} each"
     data = {e.settings.dataset: e.data for e in results.experiments.values()}
     sizes = [f"{len(d.train):,} and {len(d.test):,} ({name})" for name, d in data.items()]
+    first_seeds = " or ".join(dict.fromkeys(str(e.seeds[0]) for e in results.experiments.values()))
     robustness = params.robustness
     probes = (
         "computed exactly"
@@ -52,11 +57,10 @@ def lead(results: Results) -> Prose:
     )
     return Prose(
         f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** It trained "
-        f"{wording.counted(models, 'model')}: {wording.listed(trained)}{together}, "
-        f"{wording.counted(len(params.seeds), 'seed')} each. Training and test examples: "
-        f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
+        f"{wording.counted(models, 'model')}: {wording.listed(trained)}{together}. "
+        f"Training and test examples: {wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
         f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
-        f"they are for one model, its seed is {params.seeds[0]}, the first."
+        f"they are for one model, its seed is the first, {first_seeds}."
     )
 
 

@@ -65,6 +65,13 @@ def metric_table(results: Results, experiment: ExperimentResults, columns: dict[
     return Table(("λ", *present.values()), rows, kind=kind, marked=headline)
 
 
+def over_seeds(experiment: ExperimentResults) -> Prose:
+    """What the numbers of a `metric_table` are."""
+    seeds = len(experiment.seeds)
+    words = f"Means ± standard deviations over {seeds} seeds." if seeds > 1 else "One seed."
+    return Prose(words)
+
+
 def _metric_text(key: str, cells: pd.DataFrame) -> str:
     spread = wording.percent_and_spread if key == "accuracy" else wording.mean_and_spread
     text = spread(cells[key])

@@ -249,7 +249,7 @@ def test_prototypes_are_beside_what_chance_would_show(run):
     alike = (4 / 49) * (3 / 48)
     mean = different / 3 + alike + (1 - different - alike) * 2 / 3
     assert f"rows of 3 random images, {100 * mean:.0f} % (33 to 67)" in caption
-    assert re.search(r"over all seeds \d+ % \(\d+ to \d+\)\.$", caption)
+    assert re.search(r"over all 2 seeds \d+ % \(\d+ to \d+\)\.$", caption)
 
 
 def test_correlations_are_told_over_seeds_and_drawn_of_the_first(run):

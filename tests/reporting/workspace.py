@@ -39,6 +39,7 @@ def default_params() -> dict[str, Any]:
     """The repository's params.yaml, with two seeds, two λ and small networks."""
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params |= {"robust_reg": 0.01, "lambda_grid": [0.01, 1.0], "seeds": [5, 6]}
+    params["experiments"]["compas_senn"].pop("seeds")
     params["vae"]["hidden_sizes"] = [20]
     params["report"] = {"explanations": 2, "prototypes": 3}
     for study in params["study"].values():
