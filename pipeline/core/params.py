@@ -90,7 +90,9 @@ class Experiment(Section):
     lr : Adam's learning rate.
     epochs : passes over the training set.
     batch_size : examples per step.
-    eval_freq : steps between validations; the model that does best is kept.
+    eval_freq : steps between validations.
+    select : which validation's weights are kept: those with the best accuracy, as published, or the
+        best cross-entropy on the validation split, the first of equals; or the last.
     training_mode_until : how long in an epoch models train with dropout and sampled latents: to
         its end, `epoch_end`; or to its first validation, `first_validation`, as the review's did.
     concept_reg : weight of the concept loss L_h.
@@ -112,6 +114,7 @@ class Experiment(Section):
     epochs: kind.Count
     batch_size: kind.Count
     eval_freq: kind.Count
+    select: kind.Select = "best_validation_accuracy"
     training_mode_until: Literal["epoch_end", "first_validation"] = "epoch_end"
     concept_reg: kind.NonNegative
     sparsity_reg: kind.NonNegative | None = None

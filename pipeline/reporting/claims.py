@@ -45,7 +45,7 @@ def lead(results: Results) -> Prose:
     ]
     together = f", with λ = {wording.lambdas(*grids)}" if len(grids) == 1 else ""
     if len(counts_of_seeds) == 1:
-        together += f", {wording.counted(*counts_of_seeds, 'seed')} each"
+        together += f", {wording.counted(max(counts_of_seeds), 'seed')} each"
     data = {e.settings.dataset: e.data for e in results.experiments.values()}
     sizes = [f"{len(d.train):,} and {len(d.test):,} ({name})" for name, d in data.items()]
     first_seeds = " or ".join(dict.fromkeys(str(e.seeds[0]) for e in results.experiments.values()))
@@ -58,9 +58,10 @@ def lead(results: Results) -> Prose:
     return Prose(
         f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** It trained "
         f"{wording.counted(models, 'model')}: {wording.listed(trained)}{together}. "
-        f"Training and test examples: {wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
-        f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
-        f"they are for one model, its seed is the first, {first_seeds}."
+        f"Training and test examples: {wording.listed(sizes)}. The robustness loss in training is "
+        f"`{robustness.variant}`, {probes}. Where results are for one λ, it is "
+        f"{lambda_label(params.robust_reg)}; where they are for one model, its seed is the first, "
+        f"{first_seeds}."
     )
 
 

@@ -32,7 +32,8 @@ def vae(results: Results) -> Several:
     first_seed = next(iter(disenns.values())).seeds[0]
     conceptizers: dict[str, VaeConceptizer] = {"pretrained": results.vae(first_seed)}
     for name, experiment in disenns.items():
-        assert isinstance(conceptizer := experiment.model.conceptizer, VaeConceptizer)
+        conceptizer = experiment.model.conceptizer
+        assert isinstance(conceptizer, VaeConceptizer)
         conceptizers[name] = conceptizer
     parts: list[Part] = [Prose(_activity_sentence(conceptizers, data))]
     if data.has_images:
