@@ -9,6 +9,7 @@ from matplotlib.ticker import PercentFormatter
 
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
+from pipeline.metrics.collapse import collapse_note
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part
 from pipeline.reporting.display import Picture, Prose, Several, Table
@@ -82,12 +83,25 @@ def claims(results: Results) -> Several:
                 "tested. Blue lines are 95 % intervals. Rows are the claims of the table below.",
             )
         )
-    rows = [_claim_row(verdict, results.params.robust_reg) for verdict in verdicts]
+    rows = [_claim_row(verdict, results) for verdict in verdicts]
     header = ("claim", "λ", "published", "this run", "verdict")
     return Several([*parts, Table(header, rows, kind="claims")])
 
 
-def _claim_row(verdict: Verdict, headline: float) -> tuple[str, ...]:
+def _collapse_note(verdict: Verdict, results: Results) -> str:
+    """A sentence if the verdict rests on models that collapsed."""
+    claim = verdict.claim
+    if verdict.here is None or claim.experiment not in results.experiments:
+        return ""
+    cells = results.experiments[claim.experiment].cells
+    regs, lambdas = cells["robust_reg"], claim.lambdas or (results.params.robust_reg,)
+    if claim.kind == "every accuracy":
+        return collapse_note(cells[regs.between(*lambdas)])
+    close = [np.isclose(regs, value, rtol=1e-6, atol=0) for value in lambdas]
+    return collapse_note(cells[np.logical_or.reduce(close)])
+
+
+def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
     claim, here = verdict.claim, verdict.here
     if here is None:
         measured = wording.MISSING
@@ -97,12 +111,13 @@ def _claim_row(verdict: Verdict, headline: float) -> tuple[str, ...]:
         measured = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
     else:
         measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
+    note = _collapse_note(verdict, results)
     row = (
         f"{claim.text}\n{claim.id}",
-        " to ".join(lambda_label(value) for value in claim.lambdas or (headline,)),
+        " to ".join(lambda_label(value) for value in claim.lambdas or (results.params.robust_reg,)),
         f"{claim.published}\n{claim.source}",
         measured,
-        "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark))),
+        "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark, note))),
     )
     return tuple(text.replace(" %", "\u00a0%").replace(" λ", "\u00a0λ") for text in row)
 
