@@ -119,11 +119,11 @@ def accuracy_against_lambda(
         accuracy_interval(seeds) if len(seeds) > 1 else Interval(*3 * [seeds["accuracy"].mean()])
         for _, seeds in cells.groupby("robust_reg")
     ]
-    look: dict[str, Any] = {"linestyle": "", "marker": "o", "color": style.BLUE}
+    dots: dict[str, Any] = {"linestyle": "", "marker": "o", "color": style.BLUE}
+    small = dots | {"markersize": 3.2, "markeredgewidth": 0.7, "zorder": 5}
     for collapsed, some in cells.groupby("collapsed"):
         face = "white" if collapsed else style.LIGHT_BLUE
-        small = {"markersize": 3.2, "markeredgewidth": 0.7, "zorder": 5}
-        axes.plot(some["robust_reg"], some["accuracy"], markerfacecolor=face, **small, **look)
+        axes.plot(some["robust_reg"], some["accuracy"], markerfacecolor=face, **small)
     style.intervals(
         axes,
         sorted(trained),
@@ -139,7 +139,7 @@ def accuracy_against_lambda(
     )
     means = cells.groupby("robust_reg")[["accuracy", "collapsed"]].mean()
     hollow = means.loc[means["collapsed"] >= 0.5, "accuracy"]
-    axes.plot(hollow, markerfacecolor="white", markersize=5, zorder=6, **look)
+    axes.plot(hollow, markerfacecolor="white", markersize=5, zorder=6, **dots)
     style.lambda_axis(axes, lambdas)
     style.percent_ticks(axes)
     axes.set_ylabel("accuracy")

@@ -96,7 +96,7 @@ def _collapse_note(verdict: Verdict, results: Results) -> str:
     cells = results.experiments[claim.experiment].cells
     regs, lambdas = cells["robust_reg"], claim.lambdas or (results.params.robust_reg,)
     if claim.kind == "every accuracy":
-        return collapse_note(cells[regs.between(*lambdas)])
+        return collapse_note(cells[regs.between(min(lambdas), max(lambdas))])
     close = [np.isclose(regs, value, rtol=1e-6, atol=0) for value in lambdas]
     return collapse_note(cells[np.logical_or.reduce(close)])
 
