@@ -34,11 +34,14 @@ _NAMES: dict[Select, str] = {
 @per_experiment()
 def collapse(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """How many models collapsed; the trade-off under each rule of selection; curves of collapse."""
-    cells = experiment.cells
+    cells, lambdas = experiment.cells, results.params.lambdas(experiment.name)
+    at_each = {
+        value: int(cells[cells["robust_reg"] == value]["collapsed"].sum()) for value in lambdas
+    }
     counts = [
-        f"{collapsed.sum():g} of {len(collapsed)} at λ = {lambda_label(value)}"
-        for value, collapsed in cells.groupby("robust_reg")["collapsed"]
-        if collapsed.any()
+        f"{count} of {len(experiment.seeds)} at λ = {lambda_label(value)}"
+        for value, count in at_each.items()
+        if count
     ]
     seeds = wording.counted(len(experiment.seeds), "seed")
     yield Prose(
@@ -50,9 +53,8 @@ def collapse(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     yield metric_table(results, experiment, MEASURES)
     yield Prose(f"Validation accuracy in per cent under each rule of selection, {seeds}:")
     yield _rules(experiment)
-    largest = cells["robust_reg"].max()
-    if cells.loc[cells["robust_reg"] == largest, "collapsed"].any():
-        yield _picture(experiment, largest)
+    if at_each[lambdas[-1]]:
+        yield _picture(experiment, lambdas[-1])
 
 
 def _rules(experiment: ExperimentResults) -> Table:
