@@ -40,7 +40,9 @@ _KEYS = ["experiment", "variant", "robust_reg"]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, compare, and write ``probes_agreement{.csv,_cells.csv,.md}``."""
     options = _options(arguments)
-    params = changed(load_params(options.params), {"explain.seeds": 1, "seeds": options.seeds})
+    params = load_params(options.params)
+    no_own = {f"experiments.{name}.seeds": None for name in params.experiments}
+    params = changed(params, {"explain.seeds": 1, "seeds": options.seeds, **no_own})
     device = choose_device(options.device)
     names = options.experiments or list(params.experiments)
     if any(params.experiment(name).model_class == "DiSENN" for name in names):

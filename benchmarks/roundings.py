@@ -59,17 +59,16 @@ def train(processor: str, data: str, folder: str) -> None:
 
     import torch
 
-    from benchmarks.measure import REPOSITORY
+    from benchmarks.measure import REPOSITORY, changed
     from benchmarks.probes_agreement import train_and_test
     from pipeline.core.params import load_params
     from pipeline.core.store import CellStore
     from pipeline.training.task import Job
 
-    params, models, vaes = (
-        load_params(REPOSITORY / "params.yaml"),
-        Path(folder),
-        Path(folder, "vae"),
+    params = changed(
+        load_params(REPOSITORY / "params.yaml"), {"experiments.compas_senn.seeds": None}
     )
+    models, vaes = Path(folder), Path(folder, "vae")
     cpu, store = torch.device("cpu"), CellStore(None, 1)
     job = Job(params, "compas_senn", cpu, Path(data), vaes, models, store)
     write_csv(Path(folder, "accuracies.csv"), train_and_test(job))

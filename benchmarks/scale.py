@@ -70,7 +70,7 @@ def grid_params(cells: int) -> dict[str, object]:
     for section in ("experiments", "study"):
         params[section] = {COMPAS: params[section][COMPAS]}
     params["study"][COMPAS] |= {"variants": ["paper2018"], "seeds": [1, 2], "anchors": 2}
-    params["experiments"][COMPAS] |= {"epochs": EPOCHS}
+    params["experiments"][COMPAS] |= {"epochs": EPOCHS, "seeds": None}
     return params | {"lambda_grid": list(LAMBDAS), "seeds": list(range(cells // len(LAMBDAS)))}
 
 

@@ -219,7 +219,11 @@ def time_grids(
 def _grid(problem: Problem, cells: int, folder: Path, device: torch.device) -> Run:
     """Train a grid of so many cells, from an empty store that is removed afterwards."""
     seeds = list(range(cells // len(LAMBDAS)))
-    grid = {"explain.seeds": 1, "seeds": seeds, "lambda_grid": list(LAMBDAS)}
+    grid = {
+        "explain.seeds": 1,
+        f"experiments.{problem.name}.seeds": seeds,
+        "lambda_grid": list(LAMBDAS),
+    }
     params, place = changed(problem.params, grid), folder / f"grid-{cells}"
     store = CellStore(place / "store", _STORE)
     try:

@@ -36,9 +36,10 @@ def test_shipped_models_fit_their_data(path, name):
 
 
 @pytest.mark.parametrize("path", [DEFAULT, PAPER], ids=lambda path: path.name)
-def test_default_and_paper_cover_five_lambdas_and_three_seeds(path):
-    params = load_params(path)
-    assert params.seeds == (111, 333, 555)
+def test_default_and_paper_cover_five_lambdas_and_three_seeds_or_forty(path):
+    params, forty = load_params(path), (111, 333, 555, *range(1, 38))
+    assert params.seeds_of("compas_senn") == params.study["compas_senn"].seeds == forty
+    assert params.seeds_of("mnist_senn") == params.seeds_of("mnist_disenn") == (111, 333, 555)
     for name in EXPERIMENTS:
         assert params.lambdas(name) == (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
@@ -80,11 +81,13 @@ PUBLISHED_EXPERIMENTS = {
         "epochs": 100,
         "batch_size": 200,
         "eval_freq": 30,
+        "select": "best_validation_accuracy",
         "training_mode_until": "first_validation",
         "concept_reg": 0.0,
         "sparsity_reg": 2e-5,
         "beta": None,
         "lambda_grid": None,
+        "seeds": (111, 333, 555, *range(1, 38)),
     },
     "mnist_senn": {
         "dataset": "mnist",
@@ -111,11 +114,13 @@ PUBLISHED_EXPERIMENTS = {
         "epochs": 5,
         "batch_size": 200,
         "eval_freq": 100,
+        "select": "best_validation_accuracy",
         "training_mode_until": "first_validation",
         "concept_reg": 1.0,
         "sparsity_reg": 2e-5,
         "beta": None,
         "lambda_grid": None,
+        "seeds": None,
     },
     "mnist_disenn": {
         "dataset": "mnist",
@@ -136,11 +141,13 @@ PUBLISHED_EXPERIMENTS = {
         "epochs": 5,
         "batch_size": 128,
         "eval_freq": 100,
+        "select": "best_validation_accuracy",
         "training_mode_until": "first_validation",
         "concept_reg": 1.0,
         "sparsity_reg": None,
         "beta": 4.0,
         "lambda_grid": None,
+        "seeds": None,
     },
 }
 

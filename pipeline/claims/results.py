@@ -38,7 +38,7 @@ class ExperimentResults:
     def __init__(self, name: str, run: "Results") -> None:
         self.name, self._run, self._params = name, run, run.params
         self.settings: Experiment = run.params.experiment(name)
-        self.robust_reg = run.params.robust_reg
+        self.robust_reg, self.seeds = run.params.robust_reg, run.params.seeds_of(name)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -100,7 +100,7 @@ class ExperimentResults:
     @cached_property
     def model(self) -> Senn:
         """The model that is explained: the headline λ's, of the first seed."""
-        return self._load(self._params.seeds[0])[0]
+        return self._load(self.seeds[0])[0]
 
     @cached_property
     def metadata(self) -> list[dict[str, Any]]:
@@ -114,8 +114,8 @@ class ExperimentResults:
     def test_outputs(self) -> list[SennOutput]:
         """What the headline λ's models say of the whole test set, one a seed."""
         outputs = []
-        for seed in self._params.seeds:
-            model = self.model if seed == self._params.seeds[0] else self._load(seed)[0]
+        for seed in self.seeds:
+            model = self.model if seed == self.seeds[0] else self._load(seed)[0]
             batches = [model(x) for x in self.data.test.x.split(500)]
             logits, concepts, relevances, rebuilt = (
                 torch.cat([batch[field] for batch in batches]) for field in range(4)
@@ -129,7 +129,9 @@ class ExperimentResults:
         pretrain, x = self._params.pretrain, self.data.test.x
         if self.settings.dataset != pretrain.dataset:
             return f"the β-VAE was trained on {pretrain.dataset}"
-        vaes = [self._run.vae(seed) for seed in self._params.seeds]
+        if not set(self.seeds) <= set(self._params.seeds):
+            return "not all of its seeds have a β-VAE"
+        vaes = [self._run.vae(seed) for seed in self.seeds]
         if not all(active_units(vae.posterior(x)) for vae in vaes):
             return "the β-VAE has collapsed to its prior"
         return ""
@@ -141,7 +143,6 @@ class ExperimentResults:
         In the latent space of the seed's pretrained β-VAE, as in the review, if that can be; and in
         pixels. Claims rest on the first.
         """
-        seeds = self._params.seeds
         return {
             space: [
                 neighbour_study(
@@ -150,7 +151,7 @@ class ExperimentResults:
                     output.relevances,
                     output.logits.argmax(1),
                 )
-                for seed, output in zip(seeds, self.test_outputs, strict=True)
+                for seed, output in zip(self.seeds, self.test_outputs, strict=True)
             ]
             for space, latent in ((LATENT_SPACE, True), (PIXELS, False))
             if not (latent and self.why_no_latent_space)

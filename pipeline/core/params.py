@@ -90,13 +90,15 @@ class Experiment(Section):
     lr : Adam's learning rate.
     epochs : passes over the training set.
     batch_size : examples per step.
-    eval_freq : steps between validations; the model that does best is kept.
+    eval_freq : steps between validations.
+    select : which validation's weights are kept: those with the best accuracy, as published, or the
+        best cross-entropy on the validation split, the first of equals; or the last.
     training_mode_until : how long in an epoch models train with dropout and sampled latents: to
         its end, `epoch_end`; or to its first validation, `first_validation`, as the review's did.
     concept_reg : weight of the concept loss L_h.
     sparsity_reg : ξ, weight of Σ|h| in SENN's concept loss.
     beta : β, weight of the KL divergence in DiSENN's concept loss.
-    lambda_grid : replaces the top-level `lambda_grid` for this experiment.
+    lambda_grid, seeds : replace the top-level `lambda_grid` and `seeds` for this experiment.
     """
 
     dataset: choice.DatasetName
@@ -112,11 +114,13 @@ class Experiment(Section):
     epochs: kind.Count
     batch_size: kind.Count
     eval_freq: kind.Count
+    select: kind.Select = "best_validation_accuracy"
     training_mode_until: Literal["epoch_end", "first_validation"] = "epoch_end"
     concept_reg: kind.NonNegative
     sparsity_reg: kind.NonNegative | None = None
     beta: kind.NonNegative | None = None
     lambda_grid: kind.LambdaGrid | None = None
+    seeds: kind.Seeds | None = None
 
     def _problems(self) -> Iterator[Problem]:
         disenn = self.model_class == "DiSENN"
@@ -162,7 +166,8 @@ class Evaluate(Section):
 class Explain(Section):
     """Settings of the comparison of explanation methods (pipeline/metrics/comparison.py).
 
-    seeds : how many seeds, the first in `seeds`; their headline models' explanations are scored.
+    seeds : how many of an experiment's seeds, from the first; their headline models' explanations
+        are scored.
     examples : test examples explained by every method.
     costly_examples : the same for methods that run the model hundreds of times per example.
     curve_steps : steps of a deletion or insertion curve, from nothing to everything.
@@ -215,7 +220,8 @@ class Params(Section):
     """The whole of params.yaml.
 
     robust_reg : λ of the headline models; lambda_grid : more λ, for the trade-off curves.
-    seeds : one cell per seed and λ; a cell's randomness comes from its seed alone.
+    seeds : one cell per seed and λ; a cell's randomness comes from its seed alone. One β-VAE is
+        pretrained per seed.
     device : where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
     compute : which machines train and measure; may be left out.
     datasets : the datasets to download and prepare.
@@ -257,8 +263,9 @@ class Params(Section):
             yield "experiments.vae", words, "vae"
         for name in self.study:
             yield from self._study_problems(name)
-        if self.explain.seeds > len(self.seeds):
-            words = f"must be ≤ {len(self.seeds)}, the number of seeds"
+        fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
+        if self.explain.seeds > (count := len(self.seeds_of(fewest))):
+            words = f"must be ≤ {count}, the number of seeds of {fewest}"
             yield "explain.seeds", words, self.explain.seeds
 
         grids = [self.lambda_grid, *(e.lambda_grid or () for e in self.experiments.values())]
@@ -299,6 +306,10 @@ class Params(Section):
         if experiment.num_concepts != self.vae.num_concepts:
             words = f"must be vae.num_concepts, {self.vae.num_concepts}, with model_class DiSENN"
             yield f"{key}.num_concepts", words, experiment.num_concepts
+        if not set(experiment.seeds or ()) <= set(self.seeds):
+            pretrained = ", ".join(map(str, self.seeds))
+            words = f"must be among the top-level seeds, {pretrained}, with model_class DiSENN"
+            yield f"{key}.seeds", f"{words}: those have a β-VAE", list(experiment.seeds or ())
 
     def _study_problems(self, name: str) -> Iterator[Problem]:
         """The study takes SENN only: DiSENN would need a β-VAE for each of the study's seeds."""
@@ -323,6 +334,10 @@ class Params(Section):
         if lambda_grid is None:
             lambda_grid = self.lambda_grid
         return tuple(sorted({self.robust_reg, *lambda_grid}))
+
+    def seeds_of(self, name: str) -> tuple[int, ...]:
+        """The seeds of experiment `name`: its own or, if it has none, the top-level ones."""
+        return self.experiment(name).seeds or self.seeds
 
 
 def _entry(key: str, entries: dict[str, Entry], name: str) -> Entry:

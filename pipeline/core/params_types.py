@@ -108,6 +108,7 @@ SeveralLambdas = Annotated[
 ]
 Reduction = Literal["batch", "example"]
 Reductions = Annotated[tuple[Reduction, ...], AnyList, NotEmpty, Distinct]
+Select = Literal["best_validation_accuracy", "best_validation_loss", "last"]
 ExperimentName = Annotated[
     str,
     _must(

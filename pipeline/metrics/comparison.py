@@ -275,7 +275,8 @@ def compare_methods(
         If the data or a cell is missing or damaged.
     """
     settings = params.explain
-    cells = [Cell(name, params.robust_reg, seed) for seed in params.seeds[: settings.seeds]]
+    seeds = params.seeds_of(name)[: settings.seeds]
+    cells = [Cell(name, params.robust_reg, seed) for seed in seeds]
     # Seed by seed, for what methods share; the long tasks of a seed first.
     methods = sorted(METHODS.values(), key=lambda method: not method.is_costly)
     pairs = [(cell, method.name) for cell in cells for method in methods]

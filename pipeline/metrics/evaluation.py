@@ -18,6 +18,12 @@ from pipeline.explanations.method import Background
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.batches import in_batches
 from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
+from pipeline.metrics.collapse import (
+    balanced_accuracy,
+    commonest_share,
+    cross_entropy,
+    cross_entropy_ratio,
+)
 from pipeline.metrics.concepts import (
     concept_correlation,
     concept_sparsity,
@@ -58,6 +64,10 @@ METRICS: dict[str, Callable[[Senn, Dataset], float | int]] = {
     "constant_concepts": lambda model, data: int(
         constant_concepts(encode(model, data.test.x)).sum()
     ),
+    "cross_entropy": lambda model, data: cross_entropy(model, data.test),
+    "cross_entropy_ratio": lambda model, data: cross_entropy_ratio(model, data.test),
+    "balanced_accuracy": lambda model, data: balanced_accuracy(model, data.test),
+    "commonest_share": lambda model, data: commonest_share(model, data.test),
 }
 """Metrics that take a model and the data and need nothing of the protocol, by column."""
 

@@ -16,6 +16,7 @@ from pipeline.core.inputs import File
 from pipeline.core.params import Compute, Evaluate, Params
 from pipeline.core.store import CellStore
 from pipeline.core.workers import Report
+from pipeline.metrics.collapse import selection
 from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
 from pipeline.metrics.intervals import accuracy_interval
 from pipeline.metrics.side_by_side import EVALUATING, OFF, Kept, keys_of, side_by_side
@@ -131,6 +132,7 @@ def headline(lambdas: pd.DataFrame, robust_reg: float) -> dict[str, float | int 
         "lipschitz_local": row["lipschitz_local"],
         "faithfulness": row["faithfulness_relevance"],
         "test_robustness_loss": row["test_robustness_loss"],
+        "cross_entropy": row["cross_entropy"],
         "accuracy_at_lambda_max": lambdas["accuracy"].iloc[-1],
     }
     return {name: json_number(value) for name, value in metrics.items()}
@@ -144,8 +146,10 @@ def _evaluate(
     settings: Evaluate, device: torch.device, data: File, cell: File, report: Report
 ) -> Row:
     """Evaluate one cell; runs in a worker."""
-    model, _ = load_cell(cell)
-    return evaluate_cell(placed(model, device), _protocol(data, settings, device))
+    model, metadata = load_cell(cell)
+    protocol = _protocol(data, settings, device)
+    row = evaluate_cell(placed(model, device), protocol)
+    return row | selection(metadata, protocol.data.valid)
 
 
 @lru_cache(maxsize=1)

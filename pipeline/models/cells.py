@@ -37,8 +37,8 @@ class Cell:
 
 
 def grid(params: Params, name: str) -> list[Cell]:
-    """All cells of experiment `name`, ({robust_reg} ∪ lambda_grid) × seeds, seed by seed."""
-    return [Cell(name, reg, seed) for seed in params.seeds for reg in params.lambdas(name)]
+    """All cells of experiment `name`: its λ × its seeds, seed by seed."""
+    return [Cell(name, reg, seed) for seed in params.seeds_of(name) for reg in params.lambdas(name)]
 
 
 def save_weights(path: Path, weights: dict[str, Tensor], metadata: dict[str, Any]) -> None:

@@ -44,13 +44,18 @@ def accuracy(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
         f"{wording.percent(mean)} at {lambda_label(value)}"
         for value, mean in zip(means.index, means, strict=True)
     ]
-    seeds = len(results.params.seeds)
+    seeds = len(experiment.seeds)
+    collapsed = experiment.cells["collapsed"].any()
     caption = (
         f"Dots: the {seeds} seeds. Blue line: their mean, with the 95 % intervals by which claims "
         "are judged."
         if seeds > 1
         else "One seed, so there is no interval."
     )
+    if collapsed:
+        caption += (
+            " Hollow: models that collapsed in training, and means of which at least half did."
+        )
     labels = {curve.label for curve in curves}
     caption += "".join(f" {note}" for label, note in NOTES.items() if label in labels)
     figure = accuracy_against_lambda(experiment.cells, curves, ranges, title)
@@ -76,9 +81,12 @@ def accuracy_against_lambda(
 ) -> Figure:
     """Test accuracy of `cells` against λ: seeds as dots, their mean, its 95 % interval as bars.
 
+    Models that collapsed are hollow, as are means of which at least half did.
+
     Parameters
     ----------
-    cells : one row per cell: robust_reg, seed, accuracy, accuracy_low, accuracy_high.
+    cells : one row per cell: robust_reg, seed, accuracy, accuracy_low, accuracy_high,
+        collapsed.
     curves, ranges : published ones, to draw for comparison.
     """
     figure = style.new_figure(3.0, title)
@@ -111,17 +119,11 @@ def accuracy_against_lambda(
         accuracy_interval(seeds) if len(seeds) > 1 else Interval(*3 * [seeds["accuracy"].mean()])
         for _, seeds in cells.groupby("robust_reg")
     ]
-    axes.plot(
-        cells["robust_reg"],
-        cells["accuracy"],
-        linestyle="",
-        marker="o",
-        markersize=3.2,
-        markerfacecolor="white",
-        markeredgecolor=style.BLUE,
-        markeredgewidth=0.7,
-        zorder=5,
-    )
+    dots: dict[str, Any] = {"linestyle": "", "marker": "o", "color": style.BLUE}
+    small = dots | {"markersize": 3.2, "markeredgewidth": 0.7, "zorder": 5}
+    for collapsed, some in cells.groupby("collapsed"):
+        face = "white" if collapsed else style.LIGHT_BLUE
+        axes.plot(some["robust_reg"], some["accuracy"], markerfacecolor=face, **small)
     style.intervals(
         axes,
         sorted(trained),
@@ -135,6 +137,9 @@ def accuracy_against_lambda(
         label="this run, test accuracy",
         zorder=4,
     )
+    means = cells.groupby("robust_reg")[["accuracy", "collapsed"]].mean()
+    hollow = means.loc[means["collapsed"] >= 0.5, "accuracy"]
+    axes.plot(hollow, markerfacecolor="white", markersize=5, zorder=6, **dots)
     style.lambda_axis(axes, lambdas)
     style.percent_ticks(axes)
     axes.set_ylabel("accuracy")

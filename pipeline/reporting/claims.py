@@ -9,6 +9,7 @@ from matplotlib.ticker import PercentFormatter
 
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
+from pipeline.metrics.collapse import collapse_note
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part
 from pipeline.reporting.display import Picture, Prose, Several, Table
@@ -36,14 +37,19 @@ def lead(results: Results) -> Prose:
     ]
     models = sum(len(experiment.cells) for experiment in results.experiments.values())
     grids = {params.lambdas(name) for name in results.experiments}
+    counts_of_seeds = {len(experiment.seeds) for experiment in results.experiments.values()}
     trained = [
         f"{e.settings.model_class} on {e.settings.dataset}"
         + ("" if len(grids) == 1 else f" (λ = {wording.lambdas(params.lambdas(name))})")
+        + ("" if len(counts_of_seeds) == 1 else f" ({wording.counted(len(e.seeds), 'seed')})")
         for name, e in results.experiments.items()
     ]
     together = f", with λ = {wording.lambdas(*grids)}" if len(grids) == 1 else ""
+    if len(counts_of_seeds) == 1:
+        together += f", {wording.counted(max(counts_of_seeds), 'seed')} each"
     data = {e.settings.dataset: e.data for e in results.experiments.values()}
     sizes = [f"{len(d.train):,} and {len(d.test):,} ({name})" for name, d in data.items()]
+    first_seeds = " or ".join(dict.fromkeys(str(e.seeds[0]) for e in results.experiments.values()))
     robustness = params.robustness
     probes = (
         "computed exactly"
@@ -52,11 +58,11 @@ def lead(results: Results) -> Prose:
     )
     return Prose(
         f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** It trained "
-        f"{wording.counted(models, 'model')}: {wording.listed(trained)}{together}, "
-        f"{wording.counted(len(params.seeds), 'seed')} each. Training and test examples: "
-        f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
-        f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
-        f"they are for one model, its seed is {params.seeds[0]}, the first."
+        f"{wording.counted(models, 'model')}: {wording.listed(trained)}{together}. "
+        f"Training and test examples: {wording.listed(sizes)}. The robustness loss in training is "
+        f"`{robustness.variant}`, {probes}. Where results are for one λ, it is "
+        f"{lambda_label(params.robust_reg)}; where they are for one model, its seed is the first, "
+        f"{first_seeds}."
     )
 
 
@@ -77,12 +83,25 @@ def claims(results: Results) -> Several:
                 "tested. Blue lines are 95 % intervals. Rows are the claims of the table below.",
             )
         )
-    rows = [_claim_row(verdict, results.params.robust_reg) for verdict in verdicts]
+    rows = [_claim_row(verdict, results) for verdict in verdicts]
     header = ("claim", "λ", "published", "this run", "verdict")
     return Several([*parts, Table(header, rows, kind="claims")])
 
 
-def _claim_row(verdict: Verdict, headline: float) -> tuple[str, ...]:
+def _collapse_note(verdict: Verdict, results: Results) -> str:
+    """A sentence if the verdict rests on models that collapsed."""
+    claim = verdict.claim
+    if verdict.here is None or claim.experiment not in results.experiments:
+        return ""
+    cells = results.experiments[claim.experiment].cells
+    regs, lambdas = cells["robust_reg"], claim.lambdas or (results.params.robust_reg,)
+    if claim.kind == "every accuracy":
+        return collapse_note(cells[regs.between(min(lambdas), max(lambdas))])
+    close = [np.isclose(regs, value, rtol=1e-6, atol=0) for value in lambdas]
+    return collapse_note(cells[np.logical_or.reduce(close)])
+
+
+def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
     claim, here = verdict.claim, verdict.here
     if here is None:
         measured = wording.MISSING
@@ -92,12 +111,13 @@ def _claim_row(verdict: Verdict, headline: float) -> tuple[str, ...]:
         measured = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
     else:
         measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
+    note = _collapse_note(verdict, results)
     row = (
         f"{claim.text}\n{claim.id}",
-        " to ".join(lambda_label(value) for value in claim.lambdas or (headline,)),
+        " to ".join(lambda_label(value) for value in claim.lambdas or (results.params.robust_reg,)),
         f"{claim.published}\n{claim.source}",
         measured,
-        "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark))),
+        "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark, note))),
     )
     return tuple(text.replace(" %", "\u00a0%").replace(" λ", "\u00a0λ") for text in row)
 

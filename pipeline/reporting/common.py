@@ -20,6 +20,7 @@ from pipeline.reporting.display import Picture, Prose, Several, Table
 Part: TypeAlias = Prose | Picture | Table
 _Show: TypeAlias = Callable[[ExperimentResults, Results], Iterator[Part]]
 
+SHARES = ("accuracy", "balanced_accuracy", "commonest_share", "selection_gain")  # in per cent
 LOWER, EXACT, CERTIFIED = (f"lipschitz_input_{name}" for name in ("lower", "exact", "certified"))
 
 
@@ -65,8 +66,15 @@ def metric_table(results: Results, experiment: ExperimentResults, columns: dict[
     return Table(("λ", *present.values()), rows, kind=kind, marked=headline)
 
 
+def over_seeds(experiment: ExperimentResults) -> Prose:
+    """What the numbers of a `metric_table` are."""
+    seeds = len(experiment.seeds)
+    words = f"Means ± standard deviations over {seeds} seeds." if seeds > 1 else "One seed."
+    return Prose(words)
+
+
 def _metric_text(key: str, cells: pd.DataFrame) -> str:
-    spread = wording.percent_and_spread if key == "accuracy" else wording.mean_and_spread
+    spread = wording.percent_and_spread if key in SHARES else wording.mean_and_spread
     text = spread(cells[key])
     if key == EXACT:
         ends = cells[[LOWER, CERTIFIED]].mean()

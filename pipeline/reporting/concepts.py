@@ -23,7 +23,7 @@ from pipeline.metrics.concepts import correlation_matrix
 from pipeline.metrics.intervals import TAILS, Interval
 from pipeline.models.conceptizers import ConvConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, metric_table, per_experiment, raw
+from pipeline.reporting.common import Part, metric_table, over_seeds, per_experiment, raw
 from pipeline.reporting.display import Picture, Prose, Several
 
 QUALITY = {
@@ -58,6 +58,7 @@ def prototypes(experiment: ExperimentResults, results: Results) -> Iterator[Part
 def quality(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Fidelity, diversity and sparsity of learned concepts, a table per experiment."""
     if experiment.learns_concepts:
+        yield over_seeds(experiment)
         yield metric_table(results, experiment, QUALITY)
 
 
@@ -91,7 +92,7 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
         by_chance.quantile(TAILS[0], interpolation="lower").item(),
         by_chance.quantile(TAILS[1], interpolation="higher").item(),
     )
-    over_seeds = evidence.purities(experiment, count)
+    purities = evidence.purities(experiment, count)
     ways: dict[str, tuple[str, Callable[[Tensor, int], Tensor]]] = {
         "activation": ("What activates each concept most", highest_activation),
         "contrast": ("What activates each concept but not the others", highest_contrast),
@@ -116,9 +117,10 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
             f"share in rows of {columns} random images, {by_chance_text}. "
             f"Mean of these rows: {100 * pure.mean():.0f} %"
         )
-        if way == "activation" and len(over_seeds.values) > 1:
-            mean = wording.percent(statistics.fmean(over_seeds.values), 0)
-            caption += f"; over all seeds {wording.with_bounds(mean, over_seeds.interval, 100, 0)}"
+        if way == "activation" and len(purities.values) > 1:
+            mean = wording.percent(statistics.fmean(purities.values), 0)
+            caption += f"; over all {len(purities.values)} seeds "
+            caption += wording.with_bounds(mean, purities.interval, 100, 0)
         figure = prototype_grid(images, notes, pure.numpy(), chance, title)
         name = f"prototypes_{way}_{experiment.name}"
         pictures.append(Picture(figure, name, alt, f"{caption}."))

@@ -21,6 +21,7 @@ from pipeline.reporting.common import (
     Part,
     examples_at,
     metric_table,
+    over_seeds,
     per_experiment,
     raw,
 )
@@ -113,6 +114,7 @@ def _neighbourhood(experiment: ExperimentResults, anchor: int) -> Neighbourhood:
 @per_experiment()
 def stability(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Stability and faithfulness, a table and a figure per experiment."""
+    yield over_seeds(experiment)
     yield metric_table(results, experiment, STABILITY)
     if (experiment.cells.filter([LOWER, EXACT, CERTIFIED]) > 0).any(axis=None):
         yield _certified(experiment)
@@ -131,7 +133,8 @@ def _certified(experiment: ExperimentResults) -> Picture:
         f"{title}. Against λ, a band from the largest ratio that the search reached to the "
         "certified bound, and the exact ratio at the example; column “Lipschitz, input” above has "
         "the same numbers.",
-        "Medians over test examples, means over seeds. Rings are seeds.",
+        f"Medians over test examples, means over {wording.counted(len(experiment.seeds), 'seed')}. "
+        "Rings are seeds.",
     )
 
 

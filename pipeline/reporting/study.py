@@ -110,13 +110,15 @@ def _pictures(name: str, study: MeasuredStudy) -> Iterator[Picture]:
         if curve.experiment == name and curve.label in (BEST_VALIDATION, PAPER)
     ]
     ranges = [span for span in PUBLISHED_RANGES if span.experiment == name]
+    seeds = wording.counted(study.cells["seed"].nunique(), "seed")
     title = f"What λ = {lambda_label(most)} costs: {ends} points"
     each = wording.listed([f"{d} {points:.1f}" for d, points in lost.items()])
     yield Picture(
         accuracy_by_definition(study, curves, ranges, title),
         f"study_lambda_{name}",
         f"Accuracy against λ by definition of the robustness loss. Points lost: {each}.",
-        "Solid: this run, means over seeds with the 95 % intervals by which claims are judged. "
+        f"Solid: this run, means over {seeds} with the 95 % intervals by which claims are "
+        "judged. "
         "Dashed: published; the review’s is its validation accuracy."
         + (_BOUND if any(key.startswith("constant_from") for key in study.references) else ""),
     )
@@ -126,7 +128,8 @@ def _pictures(name: str, study: MeasuredStudy) -> Iterator[Picture]:
         "Accuracy of every model against its test robustness loss, in the paper’s definition, and "
         "against its Lipschitz ratio between test points, coloured by the variant it was trained "
         "with; the table of axes below has the distances between the curves.",
-        "Dots are models. Lines join means over seeds by rising λ, from right to left as long as "
+        f"Dots are models. Lines join means over {seeds} by rising λ, from right to left as long "
+        "as "
         "λ lowers the quantity. Values below a ten-thousandth of the largest are drawn there.",
     )
 

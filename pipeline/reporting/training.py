@@ -28,10 +28,13 @@ def vae(results: Results) -> Several:
     if not results.pretrained:
         return Several([Prose("No model of this run started from a pretrained β-VAE.")])
     data = results.dataset(results.params.pretrain.dataset)
-    conceptizers: dict[str, VaeConceptizer] = {"pretrained": results.vae(results.params.seeds[0])}
-    for name, experiment in results.experiments.items():
-        if isinstance(conceptizer := experiment.model.conceptizer, VaeConceptizer):
-            conceptizers[name] = conceptizer
+    disenns = {n: e for n, e in results.experiments.items() if e.is_disenn}
+    first_seed = next(iter(disenns.values())).seeds[0]
+    conceptizers: dict[str, VaeConceptizer] = {"pretrained": results.vae(first_seed)}
+    for name, experiment in disenns.items():
+        conceptizer = experiment.model.conceptizer
+        assert isinstance(conceptizer, VaeConceptizer)
+        conceptizers[name] = conceptizer
     parts: list[Part] = [Prose(_activity_sentence(conceptizers, data))]
     if data.has_images:
         x = data.test.x[pick(data.test.y, 10)]

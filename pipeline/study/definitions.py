@@ -30,7 +30,7 @@ def params_for(params: Params, name: str, definition: Definition) -> Params:
     cells are trained once.
     """
     study = params.study_of(name)
-    experiment = params.experiment(name).model_copy(update={"lambda_grid": None})
+    experiment = params.experiment(name).model_copy(update={"lambda_grid": None, "seeds": None})
     changes = {
         "robustness": Robustness(**definition._asdict(), probes=study.probes),
         "robust_reg": study.lambda_grid[0],

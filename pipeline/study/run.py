@@ -23,6 +23,9 @@ MEASURES = (
     "lipschitz_local",
     "concept_sparsity",
     "constant_concepts",
+    "cross_entropy_ratio",
+    "selection_gain",
+    "collapsed",
 )
 
 

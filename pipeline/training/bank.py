@@ -2,7 +2,7 @@
 
 A bank is a list of cells and one model whose weights are stacked, one row a cell. Each cell has the
 batches and the noise of its seed, whatever its λ. How steps are taken is `stepping`'s and
-`table_stepping`'s; here is what a training consists of: epochs, validations, the best weights, and
+`table_stepping`'s; here is what a training consists of: epochs, validations, selected weights, and
 checkpoints to go on from.
 """
 
@@ -18,6 +18,7 @@ from pipeline.core.dataset import Dataset, Split
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Robustness
 from pipeline.core.params_choices import MlpParameterizer
+from pipeline.core.params_types import Select
 from pipeline.core.store import Checkpoint
 from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
@@ -25,6 +26,7 @@ from pipeline.models.stacking import stacked_weights, unstack
 from pipeline.training.batches import draw_batches
 from pipeline.training.objectives import Losses, Objective
 from pipeline.training.schedule import stretches, validations
+from pipeline.training.selection import score
 from pipeline.training.stepping import CellStepping, Stepping, VmapStepping
 from pipeline.training.table_stepping import TableStepping, fits
 
@@ -34,7 +36,7 @@ _CURVE = (*(f"train_{term}" for term in Losses._fields), "valid_classification",
 
 @dataclass(frozen=True)
 class TrainedCell:
-    """A cell's best weights on validation accuracy, where they were found, and its curve.
+    """A cell's selected weights (see `select`), where they were found, and its curve.
 
     The curve has one row a validation: step, epoch, the terms of the training loss (mean since the
     last validation), cross-entropy and accuracy on the validation split.
@@ -97,8 +99,8 @@ def train_bank(
     objective : the experiment's loss.
     initial : a seed's freshly initialised model, which is left as it is.
     data : the data set, whole, on the device to train on.
-    report : called after every epoch with its number and the mean of the best validation
-        accuracies so far.
+    report : called after every epoch with its number and the mean validation accuracy of the
+        weights selected so far.
     checkpoint : written after every epoch; if it has all cells of the bank, whatever others too,
         training goes on from it.
     width : cells to compute at once on a GPU, idle ones included; all of the bank by default.
@@ -121,7 +123,7 @@ def train_bank(
     else:
         stepping = VmapStepping(architecture, weights, objective, bank, data, width)
 
-    best = _Best(bank, weights)
+    best = _Best(bank, weights, experiment.select)
     losses_since: list[Tensor] = []
     first = _resume(checkpoint, bank, weights, stepping, best, losses_since)
     for epoch in range(first, experiment.epochs + 1):
@@ -199,12 +201,13 @@ def _of_cells(name: str, value: Tensor, places: Tensor) -> Tensor:
 
 
 class _Best:
-    """The best weights of every cell so far, and its curve."""
+    """The weights of every cell that are selected so far, and its curve."""
 
-    def __init__(self, bank: Bank, weights: Tensor) -> None:
-        self.bank = bank
+    def __init__(self, bank: Bank, weights: Tensor, select: Select) -> None:
+        self.bank, self.select = bank, select
         self.weights = weights.clone()
-        self.accuracy = torch.full_like(weights[:, 0], -1.0)
+        self.score = torch.full_like(weights[:, 0], -torch.inf)
+        self.accuracy = torch.full_like(self.score, torch.nan)
         self.step = torch.zeros_like(self.accuracy, dtype=torch.long)
         self.when = torch.empty(0, 2, dtype=torch.long)  # step and epoch of every validation
         self.curve = weights.new_empty(0, len(_CURVE), len(bank))
@@ -219,7 +222,9 @@ class _Best:
         cross_entropy: Tensor,
     ) -> None:
         """Note a validation; keep the weights of cells that became better, the first of equals."""
-        better = accuracy > self.accuracy
+        scored = score(self.select, accuracy, cross_entropy, torch.full_like(accuracy, step))
+        better = scored > self.score
+        self.score = torch.where(better, scored, self.score)
         self.accuracy = torch.where(better, accuracy, self.accuracy)
         self.step = torch.where(better, step, self.step)
         self.weights = torch.where(better.unsqueeze(-1), weights, self.weights)
@@ -229,7 +234,7 @@ class _Best:
 
     def state(self) -> dict[str, Tensor]:
         """All of it, for a checkpoint."""
-        names = ("weights", "accuracy", "step", "when", "curve")
+        names = ("weights", "score", "accuracy", "step", "when", "curve")
         return {f"best.{name}": getattr(self, name) for name in names}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:

@@ -91,7 +91,7 @@ def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict
     """All that each cell's weights follow from, and its fingerprint: their metadata."""
     common = {
         "params": {
-            "experiment": job.experiment.model_dump(mode="json", exclude={"lambda_grid"}),
+            "experiment": job.experiment.model_dump(mode="json", exclude={"lambda_grid", "seeds"}),
             "robustness": job.params.robustness.model_dump(mode="json"),
             "vae": job.params.vae.model_dump(mode="json") if job.pretrained else None,
         },
@@ -102,7 +102,7 @@ def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict
         ],
         **provenance(data, job.device),
     }
-    starts = {seed: _start(job, seed) for seed in job.params.seeds}
+    starts = {seed: _start(job, seed) for seed in job.params.seeds_of(job.name)}
     described = {}
     for cell in cells:
         description = {**asdict(cell), "initial_weights": starts[cell.seed], **common}

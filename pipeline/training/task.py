@@ -53,7 +53,8 @@ class Job:
 
     def pretrained_files(self) -> dict[int, File]:
         """The files of the β-VAEs that training starts from, by seed."""
-        return {s: File(self.vae(s)) for s in self.params.seeds} if self.pretrained else {}
+        seeds = self.params.seeds_of(self.name) if self.pretrained else ()
+        return {seed: File(self.vae(seed)) for seed in seeds}
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,16 @@ def test_grid_is_headline_and_own_or_common_lambdas(content):
     assert all(type(value) is float for value in params.lambdas("compas_senn"))
 
 
+def test_seeds_are_an_experiments_own_or_the_common_ones(content):
+    content["seeds"] = [7, 3]
+    content["experiments"]["compas_senn"]["seeds"] = [5, 1, 2]
+    content["experiments"]["mnist_disenn"]["seeds"] = [3]
+    content["explain"]["seeds"] = 1
+    params = Params.model_validate(content)
+    every = ("compas_senn", "mnist_senn", "mnist_disenn")
+    assert [params.seeds_of(name) for name in every] == [(5, 1, 2), (7, 3), (3,)]
+
+
 def test_this_machine_computes_unless_something_else_is_said(content):
     content.pop("compute")
     assert Params.model_validate(content).compute.engine == "local"
@@ -168,7 +178,7 @@ def test_experiment_by_name():
     params = load_params(PAPER)
     assert params.experiment("mnist_senn") is params.experiments["mnist_senn"]
     there = "params.yaml: experiments: has compas_senn, mnist_senn, mnist_disenn, not"
-    for call in (params.experiment, params.lambdas):
+    for call in (params.experiment, params.lambdas, params.seeds_of):
         with pytest.raises(PipelineError) as caught:
             call("mnist_sen")
         assert str(caught.value) == f"{there} mnist_sen; did you mean mnist_senn?"

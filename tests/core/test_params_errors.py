@@ -54,7 +54,8 @@ SENN, DISENN = "experiments.mnist_senn", "experiments.mnist_disenn"
 COMPAS = "experiments.compas_senn"
 CONV_KEYS = "name, channels, kernel_size, decoder_channels, decoder_shared"
 BAD_NAME = "must be named with lowercase letters, digits and _, starting with a letter"
-DEFAULTS = ("training_mode_until", "decoder_shared")
+DEFAULTS = ("training_mode_until", "decoder_shared", "select")
+OPTIONAL = ("experiments.compas_senn.seeds",)
 STUDY = {
     "variants": ["paper2018"],
     "reductions": ["batch"],
@@ -409,7 +410,22 @@ WRONG_VALUES = [
         )
         for key in ("pretrain", SENN)
     ),
-    ("explain.seeds", 4, "explain.seeds: must be ≤ 3, the number of seeds, got 4"),
+    (
+        "explain.seeds",
+        4,
+        "explain.seeds: must be ≤ 3, the number of seeds of mnist_senn, got 4",
+    ),
+    (
+        f"{SENN}.seeds",
+        [],
+        f"{SENN}.seeds: must not be empty, got []",
+    ),
+    (
+        "experiments.mnist_disenn.seeds",
+        [111, 333, 9],
+        "experiments.mnist_disenn.seeds: must be among the top-level seeds, 111, 333, 555, with "
+        "model_class DiSENN: those have a β-VAE, got [111, 333, 9]",
+    ),
     (
         "experiments.vae",
         CONTENT["experiments"]["mnist_senn"],
@@ -479,7 +495,9 @@ def test_whatever_a_value_is_replaced_by_its_own_key_is_named(content):
                 assert ": must " in line or line.endswith(": is required"), line
             has_default = key.startswith("compute.") or key.endswith(DEFAULTS)
             left_out = value is MISSING and not has_default
-            if value is None or left_out or isinstance(value, dict):
+            if key in OPTIONAL and value in (None, MISSING):
+                assert not lines
+            elif value is None or left_out or isinstance(value, dict):
                 assert lines, (key, value)
 
 

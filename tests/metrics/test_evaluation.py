@@ -46,6 +46,10 @@ COLUMNS = [
     "concept_correlation",
     "concept_sparsity",
     "constant_concepts",
+    "cross_entropy",
+    "cross_entropy_ratio",
+    "balanced_accuracy",
+    "commonest_share",
 ]
 
 

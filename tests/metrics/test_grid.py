@@ -79,6 +79,7 @@ def test_headline(evaluations):
             "lipschitz_local": 0.6,
             "faithfulness": 0.7,
             "test_robustness_loss": 0.8,
+            "cross_entropy": 0.5,
             "accuracy_at_lambda_max": 0.55,
         }
     )

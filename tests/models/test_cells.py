@@ -39,6 +39,12 @@ def test_an_experiments_own_grid():
     assert {cell.robust_reg for cell in grid(params, "mnist_senn")} == {*SMOKE.lambda_grid, 0.5}
 
 
+def test_an_experiments_own_seeds():
+    params = settings({"seeds": [7, 3], "experiments.mnist_disenn.seeds": [3]})
+    assert [cell.seed for cell in grid(params, "mnist_disenn")] == [3, 3]
+    assert [cell.seed for cell in grid(params, "mnist_senn")] == [7, 7, 3, 3]
+
+
 def test_grid_of_an_experiment_that_is_not_there():
     with pytest.raises(PipelineError, match=r"experiments: .*not mnist_sen.*mnist_senn\?"):
         grid(SMOKE, "mnist_sen")

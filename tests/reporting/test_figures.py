@@ -18,6 +18,7 @@ from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.reporting import style
 from pipeline.reporting.accuracy import accuracy_against_lambda
 from pipeline.reporting.claims import claims_at_a_glance
+from pipeline.reporting.collapse import collapse_curves
 from pipeline.reporting.common import image_rows
 from pipeline.reporting.concepts import (
     correlation_heat_map,
@@ -50,6 +51,7 @@ def cells(lambdas=(1e-4, 1e-2, 1.0), seeds=3) -> pd.DataFrame:
     grid = [(value, seed) for value in lambdas for seed in range(seeds)]
     table = pd.DataFrame(grid, columns=["robust_reg", "seed"])
     table["accuracy"] = 0.9 - 0.1 * np.arange(len(table)) / len(table)
+    table["collapsed"] = (table.robust_reg >= 0.1).astype(int)
     return table.assign(accuracy_low=table.accuracy - 0.02, accuracy_high=table.accuracy + 0.02)
 
 
@@ -66,6 +68,17 @@ def curves(quantities=("valid_accuracy", "train_robustness", "train_concept")) -
         for reg in (0.1, 1.0)
         for seed in (1, 2)
         for step in (1, 2, 3)
+    ]
+    return pd.DataFrame(rows)
+
+
+def collapsing() -> pd.DataFrame:
+    """Three seeds, three validations each: the second has the best accuracy."""
+    losses, accuracies = (0.69, 0.68, 0.69), (0.4, 0.6, 0.5)
+    rows = [
+        {"seed": seed, "step": 10 * place, "valid_classification": loss, "valid_accuracy": accuracy}
+        for seed in (1, 2, 3)
+        for place, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True), start=1)
     ]
     return pd.DataFrame(rows)
 
@@ -199,6 +212,7 @@ FIGURES = {
         curves(), {"valid_accuracy": "a", "train_robustness": "b", "train_concept": "c"}, "Title"
     ),
     "pretraining": lambda: pretraining_curves(vae_curves(), "Title"),
+    "collapse": lambda: collapse_curves(collapsing(), "best_validation_loss", 0.7, 2, "Title"),
 }
 
 
@@ -253,7 +267,7 @@ def lines(figure: Figure) -> dict[str, np.ndarray]:
 
 
 def test_accuracy_shows_means_seeds_intervals_and_published_curves():
-    table = cells()
+    table = cells().assign(collapsed=0)
     figure = accuracy_against_lambda(table, [REVIEW], [PAPER], "A question?")
     axes = figure.axes[0]
     drawn = lines(figure)
@@ -459,6 +473,29 @@ def test_neighbours_share_one_scale():
 def test_neighbours_without_any_relevance_can_be_drawn():
     group = neighbourhood()
     style.png(neighbour_relevances([group._replace(relevances=group.relevances * 0)], "T"))
+
+
+def test_collapsed_models_and_mostly_collapsed_means_are_hollow():
+    table = cells()
+    table["collapsed"] = [0, 0, 0, 0, 1, 0, 1, 1, 0]  # a third at λ = 0.01, two thirds at 1
+    lines = accuracy_against_lambda(table, [], [], "T").axes[0].lines
+    hollow = [line for line in lines if line.get_markerfacecolor() == "white"]
+    drawn = {(x, y) for line in hollow for x, y in line.get_xydata().tolist()}
+    models = table.loc[table.collapsed == 1, ["robust_reg", "accuracy"]].values.tolist()
+    mean = table.loc[table.robust_reg == 1.0, "accuracy"].mean()
+    assert drawn == {*map(tuple, models), (1.0, mean)}
+
+
+def test_collapse_curves_mark_what_is_kept_and_the_best_constant():
+    figure = collapse_curves(collapsing(), "best_validation_accuracy", 0.66, 2, "T")
+    above, below = figure.axes
+    for axes, kept in ((above, (20, 0.68)), (below, (20, 0.6))):
+        dots = [line for line in axes.lines if line.get_marker() == "o"]
+        assert [tuple(dot.get_xydata()[0]) for dot in dots] == [kept] * 3
+        dark = [line for line in axes.lines if line.get_color() == style.BLUE]
+        assert len(dark) == 2  # the highlighted seed's line and dot
+    dashed = [line for line in above.lines if line.get_linestyle() == "--"]
+    assert [set(line.get_ydata()) for line in dashed] == [{0.66}]
 
 
 def test_training_curves():

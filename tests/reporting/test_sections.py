@@ -12,6 +12,7 @@ from pipeline.metrics.scores import SCORES
 from pipeline.reporting import (
     accuracy,
     claims,
+    collapse,
     concepts,
     explanations,
     method_scores,
@@ -25,6 +26,7 @@ from tests.reporting.workspace import default_params
 SECTIONS = {
     "claims": claims.claims,
     "accuracy": accuracy.accuracy,
+    "collapse": collapse.collapse,
     "findings": study.findings,
     "study": study.disagreement,
     "explanations": explanations.explanations,
@@ -80,6 +82,7 @@ def test_the_default_run_shows_everything(run):
     both += [f"prototypes_{way}_{n}" for way in ("activation", "contrast") for n in (senn, disenn)]
     explained = [f"explanation_{n}_{i}" for n in ("compas_senn", senn, disenn) for i in (1, 2)]
     others = ["claims", "accuracy_compas_senn", f"accuracy_{senn}", f"filters_{senn}"]
+    others += [f"collapse_{name}" for name in ("compas_senn", senn, disenn)]
     others += ["reconstructions", "pretraining", "training_compas_senn"]
     others += [f"study_{kind}_{n}" for kind in ("lambda", "axes") for n in ("compas_senn", senn)]
     others += [f"stability_{name}" for name in ("compas_senn", senn, disenn)]
@@ -173,6 +176,44 @@ def test_titles_say_what_the_numbers_say(run):
     assert "80.0 % at 0.01 and 79.0 % at 1" in picture.alt
 
 
+def test_collapse_is_told_with_its_counts(run):
+    # Made-up models collapse at λ = 1, one of the two λ; each rule keeps the last of three rows.
+    parts = collapse.collapse(run()).parts
+    texts = [part.markdown for part in parts if isinstance(part, Prose)]
+    assert texts.count("**Models that collapsed: 2 of 2 at λ = 1.**") == 3
+    assert texts.count("Means ± standard deviations over 2 seeds.") == 3
+    measured, rules = (part for part in parts[:6] if isinstance(part, Table))
+    assert measured.rows[0][3] == "61.0 ± 1.4"  # 0.60 and 0.62, see METRICS
+    assert rules.header[1] == "best validation accuracy (this run)"
+    assert [row[0] for row in rules.rows] == ["0.01", "1"]
+
+
+def test_a_run_without_collapse_says_so_and_shows_no_curves(run):
+    results = run(lambda_grid=[0.01, 0.1])
+    section = collapse.collapse(results)
+    assert shown(section, Prose)[1].markdown == "**No model collapsed** (each λ with 2 seeds)."
+    assert not shown(section, Picture)
+
+
+def test_the_trade_off_under_each_rule_is_that_of_the_curves(run):
+    results = run()
+    curves = results.experiments["compas_senn"].curves
+    at = (curves["robust_reg"] == 1.0) & (curves["seed"] == 5)
+    assert at.sum() == 3
+    curves.loc[at, "valid_accuracy"] = [0.9, 0.5, 0.4]
+    curves.loc[at, "valid_classification"] = [0.7, 0.6, 0.65]
+    expected = {"best_validation_accuracy": 0.9, "best_validation_loss": 0.5, "last": 0.4}
+    for rule, accuracy_kept in expected.items():
+        assert collapse.selected_accuracies(curves, rule).loc[1.0, 5] == accuracy_kept
+
+
+def test_verdicts_that_rest_on_collapsed_models_say_so(run):
+    (table,) = shown(claims.claims(run(robust_reg=1e-4, lambda_grid=[1e-4, 1.0])), Table)
+    rows = {row[0].split("\n")[1]: row[4] for row in table.rows}
+    assert "models collapsed in training (2 of 2 at\u00a0λ = 1)" in rows["compas-tradeoff"]
+    assert "collapsed" not in rows["compas-accuracy"]
+
+
 def test_metric_tables_mark_the_headline(run):
     tables = shown(stability.stability(run(robust_reg=1.0)), Table)
     assert len(tables) == 3
@@ -249,7 +290,7 @@ def test_prototypes_are_beside_what_chance_would_show(run):
     alike = (4 / 49) * (3 / 48)
     mean = different / 3 + alike + (1 - different - alike) * 2 / 3
     assert f"rows of 3 random images, {100 * mean:.0f} % (33 to 67)" in caption
-    assert re.search(r"over all seeds \d+ % \(\d+ to \d+\)\.$", caption)
+    assert re.search(r"over all 2 seeds \d+ % \(\d+ to \d+\)\.$", caption)
 
 
 def test_correlations_are_told_over_seeds_and_drawn_of_the_first(run):

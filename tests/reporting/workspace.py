@@ -31,6 +31,11 @@ METRICS = {
     "reconstruction_mse": 0.8,
     "concept_correlation": 0.4,
     "concept_sparsity": 0.2,
+    "cross_entropy": 0.5,
+    "cross_entropy_ratio": 0.7,
+    "balanced_accuracy": 0.6,
+    "commonest_share": 0.65,
+    "selection_gain": 0.1,
 }
 _ABOUT = {"torch": "9.9.9", "device": "a device", "code": "c0de" * 16}
 
@@ -39,6 +44,7 @@ def default_params() -> dict[str, Any]:
     """The repository's params.yaml, with two seeds, two λ and small networks."""
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params |= {"robust_reg": 0.01, "lambda_grid": [0.01, 1.0], "seeds": [5, 6]}
+    params["experiments"]["compas_senn"].pop("seeds")
     params["vae"]["hidden_sizes"] = [20]
     params["report"] = {"explanations": 2, "prototypes": 3}
     for study in params["study"].values():
@@ -117,7 +123,8 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
         accuracy = 0.81 - 0.01 * index
         interval = {"accuracy_low": accuracy - 0.02, "accuracy_high": accuracy + 0.02}
         scattered = {metric: value + 0.01 * index for metric, value in METRICS.items()}
-        rows.append({**key, "accuracy": accuracy, **interval, **scattered})
+        collapsed = {"collapsed": int(cell.robust_reg >= 0.5), "selected_step": 30}
+        rows.append({**key, "accuracy": accuracy, **interval, **scattered, **collapsed})
         losses = ("train_total", "train_classification", "train_robustness", "train_concept")
         for step in (10, 20, 30):
             validated = {"valid_classification": 1 / step, "valid_accuracy": accuracy - 1 / step}
@@ -166,7 +173,7 @@ def _study(folder: Path, params: Params, name: str) -> None:
             for seed in study.seeds:
                 accuracy = 0.8 - 0.01 * step * (1 + place) + 0.001 * (seed % 3)
                 measured = {measure: 3.0 / (1 + step + place) for measure in MEASURES}
-                measured |= {"accuracy": accuracy, "accuracy_low": accuracy - 0.02}
+                measured |= {"collapsed": 0, "accuracy": accuracy, "accuracy_low": accuracy - 0.02}
                 measured |= {"accuracy_high": accuracy + 0.02}
                 key = {"experiment": name, **definition._asdict(), "robust_reg": robust_reg}
                 rows.append({**key, "seed": seed, **measured, **references})

@@ -48,6 +48,9 @@ def untrained_compas(changes: dict, test_examples: int) -> Params:
         "input_shape": [11],
         "mean": 0.0,
         "std": 1.0,
+        "step": 1,
+        "valid_accuracy": 0.75,
+        "curve": [{"valid_accuracy": 0.5, "valid_classification": 0.69}],
     }
     for cell in grid(params, "compas_senn"):
         inputs = Inputs((11,), 0.0, 1.0)

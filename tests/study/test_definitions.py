@@ -23,12 +23,16 @@ def test_params_differ_in_grid_and_robustness_alone():
     cells = grid(params, "compas_senn")
     assert {cell.robust_reg for cell in cells} == {1e-4, 1e-3, 1e-2, 1e-1, 1.0}
     assert {cell.seed for cell in cells} == set(PARAMS.study["compas_senn"].seeds)
-    varied = {"robustness", "robust_reg", "lambda_grid", "seeds"}
+    grid_of_its_own = {"compas_senn": {"lambda_grid", "seeds"}}
+    varied = dict.fromkeys(("robustness", "robust_reg", "lambda_grid", "seeds"), True)
+    varied |= {"experiments": grid_of_its_own}
     assert params.model_dump(exclude=varied) == PARAMS.model_dump(exclude=varied)
 
 
 def test_neither_the_headline_nor_an_own_grid_has_a_part_in_it():
-    experiment = PARAMS.experiments["mnist_senn"].model_copy(update={"lambda_grid": (0.7,)})
+    experiment = PARAMS.experiments["mnist_senn"].model_copy(
+        update={"lambda_grid": (0.7,), "seeds": (9,)}
+    )
     experiments = PARAMS.experiments | {"mnist_senn": experiment}
     other = PARAMS.model_copy(update={"robust_reg": 0.3, "experiments": experiments})
     definition = Definition("review2020", "batch")

@@ -1,6 +1,7 @@
 import itertools
 from typing import Any, NamedTuple
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -10,10 +11,12 @@ from torch.testing import assert_close
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params, load_params
+from pipeline.core.store import CellStore
 from pipeline.models.cells import Cell
 from pipeline.training.bank import most_cells, pack, train_bank
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator
+from pipeline.training.selection import selected
 from tests.conftest import REPOSITORY
 from tests.models.textbook import Textbook, same_weights
 from tests.training import textbook
@@ -268,6 +271,62 @@ def test_keeps_the_first_of_the_best(data):
     again = short(name, epochs=12, eval_freq=trained[cell].step)
     assert trained[cell].step < 12 * 4
     assert_same_weights(train([cell], data[name], again)[cell], trained[cell])
+
+
+LARGEST = {
+    "best_validation_accuracy": lambda row: row["valid_accuracy"],
+    "best_validation_loss": lambda row: -row["valid_classification"],
+    "last": lambda row: row["step"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "robustness"),
+    [("compas_senn", {"probes": 1}), ("compas_senn", AUTHORS_2_PROBES), ("mnist_senn", {})],
+    ids=["kernel", "table", "images"],
+)
+def test_keeps_what_the_rule_selects(data, name, robustness):
+    cells, steps = grid(name, (0.0, 2.0), (3, 7)), {}
+    for rule, largest in LARGEST.items():
+        params = short(name, robustness, epochs=6, eval_freq=1, lr=0.05, select=rule)
+        trained = train(cells, data[name], params)
+        for result in trained.values():
+            row = max(result.curve, key=largest)  # the first of equals
+            assert (result.step, result.valid_accuracy) == (row["step"], row["valid_accuracy"])
+            assert selected(pd.DataFrame(result.curve), rule)["step"] == row["step"]
+            model = initial(name, data[name], params)(result.cell.seed)
+            model.load_state_dict(result.weights)
+            logits = model(data[name].valid.x).logits
+            cross_entropy = F.cross_entropy(logits, data[name].valid.y).item()
+            assert cross_entropy == pytest.approx(row["valid_classification"], rel=1e-4)
+        steps[rule] = [result.step for result in trained.values()]
+    assert steps["last"] == [24] * 4
+    assert len(set(map(tuple, steps.values()))) == 3, "the rules differ"
+
+
+@pytest.mark.parametrize("rule", LARGEST)
+def test_an_interrupted_training_selects_the_same(data, tmp_path, rule):
+    name, cells = "compas_senn", grid("compas_senn", (0.0, 2.0), (3, 7))
+    params = short(name, epochs=6, eval_freq=1, lr=0.05, select=rule)
+    objective = Objective(params.experiment(name), params.robustness, params.vae)
+    start = initial(name, data[name], params)
+    checkpoint = CellStore(tmp_path, 10**6).checkpoint("0" * 64)
+
+    def stop(epoch: int, _: float) -> None:
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_bank(cells, objective, start, data[name], stop, checkpoint)
+    epochs = []
+    resumed = train_bank(
+        cells, objective, start, data[name], lambda epoch, _: epochs.append(epoch), checkpoint
+    )
+    assert epochs == [5, 6]
+    for one, other in zip(resumed, train(cells, data[name], params).values(), strict=True):
+        assert (one.step, one.curve) == (other.step, other.curve)
+        assert one.valid_accuracy == other.valid_accuracy
+        assert_same_weights(one, other)
 
 
 def assert_same_weights(one, other) -> None:

@@ -164,6 +164,7 @@ SMOKE_DIGITS = SMOKE.experiments["mnist_senn"].model_dump()
 MLP = {"name": "mlp", "hidden_sizes": [3]}
 # Where one value alone cannot change.
 TOGETHER: dict[str, dict[str, Any]] = {
+    **{f"experiments.{n}.seeds": {f"experiments.{n}.seeds": [SEEDS[0]]} for n in EXPERIMENTS},
     "device": {"device": "auto"},
     "vae.num_concepts": {"vae.num_concepts": 6, "experiments.mnist_disenn.num_concepts": 6},
     "experiments.mnist_disenn.num_concepts": {
@@ -234,7 +235,7 @@ def read_by(name: str) -> set[str]:
 def decides(key: str, name: str) -> bool:
     """Whether a cell of experiment `name` depends on the value of `key`."""
     of_a_section = any(inside(section, key) for section in read_by(name))
-    return of_a_section and key != f"experiments.{name}.lambda_grid"
+    return of_a_section and key not in {f"experiments.{name}.{k}" for k in ("lambda_grid", "seeds")}
 
 
 LEAVES = list(leaves(SMOKE))
