@@ -1,12 +1,14 @@
 """The report's first section: what the run is, and its verdict on every published claim."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from pipeline.claims.comparison import Comparison, Decided
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
 from pipeline.reporting import style, wording
@@ -14,11 +16,16 @@ from pipeline.reporting.common import Part
 from pipeline.reporting.display import Picture, Prose, Several, Table
 from pipeline.reporting.wording import lambda_label
 
-_MARKS = {"reproduced": "✓", "not reproduced": "✗", "not tested": "○"}
-_SOURCES = {"review": (style.VERMILION, "D"), "paper": (style.GREEN, "^")}
-_ABOVE = 0.33  # rows between a published number and the one measured below it
+_MARKS = {"reproduced": "✓", "undecided": "≈", "not reproduced": "✗", "not tested": "○"}
+_SOURCES = {
+    "review": (style.VERMILION, "D"),
+    "paper": (style.GREEN, "^"),
+    "ETH": (style.FURTHER[0], "s"),
+}
+_ABOVE = 0.33  # rows between the published numbers and the one measured below them
 _COUNTS = {
     "reproduced": "reproduces {}",
+    "undecided": "cannot decide between the published answers in {}",
     "not reproduced": "does not reproduce {}",
     "not tested": "cannot test {}",
     "left to the reader": "leaves {} for the reader to judge",
@@ -28,7 +35,8 @@ _COUNTS = {
 def lead(results: Results) -> Prose:
     """The verdicts in one sentence, and what this run is."""
     params = results.params
-    statuses = results.verdicts["verdict"].tolist()
+    verdicts = from_table(results.verdicts)
+    statuses = [verdict.status for verdict in verdicts]
     counts = [
         words.format(statuses.count(status))
         for status, words in _COUNTS.items()
@@ -51,8 +59,9 @@ def lead(results: Results) -> Prose:
         else f"estimated with {wording.counted(robustness.probes, 'random probe')} per example"
     )
     return Prose(
-        f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** It trained "
-        f"{wording.counted(models, 'model')}: {wording.listed(trained)}{together}, "
+        f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** "
+        f"{_evidence(verdicts)}It trained {wording.counted(models, 'model')}: "
+        f"{wording.listed(trained)}{together}, "
         f"{wording.counted(len(params.seeds), 'seed')} each. Training and test examples: "
         f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
         f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
@@ -60,10 +69,27 @@ def lead(results: Results) -> Prose:
     )
 
 
+def _evidence(verdicts: Sequence[Verdict]) -> str:
+    """How much the tested quantities tell apart; empty if there are none."""
+    compared = [
+        Comparison(verdict.here, verdict.claim.numbers)
+        for verdict in verdicts
+        if verdict.here is not None and verdict.status in get_args(Decided)
+    ]
+    if not compared:
+        return ""
+    numbers = sum(len(one.numbers) for one in compared)
+    excluded = sum(len(one.excluded) for one in compared)
+    return (
+        f"A claim is one quantity, however many numbers were published of it: of the {numbers} "
+        f"published of what was tested, {excluded} {'is' if excluded == 1 else 'are'} excluded. "
+    )
+
+
 def claims(results: Results) -> Several:
     """All claims: figure and table."""
     verdicts = from_table(results.verdicts)
-    measured = [v for v in verdicts if v.here is not None and v.claim.low is not None]
+    measured = [v for v in verdicts if v.here is not None and v.claim.numbers]
     parts: list[Part] = []
     if measured:
         tested = sum(verdict.status != "not tested" for verdict in measured)
@@ -71,10 +97,11 @@ def claims(results: Results) -> Several:
             Picture(
                 claims_at_a_glance(measured, "Published numbers and this run’s intervals"),
                 "claims",
-                f"Dot plot of {len(measured)} published accuracies beside the 95 % intervals of "
-                "this run; the table below has the same numbers.",
-                f"{wording.counted(tested, 'claim')} tested: ✓ reproduced, ✗ not reproduced, ○ not "
-                "tested. Blue lines are 95 % intervals. Rows are the claims of the table below.",
+                f"Dot plot of {len(measured)} quantities: all published numbers of each beside the "
+                "95 % interval of this run; the table below has the same numbers.",
+                f"{wording.counted(tested, 'claim')} tested: ✓ reproduced, ≈ undecided, ✗ not "
+                "reproduced, ○ not tested. Blue lines are 95 % intervals; they exclude "
+                "the numbers outside them. Rows are the claims of the table below.",
             )
         )
     rows = [_claim_row(verdict, results.params.robust_reg) for verdict in verdicts]
@@ -92,10 +119,12 @@ def _claim_row(verdict: Verdict, headline: float) -> tuple[str, ...]:
         measured = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
     else:
         measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
+    published = [f"{number.printed}, {number}" for number in claim.numbers]
+    lambdas = (headline,) if claim.kind == "qualitative" else claim.lambdas
     row = (
         f"{claim.text}\n{claim.id}",
-        " to ".join(lambda_label(value) for value in claim.lambdas or (headline,)),
-        f"{claim.published}\n{claim.source}",
+        " to ".join(lambda_label(value) for value in lambdas) or wording.MISSING,
+        "\n".join(published or ["in words, review"]),
         measured,
         "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark))),
     )
@@ -104,7 +133,7 @@ def _claim_row(verdict: Verdict, headline: float) -> tuple[str, ...]:
 
 @style.styled
 def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
-    """A row per claim that has both a published number and one of this run.
+    """A row per claim that has both published numbers and one of this run.
 
     This run's mean is filled if it tests the claim, hollow if it does not.
     """
@@ -112,13 +141,13 @@ def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
     axes = figure.subplots()
     for row, verdict in enumerate(verdicts):
         claim, here = verdict.claim, verdict.here
-        assert here is not None and claim.low is not None and claim.high is not None
-        colour, marker = _SOURCES[claim.source]
-        above = [row - _ABOVE] * 2
-        published: dict = {"color": colour, "linewidth": 5, "alpha": 0.35}
-        axes.plot([claim.low, claim.high], above, solid_capstyle="butt", zorder=1, **published)
-        middle = (claim.low + claim.high) / 2
-        axes.plot(middle, above[0], marker, color=colour, markersize=5, zorder=4)
+        assert here is not None
+        for number in claim.numbers:
+            colour, marker = _SOURCES[number.source]
+            wide: dict = {"color": colour, "linewidth": 5, "alpha": 0.35, "zorder": 1}
+            axes.plot([number.low, number.high], 2 * [row - _ABOVE], solid_capstyle="butt", **wide)
+            middle = (number.low + number.high) / 2
+            axes.plot(middle, row - _ABOVE, marker, color=colour, markersize=5, zorder=4)
         axes.plot([here.low, here.high], [row, row], color=style.BLUE, linewidth=2.2, zorder=2)
         face = "white" if verdict.status == "not tested" else style.BLUE
         axes.plot(here.mean, row, "o", color=style.BLUE, mfc=face, markersize=6, zorder=3)
@@ -138,5 +167,5 @@ def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
             for source, (colour, marker) in _SOURCES.items()
         ),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, columnspacing=1.2)
     return figure
