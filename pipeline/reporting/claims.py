@@ -81,8 +81,9 @@ def _evidence(verdicts: Sequence[Verdict]) -> str:
     numbers = sum(len(one.numbers) for one in compared)
     excluded = sum(len(one.excluded) for one in compared)
     return (
-        f"A claim is one quantity, however many numbers were published of it: of the {numbers} "
-        f"published of what was tested, {excluded} {'is' if excluded == 1 else 'are'} excluded. "
+        "A claim is one quantity, however many numbers were published of it. Of what was tested "
+        f"there are {wording.counted(numbers, 'published number')}, and {excluded} of them lie "
+        "outside this run’s intervals. "
     )
 
 
