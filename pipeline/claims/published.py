@@ -171,3 +171,12 @@ CLAIMS: tuple[Claim, ...] = (
     _mnist("poor-explanations", _POOR),
     _disenn("disenn-diversity", _DIVERSE),
 )
+
+
+def published_at(experiment: str, dataset: str, robust_reg: float) -> tuple[Number, ...]:
+    """All published accuracies of an experiment on a dataset at one λ."""
+    for claim in CLAIMS:
+        about = (claim.experiment, claim.dataset, claim.kind, claim.lambdas)
+        if about == (experiment, dataset, "accuracy", (robust_reg,)):
+            return claim.numbers
+    return ()

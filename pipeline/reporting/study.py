@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.claims.published import with_article
+from pipeline.claims.comparison import Comparison
+from pipeline.claims.published import published_at, with_article
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.params_choices import VARIANTS
 from pipeline.metrics.decisions import lies_in
@@ -88,7 +89,7 @@ def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Pa
         yield from _pictures(experiment.name, study)
         rows = [(*predicted(study, p), p.outcome) for p in predictions(study)]
         yield Table(("prediction", "measured", "outcome"), rows, kind="claims")
-        yield _definitions(study, compared)
+        yield _definitions(experiment.name, study, compared)
         yield _axes(study)
 
 
@@ -128,9 +129,13 @@ def _pictures(name: str, study: MeasuredStudy) -> Iterator[Picture]:
     )
 
 
-def _definitions(study: MeasuredStudy, compared: Compared) -> Table:
-    """Accuracy lost by definition, and the distance of its curve from the published ones."""
+def _definitions(name: str, study: MeasuredStudy, compared: Compared) -> Table:
+    """Accuracy lost by definition, and the distance of its curve from the published ones.
+
+    Where published accuracies are for the largest λ and this dataset, which of them it gets.
+    """
     most = study.lambdas[-1]
+    numbers = published_at(name, study.settings.dataset, most)
     rows = []
     for definition in study.definitions():
         here = study.lost_at(definition, most)
@@ -138,9 +143,15 @@ def _definitions(study: MeasuredStudy, compared: Compared) -> Table:
         for _, ranked in compared:
             (place,) = [one for one in ranked if one.definition == definition]
             row.append(_two_lines(place.distance))
+        if numbers:
+            there = Comparison(study.accuracy_at(definition, most), numbers)
+            accuracy = f"{wording.percent(there.here.mean)}\n{wording.bounds(there.here, 100, 1)}"
+            row.append(f"{accuracy}\n{there.sentence()}")
         rows.append(row)
     header = ["definition", f"points lost, λ\u00a0=\u00a0{lambda_label(most)}"]
     header += [f"distance from {with_article(one.source)}’s curve" for one, _ in compared]
+    if numbers:
+        header.append(f"accuracy, λ\u00a0=\u00a0{lambda_label(most)}")
     return Table(header, rows)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.claims.published import CLAIMS, Number, answers
+from pipeline.claims.published import CLAIMS, Number, answers, published_at
 from pipeline.study.published import PUBLISHED_CURVES, PUBLISHED_RANGES
 
 PUBLISHED = {  # id: λ, and all published numbers
@@ -102,6 +102,13 @@ def test_answers_differ_where_their_ranges_do():
     # 98.89 and 98.99 do not overlap, but the paper's range has both.
     assert len(said("mnist-accuracy")) == 1
     assert answers([]) == []
+
+
+def test_published_at_one_lambda():
+    five = published_at("mnist_senn", "mnist", 1.0)
+    assert [n.printed for n in five] == ["98.7 %", "40 %", "26.30 %", "24.45 %", "10.30 %"]
+    assert published_at("mnist_senn", "mnist_5k", 1.0) == ()
+    assert published_at("mnist_senn", "mnist", 0.5) == published_at("mine", "mnist", 1.0) == ()
 
 
 def test_experiments_and_datasets():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from pipeline.reporting.display import Prose
-from pipeline.reporting.study import conclusion, disagreement, findings, predicted
+from pipeline.reporting.study import _definitions, conclusion, disagreement, findings, predicted
 from pipeline.study.definitions import Definition
 from pipeline.study.measured import MeasuredStudy
 from pipeline.study.predictions import predictions
@@ -71,6 +71,22 @@ def test_section_says_what_it_found(run, monkeypatch):
     assert "Batches have" not in compas
     assert "λ = 1 here corresponds to λ = 0.5 there" in mnist
     assert "Learned concepts" in mnist
+
+
+def test_every_definition_says_which_published_accuracy_it_gets():
+    """At λ = 1, on full MNIST: 98.7, 40, 26.3, 24.5 and 10.3 % were published."""
+    full = PARAMS.experiment("mnist_senn").model_copy(update={"dataset": "mnist"})
+    curves = {Definition("paper2018", "batch"): 0.7, Definition("review2020", "batch"): 0.104}
+    table = study_table({one: lambda v, at=at: at + 0.2 * (v < 1) for one, at in curves.items()})
+    for settings, columns in ((full, 3), (PARAMS.experiment("mnist_senn"), 2)):
+        shown = _definitions("mnist_senn", MeasuredStudy(settings, table, 20), [])
+        assert len(shown.header) == columns
+    rows = _definitions("mnist_senn", MeasuredStudy(full, table, 20), []).rows
+    assert rows[0][2].endswith(
+        "excludes the paper (98.7 %), the review (40 %), the review’s checkpoints (26.30 %), the "
+        "review’s best validation (24.45 %) and ETH (10.30 %)"
+    )
+    assert rows[1][2].startswith("10.4 %\n10.1 to 10.7\nagrees with ETH (10.30 %), excludes")
 
 
 def test_a_run_without_a_study(run):
