@@ -153,7 +153,7 @@ def _judge(
         reason = f"{elsewhere} (the interval {compared.sentence()})"
         return Verdict(claim, "not tested", here, reason)
     if claim.kind == "linear accuracy":
-        about = ""  # SENN's training has no part in it
+        about = "fitted without an intercept, as SENN has none"  # and SENN's training has no part
     return Verdict(claim, compared.verdict, here, _joined(compared.sentence(), about))
 
 

@@ -94,7 +94,9 @@ def test_a_linear_classifier_has_no_seeds():
     linear, seed = share_interval(832 / 1072, 1072), {"compas_senn": cells({1e-4: [0.8]})}
     judged = verdict("compas-linear", seed, linear=linear, deviations=("lr 1 instead of 2",))
     assert (judged.status, judged.here) == ("reproduced", linear)
-    assert judged.reason == "agrees with the paper (78.54 %)"
+    assert judged.reason == (
+        "agrees with the paper (78.54 %); fitted without an intercept, as SENN has none"
+    )
     missing = verdict("compas-linear", seed)
     assert (missing.status, missing.here) == ("not tested", None)
     assert missing.reason == "no linear classifier of raw features in this run"
