@@ -52,7 +52,7 @@ def main() -> None:
 def time_commands(
     folder: Path, params: Path | None, commands: Sequence[Sequence[str]] | None = None
 ) -> pd.DataFrame:
-    """Run `commands`, by default `COMMANDS`, in `folder`, a new clone, with the file `params` instead of its own.
+    """Run `commands`, by default `COMMANDS`, in `folder`, a new clone, perhaps with other `params`.
 
     Returns
     -------

@@ -13,9 +13,9 @@ PARAMS, MODELS, PREPARED, REPORTS = map(Path, ("params.yaml", "models", "data/pr
 
 def main() -> None:
     """Write ``claims.{csv,json}``, ``report.{ipynb,html}`` and ``figures/*.png`` in reports/."""
-    claims = as_table(verdicts(Results(PARAMS, Folders(MODELS, PREPARED, REPORTS))))
-    write_csv(REPORTS / "claims.csv", claims)  # the notebook reads it
-    write_json(REPORTS / "claims.json", claims.set_index("claim")["verdict"].to_dict())
+    claims = verdicts(Results(PARAMS, Folders(MODELS, PREPARED, REPORTS)))
+    write_csv(REPORTS / "claims.csv", as_table(claims))  # the notebook reads it
+    write_json(REPORTS / "claims.json", {one.claim.id: one.short for one in claims})
 
     parameters = {
         "params_file": str(PARAMS),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.claims.published import CLAIMS
 from tests.conftest import REPOSITORY
 
 README = REPOSITORY / "README.md"
@@ -100,8 +101,10 @@ def test_commands_that_it_names_are_there(page):
 
 
 def test_the_readmes_results_are_those_of_the_claims():
-    claims = pd.read_csv(REPOSITORY / "reports/claims.csv").dropna(subset="published_low")
-    for row in claims.to_dict("records"):
+    """All that was measured of what has a published number, at the ends of the grid of λ."""
+    shown = {c.id for c in CLAIMS if c.numbers and not c.id.startswith("mnist-accuracy-")}
+    claims = pd.read_csv(REPOSITORY / "reports/claims.csv").dropna(subset="mean")
+    for row in claims[claims["claim"].isin(shown)].to_dict("records"):
         mean, low, high = (f"{100 * row[name]:.1f}" for name in ("mean", "low", "high"))
         unit = "points" if "tradeoff" in row["claim"] else "%"
         assert f"{mean} {unit} ({low} to {high})" in text_of(README), row["claim"]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pipeline.claims.verdicts import as_table, judge
+from pipeline.claims.verdicts import Measured, as_table, judge
 from pipeline.core.files import write_csv, write_json
 from pipeline.metrics.grid import cells_table, headline, lambda_table
 from pipeline.metrics.intervals import share_interval
@@ -65,7 +65,7 @@ def written(tmp_path):
 
 
 def judged(cells):
-    return judge({"compas_senn": cells}, {"compas_senn": "compas"}, {})
+    return judge({"compas_senn": Measured(cells, "compas")}, {})
 
 
 def as_study(cells):

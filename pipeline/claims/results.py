@@ -13,11 +13,13 @@ from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Vae, load_params
 from pipeline.explanations.latents import active_units
+from pipeline.metrics.intervals import Interval, share_interval
 from pipeline.metrics.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
 from pipeline.models.building import Inputs, build_vae
 from pipeline.models.cells import Cell, grid, load_cell, load_weights
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn, SennOutput
+from pipeline.study.references import linear_accuracy
 
 NEIGHBOURS = 5
 LATENT_SPACE, PIXELS = "latent space", "pixels"
@@ -96,6 +98,16 @@ class ExperimentResults:
     def is_disenn(self) -> bool:
         """Whether its concepts are a VAE's latent variables."""
         return self.settings.model_class == "DiSENN"
+
+    @cached_property
+    def linear(self) -> Interval | None:
+        """Test accuracy of a linear classifier of raw features; None for learned concepts.
+
+        Its interval is over test examples alone: its training has no chance in it.
+        """
+        if self.learns_concepts:
+            return None
+        return share_interval(linear_accuracy(self.data), len(self.data.test))
 
     @cached_property
     def model(self) -> Senn:

@@ -57,6 +57,29 @@ def interval(
     return Interval(mean, mean - math.hypot(half, below), mean + math.hypot(half, above))
 
 
+def shared_by(here: Interval, comparisons: int, seeds: int = 1) -> Interval:
+    """The interval, made wide enough for `comparisons` of them to hold together (Bonferroni).
+
+    All of them together miss with a probability of at most 5 %, if each misses with 5 % divided by
+    their number. So the distances to the ends grow as the quantile does: the normal one with one
+    seed, and with several Student's, which grows faster, as training's part does.
+
+    Parameters
+    ----------
+    here : a 95 % interval.
+    seeds : that it is of.
+    """
+    from scipy.special import ndtri, stdtrit  # slow to import
+
+    alone, together = TAILS[1], 1 - TAILS[0] / comparisons
+    if seeds > 1:
+        wider = stdtrit(seeds - 1, together) / stdtrit(seeds - 1, alone)
+    else:
+        wider = ndtri(together) / ndtri(alone)
+    below, above = here.mean - here.low, here.high - here.mean
+    return Interval(here.mean, here.mean - wider * below, here.mean + wider * above)
+
+
 def share_interval(share: float, examples: int) -> Interval:
     """Wilson's score interval of a share of `examples`, such as the accuracy of one model.
 

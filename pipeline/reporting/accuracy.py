@@ -27,7 +27,9 @@ NOTES = {
 }
 _LOOKS: dict[str, dict[str, Any]] = {  # by how a published curve's label starts
     "review, best": {"color": style.VERMILION, "linestyle": "-", "marker": "s"},
+    "review, checkpoints": {"color": style.VERMILION, "linestyle": ":", "marker": "D"},
     "review, test": {"color": style.VERMILION, "linestyle": "", "marker": "D", "mfc": "white"},
+    "ETH": {"color": style.FURTHER[0], "linestyle": "-.", "marker": "v"},
     "paper": {"color": style.GREEN, "linestyle": "--", "marker": "^"},
 }
 

@@ -1,12 +1,14 @@
 """The report's first section: what the run is, and its verdict on every published claim."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
+from pipeline.claims.comparison import Comparison, Decided
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
 from pipeline.metrics.collapse import collapse_note
@@ -15,11 +17,16 @@ from pipeline.reporting.common import Part
 from pipeline.reporting.display import Picture, Prose, Several, Table
 from pipeline.reporting.wording import lambda_label
 
-_MARKS = {"reproduced": "✓", "not reproduced": "✗", "not tested": "○"}
-_SOURCES = {"review": (style.VERMILION, "D"), "paper": (style.GREEN, "^")}
-_ABOVE = 0.33  # rows between a published number and the one measured below it
+_MARKS = {"reproduced": "✓", "undecided": "≈", "not reproduced": "✗", "not tested": "○"}
+_SOURCES = {
+    "review": (style.VERMILION, "D"),
+    "paper": (style.GREEN, "^"),
+    "ETH": (style.FURTHER[0], "s"),
+}
+_ABOVE = 0.33  # rows between the published numbers and the one measured below them
 _COUNTS = {
     "reproduced": "reproduces {}",
+    "undecided": "cannot decide between the published answers in {}",
     "not reproduced": "does not reproduce {}",
     "not tested": "cannot test {}",
     "left to the reader": "leaves {} for the reader to judge",
@@ -29,7 +36,8 @@ _COUNTS = {
 def lead(results: Results) -> Prose:
     """The verdicts in one sentence, and what this run is."""
     params = results.params
-    statuses = results.verdicts["verdict"].tolist()
+    verdicts = from_table(results.verdicts)
+    statuses = [verdict.status for verdict in verdicts]
     counts = [
         words.format(statuses.count(status))
         for status, words in _COUNTS.items()
@@ -57,19 +65,37 @@ def lead(results: Results) -> Prose:
         else f"estimated with {wording.counted(robustness.probes, 'random probe')} per example"
     )
     return Prose(
-        f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** It trained "
-        f"{wording.counted(models, 'model')}: {wording.listed(trained)}{together}. "
-        f"Training and test examples: {wording.listed(sizes)}. The robustness loss in training is "
-        f"`{robustness.variant}`, {probes}. Where results are for one λ, it is "
-        f"{lambda_label(params.robust_reg)}; where they are for one model, its seed is the first, "
-        f"{first_seeds}."
+        f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** "
+        f"{_evidence(verdicts)}It trained {wording.counted(models, 'model')}: "
+        f"{wording.listed(trained)}{together}. Training and test examples: "
+        f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
+        f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
+        f"they are for one model, its seed is the first, {first_seeds}."
+    )
+
+
+def _evidence(verdicts: Sequence[Verdict]) -> str:
+    """How much the tested quantities tell apart; empty if there are none."""
+    compared = [
+        Comparison(verdict.here, verdict.claim.numbers)
+        for verdict in verdicts
+        if verdict.here is not None and verdict.status in get_args(Decided)
+    ]
+    if not compared:
+        return ""
+    numbers = sum(len(one.numbers) for one in compared)
+    excluded = sum(len(one.excluded) for one in compared)
+    return (
+        "A claim is one quantity, however many numbers were published of it. Of what was tested "
+        f"there are {wording.counted(numbers, 'published number')}, and {excluded} of them lie "
+        "outside this run’s intervals. "
     )
 
 
 def claims(results: Results) -> Several:
     """All claims: figure and table."""
     verdicts = from_table(results.verdicts)
-    measured = [v for v in verdicts if v.here is not None and v.claim.low is not None]
+    measured = [v for v in verdicts if v.here is not None and v.claim.numbers]
     parts: list[Part] = []
     if measured:
         tested = sum(verdict.status != "not tested" for verdict in measured)
@@ -77,10 +103,11 @@ def claims(results: Results) -> Several:
             Picture(
                 claims_at_a_glance(measured, "Published numbers and this run’s intervals"),
                 "claims",
-                f"Dot plot of {len(measured)} published accuracies beside the 95 % intervals of "
-                "this run; the table below has the same numbers.",
-                f"{wording.counted(tested, 'claim')} tested: ✓ reproduced, ✗ not reproduced, ○ not "
-                "tested. Blue lines are 95 % intervals. Rows are the claims of the table below.",
+                f"Dot plot of {len(measured)} quantities: all published numbers of each beside the "
+                "95 % interval of this run; the table below has the same numbers.",
+                f"{wording.counted(tested, 'claim')} tested: ✓ reproduced, ≈ undecided, ✗ not "
+                "reproduced, ○ not tested. Blue lines are 95 % intervals; they exclude "
+                "the numbers outside them. Rows are the claims of the table below.",
             )
         )
     rows = [_claim_row(verdict, results) for verdict in verdicts]
@@ -95,8 +122,6 @@ def _collapse_note(verdict: Verdict, results: Results) -> str:
         return ""
     cells = results.experiments[claim.experiment].cells
     regs, lambdas = cells["robust_reg"], claim.lambdas or (results.params.robust_reg,)
-    if claim.kind == "every accuracy":
-        return collapse_note(cells[regs.between(min(lambdas), max(lambdas))])
     close = [np.isclose(regs, value, rtol=1e-6, atol=0) for value in lambdas]
     return collapse_note(cells[np.logical_or.reduce(close)])
 
@@ -112,10 +137,12 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
     else:
         measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
     note = _collapse_note(verdict, results)
+    published = [f"{number.printed}, {number}" for number in claim.numbers]
+    lambdas = (results.params.robust_reg,) if claim.kind == "qualitative" else claim.lambdas
     row = (
         f"{claim.text}\n{claim.id}",
-        " to ".join(lambda_label(value) for value in claim.lambdas or (results.params.robust_reg,)),
-        f"{claim.published}\n{claim.source}",
+        " to ".join(lambda_label(value) for value in lambdas) or wording.MISSING,
+        "\n".join(published or ["in words, review"]),
         measured,
         "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark, note))),
     )
@@ -124,7 +151,7 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
 
 @style.styled
 def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
-    """A row per claim that has both a published number and one of this run.
+    """A row per claim that has both published numbers and one of this run.
 
     This run's mean is filled if it tests the claim, hollow if it does not.
     """
@@ -132,13 +159,13 @@ def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
     axes = figure.subplots()
     for row, verdict in enumerate(verdicts):
         claim, here = verdict.claim, verdict.here
-        assert here is not None and claim.low is not None and claim.high is not None
-        colour, marker = _SOURCES[claim.source]
-        above = [row - _ABOVE] * 2
-        published: dict = {"color": colour, "linewidth": 5, "alpha": 0.35}
-        axes.plot([claim.low, claim.high], above, solid_capstyle="butt", zorder=1, **published)
-        middle = (claim.low + claim.high) / 2
-        axes.plot(middle, above[0], marker, color=colour, markersize=5, zorder=4)
+        assert here is not None
+        for number in claim.numbers:
+            colour, marker = _SOURCES[number.source]
+            wide: dict = {"color": colour, "linewidth": 5, "alpha": 0.35, "zorder": 1}
+            axes.plot([number.low, number.high], 2 * [row - _ABOVE], solid_capstyle="butt", **wide)
+            middle = (number.low + number.high) / 2
+            axes.plot(middle, row - _ABOVE, marker, color=colour, markersize=5, zorder=4)
         axes.plot([here.low, here.high], [row, row], color=style.BLUE, linewidth=2.2, zorder=2)
         face = "white" if verdict.status == "not tested" else style.BLUE
         axes.plot(here.mean, row, "o", color=style.BLUE, mfc=face, markersize=6, zorder=3)
@@ -158,5 +185,5 @@ def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
             for source, (colour, marker) in _SOURCES.items()
         ),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, columnspacing=1.2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, columnspacing=1.2)
     return figure

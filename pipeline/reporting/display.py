@@ -120,6 +120,7 @@ _STATUS_CLASSES = {
     "supported": "yes",
     "not supported": "no",
     "undecided": "open",
+    "not determinable": "open",
 }
 
 

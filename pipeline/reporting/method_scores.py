@@ -1,7 +1,7 @@
 """The report's section that compares explanation methods: heat maps, scores and curves."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.claims.results import ExperimentResults, Results
+from pipeline.metrics.decisions import excludes
+from pipeline.metrics.intervals import Interval, shared_by
 from pipeline.metrics.scores import SCORES, Score
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, per_experiment
@@ -37,10 +39,7 @@ _KEY_COLUMNS = 3
 def comparison(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Who leads, heat maps, scores and curves of all methods, for every experiment."""
     scores = experiment.methods
-    of_inputs = peers(scores[scores["speaks_of"] == "inputs"], True)[0]
-    faithful = of_inputs.iloc[int(of_inputs["faithfulness"].argmax())]
-    stable = of_inputs.iloc[int(of_inputs["lipschitz_local"].argmin())]
-    yield Prose(_sentences(experiment, faithful, stable))
+    yield Prose(_sentences(experiment))
     yield from heat_maps(experiment, results)
     if experiment.has_images:
         yield prototypes_of_classes(experiment)
@@ -67,30 +66,63 @@ def best_of(score: Score, group: pd.DataFrame) -> pd.Series:
     return rounded == (rounded.max() if score.best == "high" else rounded.min())
 
 
+def rivals_of(score: Score, group: pd.DataFrame) -> pd.Series:
+    """Which rows of `group` cannot be told apart from those with its best value of `score`, bool.
+
+    Their intervals overlap, each made wide enough for all scores of all methods in `group`: so many
+    are looked at to find the winners (`shared_by`).
+    """
+    best, looked_at = best_of(score, group), len(SCORES) * len(group)
+    ends = (score.name, f"{score.name}_low", f"{score.name}_high")
+    wide = [
+        shared_by(Interval(*(row[end] for end in ends)), looked_at, row["seeds"])
+        for row in group.to_dict("records")
+    ]
+    leaders = [here for here, leads in zip(wide, best, strict=True) if leads]
+    overlap = np.array(
+        [any(not excludes(here, one.low, one.high) for one in leaders) for here in wide]
+    )
+    return group[score.name].notna() & overlap & ~best
+
+
 def _scores(scores: pd.DataFrame, learns_concepts: bool) -> Table:
+    groups = peers(scores, learns_concepts)
+    best, rivals = (_placed(scores, groups, which) for which in (best_of, rivals_of))
     header = ["method"]
     header += [f"{score.label} {_ARROWS[score.best]}" for score in SCORES.values()]
     rows = [
         (
             f"{row['label']}\n{row['speaks_of']}, n\u00a0=\u00a0{row['examples']}",
-            *(_cell(row, name) for name in SCORES),
+            *(
+                _cell(row, name, (index, column) in rivals)
+                for column, name in enumerate(SCORES, start=1)
+            ),
         )
-        for row in scores.to_dict("records")
+        for index, row in enumerate(scores.to_dict("records"))
     ]
-    best = {
+    return Table(header, rows, kind="numbers wide", best=best)
+
+
+def _placed(
+    scores: pd.DataFrame,
+    groups: list[pd.DataFrame],
+    which: Callable[[Score, pd.DataFrame], pd.Series],
+) -> frozenset[tuple[int, int]]:
+    """The (row, column) in the table of what `which` chooses of each score in each group."""
+    return frozenset(
         (int(row), column)
-        for group in peers(scores, learns_concepts)
+        for group in groups
         for column, score in enumerate(SCORES.values(), start=1)
-        for row in np.flatnonzero(scores["method"].isin(group["method"][best_of(score, group)]))
-    }
-    return Table(header, rows, kind="numbers wide", best=frozenset(best))
+        for row in np.flatnonzero(scores["method"].isin(group["method"][which(score, group)]))
+    )
 
 
-def _cell(row: dict, name: str) -> str:
+def _cell(row: dict, name: str, is_rival: bool) -> str:
     value, low, high = (row[name + end] for end in ("", "_low", "_high"))
     if math.isnan(value):
         return wording.MISSING
-    text = wording.minus(f"{_number(value)}\n{_number(low)} to {_number(high)}")
+    mark = " ≈" if is_rival else ""
+    text = wording.minus(f"{_number(value)}{mark}\n{_number(low)} to {_number(high)}")
     undefined = int(row[f"{name}_undefined"])
     return f"{text}\n{undefined} undefined" if undefined else text
 
@@ -101,13 +133,20 @@ def _number(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
-def _sentences(experiment: ExperimentResults, faithful: pd.Series, stable: pd.Series) -> str:
+def _sentences(experiment: ExperimentResults) -> str:
     """Who leads, what SENN's prediction rests on, and how much was compared."""
     scores = experiment.methods
-    ratio = f"(Lipschitz ratio in the box {_number(stable['lipschitz_local'])})."
+    of_inputs = peers(scores[scores["speaks_of"] == "inputs"], True)[0]
+    faithful = of_inputs.iloc[int(of_inputs["faithfulness"].argmax())]
+    stable = of_inputs.iloc[int(of_inputs["lipschitz_local"].argmin())]
+    most_faithful, most_stable = (
+        f"{_number(leader[name])}, {_rivals(of_inputs, leader['method'], name)}"
+        for leader, name in ((faithful, "faithfulness"), (stable, "lipschitz_local"))
+    )
+    ratio = f"(Lipschitz ratio in the box {most_stable})."
     text = (
         f"**{faithful['label']}** is the most faithful method that explains inputs "
-        f"(correlation {_number(faithful['faithfulness'])}) and "
+        f"(correlation {most_faithful}) and "
     )
     text += (
         f"also the most stable {ratio}"
@@ -135,6 +174,15 @@ def _sentences(experiment: ExperimentResults, faithful: pd.Series, stable: pd.Se
             f"example, so they got {costly['examples'].max()} examples each."
         )
     return text
+
+
+def _rivals(group: pd.DataFrame, leader: str, name: str) -> str:
+    """How many others could be as good as the `leader` of a score."""
+    score = SCORES[name]
+    alike = (best_of(score, group) | rivals_of(score, group)) & (group["method"] != leader)
+    if not alike.any():
+        return "told apart from all others"
+    return f"not told apart from {wording.counted(int(alike.sum()), 'other')}"
 
 
 def _scatter(experiment: ExperimentResults) -> Picture:

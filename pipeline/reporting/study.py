@@ -12,8 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.claims.comparison import Comparison
+from pipeline.claims.published import published_at, with_article
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.params_choices import VARIANTS
+from pipeline.metrics.decisions import lies_in
 from pipeline.metrics.intervals import Interval
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, per_experiment
@@ -23,15 +26,13 @@ from pipeline.study.definitions import Definition
 from pipeline.study.measured import AXES, MeasuredStudy, of_draws
 from pipeline.study.predictions import Prediction, predictions
 from pipeline.study.published import (
-    BEST_VALIDATION,
-    PAPER,
-    PUBLISHED_CURVES,
     PUBLISHED_RANGES,
     Nearness,
     PublishedCurve,
     PublishedLoss,
     PublishedRange,
     nearness,
+    published_along,
     published_losses,
 )
 
@@ -47,7 +48,7 @@ _AXIS_NAMES = {
     "per_example": "√B · λ under batch, λ under example",
     **BOUGHT,
 }
-_POSSIBLE = 0.05  # the share of draws from which on a definition may be the nearest
+_POSSIBLE = 0.05  # of the draws, shared by the rivals of the nearest definition (Bonferroni)
 _PUBLISHED_BATCH_SIZE = 200  # the review's, of both SENNs
 _BOUND = (
     " Dotted vertical line, if within the axis: from this λ on, a constant prediction is the "
@@ -63,7 +64,7 @@ _REFERENCES = {  # name, and how many points above the line to write it
     "majority_accuracy": ("constant classifier", 3),
 }
 _BESIDE = 0.07  # decades between the variants' bars at one λ
-_PUBLISHED = {"paper": style.GREEN, "review": style.VERMILION}
+_PUBLISHED = {"paper": style.GREEN, "review": style.VERMILION, "ETH": style.FURTHER[0]}
 
 
 @per_experiment("This run has no study.")
@@ -88,7 +89,7 @@ def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Pa
         yield from _pictures(experiment.name, study)
         rows = [(*predicted(study, p), p.outcome) for p in predictions(study)]
         yield Table(("prediction", "measured", "outcome"), rows, kind="claims")
-        yield _definitions(study, compared)
+        yield _definitions(experiment.name, study, compared)
         yield _axes(study)
 
 
@@ -104,13 +105,10 @@ def _pictures(name: str, study: MeasuredStudy) -> Iterator[Picture]:
     most = study.lambdas[-1]
     lost = {d: 100 * row[0, 0] for d, row in study.curves.lost([most]).items()}
     ends = wording.minus(f"{min(lost.values()):.1f} to {max(lost.values()):.1f}")
-    curves = [
-        curve
-        for curve in PUBLISHED_CURVES
-        if curve.experiment == name and curve.label in (BEST_VALIDATION, PAPER)
-    ]
+    curves = list(published_along(name).values())
     ranges = [span for span in PUBLISHED_RANGES if span.experiment == name]
     seeds = wording.counted(study.cells["seed"].nunique(), "seed")
+    labels = [curve.label for curve in curves] + [span.label for span in ranges]
     title = f"What λ = {lambda_label(most)} costs: {ends} points"
     each = wording.listed([f"{d} {points:.1f}" for d, points in lost.items()])
     yield Picture(
@@ -118,8 +116,7 @@ def _pictures(name: str, study: MeasuredStudy) -> Iterator[Picture]:
         f"study_lambda_{name}",
         f"Accuracy against λ by definition of the robustness loss. Points lost: {each}.",
         f"Solid: this run, means over {seeds} with the 95 % intervals by which claims are "
-        "judged. "
-        "Dashed: published; the review’s is its validation accuracy."
+        f"judged. Dashed: published ({'; '.join(labels)})."
         + (_BOUND if any(key.startswith("constant_from") for key in study.references) else ""),
     )
     yield Picture(
@@ -134,9 +131,13 @@ def _pictures(name: str, study: MeasuredStudy) -> Iterator[Picture]:
     )
 
 
-def _definitions(study: MeasuredStudy, compared: Compared) -> Table:
-    """Accuracy lost by definition, and the distance of its curve from the published ones."""
+def _definitions(name: str, study: MeasuredStudy, compared: Compared) -> Table:
+    """Accuracy lost by definition, and the distance of its curve from the published ones.
+
+    Where published accuracies are for the largest λ and this dataset, which of them it gets.
+    """
     most = study.lambdas[-1]
+    numbers = published_at(name, study.settings.dataset, most)
     rows = []
     for definition in study.definitions():
         here = study.lost_at(definition, most)
@@ -144,9 +145,15 @@ def _definitions(study: MeasuredStudy, compared: Compared) -> Table:
         for _, ranked in compared:
             (place,) = [one for one in ranked if one.definition == definition]
             row.append(_two_lines(place.distance))
+        if numbers:
+            there = Comparison(study.accuracy_at(definition, most), numbers)
+            accuracy = f"{wording.percent(there.here.mean)}\n{wording.bounds(there.here, 100, 1)}"
+            row.append(f"{accuracy}\n{there.sentence()}")
         rows.append(row)
     header = ["definition", f"points lost, λ\u00a0=\u00a0{lambda_label(most)}"]
-    header += [f"distance from the {published.source}’s curve" for published, _ in compared]
+    header += [f"distance from {with_article(one.source)}’s curve" for one, _ in compared]
+    if numbers:
+        header.append(f"accuracy, λ\u00a0=\u00a0{lambda_label(most)}")
     return Table(header, rows)
 
 
@@ -168,7 +175,7 @@ def _two_lines(error: Interval) -> str:
 def predicted(study: MeasuredStudy, prediction: Prediction) -> tuple[str, str]:
     """A prediction and what was measured, each as a text."""
     about, first = prediction.about, prediction.measured[0]
-    most, linear = lambda_label(study.lambdas[-1]), wording.percent(prediction.expected)
+    most, expected = lambda_label(study.lambdas[-1]), wording.percent(prediction.expected)
     match prediction.kind:
         case "a batch weighs √B":
             return (
@@ -178,13 +185,14 @@ def predicted(study: MeasuredStudy, prediction: Prediction) -> tuple[str, str]:
             )
         case "linear is free":
             return (
-                f"{about}: λ = {most} keeps at least the accuracy of a linear classifier, {linear}",
+                f"{about}: λ = {most} keeps at least the accuracy of a linear classifier, "
+                f"{expected}",
                 f"{wording.percent(first.mean)}\n{wording.bounds(first, 100, 1)}",
             )
         case "constant in the end":
             return (
                 f"{about}: from λ = {prediction.bound:.2g} on, a constant prediction is the "
-                f"optimum, and accuracy is below a linear classifier’s, {linear}",
+                f"optimum, and accuracy is a constant classifier’s, {expected}",
                 f"{wording.listed([wording.percent(here.mean) for here in prediction.measured])}\n"
                 f"at λ = {wording.lambdas(prediction.lambdas)}\n"
                 + ", ".join(wording.bounds(here, 100, 1) for here in prediction.measured),
@@ -228,8 +236,9 @@ def conclusion(published: PublishedLoss, ranked: Sequence[Nearness]) -> str:
     ----------
     ranked : as `nearness` returns them.
     """
-    first, curve = ranked[0], f"the {published.source}’s curve"
-    possible = [one for one in ranked if one.nearest >= _POSSIBLE or one is first]
+    first, source = ranked[0], with_article(published.source)
+    curve, rivals = f"{source}’s curve", len(ranked) - 1
+    possible = [one for one in ranked if one is first or one.nearest >= _POSSIBLE / rivals]
     if len(possible) > 1:
         names = wording.listed([f"`{one.definition}`" for one in possible])
         text = (
@@ -248,11 +257,11 @@ def conclusion(published: PublishedLoss, ranked: Sequence[Nearness]) -> str:
     if inside := [one for one in ranked if one.inside]:
         intervals = wording.listed([f"`{one.definition}` ({_lost(one)})" for one in inside])
         return (
-            f"{text} The {published.source}’s loss of {lost} at λ = {lambda_label(most)} lies "
-            f"within the interval{'s' if len(inside) > 1 else ''} of {intervals}."
+            f"{text} The loss of {lost} that was published by {source} at λ = {lambda_label(most)} "
+            f"lies within the interval{'s' if len(inside) > 1 else ''} of {intervals}."
         )
     return (
-        f"{text} **But no definition reproduces it**: the {published.source} lost {lost} at "
+        f"{text} **But no definition reproduces it**: {source} lost {lost} at "
         f"λ = {lambda_label(most)}, `{first.definition}` {_lost(first)}."
     )
 
@@ -288,7 +297,7 @@ def _fair_axis(study: MeasuredStudy) -> str:
             f"Between variants, they differ by {weight[0]:.1f} points at equal λ and by "
             f"{errors[best][0]:.1f} at equal {BOUGHT[best]}, the better of the two measured axes"
             + _verdict(
-                of_draws(weight - errors[best]),
+                of_draws(weight - errors[best], len(errors)),
                 ", so that is the axis on which to compare them.",
                 ". So no axis tried here is fair to all variants: they are different losses, not "
                 "one loss in different units, and only whole curves can be compared.",
@@ -298,9 +307,8 @@ def _fair_axis(study: MeasuredStudy) -> str:
 
 
 def _verdict(gain: Interval, closer: str, farther: str) -> str:
-    if gain.low > 0:
-        return closer
-    return farther if gain.high < 0 else ", a difference within chance."
+    said = {"supported": closer, "not supported": farther}
+    return said.get(lies_in(gain, 0, math.inf), ", a difference within chance.")
 
 
 def _shrinking(study: MeasuredStudy) -> str:

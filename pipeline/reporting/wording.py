@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from pipeline.claims.words import listed as listed
 from pipeline.metrics.intervals import Interval
 
 MISSING = "–"
@@ -92,11 +93,6 @@ def lambda_label(value: float) -> str:
 def power_of_ten(exponent: int) -> str:
     """-4 → ``10⁻⁴``."""
     return "10" + str(exponent).translate(_SUPERSCRIPT)
-
-
-def listed(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def lambdas(values: Sequence[float]) -> str:

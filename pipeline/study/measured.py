@@ -29,9 +29,13 @@ _FACTORS = np.arange(0, 3 + _STEP / 2, _STEP)
 _SMALLEST = 1e-4  # of an axis's largest value; below it there is nothing to tell apart
 
 
-def of_draws(values: np.ndarray) -> Interval:
-    """Of a statistic's `values` (1 + R,): as measured, then of every draw."""
-    low, high = np.quantile(values[1:], TAILS)
+def of_draws(values: np.ndarray, comparisons: int = 1) -> Interval:
+    """Of a statistic's `values` (1 + R,): as measured, then of every draw.
+
+    With several `comparisons` the 5 % that the interval may miss is shared by them (Bonferroni).
+    """
+    tail = TAILS[0] / comparisons
+    low, high = np.quantile(values[1:], (tail, 1 - tail))
     return Interval(float(values[0]), float(low), float(high))
 
 

@@ -1,7 +1,9 @@
 """What the formulas predict of a study, and whether the numbers bear it out.
 
-Every prediction has a rule by which it can fail. An interval that lies wholly where it was
-predicted supports it, one that lies wholly elsewhere does not, and any other leaves it undecided.
+Every prediction has a rule by which it can fail, that of `pipeline.metrics.decisions`. An interval
+that lies wholly where it was predicted supports it, one that lies wholly elsewhere does not, and
+any other leaves it undecided. A number that was predicted is supported if the interval includes it
+and excludes its rivals.
 """
 
 import math
@@ -11,11 +13,11 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.metrics.decisions import Outcome, lies_in, singles_out, together
 from pipeline.metrics.intervals import Interval, interval
 from pipeline.study.definitions import Definition
 from pipeline.study.measured import MeasuredStudy, batch_factor, of_draws
 
-Outcome = Literal["supported", "not supported", "undecided"]
 Hypothesis = Literal[
     "a batch weighs √B",
     "linear is free",
@@ -63,18 +65,19 @@ def predictions(study: MeasuredStudy) -> list[Prediction]:
 
 
 def _weight_of_a_batch(study: MeasuredStudy) -> Iterator[Prediction]:
-    """√B, as of a norm of B parts, and neither 1, as of their mean, nor B, as of their sum."""
+    """√B, as of a norm of B parts, and neither 1, as of their mean, nor B, as of their sum.
+
+    Each is √B times the one before. A factor whose interval spans more than that from end to end is
+    not determinable from these curves.
+    """
     size = study.settings.batch_size
     expected = math.sqrt(size)
     for variant in study.cells["variant"].unique():
         if len(study.definitions(variant)) < 2:  # both reductions
             continue
         factor = batch_factor(study.curves, variant)
-        if not factor.low <= expected <= factor.high:
-            outcome: Outcome = "not supported"
-        else:
-            is_told_apart = factor.low > 1 and factor.high < size
-            outcome = "supported" if is_told_apart else "undecided"
+        is_wide = factor.high / factor.low > expected
+        outcome = "not determinable" if is_wide else singles_out(factor, expected, (1, size))
         yield Prediction("a batch weighs √B", variant, expected, (factor,), outcome)
 
 
@@ -84,20 +87,21 @@ def _linear_is_free(study: MeasuredStudy) -> Iterator[Prediction]:
     linear, most = study.references["linear_accuracy"], study.lambdas[-1]
     for definition in study.definitions("paper2018"):
         here = study.accuracy_at(definition, most)
-        outcome: Outcome = "supported" if here.high >= linear else "not supported"
+        outcome = lies_in(here, linear, math.inf)
         yield Prediction("linear is free", definition, linear, (here,), outcome)
 
 
 def _constant_in_the_end(study: MeasuredStudy) -> Iterator[Prediction]:
+    """The accuracy of a constant classifier, and not a linear one's, from the bound on."""
     for definition in study.definitions("review2020"):
         bound = study.references.get(f"constant_from_{definition.reduction}", math.inf)
         beyond = tuple(value for value in study.lambdas if value >= bound)
         if not beyond:
             continue
-        linear = study.references["linear_accuracy"]
+        constant, linear = (study.references[f"{name}_accuracy"] for name in ("majority", "linear"))
         at = tuple(study.accuracy_at(definition, value) for value in beyond)
-        outcome = _below(linear, max(here.low for here in at), max(here.high for here in at))
-        yield Prediction("constant in the end", definition, linear, at, outcome, beyond, bound)
+        outcome = together(singles_out(here, constant, (linear,)) for here in at)
+        yield Prediction("constant in the end", definition, constant, at, outcome, beyond, bound)
 
 
 def _who_pays_more(study: MeasuredStudy) -> Iterator[Prediction]:
@@ -107,7 +111,7 @@ def _who_pays_more(study: MeasuredStudy) -> Iterator[Prediction]:
         if paper in study.definitions():
             by_seed = study.lost_by_seed(review, most) - study.lost_by_seed(paper, most)
             more = interval(by_seed.tolist())
-            outcome = _below(0, -more.high, -more.low)
+            outcome = lies_in(more, 0, math.inf)
             yield Prediction("review costs more", review.reduction, 0, (more,), outcome)
 
 
@@ -118,11 +122,4 @@ def _one_trade_off(study: MeasuredStudy) -> Iterator[Prediction]:
     weight = study.errors["robust_reg", "variant"]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = of_draws(loss / weight)
-    yield Prediction("one trade-off", "", 1, (ratio,), _below(1, ratio.low, ratio.high))
-
-
-def _below(bound: float, low: float, high: float) -> Outcome:
-    """Whether an interval lies below `bound`, as predicted."""
-    if high < bound:
-        return "supported"
-    return "not supported" if low > bound else "undecided"
+    yield Prediction("one trade-off", "", 1, (ratio,), lies_in(ratio, -math.inf, 1))

@@ -112,9 +112,12 @@ def vae_curves() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+STATUSES = ("reproduced", "undecided", "not reproduced", "not tested")
+
+
 def some_verdicts() -> list[Verdict]:
-    measured = [claim for claim in CLAIMS if claim.low is not None]
-    statuses = ["reproduced", "not reproduced", "not tested"] * 3
+    measured = [claim for claim in CLAIMS if claim.numbers]
+    statuses = [*STATUSES, *STATUSES, "not tested", "not tested"]
     return [
         Verdict(claim, status, Interval(0.5, 0.4, 0.6), "")
         for claim, status in zip(measured, statuses, strict=True)
@@ -525,17 +528,24 @@ def test_claims_are_filled_where_they_are_judged():
     figure = claims_at_a_glance(some_verdicts(), "T")
     axes = figure.axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels[0] == "mnist-accuracy  ✓"
-    assert [label[-1] for label in labels] == ["✓", "✗", "○"] * 3
+    assert labels[0] == "compas-accuracy  ✓"
+    assert "".join(label[-1] for label in labels) == "✓≈✗○✓≈✗○○○"
     dots = [line for line in axes.lines if line.get_marker() == "o"]
-    assert [to_hex(dot.get_markerfacecolor()) == "#ffffff" for dot in dots] == [
-        False,
-        False,
-        True,
-    ] * 3
+    hollow = [to_hex(dot.get_markerfacecolor()) == "#ffffff" for dot in dots]
+    assert hollow == [label[-1] == "○" for label in labels]
     assert all(dot.get_xdata()[0] == 0.5 for dot in dots)
-    published = [line.get_xdata()[0] for line in axes.lines if line.get_marker() in "D^"]
-    assert published[0] == pytest.approx(0.989)
+
+
+def test_every_published_number_stands_above_its_claim():
+    axes = claims_at_a_glance(some_verdicts(), "T").axes[0]
+    drawn = [line.get_xydata()[0] for line in axes.lines if line.get_marker() in ("D", "^", "s")]
+    rows = [claim for claim in CLAIMS if claim.numbers]
+    expected = [
+        ((number.low + number.high) / 2, row - 0.33)
+        for row, claim in enumerate(rows)
+        for number in claim.numbers
+    ]
+    np.testing.assert_allclose(drawn, expected)
 
 
 @pytest.mark.parametrize(

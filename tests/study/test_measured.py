@@ -38,6 +38,12 @@ def test_draws_are_students_intervals():
     assert (here.low, here.high) == pytest.approx((low, high), abs=0.02 * (high - low))
 
 
+def test_comparisons_share_what_an_interval_of_draws_may_miss():
+    values = np.concatenate([[7.0], np.arange(1001.0)])
+    assert of_draws(values) == pytest.approx((7, 25, 975))
+    assert of_draws(values, comparisons=5) == pytest.approx((7, 5, 995))
+
+
 def test_definitions_share_the_luck_of_their_seeds():
     """All curves here have the same seeds' errors: what they lose is certain."""
     lost = AccuracyCurves(CELLS, 100, 50).lost([1e-2, 1.0])

@@ -26,7 +26,10 @@ def test_published_losses_of_compas():
 
 
 def test_published_range_allows_its_width():
-    _, paper = published_losses("mnist_senn", (1e-4, 1e-2, 1.0))
+    review, eth, paper = published_losses("mnist_senn", (1e-4, 1e-2, 1.0))
+    # Test accuracies: of the review's checkpoints, not its best validation.
+    assert review.low == review.high == pytest.approx((0.0066, 0.7259))
+    assert (eth.source, eth.low) == ("ETH", pytest.approx((0.0031, 0.8869)))
     assert paper.lambdas == (1e-2, 1.0)
     assert paper.low == pytest.approx((-0.004, -0.004))
     assert paper.high == pytest.approx((0.004, 0.004))
