@@ -108,7 +108,8 @@ def test_a_cells_file_says_all_about_it(job, name):
     assert metadata["torch"] == torch.__version__.partition("+")[0]
     assert metadata["device"].startswith("cpu")
     assert len(metadata["fingerprint"]) == len(metadata["code"]) == 64
-    experiment = params.experiments[name].model_dump(mode="json", exclude={"lambda_grid"})
+    grid = {"lambda_grid", "seeds"}
+    experiment = params.experiments[name].model_dump(mode="json", exclude=grid)
     assert metadata["params"]["experiment"] == experiment
     assert metadata["params"]["robustness"] == params.robustness.model_dump(mode="json")
     if name == "mnist_disenn":
