@@ -24,7 +24,8 @@ from tests.conftest import REPOSITORY
 EXAMPLES = 1072
 ACCURACIES = {1e-4: (0.808, 0.812, 0.815), 1.0: (0.674, 0.706, 0.722)}
 OTHERS = ("test_robustness_loss", "lipschitz_discrete", "lipschitz_local", "concept_sparsity",
-          "faithfulness_relevance")  # fmt: skip
+          "faithfulness_relevance", "cross_entropy", "cross_entropy_ratio", "selection_gain",
+          "collapsed")  # fmt: skip
 DEFINITION = Definition("review2020", "batch")
 
 
@@ -92,7 +93,8 @@ def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
             half_width = (row["accuracy_high"] - row["accuracy_low"]) / 2
             assert metrics["accuracy_half_width"] == pytest.approx(half_width)
     params = SimpleNamespace(robust_reg=1.0)
-    table = claims(SimpleNamespace(verdicts=as_table(judged(cells)), params=params)).parts[-1]
+    results = SimpleNamespace(verdicts=as_table(judged(cells)), params=params, experiments={})
+    table = claims(results).parts[-1]
     (row,) = (row for row in table.rows if "compas-accuracy" in row[0].split("\n"))
     assert row[3].endswith(f"\n{low} to {high}")
 
