@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 STAGES = ["prepare@compas", "train@compas_senn"]
 MADE = ["data/prepared/compas", "models/compas_senn", "reports/curves/compas_senn.csv"]
-LONGEST = 2.0  # seconds from the first stage's start to the kill; both take some 6
+LONGEST = 1.2  # seconds from the first stage's start to the kill; both take some 4
 
 
 def test_killed_again_and_again(project, tmp_path):

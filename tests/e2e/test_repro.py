@@ -22,7 +22,7 @@ ALL = [
     "report",
 ]
 HEADLINE = ["accuracy", "accuracy_half_width", "lipschitz_local", "faithfulness",
-            "test_robustness_loss", "accuracy_at_lambda_max"]  # fmt: skip
+            "test_robustness_loss", "cross_entropy", "accuracy_at_lambda_max"]  # fmt: skip
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
