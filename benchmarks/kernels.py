@@ -53,11 +53,11 @@ def _timed(problem: Problem, width: int, device: torch.device) -> dict[str, Any]
     steps = len(next(iter(batches.values())).examples)
     stepping.advance(batches, 0, steps, 0)
     torch.cuda.synchronize(device)
-    begun = time.perf_counter()
-    for _ in range(-(-STEPS // steps)):
+    epochs, begun = -(-STEPS // steps), time.perf_counter()
+    for _ in range(epochs):
         stepping.advance(batches, 0, steps, 0)
     torch.cuda.synchronize(device)
-    ms = 1000 * (time.perf_counter() - begun) / (-(-STEPS // steps) * steps)
+    ms = 1000 * (time.perf_counter() - begun) / (epochs * steps)
     peak = torch.cuda.max_memory_allocated(device) / _GIB
     return {
         "cells": width,

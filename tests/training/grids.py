@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from tests.models.textbook import Architecture
 
 CPU = torch.device("cpu")
 NO_CHECKPOINT = Checkpoint(None)
+NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 SMOKE = load_params(REPOSITORY / "presets/smoke.yaml")
 EXPERIMENTS = tuple(SMOKE.experiments)
 

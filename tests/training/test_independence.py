@@ -13,12 +13,11 @@ from pipeline.models.cells import Cell
 from pipeline.training.bank import TrainedCell, train_bank
 from pipeline.training.objectives import Objective
 from tests.conftest import REPOSITORY
-from tests.training.grids import SMOKE, initial, settings, train, write_data
+from tests.training.grids import NO_CUDA, SMOKE, initial, settings, train, write_data
 
 LAMBDAS = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 PAPER = load_params(REPOSITORY / "presets/paper.yaml")
 PAPER_EXACT = {"variant": "paper2018", "reduction": "example", "probes": "exact"}
-NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=NO_CUDA)])

@@ -24,13 +24,13 @@ from pipeline.training.stepping import VmapStepping, _validate
 from tests.training.grids import (
     EXPERIMENTS,
     NO_CHECKPOINT,
+    NO_CUDA,
     double,
     initial,
     settings,
     write_data,
 )
 
-NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 LOSSES: dict[str, dict[str, Any]] = {
     "review2020, a probe": {"variant": "review2020", "probes": 1},
     "review2020, exact": {"variant": "review2020", "probes": "exact", "reduction": "example"},
