@@ -7,17 +7,18 @@ Every error is one line that names the file, the key, what is allowed, and the v
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.core import params_choices as choice
 from pipeline.core import params_types as kind
 from pipeline.core.errors import PipelineError
-from pipeline.core.params_choices import DATASETS, VARIANTS
+from pipeline.core.params_choices import DATASETS, VARIANTS, collection_of
 from pipeline.core.params_errors import Problem, did_you_mean, explain
+from pipeline.core.params_tables import Expansion
 from pipeline.core.params_types import Section
 
 Entry = TypeVar("Entry")
@@ -224,7 +225,7 @@ class Params(Section):
         pretrained per seed.
     device : where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
     compute : which machines train and measure; may be left out.
-    datasets : the datasets to download and prepare.
+    datasets : the datasets, and collections of them, to download and prepare.
     split_seed : seed of the train/valid/test split, which all cells share.
     study : experiments whose robustness loss is varied; may be {}.
     """
@@ -234,7 +235,7 @@ class Params(Section):
     seeds: kind.Seeds
     device: kind.Device
     compute: Compute = Compute()
-    datasets: choice.DatasetNames
+    datasets: choice.CollectionNames
     split_seed: kind.Seed
     robustness: Robustness
     vae: Vae
@@ -245,11 +246,22 @@ class Params(Section):
     study: dict[kind.ExperimentName, Study]
     report: Report
 
+    _expansion: Expansion = PrivateAttr(default_factory=Expansion)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _expanded(cls, content: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Make an experiment of every table that an entry lists: see `Expansion`."""
+        expansion = Expansion.of(content)
+        params = validate(expansion.content)
+        params._expansion = expansion
+        return params
+
     def _problems(self) -> Iterator[Problem]:
         experiments = {f"experiments.{name}": e for name, e in self.experiments.items()}
         datasets = {key: e.dataset for key, e in experiments.items()}
         for key, dataset in {"pretrain": self.pretrain.dataset, **datasets}.items():
-            if dataset not in self.datasets:
+            if collection_of(dataset) not in self.datasets:
                 words = f"must be among datasets ({', '.join(self.datasets)})"
                 yield f"{key}.dataset", words, dataset
         yield from _batch_problems("pretrain", self.pretrain)
@@ -324,6 +336,23 @@ class Params(Section):
         """The experiment called `name`; a `PipelineError` if there is none."""
         return _entry("experiments", self.experiments, name)
 
+    def group_of(self, name: str) -> str:
+        """The entry of `experiments` whose tables experiment `name` is one of; "" if none."""
+        return self._expansion.entries.get(name, "")
+
+    def names_of(self, entry: str) -> tuple[str, ...]:
+        """The experiments that `entry` of params.yaml stands for: one for each of its tables.
+
+        Raises
+        ------
+        PipelineError
+            If there is no such entry.
+        """
+        entries: dict[str, list[str]] = {}
+        for name in self.experiments:
+            entries.setdefault(self.group_of(name) or name, []).append(name)
+        return tuple(_entry("experiments", entries, entry))
+
     def study_of(self, name: str) -> Study:
         """What the study does with experiment `name`; a `PipelineError` if it is not in it."""
         return _entry("study", self.study, name)
@@ -371,10 +400,11 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         One line per problem: file, key, what is allowed, and the value. Whether sections fit
         together is checked once all values are valid by themselves.
     """
+    content = None
     try:
         # DVC's parser, YAML 1.2: what is validated here is what DVC compares and passes on.
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
         return Params.model_validate(content)
     except (OSError, YAMLError, ValueError) as error:  # ValueError: pydantic's, UTF-8's, YAML's
-        lines = (f"{path}: {line}" for line in explain(error, Params))
-        raise PipelineError("\n".join(lines)) from error
+        lines = map(Expansion.of(content).as_written, explain(error, Params))
+        raise PipelineError("\n".join(f"{path}: {line}" for line in dict.fromkeys(lines))) from error

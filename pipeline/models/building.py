@@ -8,6 +8,7 @@ import torch
 
 from pipeline.core import params as p
 from pipeline.core import params_choices as choice
+from pipeline.core.dataset import Moments
 from pipeline.core.errors import PipelineError
 from pipeline.models.aggregators import AGGREGATORS
 from pipeline.models.conceptizers import Conceptizer, VaeConceptizer
@@ -19,8 +20,8 @@ class Inputs(NamedTuple):
     """What a model must know of its inputs: `shape` of one, normalised as (raw - mean) / std."""
 
     shape: tuple[int, ...]
-    mean: float
-    std: float
+    mean: Moments
+    std: Moments
 
 
 def build_senn(
