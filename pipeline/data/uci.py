@@ -120,9 +120,7 @@ class Table:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise PipelineError(f"cannot read {path}: {error}") from error
-        rows = [
-            line for line in map(str.strip, lines) if line and not line.startswith(self.header)
-        ]
+        rows = [line for line in map(str.strip, lines) if line and not line.startswith(self.header)]
         table = pd.Series(rows, dtype=str).str.split(self.separator, expand=True, regex=True)
         if table.shape[1] != len(names) or table.isna().any(axis=None):
             raise PipelineError(f"{path}: must have {len(names)} values in every row")
@@ -167,15 +165,13 @@ def _moments(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
     Sums are exact before they are rounded: the same on every machine.
     """
-    columns = x.T.astype(np.float64)
-    mean = [math.fsum(column) / len(column) for column in columns]
-    variance = [
-        math.fsum((column - centre) ** 2) / len(column)
-        for column, centre in zip(columns, mean, strict=True)
-    ]
-    constant = x.max(0) == x.min(0)
-    std = [1.0 if same else math.sqrt(v) for same, v in zip(constant, variance, strict=True)]
-    mean = [float(column[0]) if same else m for same, m, column in zip(constant, mean, columns)]
+    mean, std = [], []
+    for column in x.T.astype(np.float64):
+        centre = math.fsum(column) / len(column)
+        variance = math.fsum((column - centre) ** 2) / len(column)
+        is_constant = (column == column[0]).all()
+        mean.append(float(column[0]) if is_constant else centre)
+        std.append(1.0 if is_constant else math.sqrt(variance))
     return tuple(mean), tuple(std)
 
 
@@ -279,7 +275,7 @@ YEAST = Table(
         "7cf61776fc04f527f93bf57a327b863893a1225d82df02d457e8950173218258",
     ),
     (_SKIPPED, "mcg", "gvh", "alm", "mit", "erl", "pox", "vac", "nuc"),
-    {name: name for name in "CYT NUC MIT ME3 ME2 ME1 EXC VAC POX ERL".split()},
+    {name: name for name in ["CYT", "NUC", "MIT", "ME3", "ME2", "ME1", "EXC", "VAC", "POX", "ERL"]},
     separator=r"\s+",
 )
 

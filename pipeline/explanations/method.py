@@ -26,13 +26,13 @@ class Background(NamedTuple):
     ----------
     baseline : Tensor (*input_shape)
         An input that stands for absence: the training median of every feature.
-    low, high : float
-        The range of the inputs.
+    low, high : Tensor () or (*input_shape)
+        The range of the inputs, of all features or of each.
     """
 
     baseline: Tensor
-    low: float
-    high: float
+    low: Tensor
+    high: Tensor
 
     @classmethod
     def of(cls, data: Dataset) -> "Background":

@@ -292,11 +292,9 @@ def compare_methods(
         return f"{cell}: {method}, {len(scores.values['faithfulness'])} examples"
 
     work = partial(_score, settings, params.evaluate, device)
-    tasks = [
-        (file_of(data[cell.experiment]), File(files[cell]), method) for cell, method in pairs
-    ]
+    tasks = [(file_of(data[cell.experiment]), File(files[cell]), method) for cell, method in pairs]
     protocol = {
-        "explain": settings.model_dump(mode="json", exclude={"seeds"}),
+        "explain": settings.model_dump(mode="json", exclude={"experiments", "seeds"}),
         "evaluate": params.evaluate.model_dump(
             mode="json", include={"lipschitz_concept_resolution", "lipschitz_local_radius"}
         ),

@@ -32,12 +32,13 @@ _TINY = 1e-30  # the norm of a gradient that is none
 class Box(NamedTuple):
     """The neighbourhood |x'_d − x_d| ≤ `half_width`_d, low ≤ x'_d ≤ high.
 
-    `half_width` (*input_shape); a feature whose half width is 0 does not move.
+    `half_width` (*input_shape); a feature whose half width is 0 does not move. `low` and `high` ()
+    or (*input_shape).
     """
 
     half_width: Tensor
-    low: float
-    high: float
+    low: Tensor
+    high: Tensor
 
     def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The lowest and the highest value of each feature of x' in the box, each as x."""

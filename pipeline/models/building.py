@@ -61,9 +61,10 @@ def _conceptizer(experiment: p.Experiment, vae: p.Vae | None, inputs: Inputs) ->
 
 
 def _vae(vae: p.Vae, inputs: Inputs) -> VaeConceptizer:
-    return VaeConceptizer(
-        inputs.shape, vae.num_concepts, vae.hidden_sizes, vae.target, inputs.mean, inputs.std
-    )
+    shape, mean, std = inputs
+    if isinstance(mean, tuple) or isinstance(std, tuple):
+        raise PipelineError("a β-VAE needs data that are normalised as a whole, not by column")
+    return VaeConceptizer(shape, vae.num_concepts, vae.hidden_sizes, vae.target, mean, std)
 
 
 def _parameterizer(experiment: p.Experiment, inputs: Inputs) -> Parameterizer:

@@ -38,6 +38,8 @@ _KEY_COLUMNS = 3
 @per_experiment()
 def comparison(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Who leads, heat maps, scores and curves of all methods, for every experiment."""
+    if experiment.name not in results.params.explain.experiments:
+        return
     scores = experiment.methods
     yield Prose(_sentences(experiment))
     yield from heat_maps(experiment, results)
