@@ -7,9 +7,9 @@ Every error is one line that names the file, the key, what is allowed, and the v
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -17,8 +17,8 @@ from pipeline.core import params_choices as choice
 from pipeline.core import params_types as kind
 from pipeline.core.errors import PipelineError
 from pipeline.core.params_choices import DATASETS, VARIANTS, collection_of
-from pipeline.core.params_errors import Problem, did_you_mean, explain, raise_problems
-from pipeline.core.params_tables import Expansion
+from pipeline.core.params_errors import Problem, did_you_mean, explain
+from pipeline.core.params_tables import Expansion, expanded
 from pipeline.core.params_types import Section
 
 Entry = TypeVar("Entry")
@@ -100,6 +100,7 @@ class Experiment(Section):
     sparsity_reg : ξ, weight of Σ|h| in SENN's concept loss.
     beta : β, weight of the KL divergence in DiSENN's concept loss.
     lambda_grid, seeds : replace the top-level `lambda_grid` and `seeds` for this experiment.
+    entry : that has the experiment's dataset among its `tables`; not written, but follows from it.
     """
 
     dataset: choice.DatasetName
@@ -122,6 +123,7 @@ class Experiment(Section):
     beta: kind.NonNegative | None = None
     lambda_grid: kind.LambdaGrid | None = None
     seeds: kind.Seeds | None = None
+    entry: kind.ExperimentName | None = None
 
     def _problems(self) -> Iterator[Problem]:
         disenn = self.model_class == "DiSENN"
@@ -248,17 +250,7 @@ class Params(Section):
     study: dict[kind.ExperimentName, Study]
     report: Report
 
-    _expansion: Expansion = PrivateAttr(default_factory=Expansion)
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _expanded(cls, content: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        """Make an experiment of every table that an entry lists: see `Expansion`."""
-        expansion = Expansion.of(content)
-        params = validate(expansion.content)
-        params._expansion = expansion
-        raise_problems(params._entry_problems())
-        return params
+    _with_tables = model_validator(mode="before")(expanded)
 
     def _problems(self) -> Iterator[Problem]:
         experiments = {f"experiments.{name}": e for name, e in self.experiments.items()}
@@ -278,6 +270,11 @@ class Params(Section):
             yield "experiments.vae", words, "vae"
         for name in self.study:
             yield from self._study_problems(name)
+        entries = dict.fromkeys(self.group_of(name) or name for name in self.experiments)
+        for place, name in enumerate(self.explain.experiments):
+            if name not in entries:
+                words = f"must be among experiments ({', '.join(entries)})"
+                yield f"explain.experiments[{place}]", words, name
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
         if self.explain.seeds > (count := len(self.seeds_of(fewest))):
             words = f"must be ≤ {count}, the number of seeds of {fewest}"
@@ -291,14 +288,6 @@ class Params(Section):
                     f"(both would be stored as lambda={value:g})"
                 )
                 yield "robust_reg", words, self.robust_reg
-
-    def _entry_problems(self) -> Iterator[Problem]:
-        """Entries of `experiments` that are named and not there."""
-        entries = dict.fromkeys(self.group_of(name) or name for name in self.experiments)
-        for place, name in enumerate(self.explain.experiments):
-            if name not in entries:
-                words = f"must be among experiments ({', '.join(entries)})"
-                yield f"explain.experiments[{place}]", words, name
 
     def _data_problems(self, key: str, experiment: Experiment) -> Iterator[Problem]:
         """Settings with which the experiment's dataset cannot be trained on."""
@@ -349,7 +338,7 @@ class Params(Section):
 
     def group_of(self, name: str) -> str:
         """The entry of `experiments` whose tables experiment `name` is one of; "" if none."""
-        return self._expansion.entries.get(name, "")
+        return self.experiment(name).entry or ""
 
     def names_of(self, entry: str) -> tuple[str, ...]:
         """The experiments that `entry` of params.yaml stands for: one for each of its tables.

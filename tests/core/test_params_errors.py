@@ -13,6 +13,7 @@ from pipeline.core.params_errors import explain
 PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 MISSING = object()
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
+del CONTENT["experiments"]["uci"]  # see test_params_tables.py
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ WRONG_VALUES = [
     (
         "datasets",
         ["compas", "minst"],
-        'datasets[1]: must be compas, mnist_5k or mnist, got "minst"; did you mean mnist?',
+        'datasets[1]: must be compas, mnist_5k, mnist or uci, got "minst"; did you mean mnist?',
     ),
     (f"{SENN}.conceptizer.channels", [], f"{SENN}.conceptizer.channels: must not be empty, got []"),
     (

@@ -18,6 +18,8 @@ def run(tmp_path) -> Callable[..., Results]:
         params = default_params() | changes
         # Of the default study, what concerns experiments that there are.
         params["study"] = {n: s for n, s in params["study"].items() if n in params["experiments"]}
+        there = [name for name in params["explain"]["experiments"] if name in params["experiments"]]
+        params["explain"] = params["explain"] | {"experiments": there}
         make_workspace(tmp_path, params)
         write_csv(tmp_path / "reports/claims.csv", as_table(verdicts(read(tmp_path))))
         return read(tmp_path)
