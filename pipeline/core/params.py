@@ -200,7 +200,7 @@ class Study(Section):
     seeds : one cell per seed, λ, variant and reduction; at least two, for intervals.
     anchors : as `evaluate.anchors`; all other settings of the metrics are taken from `evaluate`.
     rounding_seeds : how many of `seeds`, from the first, are trained once more, under the run's own
-        loss, from initial weights moved by a rounding error; 0: none.
+        loss, from initial weights moved by a rounding error; all, if there are fewer.
     """
 
     variants: choice.Variants
@@ -210,11 +210,6 @@ class Study(Section):
     seeds: kind.SeveralSeeds
     anchors: kind.Anchors
     rounding_seeds: Annotated[int, Field(ge=0)]
-
-    def _problems(self) -> Iterator[Problem]:
-        if self.rounding_seeds > len(self.seeds):
-            words = f"must be ≤ {len(self.seeds)}, the number of seeds"
-            yield "rounding_seeds", words, self.rounding_seeds
 
 
 class Report(Section):

@@ -16,7 +16,7 @@ from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, metric_table, over_seeds, per_experiment
 from pipeline.reporting.display import Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
-from pipeline.study.roundings import rounding_spread
+from pipeline.study.measured import rounding_spread
 from pipeline.training.selection import RULES, selected
 
 MEASURES = {

@@ -1,6 +1,5 @@
 """How much accuracy depends on rounding: the same cells, from initial weights moved by 1e-7."""
 
-import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -52,24 +51,3 @@ def run_roundings(
     keys = [(name, cell.robust_reg, cell.seed) for cell in cells]
     table = [(*key, *pair) for key, pair in zip(keys, zip(*accuracies, strict=True), strict=True)]
     return pd.DataFrame(table, columns=columns)
-
-
-def rounding_spread(roundings: pd.DataFrame) -> pd.DataFrame:
-    """Per λ, the standard deviations of accuracy that rounding and seeds cause.
-
-    Two trainings that differ in rounding alone differ by √2 standard deviations, root mean square.
-
-    Parameters
-    ----------
-    roundings : as `run_roundings` returns it.
-
-    Returns
-    -------
-    One row a λ: robust_reg, pairs, rounding_sd, seeds_sd (NaN with one seed).
-    """
-    rows = []
-    for value, cells in roundings.groupby("robust_reg"):
-        moved = cells["accuracy_jittered"] - cells["accuracy"]
-        rounding = math.sqrt(moved.pow(2).mean() / 2)
-        rows.append((value, len(cells), rounding, cells["accuracy"].std()))
-    return pd.DataFrame(rows, columns=["robust_reg", "pairs", "rounding_sd", "seeds_sd"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.study.roundings import rounding_spread
+from pipeline.study.measured import rounding_spread
 from pipeline.training.jitter import jitter
 
 
