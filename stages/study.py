@@ -9,11 +9,12 @@ from pipeline.core.params import load_params
 from pipeline.core.stage import argument, run_stage
 from pipeline.core.store import CellStore
 from pipeline.study.references import references
+from pipeline.study.roundings import run_roundings
 from pipeline.study.run import run_study
 
 
 def main() -> None:
-    """Write ``reports/study/<experiment>.csv``."""
+    """Write ``reports/study/<experiment>.csv`` and ``reports/roundings/<experiment>.csv``."""
     name = argument("experiment", __doc__)
     params = load_params(Path("params.yaml"))
 
@@ -22,6 +23,8 @@ def main() -> None:
     cells = run_study(params, name, device, data, store)
     beside = references(params.experiment(name), load_dataset(data))
     write_csv(Path("reports/study", f"{name}.csv"), cells.assign(**beside))
+    roundings = run_roundings(params, name, device, data, store)
+    write_csv(Path("reports/roundings", f"{name}.csv"), roundings)
 
 
 if __name__ == "__main__":

@@ -210,6 +210,10 @@ class Results:
         """The study of experiment `name`: one row a cell, with the study's references."""
         return _read(self.folders.reports / "study" / f"{name}.csv")
 
+    def roundings(self, name: str) -> pd.DataFrame:
+        """What rounding does to experiment `name`, one row a cell; empty if that is not studied."""
+        return _read(self.folders.reports / "roundings" / f"{name}.csv")
+
     @cached_property
     def verdicts(self) -> pd.DataFrame:
         """One row a claim, as stage `report` judged it before this page was made."""

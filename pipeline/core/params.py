@@ -204,6 +204,8 @@ class Study(Section):
     lambda_grid : robustness strengths λ; all above 0, since the axis is logarithmic.
     seeds : one cell per seed, λ, variant and reduction; at least two, for intervals.
     anchors : as `evaluate.anchors`; all other settings of the metrics are taken from `evaluate`.
+    rounding_seeds : how many of `seeds`, from the first, are trained once more, under the run's own
+        loss, from initial weights moved by a rounding error; all, if there are fewer.
     """
 
     variants: choice.Variants
@@ -212,6 +214,7 @@ class Study(Section):
     lambda_grid: kind.SeveralLambdas
     seeds: kind.SeveralSeeds
     anchors: kind.Anchors
+    rounding_seeds: Annotated[int, Field(ge=0)]
 
 
 class Report(Section):

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
 from pipeline.core.params import Experiment, Params, Vae
-from pipeline.core.tensors import read_tensors, to_bytes, write_tensors
+from pipeline.core.tensors import read_tensors, to_bytes
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
 
@@ -41,22 +41,13 @@ def grid(params: Params, name: str) -> list[Cell]:
     return [Cell(name, reg, seed) for seed in params.seeds_of(name) for reg in params.lambdas(name)]
 
 
-def save_weights(path: Path, weights: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Write `weights` to `path` atomically; every value of `metadata` is stored as JSON."""
-    write_tensors(path, weights, _as_text(metadata))
-
-
 def weights_file(weights: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:
-    """The content of the file that `save_weights` writes."""
-    return to_bytes(weights, _as_text(metadata))
-
-
-def _as_text(metadata: dict[str, Any]) -> dict[str, str]:
-    return {key: json.dumps(value) for key, value in metadata.items()}
+    """The content of a file of weights; every value of `metadata` is stored as JSON."""
+    return to_bytes(weights, {key: json.dumps(value) for key, value in metadata.items()})
 
 
 def load_weights(file: Path | File) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_weights` wrote: weights on the CPU, and metadata.
+    """Read what `weights_file` made: weights on the CPU, and metadata.
 
     Raises
     ------

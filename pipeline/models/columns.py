@@ -5,7 +5,7 @@ GPU computes a bank by a few large kernels. cuDNN is no help there: it takes the
 makes of the models one by one, and takes the second derivative's weight gradients for convolutions
 with kernels as large as the image, which cost 94 % of an exact step on an H200.
 
-`_Unfold` and `_Fold` are linear, and adjoint to each other.
+`_Im2Col` and `_Col2Im` are linear, and adjoint to each other.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
     """``conv2d(x, weight)`` of x (B, C, H, W)."""
     size = weight.shape[-1]
     height, width = (length - size + 1 for length in x.shape[-2:])
-    columns = _Unfold.apply(x, size, 1)
+    columns = _Im2Col.apply(x, size, 1)
     kernels = _for_each(x, weight.flatten(1))
     return torch.bmm(kernels, columns).unflatten(-1, (height, width))
 
@@ -32,7 +32,7 @@ def convolve_transposed(x: Tensor, weight: Tensor, stride: int, padding: int) ->
     height, width = ((length - 1) * stride + size for length in x.shape[-2:])
     kernels = _for_each(x, weight.flatten(1).mT)
     columns = torch.bmm(kernels, x.flatten(2))
-    y: Tensor = _Fold.apply(columns, (height, width), size, stride)
+    y: Tensor = _Col2Im.apply(columns, (height, width), size, stride)
     return y[..., padding : height - padding, padding : width - padding]
 
 
@@ -47,7 +47,7 @@ def _for_each(x: Tensor, matrix: Tensor) -> Tensor:
     return matrix.expand(len(x), -1, -1).contiguous()
 
 
-class _Unfold(Function):
+class _Im2Col(Function):
     """The windows of images (..., C, H, W) as columns (..., C·k·k, h·w)."""
 
     @staticmethod
@@ -62,15 +62,15 @@ class _Unfold(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _Fold.apply(gradient, ctx.image, ctx.size, ctx.stride), None, None
+        return _Col2Im.apply(gradient, ctx.image, ctx.size, ctx.stride), None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, size: int, stride: int) -> tuple[Tensor, int]:
-        return _Unfold.apply(x.movedim(in_dims[0], 0), size, stride), 0
+        return _Im2Col.apply(x.movedim(in_dims[0], 0), size, stride), 0
 
 
-class _Fold(Function):
-    """Adjoint of `_Unfold`: columns (..., C·k·k, h·w), added up where they came from."""
+class _Col2Im(Function):
+    """Adjoint of `_Im2Col`: columns (..., C·k·k, h·w), added up where they came from."""
 
     @staticmethod
     def forward(columns: Tensor, image: tuple[int, int], size: int, stride: int) -> Tensor:
@@ -84,13 +84,13 @@ class _Fold(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        return _Unfold.apply(gradient, ctx.size, ctx.stride), None, None, None
+        return _Im2Col.apply(gradient, ctx.size, ctx.stride), None, None, None
 
     @staticmethod
     def vmap(
         info: Any, in_dims: Any, columns: Tensor, image: tuple[int, int], size: int, stride: int
     ) -> tuple[Tensor, int]:
-        return _Fold.apply(columns.movedim(in_dims[0], 0), image, size, stride), 0
+        return _Col2Im.apply(columns.movedim(in_dims[0], 0), image, size, stride), 0
 
 
 def _shifted_sum(columns: Tensor, image: tuple[int, int], size: int) -> Tensor:

@@ -3,6 +3,7 @@
 Computed from the cells' metrics and their training curves; nothing is trained for it.
 """
 
+import math
 from collections.abc import Iterator
 
 import pandas as pd
@@ -15,6 +16,7 @@ from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, metric_table, over_seeds, per_experiment
 from pipeline.reporting.display import Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
+from pipeline.study.measured import rounding_spread
 from pipeline.training.selection import RULES, selected
 
 MEASURES = {
@@ -53,6 +55,8 @@ def collapse(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     yield metric_table(results, experiment, MEASURES)
     yield Prose(f"Validation accuracy in per cent under each rule of selection, {seeds}:")
     yield _rules(experiment)
+    if experiment.name in results.params.study:
+        yield from _roundings(results.roundings(experiment.name))
     if at_each[lambdas[-1]]:
         yield _picture(experiment, lambdas[-1])
 
@@ -72,6 +76,27 @@ def _rules(experiment: ExperimentResults) -> Table:
         for value in sorted(experiment.cells["robust_reg"].unique())
     ]
     return Table(("λ", *header), rows)
+
+
+def _roundings(cells: pd.DataFrame) -> Iterator[Part]:
+    """What rounding does to test accuracy, beside what seeds do."""
+    if cells.empty:
+        return
+    pairs = wording.counted(cells["seed"].nunique(), "seed")
+    yield Prose(
+        "How much of the test accuracy is the luck of rounding? Standard deviations in points, "
+        f"from {pairs} trained twice, the second time from initial weights moved by 10⁻⁷ of "
+        "themselves:"
+    )
+    rows = [
+        (
+            lambda_label(row["robust_reg"]),
+            f"{100 * row['rounding_sd']:.2f}",
+            "–" if math.isnan(row["seeds_sd"]) else f"{100 * row['seeds_sd']:.2f}",
+        )
+        for row in rounding_spread(cells).to_dict("records")
+    ]
+    yield Table(("λ", "rounding alone", "seeds, rounding included"), rows)
 
 
 def selected_accuracies(curves: pd.DataFrame, rule: Select) -> pd.Series:

@@ -241,3 +241,24 @@ class MeasuredStudy:
 
     def _ends(self, definition: Definition, robust_reg: float) -> tuple[pd.DataFrame, pd.DataFrame]:
         return self._at(definition, self.lambdas[0]), self._at(definition, robust_reg)
+
+
+def rounding_spread(roundings: pd.DataFrame) -> pd.DataFrame:
+    """Per λ, the standard deviations of accuracy that rounding and seeds cause.
+
+    Two trainings that differ in rounding alone differ by √2 standard deviations, root mean square.
+
+    Parameters
+    ----------
+    roundings : as `run_roundings` returns it.
+
+    Returns
+    -------
+    One row a λ: robust_reg, pairs, rounding_sd, seeds_sd (NaN with one seed).
+    """
+    rows = []
+    for value, cells in roundings.groupby("robust_reg"):
+        moved = cells["accuracy_jittered"] - cells["accuracy"]
+        rounding = math.sqrt(moved.pow(2).mean() / 2)
+        rows.append((value, len(cells), rounding, cells["accuracy"].std()))
+    return pd.DataFrame(rows, columns=["robust_reg", "pairs", "rounding_sd", "seeds_sd"])

@@ -102,6 +102,7 @@ def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict
             job.experiment.parameterizer.built_by,
             VARIANTS[job.params.robustness.variant],
         ],
+        "jittered": job.jittered,
         **provenance(data, job.device),
     }
     starts = {seed: _start(job, seed) for seed in job.params.seeds_of(job.name)}

@@ -18,6 +18,7 @@ from pipeline.models.building import Inputs, build_senn
 from pipeline.models.cells import Cell, load_weights, weights_file
 from pipeline.models.senn import Senn
 from pipeline.training.bank import Bank, most_cells, train_bank
+from pipeline.training.jitter import jitter
 from pipeline.training.objectives import Objective
 
 
@@ -26,7 +27,7 @@ class Job:
     """What is needed to train any bank of an experiment.
 
     `data` is the folder of the prepared data set, `vaes` that of the pretrained β-VAEs, `models`
-    the one to write cells into.
+    the one to write cells into. `jittered`: from initial weights moved by a rounding error.
     """
 
     params: Params
@@ -36,6 +37,7 @@ class Job:
     vaes: Path
     models: Path
     store: CellStore
+    jittered: bool = False
 
     @property
     def experiment(self) -> Experiment:
@@ -144,6 +146,8 @@ def _initial(job: Job, data: Dataset, vaes: Mapping[int, File]) -> Callable[[int
         senn = build_senn(job.name, job.experiment, job.params.vae, inputs, seed)
         if job.pretrained:
             _load_pretrained(senn, vaes[seed])
+        if job.jittered:
+            jitter(senn, seed)
         return senn
 
     return initial

@@ -21,7 +21,7 @@ from pipeline.core.params import Params
 from pipeline.core.store import CellStore
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.grid import evaluate_files
-from pipeline.models.cells import grid, save_weights
+from pipeline.models.cells import grid
 from pipeline.study.run import run_study
 from pipeline.training import engine
 from pipeline.training.engine import train_grid
@@ -30,6 +30,7 @@ from pipeline.training.progress import TrainingProgress
 from pipeline.training.task import Job
 from tests.stages.workspace import untrained_compas
 from tests.training.grids import ARCHITECTURES, CPU, run_in_turn, settings, write_data
+from tests.weights import save_weights
 
 NEEDED = "needs Ray: pip install -r requirements-ray.txt"
 NO_STORE = CellStore(None, 1)

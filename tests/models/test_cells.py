@@ -7,9 +7,10 @@ import torch
 from torch.testing import assert_close
 
 from pipeline.core.errors import PipelineError
-from pipeline.models.cells import Cell, grid, load_cell, load_weights, save_weights
+from pipeline.models.cells import Cell, grid, load_cell, load_weights
 from tests.models.textbook import Textbook, same_weights
 from tests.training.grids import ARCHITECTURES, EXPERIMENTS, SMOKE, settings
+from tests.weights import save_weights
 
 METADATA = {"seed": 3, "params": {"β": [4.0, None]}, "valid_accuracy": 0.1 + 0.2, "on": True}
 

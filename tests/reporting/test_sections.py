@@ -163,8 +163,7 @@ def test_claims_table_has_every_claim_with_a_verdict(run):
     )
     assert verdict == (
         "undecided\nagrees with the review (80.9\u00a0%) and the review’s checkpoints "
-        "(80.88\u00a0%), does not exclude the paper (82.02\u00a0%); not as published: "
-        "robustness.probes 1 instead of exact"
+        "(80.88\u00a0%), does not exclude the paper (82.02\u00a0%)"
     )
     assert re.fullmatch(r"[\d.]+\u00a0%\n[\d.]+ to [\d.]+", here)
     assert rows["compas-tradeoff"][3].split("\n")[0] == "2.0 points"

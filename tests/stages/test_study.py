@@ -17,6 +17,7 @@ from tests.stages.workspace import prepare_table
 from tests.training.grids import run_in_turn
 
 OUT = Path("reports/study/compas_senn.csv")
+ROUNDINGS = Path("reports/roundings/compas_senn.csv")
 
 
 @pytest.fixture
@@ -43,20 +44,22 @@ def test_whole_study(workspace, monkeypatch, capsys):
     shutil.rmtree("models")
     capsys.readouterr()
     run(monkeypatch)
-    # Under review2020 the study of the smoke preset has the same grid as `train`.
+    # Under review2020 the study of the smoke preset has the same grid as `train`; so have the cells
+    # that are trained once more with other roundings, before that.
     printed = capsys.readouterr().out
-    assert printed.count("4 of 4 cells reused from the cell store") == 1
-    assert printed.count("reused") == 1
+    assert printed.count("4 of 4 cells reused from the cell store") == 2
+    assert printed.count("reused") == 3  # and what was measured of the latter
     assert "study of compas_senn: paper2018, batch" in printed
     assert not Path("models").exists()  # they are in the cell store alone
     _check_table(workspace["study"]["compas_senn"])
+    _check_roundings(workspace["study"]["compas_senn"])
 
-    here = OUT.read_bytes()
+    here = OUT.read_bytes(), ROUNDINGS.read_bytes()
     OUT.unlink()
     outside = {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": "12345", "SENN_CELL_STORE": "off"}
     command = [sys.executable, "-m", "stages.study", "compas_senn"]
     subprocess.run(command, env=os.environ | outside, check=True)
-    assert OUT.read_bytes() == here
+    assert (OUT.read_bytes(), ROUNDINGS.read_bytes()) == here
 
 
 def _check_table(settings: dict) -> None:
@@ -73,6 +76,28 @@ def _check_table(settings: dict) -> None:
     assert list(cells[names].itertuples(index=False, name=None)) == expected
     assert cells["accuracy"].between(0, 1).all()
     assert (cells[[*REFERENCES]].nunique() == 1).all()
+
+
+def _check_roundings(settings: dict) -> None:
+    """The accuracies of the cells as they are are those of the study."""
+    cells = pd.read_csv(ROUNDINGS)
+    names = ["experiment", "robust_reg", "seed"]
+    assert list(cells) == [*names, "accuracy", "accuracy_jittered"]
+    seeds = settings["seeds"][: settings["rounding_seeds"]]
+    expected = [("compas_senn", reg, seed) for reg in settings["lambda_grid"] for seed in seeds]
+    assert list(cells[names].itertuples(index=False, name=None)) == expected
+    study = pd.read_csv(OUT).query("variant == 'review2020' and reduction == 'batch'")
+    merged = cells.merge(study, on=names)
+    assert len(merged) == len(cells)
+    assert (merged["accuracy_x"] == merged["accuracy_y"]).all()
+
+
+def test_no_roundings_where_none_are_asked_for(workspace, monkeypatch):
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+    workspace["study"]["compas_senn"]["rounding_seeds"] = 0
+    Path("params.yaml").write_text(yaml.safe_dump(workspace))
+    run(monkeypatch)
+    assert ROUNDINGS.read_text() == "experiment,robust_reg,seed,accuracy,accuracy_jittered\n"
 
 
 def test_an_experiment_that_is_not_studied(workspace, monkeypatch):

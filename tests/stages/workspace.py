@@ -8,8 +8,9 @@ import yaml
 from pipeline.core.dataset import Prepared, Split, save_dataset
 from pipeline.core.params import Params, load_params
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import grid, save_weights
+from pipeline.models.cells import grid
 from tests.conftest import REPOSITORY
+from tests.weights import save_weights
 
 
 def prepare_table(test_examples: int) -> None:

@@ -17,7 +17,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
 from pipeline.core.params import Params
 from pipeline.core.store import CellStore
-from pipeline.models.cells import Cell, grid, load_cell, load_weights, save_weights
+from pipeline.models.cells import Cell, grid, load_cell, load_weights
 from pipeline.training import engine, task
 from pipeline.training.engine import train_grid
 from pipeline.training.task import Job
@@ -32,6 +32,7 @@ from tests.training.grids import (
     train,
     write_data,
 )
+from tests.weights import save_weights
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 COLUMNS = [

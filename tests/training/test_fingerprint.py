@@ -19,7 +19,7 @@ from pipeline.core.dataset import FILE_NAME
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params import Params, Section
 from pipeline.core.store import CellStore
-from pipeline.models.cells import Cell, grid, save_weights
+from pipeline.models.cells import Cell, grid
 from pipeline.training.engine import train_grid
 from pipeline.training.fingerprint import (
     TRAINING_CODE,
@@ -39,6 +39,7 @@ from tests.training.grids import (
     settings,
     write_data,
 )
+from tests.weights import save_weights
 
 SEEDS = (*SMOKE.seeds, SMOKE.seeds[-1] + 1)
 
