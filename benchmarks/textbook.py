@@ -108,7 +108,9 @@ class VaeConceptizer(nn.Module):
         super().__init__()
         self.shape = data.input_shape
         unit = settings.target == "unit"
-        self.shift, self.scale = (data.mean, data.std) if unit else (0.0, 1.0)
+        mean, std = (data.mean, data.std) if unit else (0.0, 1.0)
+        assert isinstance(mean, float) and isinstance(std, float), "images"
+        self.shift, self.scale = mean, std
         widths = (data.train.x[0].numel(), *settings.hidden_sizes)
         self.encoder = nn.Sequential(nn.Flatten(), *linear_layers(widths), nn.ReLU())
         self.mean = nn.Linear(widths[-1], settings.num_concepts)

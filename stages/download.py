@@ -6,16 +6,17 @@ from pathlib import Path
 
 from pipeline.core.params import load_params
 from pipeline.core.stage import argument, run_stage
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import collections, files_of
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
 
 
 def main() -> None:
     """Write ``data/raw/<name>/``."""
-    name = argument("name", __doc__, DATASETS)
+    together = collections()
+    name = argument("name", __doc__, together)
     load_params(Path("params.yaml"))  # report a mistake in it before anything is fetched
 
-    files = DATASETS[name].files()
+    files = files_of(together[name].values())
     mirror = os.environ.get(MIRROR_VARIABLE)
     fetch_all(files, Path("data/raw", name), mirror, report=partial(print, flush=True))
 

@@ -2,26 +2,31 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv, write_json
 from pipeline.core.params import load_params
 from pipeline.core.stage import argument, run_stage
 from pipeline.core.store import CellStore
-from pipeline.metrics.grid import cells_table, evaluate_grid, headline, lambda_table
+from pipeline.metrics.grid import cells_table, evaluate_grids, headline, lambda_table
 
 
 def main() -> None:
     """Write ``reports/cells``, ``reports/lambda`` (CSV) and ``reports/metrics`` (JSON)."""
-    name = argument("experiment", __doc__)
+    entry = argument("entry", __doc__)
     params = load_params(Path("params.yaml"))
 
-    data = Path("data/prepared", params.experiment(name).dataset)
+    prepared, models = Path("data/prepared"), Path("models")
     device, store = choose_device(params.device), CellStore.from_environment()
-    evaluations = evaluate_grid(params, name, device, data, Path("models"), store)
-    lambdas = lambda_table(evaluations)
-    write_csv(Path("reports/cells", f"{name}.csv"), cells_table(evaluations))
-    write_csv(Path("reports/lambda", f"{name}.csv"), lambdas)
-    write_json(Path("reports/metrics", f"{name}.json"), headline(lambdas, params.robust_reg))
+    evaluations = evaluate_grids(params, entry, device, prepared, models, store)
+    cells = {name: cells_table(measured) for name, measured in evaluations.items()}
+    lambdas = {name: lambda_table(measured) for name, measured in evaluations.items()}
+    write_csv(Path("reports/cells", f"{entry}.csv"), pd.concat(cells.values()))
+    write_csv(Path("reports/lambda", f"{entry}.csv"), pd.concat(lambdas.values()))
+    for name, table in lambdas.items():
+        metrics = headline(table, params.robust_reg)
+        write_json(Path("reports/metrics", entry, f"{name}.json"), metrics)
 
 
 if __name__ == "__main__":

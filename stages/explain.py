@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
@@ -14,20 +16,21 @@ from pipeline.metrics.comparison_tables import curves_table, scores_table
 
 def main() -> None:
     """Write ``reports/methods`` and ``reports/methods_curves`` (CSV)."""
-    name = argument("experiment", __doc__)
+    entry = argument("entry", __doc__)
     params = load_params(Path("params.yaml"))
 
-    data = Path("data/prepared", params.experiment(name).dataset)
+    prepared, models = Path("data/prepared"), Path("models")
     device, store = choose_device(params.device), CellStore.from_environment()
-    scores = compare_methods(params, name, device, data, Path("models"), store)
-    tables = {
-        "methods": scores_table(scores, METHODS, params.evaluate.bootstrap),
-        "methods_curves": curves_table(scores, METHODS),
-    }
-    for folder, table in tables.items():
-        table.insert(0, "experiment", name)  # for the plots
-        table.insert(1, "robust_reg", params.robust_reg)
-        write_csv(Path("reports", folder, f"{name}.csv"), table)
+    compared = compare_methods(params, entry, device, prepared, models, store)
+    tables: dict[str, list[pd.DataFrame]] = {"methods": [], "methods_curves": []}
+    for name, scores in compared.items():
+        of_methods = scores_table(scores, METHODS, params.evaluate.bootstrap)
+        for folder, table in zip(tables, (of_methods, curves_table(scores, METHODS)), strict=True):
+            table.insert(0, "experiment", name)
+            table.insert(1, "robust_reg", params.robust_reg)
+            tables[folder].append(table)
+    for folder, of_experiments in tables.items():
+        write_csv(Path("reports", folder, f"{entry}.csv"), pd.concat(of_experiments))
 
 
 if __name__ == "__main__":

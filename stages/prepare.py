@@ -2,26 +2,28 @@
 
 from pathlib import Path
 
-from pipeline.core.dataset import save_dataset
+from pipeline.core.dataset import SPLITS, save_dataset
 from pipeline.core.params import load_params
 from pipeline.core.stage import argument, run_stage
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import collections, files_of
 from pipeline.data.sources import verify_all
 
 
 def main() -> None:
-    """Write ``data/prepared/<name>/``."""
-    name = argument("name", __doc__, DATASETS)
+    """Write ``data/prepared/<name>/``, of a collection ``data/prepared/<name>/<table>/``."""
+    together = collections()
+    name = argument("name", __doc__, together)
     params = load_params(Path("params.yaml"))
 
-    recipe = DATASETS[name]
-    raw = Path("data/raw", name)
-    verify_all(recipe.files(), raw)
-    prepared = recipe.prepare(raw, params.split_seed)
-    folder = Path("data/prepared", name)
-    save_dataset(folder, prepared)
-    sizes = f"{len(prepared.train)} train, {len(prepared.valid)} valid, {len(prepared.test)} test"
-    print(f"{name}: {sizes} -> {folder}")
+    recipes, raw = together[name], Path("data/raw", name)
+    verify_all(files_of(recipes.values()), raw)
+    for dataset, recipe in recipes.items():
+        prepared = recipe.prepare(raw, params.split_seed)
+        folder = Path("data/prepared", dataset)
+        save_dataset(folder, prepared)
+        sizes = ", ".join(f"{len(getattr(prepared, split))} {split}" for split in SPLITS)
+        missing = f" ({prepared.incomplete} incomplete rows left out)" * bool(prepared.incomplete)
+        print(f"{dataset}: {sizes}{missing} -> {folder}")
 
 
 if __name__ == "__main__":

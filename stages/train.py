@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
@@ -13,18 +15,16 @@ from pipeline.training.task import Job
 
 def main() -> None:
     """Write ``models/<experiment>/`` and ``reports/curves/<experiment>.csv``."""
-    name = argument("experiment", __doc__)
+    entry = argument("entry", __doc__)
     params = load_params(Path("params.yaml"))
-    job = Job(
-        params,
-        name,
-        choose_device(params.device),
-        data=Path("data/prepared", params.experiment(name).dataset),
-        vaes=Path("models/vae"),
-        models=Path("models"),
-        store=CellStore.from_environment(),
-    )
-    write_csv(Path(f"reports/curves/{name}.csv"), train_grid(job))
+    device, store = choose_device(params.device), CellStore.from_environment()
+    curves = []
+    for name in params.names_of(entry):
+        data = Path("data/prepared", params.experiment(name).dataset)
+        models = Path("models", params.group_of(name))
+        job = Job(params, name, device, data, Path("models/vae"), models, store)
+        curves.append(train_grid(job))
+    write_csv(Path("reports/curves", f"{entry}.csv"), pd.concat(curves))
 
 
 if __name__ == "__main__":

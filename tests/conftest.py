@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipeline.core.errors import PipelineError
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import collections, files_of
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
 from tests.distribution import place, unit
 
@@ -43,7 +43,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def raw_data(request: pytest.FixtureRequest) -> Callable[[str], Path]:
-    """``raw_data(name)``: folder with the real raw files of a dataset, verified.
+    """``raw_data(name)``: folder with the real raw files of a dataset or collection, verified.
 
     They come from ``SENN_DATA_MIRROR``, else from ``../shared/data`` where a checkout has that
     beside it, else from where the download stage finds them, and stay in pytest's cache. Full
@@ -57,7 +57,7 @@ def raw_data(request: pytest.FixtureRequest) -> Callable[[str], Path]:
     def get(name: str) -> Path:
         folder = cache.mkdir("raw-data") / name
         try:
-            fetch_all(DATASETS[name].files(), folder, mirror)
+            fetch_all(files_of(collections()[name].values()), folder, mirror)
         except PipelineError as error:
             if name == "mnist":
                 pytest.skip(f"full MNIST is not within reach: {error}")

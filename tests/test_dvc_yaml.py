@@ -132,6 +132,7 @@ def test_an_experiment_or_a_dataset_is_an_entry_of_params(tmp_path):
     params = yaml.load(REPOSITORY / "params.yaml")
     params["datasets"].append("mnist")
     params["experiments"]["wide"] = params["experiments"]["mnist_senn"] | {"dataset": "mnist"}
+    params["explain"]["experiments"].append("wide")
     yaml.dump(params, tmp_path / "params.yaml")
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
     with Repo(str(tmp_path)) as repo:
@@ -156,6 +157,17 @@ READ = {
         "experiments.{key}",
         "explain",
         "robust_reg",
+        "seeds",
+    },
+    "rivals": {
+        "evaluate.lipschitz_concept_resolution",
+        "evaluate.lipschitz_discrete_radius",
+        "evaluate.lipschitz_local_radius",
+        "evaluate.lipschitz_local_restarts",
+        "evaluate.lipschitz_local_steps",
+        "experiments",
+        "lambda_grid",
+        "rivals",
         "seeds",
     },
     "study": {"evaluate", "experiments.{key}", "study.{key}"},

@@ -12,27 +12,41 @@ DEFAULT = REPOSITORY / "params.yaml"
 PAPER = REPOSITORY / "presets" / "paper.yaml"
 SMOKE = REPOSITORY / "presets" / "smoke.yaml"
 EXPERIMENTS = {"compas_senn", "mnist_senn", "mnist_disenn"}
-SHAPES = {"compas": (11,), "mnist_5k": (1, 28, 28), "mnist": (1, 28, 28)}
+TABLES = {  # shape of an input, classes
+    "breast_cancer": ((30,), 2),
+    "wine": ((13,), 3),
+    "ionosphere": ((33,), 2),
+    "heart": ((22,), 2),
+    "diabetes": ((8,), 2),
+    "yeast": ((8,), 10),
+    "abalone": ((10,), 3),
+    "glass": ((9,), 6),
+}
+OF_SMOKE = ("breast_cancer", "wine")
+SHAPES = {"compas": ((11,), 2), "mnist_5k": ((1, 28, 28), 10), "mnist": ((1, 28, 28), 10)}
+SHAPES |= {f"uci/{name}": shape for name, shape in TABLES.items()}
 SHIPPED = [DEFAULT, *sorted((REPOSITORY / "presets").iterdir())]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_file_is_whole_and_valid(path):
     params = load_params(path)
-    assert set(params.experiments) == EXPERIMENTS
+    tables = {f"uci_{name}" for name in (OF_SMOKE if path == SMOKE else TABLES)}
+    assert set(params.experiments) == EXPERIMENTS | tables
+    assert set(params.names_of("uci")) == tables
+    assert set(params.explain.experiments) == EXPERIMENTS
     assert params.model_fields_set == set(Params.model_fields)
 
 
-@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_shipped_models_fit_their_data(path, name):
+def test_shipped_models_fit_their_data(path):
     params = load_params(path)
-    experiment = params.experiment(name)
-    shape = SHAPES[experiment.dataset]
-    senn = build_senn(name, experiment, params.vae, Inputs(shape, 0.0, 1.0), seed=0)
-    output = senn(torch.zeros(2, *shape))
-    assert output.logits.shape == (2, 2 if experiment.dataset == "compas" else 10)
-    assert output.reconstruction.shape == (2, *shape)
+    for name, experiment in params.experiments.items():
+        shape, classes = SHAPES[experiment.dataset]
+        senn = build_senn(name, experiment, params.vae, Inputs(shape, 0.0, 1.0), seed=0)
+        output = senn(torch.zeros(2, *shape))
+        assert output.logits.shape == (2, classes)
+        assert output.reconstruction.shape == (2, *shape)
 
 
 @pytest.mark.parametrize("path", [DEFAULT, PAPER], ids=lambda path: path.name)
@@ -44,13 +58,26 @@ def test_default_and_paper_cover_five_lambdas_and_three_seeds_or_forty(path):
         assert params.lambdas(name) == (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
+@pytest.mark.parametrize("path", [DEFAULT, PAPER], ids=lambda path: path.name)
+def test_tables_have_ten_seeds_and_their_grids_begin_at_zero(path):
+    params = load_params(path)
+    usual = (0.0, 1e-4, 1e-2, 1e-1, 1.0)
+    for name in params.names_of("uci"):
+        assert len(params.seeds_of(name)) == 10
+        is_cancer = name == "uci_breast_cancer"
+        assert params.lambdas(name) == (FIGURE_5B if is_cancer else usual)
+
+
+FIGURE_5B = (0.0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+
 def test_default_needs_no_full_mnist():
-    assert load_params(DEFAULT).datasets == ("compas", "mnist_5k")
+    assert load_params(DEFAULT).datasets == ("compas", "mnist_5k", "uci")
 
 
 PUBLISHED = {
     "robust_reg": 1e-4,
-    "datasets": ("compas", "mnist"),
+    "datasets": ("compas", "mnist", "uci"),
     "robustness": {"variant": "review2020", "reduction": "batch", "probes": "exact"},
     "vae": {
         "num_concepts": 5,
@@ -155,14 +182,20 @@ PUBLISHED_EXPERIMENTS = {
 def test_paper_preset_is_what_was_run():
     params = load_params(PAPER).model_dump()
     assert {key: params[key] for key in PUBLISHED} == PUBLISHED
-    assert params["experiments"] == PUBLISHED_EXPERIMENTS
+    reviewed = {n: e for n, e in params["experiments"].items() if not n.startswith("uci")}
+    assert reviewed == PUBLISHED_EXPERIMENTS
+    tables = [e for n, e in params["experiments"].items() if n.startswith("uci")]
+    for table in tables:
+        assert table["parameterizer"] == {"name": "mlp", "hidden_sizes": (10, 5, 5)}
+        assert table["conceptizer"] == {"name": "identity"}
 
 
 def test_smoke_preset_is_small():
     params = load_params(SMOKE)
-    assert params.datasets == ("compas", "mnist_5k")
+    assert params.datasets == ("compas", "mnist_5k", "uci")
     assert len(params.seeds) == 2
-    assert all(params.lambdas(name) == (1e-4, 1e-2) for name in EXPERIMENTS)
+    assert all(params.lambdas(name) == (1e-4, 1e-2) for name in (*EXPERIMENTS, "uci_wine"))
+    assert params.lambdas("uci_breast_cancer") == (0.0, 1e-8, 1e-4, 1e-2)
     assert max(e.epochs for e in params.experiments.values()) <= 2
     assert params.pretrain.pretrain_epochs == 1
 

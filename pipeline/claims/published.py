@@ -13,7 +13,15 @@ from functools import partial
 from typing import Literal
 
 Source = Literal["paper", "review", "ETH"]
-Kind = Literal["accuracy", "accuracy lost", "linear accuracy", "qualitative"]
+Kind = Literal[
+    "accuracy",
+    "accuracy lost",
+    "linear accuracy",
+    "ahead of linear",
+    "trade-off",
+    "contest",
+    "qualitative",
+]
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,15 @@ class Claim:
         Which experiment of params.yaml tests it, and on which dataset it was published.
     kind : str
         ``accuracy`` at one λ; ``accuracy lost`` between two λ; ``linear accuracy``, a linear
-        classifier's; ``qualitative``, in words.
+        classifier's; ``ahead of linear``, SENN's accuracy less that; ``trade-off``, between two λ
+        little accuracy is lost while relevances become stabler; ``contest``, SENN beside other
+        methods (`pipeline.claims.rivals`); ``qualitative``, in words.
     lambdas : tuple of float
         The λ, or the two λ, that it is about; empty: the headline λ, or none.
     numbers : tuple of Number
         All that were published of it; of a claim in words none.
+    in_words : str
+        What was published of a claim without `numbers`, and by whom.
     """
 
     experiment: str
@@ -91,6 +103,7 @@ class Claim:
     kind: Kind = "qualitative"
     lambdas: tuple[float, ...] = ()
     numbers: tuple[Number, ...] = ()
+    in_words: str = "in words, review"
 
 
 def with_article(source: str) -> str:
@@ -123,14 +136,23 @@ _LINEAR = "Test accuracy of logistic regression on COMPAS"
 _NONE = f"{_MNIST} without regularisation"
 _COLLAPSE = f"{_MNIST} under the strongest regularisation"
 _DISENN = "DiSENN’s test accuracy on MNIST"
+_TRADE_OFF = "relevances become stabler as λ grows, and little accuracy is lost"
 _STABLE = "Relevances and concepts are nearly equal for visually similar digits"
 _POOR = "Most of SENN’s explanations on MNIST are not plausible; its concepts mix digits"
 _DIVERSE = "DiSENN’s concepts are more interpretable than SENN’s but still overlap"
+_STABLER = "On {}, SENN’s explanations are more stable than those of {}"
+_FAITHFUL = "On the UCI tables, SENN’s relevances are at least as faithful as LIME and SHAP"
+_SURROGATES, _OTHERS = "LIME and SHAP", "LIME, occlusion, LRP and gradient methods"
 _EVERY = _paper("98.7 to 99.1 %")  # for all λ from 0 to 1, as the review quotes it
 
 
 def _mnist_at(robust_reg: float, identity: str, *numbers: Number, text: str = _MNIST) -> Claim:
     return _mnist(identity, text, "accuracy", (robust_reg,), numbers)
+
+
+def _contest(experiment: str, dataset: str, identity: str, text: str, figure: str) -> Claim:
+    in_words = f"figure {figure}, paper"
+    return Claim(experiment, dataset, identity, text, "contest", in_words=in_words)
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -149,6 +171,30 @@ CLAIMS: tuple[Claim, ...] = (
         (_review("about 15 points"), _checkpoints("15.0 points"), _paper("about 4 points")),
     ),
     _compas("compas-linear", _LINEAR, "linear accuracy", (), (_paper("78.54 %"),)),
+    _compas(
+        "logistic-compas",
+        "SENN is more accurate on COMPAS than logistic regression",
+        "ahead of linear",
+        (1e-4,),
+        in_words="82.02 % against 78.54 %, paper",
+    ),
+    _compas(
+        "tradeoff-compas",
+        f"On COMPAS {_TRADE_OFF}",
+        "trade-off",
+        (1e-4, 1.0),
+        in_words="accuracy about 83 to 78 % in its figure 5A, paper",
+    ),
+    Claim(
+        "uci_breast_cancer",
+        "uci/breast_cancer",
+        "tradeoff-breast-cancer",
+        f"On breast cancer {_TRADE_OFF}",
+        "trade-off",
+        (0.0, 1.0),
+        in_words="accuracy from 80 to 100 % and estimate from 0 to 1, the axes of its figure 5B, "
+        "paper",
+    ),
     _mnist_at(0.0, "mnist-unregularised", _paper("99.11 %"), text=_NONE),
     _mnist_at(
         1e-4, "mnist-accuracy", _review("98.9 %"), _checkpoints("98.89 %"), _eth("98.99 %"), _EVERY
@@ -170,6 +216,13 @@ CLAIMS: tuple[Claim, ...] = (
     _mnist("stable-explanations", _STABLE),
     _mnist("poor-explanations", _POOR),
     _disenn("disenn-diversity", _DIVERSE),
+    _contest("uci", "uci", "stability-uci", _STABLER.format("the UCI tables", _SURROGATES), "5C"),
+    _contest("mnist_senn", "mnist", "stability-mnist", _STABLER.format("MNIST", _OTHERS), "5C"),
+    _contest("mnist_senn", "mnist", "stability-digit", _STABLER.format("a digit", _OTHERS), "4"),
+    _contest(
+        "compas_senn", "compas", "stability-compas", _STABLER.format("COMPAS", _SURROGATES), "10"
+    ),
+    _contest("uci", "uci", "faithfulness-uci", _FAITHFUL, "3"),
 )
 
 

@@ -41,12 +41,12 @@ class ExperimentResults:
         self.name, self._run, self._params = name, run, run.params
         self.settings: Experiment = run.params.experiment(name)
         self.robust_reg, self.seeds = run.params.robust_reg, run.params.seeds_of(name)
+        self._models = run.folders.models / run.params.group_of(name)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """One row a cell, with its metrics; only cells of the grid that params.yaml asks for."""
-        path = self._run.folders.reports / "cells" / f"{self.name}.csv"
-        table = _read(path)
+        path, table = self._path("cells"), self._table("cells")
         # λ are told apart as file names tell them apart, by 6 digits.
         rows = {(f"{row.robust_reg:g}", row.seed): i for i, row in enumerate(table.itertuples())}
         wanted = grid(self._params, self.name)
@@ -117,10 +117,7 @@ class ExperimentResults:
     @cached_property
     def metadata(self) -> list[dict[str, Any]]:
         """The metadata of every cell's weights, in the order of the grid."""
-        return [
-            load_weights(cell.path(self._run.folders.models))[1]
-            for cell in grid(self._params, self.name)
-        ]
+        return [load_weights(cell.path(self._models))[1] for cell in grid(self._params, self.name)]
 
     @cached_property
     def test_outputs(self) -> list[SennOutput]:
@@ -170,16 +167,27 @@ class ExperimentResults:
         }
 
     def _load(self, seed: int) -> tuple[Senn, dict[str, Any]]:
-        return load_cell(Cell(self.name, self.robust_reg, seed).path(self._run.folders.models))
+        return load_cell(Cell(self.name, self.robust_reg, seed).path(self._models))
+
+    def _path(self, folder: str) -> Path:
+        """Where its entry of params.yaml has its rows."""
+        entry = self._params.group_of(self.name) or self.name
+        return self._run.folders.reports / folder / f"{entry}.csv"
 
     def _table(self, folder: str) -> pd.DataFrame:
-        return _read(self._run.folders.reports / folder / f"{self.name}.csv")
+        rows = _read(self._path(folder))
+        return rows[rows["experiment"] == self.name].reset_index(drop=True)
 
 
 class Results:
     """A run: its params and its experiments, in the order of params.yaml.
 
     What experiments share is made once: datasets, β-VAEs, neighbours in test sets.
+
+    Attributes
+    ----------
+    experiments : those with an entry of their own in params.yaml, by name.
+    tables : those that are one of several of an entry.
     """
 
     def __init__(self, params_file: Path, folders: Folders) -> None:
@@ -187,7 +195,10 @@ class Results:
         self.dataset = cache(lambda name: load_dataset(folders.prepared / name))
         self.vae = cache(self._vae)
         self.neighbours = cache(self._neighbours)
-        self.experiments = {name: ExperimentResults(name, self) for name in self.params.experiments}
+        results = {name: ExperimentResults(name, self) for name in self.params.experiments}
+        is_one_of_several = self.params.group_of
+        self.experiments = {n: one for n, one in results.items() if not is_one_of_several(n)}
+        self.tables = {n: one for n, one in results.items() if is_one_of_several(n)}
 
     @property
     def pretrained(self) -> bool:
@@ -202,6 +213,12 @@ class Results:
     def roundings(self, name: str) -> pd.DataFrame:
         """What rounding does to experiment `name`, one row a cell; empty if that is not studied."""
         return _read(self.folders.reports / "roundings" / f"{name}.csv")
+
+    @cached_property
+    def rivals(self) -> dict[str, pd.DataFrame]:
+        """SENN beside other methods, by experiment: tables of `pipeline.rivals`."""
+        folder = self.folders.reports / "rivals"
+        return {name: _read(folder / f"{name}.csv") for name in self.params.compared()}
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:

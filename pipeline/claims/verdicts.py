@@ -13,12 +13,15 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from pipeline.claims.comparison import Comparison, Decided
+from pipeline.claims.comparison import DECIDED, Comparison, Decided
 from pipeline.claims.evidence import Evidence, qualitative_evidence
 from pipeline.claims.protocol import deviations
 from pipeline.claims.published import CLAIMS, Claim, Kind
 from pipeline.claims.results import Results
-from pipeline.metrics.intervals import Interval, accuracy_interval, lost_interval
+from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
+from pipeline.claims.words import listed
+from pipeline.metrics.decisions import lies_in, together
+from pipeline.metrics.intervals import Interval, accuracy_interval, interval, lost_interval
 
 Status = Literal[Decided, "not tested", "left to the reader"]
 
@@ -48,7 +51,9 @@ class Verdict:
     @property
     def short(self) -> str:
         """The verdict in a few words, for `dvc metrics diff`."""
-        if self.here is None or self.status not in get_args(Decided):
+        if self.claim.kind == "contest" and self.remark:
+            return f"{self.status}; {self.remark}"
+        if self.here is None or self.status not in get_args(Decided) or not self.claim.numbers:
             return self.status
         return Comparison(self.here, self.claim.numbers).short
 
@@ -73,6 +78,7 @@ class Measured:
 
 def verdicts(results: Results) -> list[Verdict]:
     """A verdict of this run on every claim."""
+    bouts = {name: judge_contest(contest, results.rivals) for name, contest in CONTESTS.items()}
     measured = {
         name: Measured(
             experiment.cells,
@@ -80,9 +86,9 @@ def verdicts(results: Results) -> list[Verdict]:
             experiment.linear,
             deviations(results.params, name),
         )
-        for name, experiment in results.experiments.items()
+        for name, experiment in (results.experiments | results.tables).items()
     }
-    return judge(measured, qualitative_evidence(results))
+    return judge(measured, qualitative_evidence(results), bouts)
 
 
 def as_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
@@ -92,7 +98,8 @@ def as_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
             "claim": verdict.claim.id,
             "verdict": verdict.status,
             **(verdict.here or Interval(math.nan, math.nan, math.nan))._asdict(),
-            "published": "; ".join(f"{one} {one.printed}" for one in verdict.claim.numbers),
+            "published": "; ".join(f"{one} {one.printed}" for one in verdict.claim.numbers)
+            or verdict.claim.in_words,
             "reason": verdict.reason,
             "remark": verdict.remark,
         }
@@ -116,15 +123,48 @@ def from_table(table: pd.DataFrame) -> list[Verdict]:
     ]
 
 
-def judge(measured: Mapping[str, Measured], evidence: Mapping[str, Evidence]) -> list[Verdict]:
+def judge(
+    measured: Mapping[str, Measured],
+    evidence: Mapping[str, Evidence],
+    bouts: Mapping[str, Bout | None],
+) -> list[Verdict]:
     """A verdict on each of `CLAIMS`, in their order.
 
     Parameters
     ----------
     measured : per experiment.
     evidence : per id of a qualitative claim, what was measured.
+    bouts : per id of a contest, how it went.
     """
-    return [_judge(claim, measured, evidence) for claim in CLAIMS]
+    return [
+        _contest(claim, measured, bouts.get(claim.id))
+        if claim.kind == "contest"
+        else _judge(claim, measured, evidence)
+        for claim in CLAIMS
+    ]
+
+
+def _contest(claim: Claim, measured: Mapping[str, Measured], bout: Bout | None) -> Verdict:
+    """The status is that of the paper's setting; the remark says how it is in the others."""
+    if bout is None:
+        return Verdict(claim, "not tested", None, "not all of its tables are compared in this run")
+    paper, *fairer = bout.settings
+    remark = "; ".join(f"{setting.name}: {bout.outcome(setting)}" for setting in fairer)
+    by_table = {
+        name: "; ".join(f"{one.name} {bout.outcome(one, name)}" for one in (paper, *fairer))
+        for name in bout.contest.experiments
+    }
+    words = (
+        f"{len(bout.judged)} comparisons together, of each setting, table and method",
+        *(f"{name}: {words}" for name, words in by_table.items() if len(by_table) > 1),
+    )
+    where = {measured[name].dataset for name in bout.contest.experiments}
+    elsewhere = [name for name in where if name.partition("/")[0] != claim.dataset]
+    if elsewhere or bout.seeds == 1:
+        why = f"measured on {listed(elsewhere)}, not {claim.dataset}" if elsewhere else "one seed"
+        would = f"{paper.name}: {bout.outcome(paper)}; {remark}"
+        return Verdict(claim, "not tested", None, _joined(why, *words), would)
+    return Verdict(claim, bout.outcome(paper), None, _joined(*words), remark)
 
 
 def _judge(
@@ -148,6 +188,10 @@ def _judge(
         here = _MEASURES[claim.kind](claim, run)
     except _NotTestedError as error:
         return Verdict(claim, "not tested", None, str(error))
+    if decide := _DIRECTIONS.get(claim.kind):
+        outcome, reason = decide(claim, run, here)
+        status: Status = "not tested" if is_elsewhere else outcome
+        return Verdict(claim, status, here, _joined(reason, about))
     compared = Comparison(here, claim.numbers)
     if is_elsewhere:
         reason = f"{elsewhere} (the interval {compared.sentence()})"
@@ -167,10 +211,56 @@ def _linear(claim: Claim, run: Measured) -> Interval:
     return run.linear
 
 
+def _ahead_of_linear(claim: Claim, run: Measured) -> Interval:
+    """SENN's accuracy less a linear classifier's, `interval` of the difference.
+
+    Test examples count as if the two had not shared them (Newcombe 1998, method 10).
+    """
+    (cells,), linear = _at(run.cells, claim.lambdas), _linear(claim, run)
+    senn = accuracy_interval(cells)
+    below = math.hypot(senn.mean - senn.low, linear.high - linear.mean)
+    above = math.hypot(senn.high - senn.mean, linear.mean - linear.low)
+    ahead = senn.mean - linear.mean
+    return Interval(ahead, ahead - below, ahead + above).within(-1, 1)
+
+
+def _stabler(claim: Claim, run: Measured) -> Interval:
+    """How far the estimate of eq. 5 falls between two λ, over seeds; the median of the anchors."""
+    before, after = (cells["lipschitz_local"] for cells in _at(run.cells, claim.lambdas))
+    return interval((before - after).dropna().tolist())
+
+
+def _is_ahead(claim: Claim, run: Measured, here: Interval) -> tuple[Decided, str]:
+    linear = 100 * _linear(claim, run).mean
+    reason = f"points by which SENN is ahead of logistic regression’s {linear:.1f} %"
+    return DECIDED[lies_in(here, 0, math.inf)], reason
+
+
+def _is_cheap(claim: Claim, run: Measured, lost: Interval) -> tuple[Decided, str]:
+    """Whether the relevances become stabler, and at most `AFFORDABLE` accuracy is lost."""
+    fall = _stabler(claim, run)
+    before, after = (at["lipschitz_local"].mean() for at in _at(run.cells, claim.lambdas))
+    outcome = together([lies_in(fall, 0, math.inf), lies_in(lost, -math.inf, AFFORDABLE)])
+    reason = (
+        f"reproduced if the estimate of eq. 5 falls and less than {100 * AFFORDABLE:g} points are "
+        f"lost; the estimate falls from {before:.3g} to {after:.3g}, "
+        f"by {fall.mean:.3g} ({fall.low:.3g} to {fall.high:.3g})"
+    )
+    return DECIDED[outcome], reason
+
+
+AFFORDABLE = 0.05  # accuracy; the paper's figures 5A and 5B show losses of some points
+# Claims that say in which direction a quantity goes, and how they are decided.
+_DIRECTIONS: dict[Kind, Callable[[Claim, Measured, Interval], tuple[Decided, str]]] = {
+    "ahead of linear": _is_ahead,
+    "trade-off": _is_cheap,
+}
 _MEASURES: dict[Kind, Callable[[Claim, Measured], Interval]] = {
     "accuracy": lambda claim, run: accuracy_interval(*_at(run.cells, claim.lambdas)),
     "accuracy lost": lambda claim, run: lost_interval(*_at(run.cells, claim.lambdas)),
     "linear accuracy": _linear,
+    "ahead of linear": _ahead_of_linear,
+    "trade-off": lambda claim, run: lost_interval(*_at(run.cells, claim.lambdas)),
 }
 
 

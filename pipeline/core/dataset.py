@@ -5,7 +5,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,6 +22,9 @@ FILE_NAME = "data.safetensors"
 TABLE_NAME = "table.csv"
 SPLITS = ("train", "valid", "test")
 PATCH = 4  # pixels, height and width of a patch
+
+Moments: TypeAlias = float | tuple[float, ...]
+"""A mean or a standard deviation, of all features together or of each."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,13 @@ class Prepared:
         One per column of a table; empty for images.
     class_names : tuple of str
         One per class.
-    mean, std : float
-        The normalisation is x = (raw - mean) / std, with raw pixels in [0, 1].
+    mean, std : float or tuple of float
+        The normalisation is x = (raw - mean) / std, with raw pixels in [0, 1]; one number for all
+        features, or one for each column of a table.
     table : DataFrame or None
         The same rows with column names, for people to read.
+    incomplete : int
+        Rows that were left out because a value is missing.
     """
 
     name: str
@@ -71,9 +77,10 @@ class Prepared:
     test: Split
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
-    mean: float = 0.0
-    std: float = 1.0
+    mean: Moments = 0.0
+    std: Moments = 1.0
     table: "pd.DataFrame | None" = None
+    incomplete: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,10 @@ class Dataset:
         One per column of a table; empty for images.
     class_names : tuple of str
         One per class; their number is C.
-    low, high : float
-        Raw 0 and 1 after normalisation: the range of a feature.
+    mean, std : float or tuple of float
+        As in `Prepared`.
+    low, high : Tensor () or (columns,)
+        Raw 0 and 1 after normalisation: the range of all features, or of each.
     digest : str
         SHA-256 of the prepared file.
     """
@@ -100,10 +109,10 @@ class Dataset:
     test: Split
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
-    mean: float
-    std: float
-    low: float
-    high: float
+    mean: Moments
+    std: Moments
+    low: Tensor
+    high: Tensor
     digest: str
 
     @property
@@ -118,7 +127,7 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same dataset with its tensors on `device`."""
-        moved = {name: getattr(self, name).to(device) for name in SPLITS}
+        moved = {name: getattr(self, name).to(device) for name in (*SPLITS, "low", "high")}
         return dataclasses.replace(self, **moved)
 
 
@@ -154,7 +163,7 @@ def save_dataset(folder: Path, prepared: Prepared) -> None:
     for name in SPLITS:
         split: Split = getattr(prepared, name)
         tensors[f"{name}_x"], tensors[f"{name}_y"] = split.x, split.y
-    keys = ("name", "feature_names", "class_names", "mean", "std")
+    keys = ("name", "feature_names", "class_names", "mean", "std", "incomplete")
     metadata = {key: json.dumps(getattr(prepared, key)) for key in keys}
     with all_or_nothing(folder):
         if prepared.table is not None:
@@ -183,12 +192,12 @@ def read_dataset(file: File) -> Dataset:
     tensors, metadata = read_tensors(file)
     try:
         described = {key: json.loads(value) for key, value in metadata.items()}
-        mean, std = float(described["mean"]), float(described["std"])
+        mean, std = (_moments(described[key]) for key in ("mean", "std"))
         splits = {
             name: Split(_normalised(tensors[f"{name}_x"], mean, std), tensors[f"{name}_y"])
             for name in SPLITS
         }
-        low, high = _normalised(torch.tensor([0.0, 1.0]), mean, std).tolist()
+        low, high = (_normalised(torch.tensor(end), mean, std) for end in (0.0, 1.0))
         return Dataset(
             name=described["name"],
             **splits,
@@ -207,7 +216,11 @@ def read_dataset(file: File) -> Dataset:
         ) from error
 
 
-def _normalised(raw: Tensor, mean: float, std: float) -> Tensor:
+def _moments(described: float | list[float]) -> Moments:
+    return tuple(map(float, described)) if isinstance(described, list) else float(described)
+
+
+def _normalised(raw: Tensor, mean: Moments, std: Moments) -> Tensor:
     # As torchvision's ToTensor and Normalize do, in this order and in float32.
     values = raw.float().div(255) if raw.dtype == torch.uint8 else raw
-    return values.sub(mean).div(std)
+    return values.sub(torch.tensor(mean)).div(torch.tensor(std))

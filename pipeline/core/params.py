@@ -4,20 +4,21 @@ Every error is one line that names the file, the key, what is allowed, and the v
 ``params.yaml: robust_reg: must be ≥ 0, got -1``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.core import params_choices as choice
 from pipeline.core import params_types as kind
 from pipeline.core.errors import PipelineError
-from pipeline.core.params_choices import DATASETS, VARIANTS
+from pipeline.core.params_choices import DATASETS, VARIANTS, collection_of
 from pipeline.core.params_errors import Problem, did_you_mean, explain
+from pipeline.core.params_tables import Expansion, expanded
 from pipeline.core.params_types import Section
 
 Entry = TypeVar("Entry")
@@ -99,6 +100,7 @@ class Experiment(Section):
     sparsity_reg : ξ, weight of Σ|h| in SENN's concept loss.
     beta : β, weight of the KL divergence in DiSENN's concept loss.
     lambda_grid, seeds : replace the top-level `lambda_grid` and `seeds` for this experiment.
+    entry : that has the experiment's dataset among its `tables`; not written, but follows from it.
     """
 
     dataset: choice.DatasetName
@@ -121,6 +123,7 @@ class Experiment(Section):
     beta: kind.NonNegative | None = None
     lambda_grid: kind.LambdaGrid | None = None
     seeds: kind.Seeds | None = None
+    entry: kind.ExperimentName | None = None
 
     def _problems(self) -> Iterator[Problem]:
         disenn = self.model_class == "DiSENN"
@@ -166,6 +169,7 @@ class Evaluate(Section):
 class Explain(Section):
     """Settings of the comparison of explanation methods (pipeline/metrics/comparison.py).
 
+    experiments : entries of section `experiments` whose headline models are explained.
     seeds : how many of an experiment's seeds, from the first; their headline models' explanations
         are scored.
     examples : test examples explained by every method.
@@ -177,6 +181,7 @@ class Explain(Section):
     power_neighbours : k of the nearest-neighbour classifiers of the explanatory power index.
     """
 
+    experiments: Annotated[tuple[kind.ExperimentName, ...], kind.AnyList, kind.Distinct]
     seeds: kind.Count
     examples: Annotated[int, Field(ge=2)]
     costly_examples: Annotated[int, Field(ge=2)]
@@ -189,6 +194,40 @@ class Explain(Section):
     def _problems(self) -> Iterator[Problem]:
         if self.costly_examples > self.examples:
             yield "costly_examples", f"must be ≤ examples, {self.examples}", self.costly_examples
+
+
+class Rivals(Section):
+    """SENN against other methods, by the paper's protocol and a fair one (pipeline/rivals).
+
+    experiments : those whose models are explained.
+    robust_reg : robustness strength λ of these models; experiments whose grid lacks it are left
+        out.
+    seeds, image_seeds : how many of an experiment's seeds, from the first, at most; of tables and
+        of images.
+    anchors, image_anchors : points at which stability is measured.
+    samples : inputs that LIME and SHAP ask the model about, for one explanation.
+    evaluations : of the black-box search for equation 5, per anchor.
+    lime_evaluations : the same for LIME in the paper's protocol.
+    rounds : in which they are made; those of a round are chosen together.
+    bootstrap : resamples of anchors, for the 95 % intervals.
+    """
+
+    experiments: kind.ExperimentNames
+    robust_reg: kind.NonNegative
+    seeds: kind.Count
+    image_seeds: kind.Count
+    anchors: kind.Anchors
+    image_anchors: kind.Anchors
+    samples: Annotated[int, Field(ge=10)]
+    evaluations: kind.Count
+    lime_evaluations: kind.Count
+    rounds: kind.Count
+    bootstrap: Annotated[int, Field(ge=100)]
+
+    def _problems(self) -> Iterator[Problem]:
+        for name in ("evaluations", "lime_evaluations"):
+            if getattr(self, name) < self.rounds:
+                yield name, f"must be ≥ rounds, {self.rounds}", getattr(self, name)
 
 
 class Study(Section):
@@ -227,7 +266,7 @@ class Params(Section):
         pretrained per seed.
     device : where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
     compute : which machines train and measure; may be left out.
-    datasets : the datasets to download and prepare.
+    datasets : the datasets, and collections of them, to download and prepare.
     split_seed : seed of the train/valid/test split, which all cells share.
     study : experiments whose robustness loss is varied; may be {}.
     """
@@ -237,7 +276,7 @@ class Params(Section):
     seeds: kind.Seeds
     device: kind.Device
     compute: Compute = Compute()
-    datasets: choice.DatasetNames
+    datasets: choice.CollectionNames
     split_seed: kind.Seed
     robustness: Robustness
     vae: Vae
@@ -245,14 +284,17 @@ class Params(Section):
     experiments: Annotated[dict[kind.ExperimentName, Experiment], kind.NotEmpty]
     evaluate: Evaluate
     explain: Explain
+    rivals: Rivals
     study: dict[kind.ExperimentName, Study]
     report: Report
+
+    _with_tables = model_validator(mode="before")(expanded)
 
     def _problems(self) -> Iterator[Problem]:
         experiments = {f"experiments.{name}": e for name, e in self.experiments.items()}
         datasets = {key: e.dataset for key, e in experiments.items()}
         for key, dataset in {"pretrain": self.pretrain.dataset, **datasets}.items():
-            if dataset not in self.datasets:
+            if collection_of(dataset) not in self.datasets:
                 words = f"must be among datasets ({', '.join(self.datasets)})"
                 yield f"{key}.dataset", words, dataset
         yield from _batch_problems("pretrain", self.pretrain)
@@ -266,6 +308,15 @@ class Params(Section):
             yield "experiments.vae", words, "vae"
         for name in self.study:
             yield from self._study_problems(name)
+        entries = dict.fromkeys(self.group_of(name) or name for name in self.experiments)
+        for place, name in enumerate(self.explain.experiments):
+            if name not in entries:
+                words = f"must be among experiments ({', '.join(entries)})"
+                yield f"explain.experiments[{place}]", words, name
+        for place, name in enumerate(self.rivals.experiments):
+            if name not in self.experiments:
+                words = f"must be among experiments ({', '.join(self.experiments)})"
+                yield f"rivals.experiments[{place}]", words, name
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
         if self.explain.seeds > (count := len(self.seeds_of(fewest))):
             words = f"must be ≤ {count}, the number of seeds of {fewest}"
@@ -327,23 +378,50 @@ class Params(Section):
         """The experiment called `name`; a `PipelineError` if there is none."""
         return _entry("experiments", self.experiments, name)
 
+    def group_of(self, name: str) -> str:
+        """The entry of `experiments` whose tables experiment `name` is one of; "" if none."""
+        return self.experiment(name).entry or ""
+
+    def names_of(self, entry: str) -> tuple[str, ...]:
+        """The experiments that `entry` of params.yaml stands for: one for each of its tables.
+
+        Raises
+        ------
+        PipelineError
+            If there is no such entry.
+        """
+        entries: dict[str, list[str]] = {}
+        for name in self.experiments:
+            entries.setdefault(self.group_of(name) or name, []).append(name)
+        return tuple(_entry("experiments", entries, entry))
+
     def study_of(self, name: str) -> Study:
         """What the study does with experiment `name`; a `PipelineError` if it is not in it."""
         return _entry("study", self.study, name)
 
+    def compared(self) -> tuple[str, ...]:
+        """Those of `rivals.experiments` whose grid has the λ of the comparison.
+
+        The headline λ does not count, so that another one changes no comparison.
+        """
+        wanted = f"{self.rivals.robust_reg:g}"
+        grids = {name: self._grid(name) for name in self.rivals.experiments}
+        return tuple(name for name, grid in grids.items() if wanted in map("{:g}".format, grid))
+
     def lambdas(self, name: str) -> tuple[float, ...]:
         """The robustness strengths λ of experiment `name`: {robust_reg} ∪ its grid, ascending."""
-        lambda_grid = self.experiment(name).lambda_grid
-        if lambda_grid is None:
-            lambda_grid = self.lambda_grid
-        return tuple(sorted({self.robust_reg, *lambda_grid}))
+        return tuple(sorted({self.robust_reg, *self._grid(name)}))
+
+    def _grid(self, name: str) -> tuple[float, ...]:
+        own = self.experiment(name).lambda_grid
+        return self.lambda_grid if own is None else own
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
         """The seeds of experiment `name`: its own or, if it has none, the top-level ones."""
         return self.experiment(name).seeds or self.seeds
 
 
-def _entry(key: str, entries: dict[str, Entry], name: str) -> Entry:
+def _entry(key: str, entries: Mapping[str, Entry], name: str) -> Entry:
     """The entry `name` of the section at `key`.
 
     Raises
@@ -374,10 +452,12 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         One line per problem: file, key, what is allowed, and the value. Whether sections fit
         together is checked once all values are valid by themselves.
     """
+    content = None
     try:
         # DVC's parser, YAML 1.2: what is validated here is what DVC compares and passes on.
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
         return Params.model_validate(content)
     except (OSError, YAMLError, ValueError) as error:  # ValueError: pydantic's, UTF-8's, YAML's
-        lines = (f"{path}: {line}" for line in explain(error, Params))
+        written = Expansion.of(content).as_written
+        lines = dict.fromkeys(f"{path}: {written(line)}" for line in explain(error, Params))
         raise PipelineError("\n".join(lines)) from error

@@ -25,7 +25,8 @@ class DatasetFacts:
     Attributes
     ----------
     module : str
-        Has ``files()`` and ``prepare(raw, split_seed)``; see pipeline/data/compas.py.
+        The module, or ``module:object``, that has ``files()`` and ``prepare(raw, split_seed)``; see
+        pipeline/data/compas.py.
     input_shape : tuple of int
         (columns,) of a table, (channels, height, width) of images.
     classes : int
@@ -48,7 +49,25 @@ DATASETS = {
     "compas": DatasetFacts("pipeline.data.compas", (11,), classes=2, train=3858),
     "mnist_5k": DatasetFacts("pipeline.data.mnist_5k", (1, 28, 28), classes=10, train=4000),
     "mnist": DatasetFacts("pipeline.data.mnist", (1, 28, 28), classes=10, train=54_000),
+    "uci/ionosphere": DatasetFacts("pipeline.data.uci:IONOSPHERE", (33,), classes=2, train=281),
+    "uci/heart": DatasetFacts("pipeline.data.uci:HEART", (22,), classes=2, train=237),
+    "uci/diabetes": DatasetFacts("pipeline.data.uci:DIABETES", (8,), classes=2, train=614),
+    "uci/breast_cancer": DatasetFacts(
+        "pipeline.data.uci:BREAST_CANCER", (30,), classes=2, train=455
+    ),
+    "uci/yeast": DatasetFacts("pipeline.data.uci:YEAST", (8,), classes=10, train=1188),
+    "uci/abalone": DatasetFacts("pipeline.data.uci:ABALONE", (10,), classes=3, train=3341),
+    "uci/wine": DatasetFacts("pipeline.data.uci:WINE", (13,), classes=3, train=142),
+    "uci/glass": DatasetFacts("pipeline.data.uci:GLASS", (9,), classes=6, train=170),
 }
+"""By name; those of a collection, which are downloaded and prepared together, as
+``collection/table``."""
+
+
+def collection_of(dataset: str) -> str:
+    """What is downloaded and prepared for `dataset`: its collection, or it alone."""
+    return dataset.partition("/")[0]
+
 
 VARIANTS = {
     "paper2018": "pipeline.training.robustness:of_logits",
@@ -221,14 +240,16 @@ def _pixels(sides: tuple[int, ...]) -> str:
 # Choices are known at run time only: type checkers see a name as str, and a part as its base.
 if TYPE_CHECKING:
     DatasetName: TypeAlias = str
+    CollectionName: TypeAlias = str
     Variant: TypeAlias = str
     AnyConceptizer: TypeAlias = Conceptizer
     AnyParameterizer: TypeAlias = Parameterizer
 else:
     DatasetName = Literal[tuple(DATASETS)]
+    CollectionName = Literal[tuple(dict.fromkeys(map(collection_of, DATASETS)))]
     Variant = Literal[tuple(VARIANTS)]
     _ByName = Field(discriminator="name")
     AnyConceptizer = Annotated[reduce(or_, Conceptizer.__subclasses__()), _ByName]
     AnyParameterizer = Annotated[reduce(or_, Parameterizer.__subclasses__()), _ByName]
-DatasetNames = Annotated[tuple[DatasetName, ...], kind.AnyList, kind.NotEmpty, kind.Distinct]
+CollectionNames = Annotated[tuple[CollectionName, ...], kind.AnyList, kind.NotEmpty, kind.Distinct]
 Variants = Annotated[tuple[Variant, ...], kind.AnyList, kind.NotEmpty, kind.Distinct]

@@ -1,6 +1,6 @@
 """How stages download and prepare the datasets of pipeline/core/params_choices.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.core.dataset import Prepared
 from pipeline.core.errors import PipelineError
 from pipeline.core.params_choices import DATASETS as FACTS
-from pipeline.core.params_choices import implementation
+from pipeline.core.params_choices import collection_of, implementation
 from pipeline.data.sources import RawFile
 
 
@@ -59,3 +59,16 @@ def _files(name: str) -> tuple[RawFile, ...]:
 
 # A dataset's module is imported when the dataset is asked for.
 DATASETS = {name: Recipe(partial(_files, name), partial(_prepare, name)) for name in FACTS}
+
+
+def collections() -> dict[str, dict[str, Recipe]]:
+    """The datasets that are downloaded and prepared together: recipe by name, by collection."""
+    together: dict[str, dict[str, Recipe]] = {}
+    for name, recipe in DATASETS.items():
+        together.setdefault(collection_of(name), {})[name] = recipe
+    return together
+
+
+def files_of(recipes: Iterable[Recipe]) -> list[RawFile]:
+    """The raw files of all `recipes`."""
+    return [file for recipe in recipes for file in recipe.files()]

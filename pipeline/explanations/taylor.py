@@ -35,7 +35,7 @@ class Root(NamedTuple):
 
 
 def taylor_along_gradient(
-    model: nn.Module, x: Tensor, target: Tensor, low: float, high: float
+    model: nn.Module, x: Tensor, target: Tensor, low: Tensor, high: Tensor
 ) -> Tensor:
     """`taylor_decomposition` at `root_along_gradient`."""
     root = root_along_gradient(model, x, target, low, high)
@@ -58,7 +58,7 @@ def taylor_decomposition(model: nn.Module, x: Tensor, target: Tensor, root: Tens
 
 
 def root_along_gradient(
-    model: nn.Module, x: Tensor, target: Tensor, low: float, high: float
+    model: nn.Module, x: Tensor, target: Tensor, low: Tensor, high: Tensor
 ) -> Root:
     """A root near x, by Newton steps along the gradient, within the range of the inputs.
 
@@ -115,7 +115,7 @@ def root_on_segment(model: nn.Module, x: Tensor, target: Tensor, end: Tensor) ->
     return Root(at(root), value(root).abs() <= _TOLERANCE * values[0].abs())
 
 
-def _newton(point: Tensor, gradient: Tensor, value: Tensor, low: float, high: float) -> Tensor:
+def _newton(point: Tensor, gradient: Tensor, value: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Where an affine function of `gradient` is lower by `value`, or the edge of the range."""
     uphill = gradient * _per_example(value.sign(), point)
     is_held = ((point <= low) & (uphill > 0)) | ((point >= high) & (uphill < 0))

@@ -249,25 +249,25 @@ def remembering(explain: Method[ModelT]) -> Method[ModelT]:
 
 def compare_methods(
     params: Params,
-    name: str,
+    entry: str,
     device: torch.device,
-    data: Path,
+    prepared: Path,
     models: Path,
     store: CellStore = OFF,
-) -> dict[str, list[MethodScores]]:
+) -> dict[str, dict[str, list[MethodScores]]]:
     """Scores of every method, one a seed, each on the headline model of that seed.
 
     Parameters
     ----------
-    name : of the experiment, whose models with the headline λ are explained.
-    data : folder of the prepared data set.
-    models : folder of the trained cells.
+    entry : of params.yaml; the models with the headline λ of its experiments are explained.
+    prepared : folder of all prepared data sets.
+    models : folder of all trained cells.
     store : has what was measured before.
 
     Returns
     -------
-    Per method, in the order of `METHODS`, its scores on the model of each of the first
-    ``explain.seeds`` seeds.
+    By experiment, per method, in the order of `METHODS`, its scores on the model of each of the
+    first ``explain.seeds`` seeds.
 
     Raises
     ------
@@ -275,8 +275,14 @@ def compare_methods(
         If the data or a cell is missing or damaged.
     """
     settings = params.explain
-    seeds = params.seeds_of(name)[: settings.seeds]
-    cells = [Cell(name, params.robust_reg, seed) for seed in seeds]
+    names = params.names_of(entry)
+    cells = [
+        Cell(name, params.robust_reg, seed)
+        for name in names
+        for seed in params.seeds_of(name)[: settings.seeds]
+    ]
+    data = {name: prepared / params.experiment(name).dataset for name in names}
+    files = {cell: cell.path(models / params.group_of(cell.experiment)) for cell in cells}
     # Seed by seed, for what methods share; the long tasks of a seed first.
     methods = sorted(METHODS.values(), key=lambda method: not method.is_costly)
     pairs = [(cell, method.name) for cell in cells for method in methods]
@@ -285,33 +291,38 @@ def compare_methods(
         cell, method = pairs[index]
         return f"{cell}: {method}, {len(scores.values['faithfulness'])} examples"
 
-    work = partial(_score, settings, params.evaluate, device, file_of(data))
-    tasks = [(File(cell.path(models)), method) for cell, method in pairs]
+    work = partial(_score, settings, params.evaluate, device)
+    tasks = [(file_of(data[cell.experiment]), File(files[cell]), method) for cell, method in pairs]
     protocol = {
-        "explain": settings.model_dump(mode="json", exclude={"seeds"}),
+        "explain": settings.model_dump(mode="json", exclude={"experiments", "seeds"}),
         "evaluate": params.evaluate.model_dump(
             mode="json", include={"lipschitz_concept_resolution", "lipschitz_local_radius"}
         ),
     }
-    files = {cell: digest_of(cell.path(models)) for cell in cells}
-    described = [{"cell": files[cell], "method": method, **protocol} for cell, method in pairs]
-    keys = keys_of(described, EXPLAINING, data, device)
+    digests = {cell: digest_of(file) for cell, file in files.items()}
+    described = [{"cell": digests[cell], "method": method, **protocol} for cell, method in pairs]
+    keys = keys_of(described, EXPLAINING, [data[cell.experiment] for cell, _ in pairs], device)
     kept = Kept(store, keys, MethodScores.to_json, MethodScores.from_json)
-    in_order = side_by_side(f"explain {name}", work, tasks, device, params.compute, line, kept)
+    in_order = side_by_side(f"explain {entry}", work, tasks, device, params.compute, line, kept)
     scores = dict(zip(pairs, in_order, strict=True))
-    return {method: [scores[cell, method] for cell in cells] for method in METHODS}
+    return {
+        name: {
+            method: [scores[cell, method] for cell in cells if cell.experiment == name]
+            for method in METHODS
+        }
+        for name in names
+    }
 
 
 def _score(
     settings: Explain,
     evaluate: Evaluate,
     device: torch.device,
-    data: File,
-    task: tuple[File, str],
+    task: tuple[File, File, str],
     report: Report,
 ) -> MethodScores:
     """Score one method on one model; runs in a worker."""
-    cell, method = task
+    data, cell, method = task
     examination = _examination(cell, data, settings, evaluate, device)
     return score(METHODS[method], examination)
 

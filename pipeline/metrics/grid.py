@@ -24,36 +24,46 @@ from pipeline.models.cells import Cell, grid, load_cell
 from pipeline.models.layers import placed
 
 
-def evaluate_grid(
+def evaluate_grids(
     params: Params,
-    name: str,
+    entry: str,
     device: torch.device,
-    data: Path,
+    prepared: Path,
     models: Path,
     store: CellStore = OFF,
-) -> dict[Cell, Row]:
-    """Evaluate all cells of experiment `name`.
+) -> dict[str, dict[Cell, Row]]:
+    """Evaluate all cells of the experiments that `entry` of params.yaml stands for.
 
     Parameters
     ----------
-    data : folder of the prepared data set.
-    models : folder of the trained cells.
+    prepared : folder of all prepared data sets.
+    models : folder of all trained cells.
     store : has what was measured before.
+
+    Returns
+    -------
+    What was measured of each cell, by experiment.
 
     Raises
     ------
     PipelineError
         If the data or a cell is missing or damaged.
     """
-    cells = grid(params, name)
-    files = [cell.path(models) for cell in cells]
+    names = params.names_of(entry)
+    cells = [cell for name in names for cell in grid(params, name)]
+    files = [cell.path(models / params.group_of(cell.experiment)) for cell in cells]
+    data = [prepared / params.experiment(cell.experiment).dataset for cell in cells]
 
     def line(index: int, row: Row) -> str:
         return f"{cells[index]}: test accuracy {row['accuracy']:.4f}"
 
-    title, settings, compute = f"evaluate {name}", params.evaluate, params.compute
+    title, settings, compute = f"evaluate {entry}", params.evaluate, params.compute
     rows = evaluate_files(title, files, settings, device, compute, data, store, line)
-    return dict(zip(cells, rows, strict=True))
+    measured = dict(zip(cells, rows, strict=True))
+    return {
+        name: {cell: row for cell, row in measured.items() if cell.experiment == name}
+        for name in names
+    }
 
 
 def evaluate_files(
@@ -62,19 +72,20 @@ def evaluate_files(
     settings: Evaluate,
     device: torch.device,
     compute: Compute,
-    data: Path,
+    data: Sequence[Path],
     store: CellStore = OFF,
     line: Callable[[int, Row], str] | None = None,
 ) -> list[Row]:
-    """Evaluate cells, each in a file, trained on the data set in folder `data`.
+    """Evaluate cells, each in a file, trained on the data set in the same place of `data`.
 
     The bootstrap has no part in it.
     """
     protocol = settings.model_dump(mode="json", exclude={"bootstrap"})
     tasks = [{"cell": digest_of(file), "evaluate": protocol} for file in files]
     kept = Kept(store, keys_of(tasks, EVALUATING, data, device), dict, dict)
-    work = partial(_evaluate, settings, device, file_of(data))
-    return side_by_side(title, work, list(map(File, files)), device, compute, line, kept)
+    work = partial(_evaluate, settings, device)
+    pairs = list(zip(map(file_of, data), map(File, files), strict=True))
+    return side_by_side(title, work, pairs, device, compute, line, kept)
 
 
 def cells_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
@@ -143,9 +154,10 @@ def _over_seeds(values: pd.Series) -> float:
 
 
 def _evaluate(
-    settings: Evaluate, device: torch.device, data: File, cell: File, report: Report
+    settings: Evaluate, device: torch.device, task: tuple[File, File], report: Report
 ) -> Row:
     """Evaluate one cell; runs in a worker."""
+    data, cell = task
     model, metadata = load_cell(cell)
     protocol = _protocol(data, settings, device)
     row = evaluate_cell(placed(model, device), protocol)

@@ -51,7 +51,7 @@ class Kept(NamedTuple):
 
 
 def keys_of(
-    tasks: Sequence[dict[str, Any]], code: Sequence[str], data: Path, device: torch.device
+    tasks: Sequence[dict[str, Any]], code: Sequence[str], data: Sequence[Path], device: torch.device
 ) -> list[str]:
     """A fingerprint per task of all that its result follows from.
 
@@ -59,11 +59,14 @@ def keys_of(
     ----------
     tasks : what is measured, and how: JSON values.
     code : the files that measure, such as `EVALUATING`.
-    data : folder of the prepared data set.
+    data : per task, the folder of its prepared data set.
     """
-    code_digest = digest_of_code(files_of(code))
-    common = {"data": digest_of(data / FILE_NAME), **environment(device, code_digest)}
-    return [fingerprint({**task, **common}) for task in tasks]
+    digests = {folder: digest_of(folder / FILE_NAME) for folder in set(data)}
+    common = environment(device, digest_of_code(files_of(code)))
+    return [
+        fingerprint({**task, "data": digests[folder], **common})
+        for task, folder in zip(tasks, data, strict=True)
+    ]
 
 
 def side_by_side(

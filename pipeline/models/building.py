@@ -8,6 +8,7 @@ import torch
 
 from pipeline.core import params as p
 from pipeline.core import params_choices as choice
+from pipeline.core.dataset import Moments
 from pipeline.core.errors import PipelineError
 from pipeline.models.aggregators import AGGREGATORS
 from pipeline.models.conceptizers import Conceptizer, VaeConceptizer
@@ -19,8 +20,8 @@ class Inputs(NamedTuple):
     """What a model must know of its inputs: `shape` of one, normalised as (raw - mean) / std."""
 
     shape: tuple[int, ...]
-    mean: float
-    std: float
+    mean: Moments
+    std: Moments
 
 
 def build_senn(
@@ -60,9 +61,10 @@ def _conceptizer(experiment: p.Experiment, vae: p.Vae | None, inputs: Inputs) ->
 
 
 def _vae(vae: p.Vae, inputs: Inputs) -> VaeConceptizer:
-    return VaeConceptizer(
-        inputs.shape, vae.num_concepts, vae.hidden_sizes, vae.target, inputs.mean, inputs.std
-    )
+    shape, mean, std = inputs
+    if isinstance(mean, tuple) or isinstance(std, tuple):
+        raise PipelineError("a β-VAE needs data that are normalised as a whole, not by column")
+    return VaeConceptizer(shape, vae.num_concepts, vae.hidden_sizes, vae.target, mean, std)
 
 
 def _parameterizer(experiment: p.Experiment, inputs: Inputs) -> Parameterizer:

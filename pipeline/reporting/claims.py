@@ -43,7 +43,11 @@ def lead(results: Results) -> Prose:
         for status, words in _COUNTS.items()
         if status in statuses
     ]
-    models = sum(len(experiment.cells) for experiment in results.experiments.values())
+    models, small = (
+        sum(len(experiment.cells) for experiment in some.values())
+        for some in (results.experiments, results.tables)
+    )
+    besides = f", and {small} small ones on {len(results.tables)} tables" if small else ""
     grids = {params.lambdas(name) for name in results.experiments}
     counts_of_seeds = {len(experiment.seeds) for experiment in results.experiments.values()}
     trained = [
@@ -67,7 +71,7 @@ def lead(results: Results) -> Prose:
     return Prose(
         f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** "
         f"{_evidence(verdicts)}It trained {wording.counted(models, 'model')}: "
-        f"{wording.listed(trained)}{together}. Training and test examples: "
+        f"{wording.listed(trained)}{together}{besides}. Training and test examples: "
         f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
         f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
         f"they are for one model, its seed is the first, {first_seeds}."
@@ -79,7 +83,9 @@ def _evidence(verdicts: Sequence[Verdict]) -> str:
     compared = [
         Comparison(verdict.here, verdict.claim.numbers)
         for verdict in verdicts
-        if verdict.here is not None and verdict.status in get_args(Decided)
+        if verdict.here is not None
+        and verdict.status in get_args(Decided)
+        and verdict.claim.numbers
     ]
     if not compared:
         return ""
@@ -118,9 +124,10 @@ def claims(results: Results) -> Several:
 def _collapse_note(verdict: Verdict, results: Results) -> str:
     """A sentence if the verdict rests on models that collapsed."""
     claim = verdict.claim
-    if verdict.here is None or claim.experiment not in results.experiments:
+    experiments = results.experiments | results.tables
+    if verdict.here is None or claim.experiment not in experiments:
         return ""
-    cells = results.experiments[claim.experiment].cells
+    cells = experiments[claim.experiment].cells
     regs, lambdas = cells["robust_reg"], claim.lambdas or (results.params.robust_reg,)
     close = [np.isclose(regs, value, rtol=1e-6, atol=0) for value in lambdas]
     return collapse_note(cells[np.logical_or.reduce(close)])
@@ -132,17 +139,21 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
         measured = wording.MISSING
     elif claim.kind == "qualitative":
         measured = f"{here.mean:.2f}\n{wording.bounds(here)}"
-    elif claim.kind == "accuracy lost":
+    elif claim.kind in ("accuracy lost", "ahead of linear", "trade-off"):
         measured = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
     else:
         measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
     note = _collapse_note(verdict, results)
     published = [f"{number.printed}, {number}" for number in claim.numbers]
-    lambdas = (results.params.robust_reg,) if claim.kind == "qualitative" else claim.lambdas
+    of_words = {
+        "qualitative": results.params.robust_reg,
+        "contest": results.params.rivals.robust_reg,
+    }
+    lambdas = (of_words[claim.kind],) if claim.kind in of_words else claim.lambdas
     row = (
         f"{claim.text}\n{claim.id}",
         " to ".join(lambda_label(value) for value in lambdas) or wording.MISSING,
-        "\n".join(published or ["in words, review"]),
+        "\n".join(published or [claim.in_words]),
         measured,
         "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark, note))),
     )

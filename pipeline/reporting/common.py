@@ -100,7 +100,7 @@ def pick(labels: Tensor, count: int) -> Tensor:
 
 def raw(x: Tensor, data: Dataset) -> Tensor:
     """Normalised inputs back in [0, 1]."""
-    return (x * data.std + data.mean).clamp(0, 1)
+    return (x * torch.tensor(data.std) + torch.tensor(data.mean)).clamp(0, 1)
 
 
 def decoded(reconstruction: Tensor, conceptizer: VaeConceptizer) -> np.ndarray:

@@ -54,7 +54,7 @@ def prototypes_of_classes(experiment: ExperimentResults) -> Picture:
     """What the model finds most typical of each class, by activation maximisation."""
     data = experiment.data
     mean = data.train.x.mean(0)
-    prototypes = class_prototypes(experiment.model, mean, data.low, data.high, _L2)
+    prototypes = class_prototypes(experiment.model, mean, float(data.low), float(data.high), _L2)
     title = "What the model finds most typical of each class"
     figure = image_rows({"prototype": raw(prototypes.x, data).numpy()}, title)
     least = wording.percent(float(prototypes.probability.min()))

@@ -45,7 +45,9 @@ def run_roundings(
             train_grid(job)
             files = [cell.path(models) for cell in cells]
             title, compute = f"measure {name}", params.compute
-            rows = evaluate_files(title, files, settings, device, compute, data, store)
+            rows = evaluate_files(
+                title, files, settings, device, compute, [data] * len(files), store
+            )
             accuracies.append([float(row["accuracy"]) for row in rows])
     columns = ["experiment", "robust_reg", "seed", "accuracy", "accuracy_jittered"]
     keys = [(name, cell.robust_reg, cell.seed) for cell in cells]

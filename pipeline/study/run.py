@@ -64,7 +64,7 @@ def run_study(
             files += [cell.path(models) for cell in trained]
         print(f"study of {name}: measuring {len(files)} models", flush=True)
         title, compute = f"measure {name}", params.compute
-        rows = evaluate_files(title, files, settings, device, compute, data, store)
+        rows = evaluate_files(title, files, settings, device, compute, [data] * len(files), store)
     return pd.DataFrame(
         {
             "experiment": name,

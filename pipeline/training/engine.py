@@ -91,7 +91,9 @@ def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict
     """All that each cell's weights follow from, and its fingerprint: their metadata."""
     common = {
         "params": {
-            "experiment": job.experiment.model_dump(mode="json", exclude={"lambda_grid", "seeds"}),
+            "experiment": job.experiment.model_dump(
+                mode="json", exclude={"lambda_grid", "seeds", "entry"}
+            ),
             "robustness": job.params.robustness.model_dump(mode="json"),
             "vae": job.params.vae.model_dump(mode="json") if job.pretrained else None,
         },

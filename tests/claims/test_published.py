@@ -17,6 +17,9 @@ PUBLISHED = {  # id: λ, and all published numbers
         },
     ),
     "compas-linear": ((), {"paper": "78.54 %"}),
+    "logistic-compas": ((1e-4,), {}),
+    "tradeoff-compas": ((1e-4, 1.0), {}),
+    "tradeoff-breast-cancer": ((0.0, 1.0), {}),
     "mnist-unregularised": ((0.0,), {"paper": "99.11 %"}),
     "mnist-accuracy": (
         (1e-4,),
@@ -53,6 +56,11 @@ PUBLISHED = {  # id: λ, and all published numbers
     "stable-explanations": ((), {}),
     "poor-explanations": ((), {}),
     "disenn-diversity": ((), {}),
+    "stability-uci": ((), {}),
+    "stability-mnist": ((), {}),
+    "stability-digit": ((), {}),
+    "stability-compas": ((), {}),
+    "faithfulness-uci": ((), {}),
 }
 
 
@@ -117,7 +125,8 @@ def test_experiments_and_datasets():
         if family in ("compas", "mnist", "disenn"):
             expected = {"compas": "compas_senn", "mnist": "mnist_senn", "disenn": "mnist_disenn"}
             assert claim.experiment == expected[family]
-        assert claim.dataset == ("compas" if claim.experiment == "compas_senn" else "mnist")
+        datasets = {"compas_senn": "compas", "uci_breast_cancer": "uci/breast_cancer", "uci": "uci"}
+        assert claim.dataset == datasets.get(claim.experiment, "mnist")
 
 
 def test_curves_are_the_published_tables():

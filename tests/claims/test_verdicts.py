@@ -8,8 +8,15 @@ from pipeline.claims.verdicts import Measured, judge
 from pipeline.metrics.intervals import Interval, share_interval
 
 
-def cells(accuracies: dict[float, list[float]], width: float = 0.0) -> pd.DataFrame:
-    """A table of cells: λ → one accuracy per seed; `width` of their intervals over test sets."""
+def cells(
+    accuracies: dict[float, list[float]],
+    width: float = 0.0,
+    estimates: dict[float, list[float]] | None = None,
+) -> pd.DataFrame:
+    """A table of cells: λ → one accuracy per seed; `width` of their intervals over test sets.
+
+    `estimates` of eq. 5 likewise; 1 for all if left out.
+    """
     return pd.DataFrame(
         [
             {
@@ -18,6 +25,7 @@ def cells(accuracies: dict[float, list[float]], width: float = 0.0) -> pd.DataFr
                 "accuracy": accuracy,
                 "accuracy_low": accuracy - width / 2,
                 "accuracy_high": accuracy + width / 2,
+                "lipschitz_local": estimates[robust_reg][seed] if estimates else 1.0,
             }
             for robust_reg, values in accuracies.items()
             for seed, accuracy in enumerate(values)
@@ -28,7 +36,7 @@ def cells(accuracies: dict[float, list[float]], width: float = 0.0) -> pd.DataFr
 def verdict(identity, tables, datasets=None, evidence=None, **more):
     datasets = datasets or {name: name.split("_")[0] for name in tables}
     measured = {name: Measured(table, datasets[name], **more) for name, table in tables.items()}
-    (judged,) = (v for v in judge(measured, evidence or {}) if v.claim.id == identity)
+    (judged,) = (v for v in judge(measured, evidence or {}, {}) if v.claim.id == identity)
     return judged
 
 
@@ -158,7 +166,51 @@ def test_qualitative_claims_are_left_to_the_reader():
 
 
 def test_every_claim_gets_a_verdict():
-    judged = judge({}, {})
+    judged = judge({}, {}, {})
     assert [v.claim for v in judged] == list(CLAIMS)
     assert {v.status for v in judged} == {"not tested"}
     assert all(v.reason for v in judged)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "status"),
+    [
+        ([0.83, 0.83, 0.83], "reproduced"),
+        ([0.75, 0.75, 0.75], "not reproduced"),
+        ([0.79, 0.79, 0.79], "undecided"),
+    ],
+)
+def test_senn_is_ahead_of_a_linear_classifier_or_not(accuracies, status):
+    linear = share_interval(0.785, 10_000)  # 0.78 to 0.79
+    tables = {"compas_senn": cells({1e-4: accuracies}, width=0.02)}
+    judged = verdict("logistic-compas", tables, linear=linear)
+    assert (judged.status, judged.short) == (status, status)
+    # Distances from the means to the ends add up in quadrature.
+    assert judged.here.mean == pytest.approx(accuracies[0] - 0.785)
+    below = np.hypot(0.01, linear.high - linear.mean)
+    assert judged.here.mean - judged.here.low == pytest.approx(below)
+    assert "78.5 %" in judged.reason
+    assert verdict("logistic-compas", tables).status == "not tested"
+
+
+@pytest.mark.parametrize(
+    ("after", "estimates", "status"),
+    [
+        ([0.94, 0.95, 0.93], [0.1, 0.2, 0.1], "reproduced"),
+        ([0.85, 0.86, 0.84], [0.1, 0.2, 0.1], "not reproduced"),  # 10 points lost
+        ([0.94, 0.95, 0.93], [2.1, 2.2, 2.1], "not reproduced"),  # less stable
+        ([0.94, 0.95, 0.93], [0.0, 2.0, 0.9], "undecided"),  # stabler for two of three seeds
+        ([0.97, 0.84, 0.93], [0.1, 0.2, 0.1], "undecided"),  # 3 points lost, give or take many
+    ],
+)
+def test_a_trade_off_is_about_accuracy_and_stability(after, estimates, status):
+    before = [0.95, 0.96, 0.94]
+    eq_5 = {0.0: [1.0, 1.1, 1.0], 1.0: estimates}
+    tables = {"uci_breast_cancer": cells({0.0: before, 1.0: after}, estimates=eq_5)}
+    datasets = {"uci_breast_cancer": "uci/breast_cancer"}
+    judged = verdict("tradeoff-breast-cancer", tables, datasets)
+    assert (judged.status, judged.short) == (status, status)
+    assert judged.here.mean == pytest.approx(np.mean(before) - np.mean(after))
+    assert f"from 1.03 to {np.mean(estimates):.3g}" in judged.reason
+    elsewhere = verdict("tradeoff-breast-cancer", tables, {"uci_breast_cancer": "uci/wine"})
+    assert elsewhere.status == "not tested"

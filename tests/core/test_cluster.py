@@ -207,7 +207,8 @@ def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
         return ""
 
     def measured(params: Params, **more: Any) -> str:
-        rows = evaluate_files("test", cells, slow, CPU, params.compute, PREPARED, **more)
+        data = [PREPARED] * len(cells)
+        rows = evaluate_files("test", cells, slow, CPU, params.compute, data, **more)
         return json.dumps(rows)
 
     there = measured(untrained, line=line)
@@ -218,7 +219,7 @@ def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
 
 def test_methods_are_scored_there_as_here(untrained):
     def scored(params: Params) -> str:
-        scores = compare_methods(params, NAME, CPU, PREPARED, MODELS)
+        scores = compare_methods(params, NAME, CPU, PREPARED.parent, MODELS)[NAME]
         return json.dumps({method: [one.to_json() for one in s] for method, s in scores.items()})
 
     there = scored(untrained)

@@ -10,6 +10,8 @@ from threading import Event, Thread
 
 import pytest
 
+from pipeline.data import transports
+
 
 @dataclass
 class Server:
@@ -70,6 +72,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server()
     with serving(server):
         yield server
+
+
+@pytest.fixture(autouse=True)
+def no_wheel_fetched_before() -> None:
+    """Every test fetches its own."""
+    transports._wheel.cache_clear()
 
 
 @pytest.fixture

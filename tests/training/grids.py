@@ -25,7 +25,6 @@ CPU = torch.device("cpu")
 NO_CHECKPOINT = Checkpoint(None)
 NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 SMOKE = load_params(REPOSITORY / "presets/smoke.yaml")
-EXPERIMENTS = tuple(SMOKE.experiments)
 
 # The smoke preset's models, written out.
 ARCHITECTURES = {
@@ -37,6 +36,8 @@ ARCHITECTURES = {
         (1, 28, 28), 5, 10, "vae", vae_sizes=(32, 16), channels=(4, 8), dropout=0.5
     ),
 }
+
+EXPERIMENTS = tuple(ARCHITECTURES)
 
 
 def settings(changes: dict[str, Any], params: Params = SMOKE) -> Params:

@@ -512,6 +512,7 @@ WITHOUT_EFFECT = {
     "core/params.py",
     "core/params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
     "core/params_errors.py",
+    "core/params_tables.py",
     "core/params_types.py",
     "core/store.py",  # gives back the same bytes, or none
     "core/stage.py",  # refuses to run with other versions, which are in the fingerprint

@@ -49,8 +49,8 @@ def table(classes: int) -> Dataset:
         class_names=names,
         mean=0.0,
         std=1.0,
-        low=0.0,
-        high=1.0,
+        low=torch.tensor(0.0),
+        high=torch.tensor(1.0),
         digest="none",
     )
 
@@ -90,7 +90,7 @@ def both(params: Params, data: Dataset) -> list[tuple[torch.Tensor, ...]]:
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
     ("classes", "hidden", "dropout"),
-    [(2, (5, 5), 0.0), (3, (9, 4, 6), 0.4), (2, (), 0.0), (2, (), 0.5)],
+    [(2, (5, 5), 0.0), (3, (9, 4, 6), 0.4), (2, (), 0.0), (2, (), 0.5), (10, (10, 5, 5), 0.0)],
 )
 def test_the_kernel_does_what_autograd_does(classes, hidden, dropout, variant, probes, reduction):
     params = changed(

@@ -97,12 +97,12 @@ class WSquare(LinearRule):
 class ZBox(LinearRule):
     """z^B: z_ij = x_i w_ij - l w_ij⁺ - h w_ij⁻ for l ≤ x ≤ h (Montavon et al. 2017)."""
 
-    low: float
-    high: float
+    low: Tensor
+    high: Tensor
 
     def share(self, linear: LinearMap, relevance: Tensor) -> Tensor:
         x, (positive, negative) = linear.x, _signs(linear.weight)
-        low, high = torch.full_like(x, self.low), torch.full_like(x, self.high)
+        low, high = (end.to(x).expand_as(x) for end in (self.low, self.high))
         parts = [(x, linear.weight), (low, -positive), (high, -negative)]
         return distribute(linear, relevance, parts)
 

@@ -12,6 +12,7 @@ from tests.explanations.relprop.networks import LAYERS, matrix, numbers, random_
 import zennit.rules  # isort: skip
 
 EPSILON, LOW, HIGH = 0.3, -2.0, 3.0
+Z_BOX = rules.ZBox(torch.tensor(LOW), torch.tensor(HIGH))
 
 
 def explicit(z, denominator, relevance):
@@ -61,7 +62,7 @@ FORMULAS = {
     "alpha_beta": (rules.AlphaBeta(), alpha_beta),
     "z_plus": (rules.ZPlus(), z_plus),
     "w_square": (rules.WSquare(), w_square),
-    "z_box": (rules.ZBox(LOW, HIGH), z_box),
+    "z_box": (Z_BOX, z_box),
     "oriented": (rules.Oriented(rules.ZPlus()), oriented_z_plus),
 }
 # Their stabilizers vanish beside what they are added to, except ε, which is a part of its rule.
@@ -146,7 +147,7 @@ def test_what_the_bias_and_epsilon_keep(case, name):
     assert_close(ours.flatten(1).sum(1) + kept.sum(1), relevance.sum(1))
 
 
-@pytest.mark.parametrize("rule", [rules.ZPlus(), rules.WSquare(), rules.ZBox(LOW, HIGH)])
+@pytest.mark.parametrize("rule", [rules.ZPlus(), rules.WSquare(), Z_BOX])
 def test_positivity(case, rule):
     layer, x, output, relevance = case
     (ours,) = rule(layer, (x,), output, relevance.abs())
