@@ -149,7 +149,7 @@ READ = {
     "prepare": {"split_seed"},
     "pretrain": {"pretrain", "seeds", "vae"},
     "train": {"experiments.{key}", "robustness", *GRID},
-    "evaluate": {"evaluate", "experiments.{key}", *GRID},
+    "evaluate": {"attack", "certify", "evaluate", "experiments.{key}", *GRID},
     "explain": {
         "evaluate.bootstrap",
         "evaluate.lipschitz_concept_resolution",

@@ -2,7 +2,7 @@
 
 "paper" is Alvarez-Melis & Jaakkola 2018; "review" is the 2020 re-implementation: its report, its
 logs, and the checkpoints that it ships, which we measured; "ETH" is an independent student
-re-implementation at ETH Zürich.
+re-implementation at ETH Zürich; "Zheng" is Zheng et al. 2019, who attacked SENN's concepts.
 """
 
 import re
@@ -20,6 +20,7 @@ Kind = Literal[
     "ahead of linear",
     "trade-off",
     "contest",
+    "attack",
     "qualitative",
 ]
 
@@ -87,7 +88,8 @@ class Claim:
         ``accuracy`` at one λ; ``accuracy lost`` between two λ; ``linear accuracy``, a linear
         classifier's; ``ahead of linear``, SENN's accuracy less that; ``trade-off``, between two λ
         little accuracy is lost while relevances become stabler; ``contest``, SENN beside other
-        methods (`pipeline.claims.rivals`); ``qualitative``, in words.
+        methods (`pipeline.claims.rivals`); ``attack``, with a rule (`pipeline.claims.attack`);
+        ``qualitative``, in words.
     lambdas : tuple of float
         The λ, or the two λ, that it is about; empty: the headline λ, or none.
     numbers : tuple of Number
@@ -143,6 +145,10 @@ _DIVERSE = "DiSENN’s concepts are more interpretable than SENN’s but still o
 _STABLER = "On {}, SENN’s explanations are more stable than those of {}"
 _FAITHFUL = "On the UCI tables, SENN’s relevances are at least as faithful as LIME and SHAP"
 _SURROGATES, _OTHERS = "LIME and SHAP", "LIME, occlusion, LRP and gradient methods"
+_ATTACKABLE = (
+    "Concepts can be moved farther than to other classes by 0.2 to 0.3 per pixel, with the same "
+    "prediction, while relevances hardly move"
+)
 _EVERY = _paper("98.7 to 99.1 %")  # for all λ from 0 to 1, as the review quotes it
 
 
@@ -223,6 +229,7 @@ CLAIMS: tuple[Claim, ...] = (
         "compas_senn", "compas", "stability-compas", _STABLER.format("COMPAS", _SURROGATES), "10"
     ),
     _contest("uci", "uci", "faithfulness-uci", _FAITHFUL, "3"),
+    _mnist("concepts-attackable", _ATTACKABLE, "attack", in_words="in words, Zheng et al."),
 )
 
 

@@ -79,6 +79,11 @@ class ExperimentResults:
         """One row a point of an explanation method's curves: curve, method, position, value."""
         return self._table("methods_curves")
 
+    @cached_property
+    def worst_case(self) -> pd.DataFrame:
+        """One row a quantity and radius of the worst case: value, value_low, value_high."""
+        return self._table("worst_case")
+
     @property
     def data(self) -> Dataset:
         """Its dataset, on the CPU."""

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
+from pipeline.claims.attack import attack_evidence
 from pipeline.claims.comparison import DECIDED, Comparison, Decided
 from pipeline.claims.evidence import Evidence, qualitative_evidence
 from pipeline.claims.protocol import deviations
@@ -20,10 +21,16 @@ from pipeline.claims.published import CLAIMS, Claim, Kind
 from pipeline.claims.results import Results
 from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
 from pipeline.claims.words import listed
-from pipeline.metrics.decisions import lies_in, together
+from pipeline.metrics.decisions import Outcome, lies_in, together
 from pipeline.metrics.intervals import Interval, accuracy_interval, interval, lost_interval
 
 Status = Literal[Decided, "not tested", "left to the reader"]
+_STATUS: dict[Outcome, Decided] = {
+    "supported": "reproduced",
+    "not supported": "not reproduced",
+    "undecided": "undecided",
+    "not determinable": "undecided",
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,14 @@ def verdicts(results: Results) -> list[Verdict]:
         )
         for name, experiment in (results.experiments | results.tables).items()
     }
-    return judge(measured, qualitative_evidence(results), bouts)
+    evidence = qualitative_evidence(results)
+    attacked = [claim for claim in CLAIMS if claim.kind == "attack"]
+    for claim in attacked:
+        experiment = results.experiments.get(claim.experiment)
+        found = experiment and attack_evidence(experiment.worst_case)
+        if found:
+            evidence[claim.id] = found
+    return judge(measured, evidence, bouts)
 
 
 def as_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
@@ -133,7 +147,7 @@ def judge(
     Parameters
     ----------
     measured : per experiment.
-    evidence : per id of a qualitative claim, what was measured.
+    evidence : per id of a claim in words, what was measured.
     bouts : per id of a contest, how it went.
     """
     return [
@@ -181,9 +195,11 @@ def _judge(
     if claim.kind == "qualitative":
         if claim.id not in evidence:
             return Verdict(claim, "not tested", None, "no image concepts in this run")
-        here, quantity, remark = evidence[claim.id]
+        here, quantity, remark, _ = evidence[claim.id]
         reason = _joined(f"the number is the {quantity}", about)
         return Verdict(claim, "left to the reader", here, reason, remark)
+    if claim.kind == "attack":
+        return _by_rule(claim, evidence.get(claim.id), elsewhere, departs)
     try:
         here = _MEASURES[claim.kind](claim, run)
     except _NotTestedError as error:
@@ -199,6 +215,20 @@ def _judge(
     if claim.kind == "linear accuracy":
         about = "fitted without an intercept, as SENN has none"  # and SENN's training has no part
     return Verdict(claim, compared.verdict, here, _joined(compared.sentence(), about))
+
+
+def _by_rule(claim: Claim, found: Evidence | None, elsewhere: str, departs: str) -> Verdict:
+    """The verdict on a claim in words whose rule is stated."""
+    if found is None:
+        return Verdict(claim, "not tested", None, "not measured in this run")
+    here, quantity, remark, outcome = found
+    reason = _joined(f"the number is the {quantity}", elsewhere or departs)
+    if here is None or outcome is None:
+        return Verdict(claim, "not tested", None, remark)
+    status = _STATUS[outcome]
+    if elsewhere:
+        return Verdict(claim, "not tested", here, f"{reason}, where it is {status}", remark)
+    return Verdict(claim, status, here, reason, remark)
 
 
 class _NotTestedError(Exception):

@@ -230,6 +230,43 @@ class Rivals(Section):
                 yield name, f"must be ≥ rounds, {self.rounds}", getattr(self, name)
 
 
+class Certify(Section):
+    """How the headline models' local Lipschitz constants are bracketed (metrics/worst_case.py).
+
+    experiments : those whose models are measured.
+    seeds : how many of an experiment's seeds, from the first.
+    table_anchors, image_anchors : test points.
+    table_radii, image_radii : half the box's side, in standard deviations of a feature.
+    steps, restarts : of the search, and the random points of the box that it starts from.
+    branches : at most, per anchor, in the enumeration of activation patterns.
+    """
+
+    experiments: kind.ExperimentNames
+    seeds: kind.Count
+    table_anchors: kind.Anchors
+    table_radii: kind.Levels
+    image_anchors: kind.Anchors
+    image_radii: kind.Levels
+    steps: kind.Count
+    restarts: kind.Count
+    branches: kind.Count
+
+
+class Attack(Section):
+    """The attack on the headline models' concepts learned from images (metrics/attacks.py).
+
+    seeds : how many of an experiment's seeds, from the first.
+    images : test images.
+    radii : of the L∞ ball, in raw pixels, which are in [0, 1].
+    steps : of the ascent, per radius.
+    """
+
+    seeds: kind.Count
+    images: kind.Anchors
+    radii: kind.Levels
+    steps: kind.Count
+
+
 class Study(Section):
     """What the study varies in one experiment; everything else is as in the experiment's section.
 
@@ -285,6 +322,8 @@ class Params(Section):
     evaluate: Evaluate
     explain: Explain
     rivals: Rivals
+    certify: Certify
+    attack: Attack
     study: dict[kind.ExperimentName, Study]
     report: Report
 
@@ -313,14 +352,17 @@ class Params(Section):
             if name not in entries:
                 words = f"must be among experiments ({', '.join(entries)})"
                 yield f"explain.experiments[{place}]", words, name
-        for place, name in enumerate(self.rivals.experiments):
-            if name not in self.experiments:
-                words = f"must be among experiments ({', '.join(self.experiments)})"
-                yield f"rivals.experiments[{place}]", words, name
+        for key in ("rivals", "certify"):
+            for place, name in enumerate(getattr(self, key).experiments):
+                if name not in self.experiments:
+                    words = f"must be among experiments ({', '.join(self.experiments)})"
+                    yield f"{key}.experiments[{place}]", words, name
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
-        if self.explain.seeds > (count := len(self.seeds_of(fewest))):
-            words = f"must be ≤ {count}, the number of seeds of {fewest}"
-            yield "explain.seeds", words, self.explain.seeds
+        count = len(self.seeds_of(fewest))
+        for key in ("explain", "certify", "attack"):
+            if (seeds := getattr(self, key).seeds) > count:
+                words = f"must be ≤ {count}, the number of seeds of {fewest}"
+                yield f"{key}.seeds", words, seeds
 
         grids = [self.lambda_grid, *(e.lambda_grid or () for e in self.experiments.values())]
         for value in sorted({*chain(*grids)} - {self.robust_reg}):

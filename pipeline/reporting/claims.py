@@ -137,7 +137,7 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
     claim, here = verdict.claim, verdict.here
     if here is None:
         measured = wording.MISSING
-    elif claim.kind == "qualitative":
+    elif claim.kind in ("qualitative", "attack"):
         measured = f"{here.mean:.2f}\n{wording.bounds(here)}"
     elif claim.kind in ("accuracy lost", "ahead of linear", "trade-off"):
         measured = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
@@ -147,6 +147,7 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
     published = [f"{number.printed}, {number}" for number in claim.numbers]
     of_words = {
         "qualitative": results.params.robust_reg,
+        "attack": results.params.robust_reg,
         "contest": results.params.rivals.robust_reg,
     }
     lambdas = (of_words[claim.kind],) if claim.kind in of_words else claim.lambdas

@@ -61,6 +61,7 @@ PUBLISHED = {  # id: λ, and all published numbers
     "stability-digit": ((), {}),
     "stability-compas": ((), {}),
     "faithfulness-uci": ((), {}),
+    "concepts-attackable": ((), {}),
 }
 
 

@@ -18,7 +18,7 @@ def run(tmp_path) -> Callable[..., Results]:
         params = default_params() | changes
         # Of the default study, what concerns experiments that there are.
         params["study"] = {n: s for n, s in params["study"].items() if n in params["experiments"]}
-        for section in ("explain", "rivals"):
+        for section in ("explain", "rivals", "certify"):
             there = [n for n in params[section]["experiments"] if n in params["experiments"]]
             params[section] = params[section] | {"experiments": there}
         make_workspace(tmp_path, params)

@@ -54,6 +54,9 @@ def default_params() -> dict[str, Any]:
     uci["tables"] = {name: uci["tables"][name] for name in ("breast_cancer", "wine")}
     uci["tables"]["breast_cancer"]["lambda_grid"] = [0.0, 1.0]
     params["vae"]["hidden_sizes"] = [20]
+    params["certify"]["experiments"] = ["compas_senn", "mnist_senn", "mnist_disenn"]
+    params["certify"]["seeds"] = params["attack"]["seeds"] = 1
+    params["attack"]["steps"] = 2
     params["report"] = {"explanations": 2, "prototypes": 3}
     params["rivals"] |= {"robust_reg": 0.01, "seeds": 2, "anchors": 7, "image_anchors": 3}
     params["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
@@ -156,6 +159,41 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
     _write(folder / "reports/curves" / f"{entry}.csv", curves)
     if name in params.explain.experiments:
         _methods(folder, name)
+    _worst_case(folder, params, name, data.has_images)
+
+
+def _worst_case(folder: Path, params: Params, name: str, has_images: bool) -> None:
+    """Bounds that grow with the radius by 1, 2, 3, …; what attacks move, too."""
+    certify, rows = params.certify, []
+    (folder / "reports/worst_case").mkdir(exist_ok=True)
+    bounds = {"anchor": 1.0, "found": 1.0, "certified": 2.0, "intervals": 3.0,
+              "certified_ratio": 1.5, "intervals_ratio": 2.5}  # fmt: skip
+    moved = {"concepts_between": 1.0, "concepts_within": 2.0,
+             "relevances_between": 0.1, "relevances_within": 0.2}  # fmt: skip
+    measures, radii = {}, {"certify": certify.image_radii if has_images else certify.table_radii}
+    if name in certify.experiments:
+        measures["certify"] = bounds if has_images else bounds | {"exact": 1.5}
+    if has_images:
+        measures["attack"], radii["attack"] = moved, params.attack.radii
+    for measure, quantities in measures.items():
+        for quantity, value in quantities.items():
+            for index, radius in enumerate(radii[measure]):
+                here = value * (index + 1)
+                interval = {"value": here, "value_low": 0.9 * here, "value_high": 1.1 * here}
+                rows.append(
+                    {
+                        "experiment": name,
+                        "measure": measure,
+                        "quantity": quantity,
+                        "radius": radius,
+                        **interval,
+                        "undefined": 0,
+                        "seeds": 2,
+                        "examples": 24,
+                    }
+                )
+    path = folder / "reports/worst_case" / f"{params.group_of(name) or name}.csv"
+    _write(path, rows) if rows else path.write_text("experiment,measure,quantity,radius,value\n")
 
 
 def _methods(folder: Path, name: str) -> None:
