@@ -22,7 +22,13 @@ from pipeline.claims.results import Results
 from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
 from pipeline.claims.words import listed
 from pipeline.metrics.decisions import Outcome, lies_in, together
-from pipeline.metrics.intervals import Interval, accuracy_interval, interval, lost_interval
+from pipeline.metrics.intervals import (
+    Interval,
+    accuracy_interval,
+    difference_interval,
+    interval,
+    lost_interval,
+)
 
 Status = Literal[Decided, "not tested", "left to the reader"]
 _STATUS: dict[Outcome, Decided] = {
@@ -242,16 +248,9 @@ def _linear(claim: Claim, run: Measured) -> Interval:
 
 
 def _ahead_of_linear(claim: Claim, run: Measured) -> Interval:
-    """SENN's accuracy less a linear classifier's, `interval` of the difference.
-
-    Test examples count as if the two had not shared them (Newcombe 1998, method 10).
-    """
-    (cells,), linear = _at(run.cells, claim.lambdas), _linear(claim, run)
-    senn = accuracy_interval(cells)
-    below = math.hypot(senn.mean - senn.low, linear.high - linear.mean)
-    above = math.hypot(senn.high - senn.mean, linear.mean - linear.low)
-    ahead = senn.mean - linear.mean
-    return Interval(ahead, ahead - below, ahead + above).within(-1, 1)
+    """SENN's accuracy less a linear classifier's."""
+    (cells,) = _at(run.cells, claim.lambdas)
+    return difference_interval(accuracy_interval(cells), _linear(claim, run))
 
 
 def _stabler(claim: Claim, run: Measured) -> Interval:

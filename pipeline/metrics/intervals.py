@@ -122,6 +122,17 @@ def lost_interval(before: pd.DataFrame, after: pd.DataFrame) -> Interval:
     return interval(lost.tolist(), *reach).within(-1, 1)
 
 
+def difference_interval(one: Interval, other: Interval) -> Interval:
+    """Interval of `one` less `other`, two shares, as if nothing were common to them.
+
+    Newcombe's (1998, method 10): the distances to the ends add up in quadrature.
+    """
+    below = math.hypot(one.mean - one.low, other.high - other.mean)
+    above = math.hypot(one.high - one.mean, other.mean - other.low)
+    mean = one.mean - other.mean
+    return Interval(mean, mean - below, mean + above).within(-1, 1)
+
+
 def estimate(values: np.ndarray, statistic: Statistic, resamples: int) -> tuple[Interval, int]:
     """Mean over seeds of a statistic over examples, and how many values are undefined.
 
