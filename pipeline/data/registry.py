@@ -9,6 +9,7 @@ from pipeline.core.dataset import Prepared
 from pipeline.core.errors import PipelineError
 from pipeline.core.params_choices import DATASETS as FACTS
 from pipeline.core.params_choices import collection_of, implementation
+from pipeline.data.scales import Scale
 from pipeline.data.sources import RawFile
 
 
@@ -64,6 +65,23 @@ def plain_names(dataset: str, features: Sequence[str]) -> list[str]:
     """
     known = getattr(implementation(FACTS[dataset].module), "PLAIN_NAMES", {})
     return [known.get(name, name.replace("_", " ")) for name in features]
+
+
+def scales(dataset: str, features: Sequence[str]) -> list[Scale]:
+    """How the features of a table are scaled, from ``SCALES`` of the dataset's module.
+
+    A feature that it does not name has the scale 0 to 1.
+    """
+    known = getattr(implementation(FACTS[dataset].module), "SCALES", {})
+    return [known.get(name, Scale()) for name in features]
+
+
+def caveat(dataset: str) -> str:
+    """What everyone must know who uses a model of `dataset`: ``CAVEAT`` of its module, or nothing.
+
+    Markdown, whole sentences; "it" is the model.
+    """
+    return str(getattr(implementation(FACTS[dataset].module), "CAVEAT", ""))
 
 
 # A dataset's module is imported when the dataset is asked for.
