@@ -108,10 +108,10 @@ class Explanation:
 
     def _prediction(self) -> str:
         ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
-        shown = [f"{name} {_percent(share)}" for name, share in ranked[:4] if share >= 5e-4]
+        shown = [f"{name}, {_percent(share)}" for name, share in ranked[:4] if share >= 5e-4]
         if len(shown) < len(ranked):
             shown.append("others less" if len(shown) > 1 else "others below 0.1 %")
-        return f"Prediction: {shown[0]}   ({', '.join(shown[1:])})"
+        return f"Prediction: {shown[0]}   ({'; '.join(shown[1:])})"
 
     def _contributions(self) -> str:
         """Concepts, relevances and contributions for `target`, largest first, and their sum."""
@@ -182,7 +182,6 @@ def _bar(value: float, most: float) -> str:
 
 def _table(rows: list[tuple[str, ...]]) -> str:
     """Columns: the first and, with its bars, the last to the left, numbers to the right."""
-    *_, last = zip(*rows, strict=True)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

@@ -108,7 +108,7 @@ def _never_together(x: Tensor) -> tuple[tuple[int, int], ...]:
 
 
 def _ground(pixels: Tensor) -> Ground | None:
-    """That of images (N, channels, height, width) in [0, 1]; None if their borders are not plain."""
+    """That of images (N, channels, height, width) in [0, 1]; None if borders are not plain."""
     shown = torch.ones(pixels.shape[2:], dtype=torch.bool)
     shown[1:-1, 1:-1] = False
     border = (pixels[..., shown] * 255).round()

@@ -27,11 +27,11 @@ class Picture(NamedTuple):
 def read_image(path: Path, shape: tuple[int, ...], ground: Ground | None) -> Picture:
     """The image in file `path` as a model wants it that was trained on images of `shape`.
 
-    An image of the right size keeps its pixels; where training images have a `ground`, dark ink on
-    light paper becomes light on dark if theirs is dark, and the reverse. Of another size, with a
-    `ground`, what is drawn is made ready as the digits of MNIST were (LeCun et al. 1998): freed from
+    Where training images have a `ground`, dark ink on light paper becomes light on dark if theirs
+    is dark, and the reverse; an image of the right size keeps its pixels otherwise. Of another
+    size, what is drawn is made ready as the digits of MNIST were (LeCun et al. 1998): freed from
     the paper's shades, cropped, scaled to the `extent` of the training images, and placed with its
-    centre of mass in the middle. Without one, the image is scaled.
+    centre of mass in the middle. Without a ground the image is scaled, and no more.
 
     Raises
     ------
@@ -94,8 +94,9 @@ def _on_ground(
     small = _resized(cropped.unsqueeze(0), size)
     notes.append(
         f"Of {_size(pixels)} pixels, what is drawn was cut out ({cropped.shape[1]} × "
-        f"{cropped.shape[0]}), freed from the shades of its ground, scaled to {size[1]} × {size[0]} "
-        f"and centred by mass in {shape[2]} × {shape[1]}, as the training images are."
+        f"{cropped.shape[0]}), freed from the shades of its ground, scaled to "
+        f"{size[1]} × {size[0]} and centred by mass in {shape[2]} × {shape[1]}, as the training "
+        "images are."
     )
     placed = _centred(small, shape)
     return Picture(placed if ground.value < 0.5 else 1 - placed, notes)
@@ -114,10 +115,10 @@ def _contrast(path: Path, difference: Tensor) -> float:
 
 
 def _drawn(path: Path, pixels: Tensor, ground: Ground) -> Tensor:
-    """How much of each pixel is drawn, in [0, 1], (height, width), whatever the paper's shades are.
+    """How much of each pixel is drawn, in [0, 1], (height, width), whatever shades the paper has.
 
-    The paper is what a wide median filter leaves; what differs from it by more than Otsu's threshold
-    is drawn.
+    The paper is what a wide median filter leaves; what differs from it by more than Otsu's
+    threshold is drawn.
     """
     ink = pixels if ground.value < 0.5 else 1 - pixels  # light on dark
     ink = (ink - _paper(ink)).clamp(min=0)
@@ -148,7 +149,7 @@ def _paper(ink: Tensor) -> Tensor:
 
 
 def _otsu(values: Tensor) -> float:
-    """Otsu's threshold (1979) of values in [0, 1]: it maximises the variance between two classes."""
+    """Otsu's threshold (1979) of values in [0, 1]: it maximises the variance between classes."""
     counts = torch.histc(values.double(), 256, 0, 1)
     centres = (torch.arange(256, dtype=torch.float64) + 0.5) / 256
     weight = counts.cumsum(0) / counts.sum()

@@ -52,11 +52,17 @@ def read_row(given: Mapping[str, float | str | bool], facts: Facts) -> Row:
             words = str(error) if str(error).startswith("must") else "must be a number"
             raise PipelineError(f"{name}: {words}, got {value}") from error
     left = [column for column in range(len(values)) if column not in seen]
+    notes = []
     for pair in facts.never_together:
         for one, other in (pair, pair[::-1]):
-            if one in seen and values[one] == 1 and other in left:
+            if one in seen and other in left and values[one] == values[other] == 1:
                 values[other] = 0
-    return Row(values, [_about(left, values, facts)] if left else [])
+                name, given_one = facts.plain_names[other], facts.plain_names[one]
+                notes.append(
+                    f"{name} is not at the median, 1, but 0: no training row has it with "
+                    f"{given_one}."
+                )
+    return Row(values, [_about(left, values, facts), *notes] if left else [])
 
 
 def _about(left: list[int], values: Tensor, facts: Facts) -> str:
@@ -68,18 +74,17 @@ def _about(left: list[int], values: Tensor, facts: Facts) -> str:
         if text != "0"
     ]
     if len(named) < len(left):
-        named.append("the others are 0" if named else "0")
-    return f"Not given, so at the training median: {', '.join(named)}."
+        named.append("the others are 0" if named else "all are 0")
+    return f"Not given, so at their training medians: {', '.join(named)}."
 
 
 def _column(name: str, facts: Facts) -> int:
     keys = {_key(n): c for c, n in enumerate(facts.plain_names)}
     keys |= {_key(n): c for c, n in enumerate(facts.feature_names)}
     if _key(name) not in keys:
-        hint = did_you_mean(name, (*facts.feature_names, *facts.plain_names))
-        raise PipelineError(
-            f"{name}: is no feature{hint or ': has ' + ', '.join(facts.feature_names)}"
-        )
+        known = facts.feature_names
+        hint = did_you_mean(name, (*known, *facts.plain_names)) or f"; has {', '.join(known)}"
+        raise PipelineError(f"{name}: is no feature{hint}")
     return keys[_key(name)]
 
 
