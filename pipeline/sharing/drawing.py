@@ -15,6 +15,7 @@ from pipeline.reporting.heat_maps import image_heat_maps
 from pipeline.sharing.explanation import Explanation
 
 
+@style.styled
 def draw(explanation: Explanation) -> Figure:
     """The figure of `explanation`.
 

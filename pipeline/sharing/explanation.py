@@ -127,7 +127,8 @@ class Explanation:
             )
             for k in order
         ]
-        heading = (f"why {self.target}", "value", "relevance", "contribution", "")
+        what = "value" if self.concepts_are_features else "concept"
+        heading = (f"why {self.target}", what, "relevance", "contribution", "")
         total = float(self.contributions.sum())
         rows.append((f"sum = logit of {self.target}", "", "", _signed(total), ""))
         return _table([heading, *rows]) + f"\n{self._from_sum_to_probability()}"

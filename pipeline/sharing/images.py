@@ -13,7 +13,8 @@ from pipeline.core.errors import PipelineError
 from pipeline.sharing.facts import Ground
 
 _LEAST_CONTRAST = 0.2  # between ground and what is drawn, in [0, 1]
-_LEAST_DRAWN, _MOST_DRAWN = 0.002, 0.6  # share of the pixels
+_LEAST_DRAWN, _MOST_DRAWN = 0.002, 0.5  # share of the pixels
+_LEAST_SEPARABILITY = 0.77  # Otsu's; noisy photographs of digits have 0.79 or more, others less
 _SPECK = 0.02  # share of the drawn pixels that may lie outside of the box around them, on each side
 
 
@@ -74,9 +75,7 @@ def _scaled(pixels: Tensor, shape: tuple[int, ...], notes: list[str]) -> Picture
 def _on_ground(
     path: Path, pixels: Tensor, shape: tuple[int, ...], ground: Ground, notes: list[str]
 ) -> Picture:
-    border = torch.cat([pixels[:, [0, -1]].flatten(), pixels[:, :, [0, -1]].flatten()])
-    level = float(border.median())
-    is_light = level > 0.5
+    is_light = _border(pixels) > 0.5
     if is_light != (ground.value > 0.5):
         was, is_now = (
             ("dark on light", "light on dark") if is_light else ("light on dark", "dark on light")
@@ -84,7 +83,7 @@ def _on_ground(
         notes.append(f"It was {was}; it is now {is_now}, as the training images are.")
         pixels = 1 - pixels
     if pixels.shape == shape:
-        _contrast(path, (pixels - ground.value).abs())
+        _contrast(path, (pixels - _border(pixels)).abs())
         return Picture(pixels, notes)
     drawn = _drawn(path, pixels.mean(0), ground)
     rows, columns = (_box(drawn.sum(axis)) for axis in (1, 0))
@@ -100,6 +99,12 @@ def _on_ground(
     )
     placed = _centred(small, shape)
     return Picture(placed if ground.value < 0.5 else 1 - placed, notes)
+
+
+def _border(pixels: Tensor) -> float:
+    """The median of the outermost pixels."""
+    border = torch.cat([pixels[:, [0, -1]].flatten(), pixels[:, :, [0, -1]].flatten()])
+    return float(border.median())
 
 
 def _contrast(path: Path, difference: Tensor) -> float:
@@ -123,14 +128,16 @@ def _drawn(path: Path, pixels: Tensor, ground: Ground) -> Tensor:
     ink = pixels if ground.value < 0.5 else 1 - pixels  # light on dark
     ink = (ink - _paper(ink)).clamp(min=0)
     largest = _contrast(path, ink)
-    threshold = _otsu(ink / largest) * largest
+    threshold, separability = _otsu(ink / largest)
+    threshold *= largest
     strong = ink[ink > threshold]
     share = strong.numel() / ink.numel()
-    if not _LEAST_DRAWN <= share <= _MOST_DRAWN:
+    if separability < _LEAST_SEPARABILITY or not _LEAST_DRAWN <= share <= _MOST_DRAWN:
         raise PipelineError(
-            f"{path}: {100 * share:.1f} % of it look drawn, which is too "
-            f"{'little' if share < _LEAST_DRAWN else 'much'} to be one figure on a plain ground. "
-            "Crop the image so that it shows one figure and little else."
+            f"{path}: shows no single figure on a plain ground: {100 * share:.1f} % of it look "
+            f"drawn, {100 * _LEAST_DRAWN:g} to {100 * _MOST_DRAWN:g} % are needed, with a "
+            f"separability of {separability:.2f} (Otsu's), {_LEAST_SEPARABILITY:g} is needed. Crop "
+            "it to one figure and little else."
         )
     full = float(strong.median())
     low = threshold / 2  # soft edges, and no grain of the paper
@@ -148,14 +155,19 @@ def _paper(ink: Tensor) -> Tensor:
     return _resized(paper[0], (height, width))[0]
 
 
-def _otsu(values: Tensor) -> float:
-    """Otsu's threshold (1979) of values in [0, 1]: it maximises the variance between classes."""
+def _otsu(values: Tensor) -> tuple[float, float]:
+    """Otsu's threshold (1979) of values in [0, 1], and its separability.
+
+    The threshold maximises the variance between the two classes, below and above; the separability
+    is that variance over all variance, from 0 to 1 for values that are 0 and 1 only.
+    """
     counts = torch.histc(values.double(), 256, 0, 1)
     centres = (torch.arange(256, dtype=torch.float64) + 0.5) / 256
     weight = counts.cumsum(0) / counts.sum()
     moment = (counts * centres).cumsum(0) / counts.sum()
     between = (moment[-1] * weight - moment).square() / (weight * (1 - weight)).clamp(min=1e-12)
-    return float(centres[between.argmax()])
+    variance = (counts * centres.square()).sum() / counts.sum() - moment[-1].square()
+    return float(centres[between.argmax()]), float(between.max() / variance)
 
 
 def _box(drawn: Tensor) -> slice:
