@@ -203,8 +203,16 @@ class Model:
             raise PipelineError(
                 f"{self}: takes one input of shape {self.input_shape}, got {tuple(values.shape)}"
             )
-        is_whole = not values.dtype.is_floating_point
-        return (values.float() / 255 if is_whole and not is_table else values.float()), []
+        if is_table:
+            return values.float(), []
+        pixels = values.float() if values.dtype.is_floating_point else values.float() / 255
+        low, high = pixels.aminmax()
+        if low < 0 or high > 1:
+            raise PipelineError(
+                f"{self}: takes pixels in [0, 1], got {low:.3g} to {high:.3g}; what is normalised "
+                "is for `senn`"
+            )
+        return pixels, []
 
     def _chosen(self, kind: str, name: str, allowed: Mapping[str, Any]) -> Any:
         if name not in allowed:

@@ -14,7 +14,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHADES = " ░▒▓█"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """What a model says of one input, and why.
 
@@ -91,6 +91,10 @@ class Explanation:
         from pipeline.reporting.style import png
 
         return png(self.plot())
+
+    def __repr__(self) -> str:
+        share = _percent(self.probabilities[self.target])
+        return f"<Explanation of {self.target}, {share}, by {self.method}; {self.model}>"
 
     def __str__(self) -> str:
         """The explanation as text, for a terminal 88 characters wide."""

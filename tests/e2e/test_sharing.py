@@ -96,6 +96,17 @@ def test_a_clone_explains_without_data_or_training(project, tmp_path):
     assert not (clone.folder / "models").exists()
 
 
+def test_the_notebook_runs(project):
+    script = (
+        "from pathlib import Path\n"
+        "from pipeline.reporting.notebook import execute\n"
+        "for cell in execute(Path('docs/explain.ipynb'), {}, Path('docs')).cells:\n"
+        "    print(*[list(output.get('data', [])) for output in cell.get('outputs', [])])"
+    )
+    assert project.run("python", "-c", script).count("image/png") == 6
+    assert project.run("git", "status", "--porcelain").strip() == ""
+
+
 def test_a_clone_that_pulls_has_nothing_to_run(project, tmp_path):
     storage = str(tmp_path / "storage")
     follow(project, commands("remote.md", "Set it up, and push"), **{"/path/to/storage": storage})
