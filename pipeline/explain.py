@@ -185,6 +185,7 @@ class Model:
             strips=self._strips(concepts),
             notes=tuple(notes),
             warnings=tuple(self._warnings(raw, concepts)),
+            caveat=self.facts.caveat,
         )
 
     def _raw(self, given: Input) -> tuple[Tensor, list[str]]:

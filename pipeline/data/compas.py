@@ -42,10 +42,10 @@ SCALES = {"Number_of_Priors": Scale(high=38, power=0.5)}
 """How features are counted that are not 0 or 1: 38 is the largest number of prior offences."""
 
 CAVEAT = (
-    "It predicts the risk *score* that the COMPAS tool gave a defendant, not what the defendant "
-    "did, from features that include race, sex and age. It repeats whatever bias the tool and the "
-    "arrests behind its data have. It serves to study explanations and is fit for nothing else: "
-    "never use it to judge a person."
+    "The model predicts the risk *score* that the COMPAS tool gave a defendant, not what the "
+    "defendant did, from features that include race, sex and age. It repeats whatever bias the "
+    "tool and the arrests behind its data have. It serves to study explanations and is fit for "
+    "nothing else: never use it to judge a person."
 )
 """What everyone must know who uses a model of these data."""
 

@@ -79,7 +79,7 @@ def scales(dataset: str, features: Sequence[str]) -> list[Scale]:
 def caveat(dataset: str) -> str:
     """What everyone must know who uses a model of `dataset`: ``CAVEAT`` of its module, or nothing.
 
-    Markdown, whole sentences; "it" is the model.
+    Markdown, whole sentences.
     """
     return str(getattr(implementation(FACTS[dataset].module), "CAVEAT", ""))
 

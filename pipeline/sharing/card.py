@@ -54,7 +54,7 @@ def card(shared: Shared, file: Path, data: Dataset, cells: pd.DataFrame) -> str:
             f"with λ = {about['robust_reg']:g} and seed {about['seed']}. "
             f"{_which(len(cells))} It is the one that the [report](../report.html) explains.",
             "",
-            *([f"**{shared.facts.caveat}**", ""] if shared.facts.caveat else []),
+            *([f"> **{shared.facts.caveat}**", ""] if shared.facts.caveat else []),
             f"File: [`{file.name}`]({file.name}), {file.stat().st_size / 1000:,.0f} KB, SHA-256 "
             f"`{sha256_of(file)}`",
             "",
@@ -160,7 +160,7 @@ def _mean(of_seeds: pd.Series) -> str:
     """The mean over seeds with its interval, of those where the metric is defined."""
     if of_seeds.empty:
         return MISSING
-    here = interval(of_seeds)
+    here = interval(of_seeds.tolist())
     low, high = map(significant, (here.low, here.high))
     return significant(here.mean) + (f" ({low} to {high})" if len(of_seeds) > 1 else "")
 
@@ -176,7 +176,7 @@ def _limits(shared: Shared, data: Dataset, own: pd.Series, cells: pd.DataFrame) 
     if own["collapsed"]:
         yield "* Its training collapsed: it predicts hardly better than a constant."
     faithfulness = cells["faithfulness_relevance"].dropna()
-    if len(faithfulness) > 1 and interval(faithfulness).low <= 0:
+    if len(faithfulness) > 1 and interval(faithfulness.tolist()).low <= 0:
         yield (
             "* Its relevances do not say on which concepts a prediction depends: the interval of "
             "their faithfulness is not above 0."

@@ -1,6 +1,7 @@
 """The command line of pipeline/explain.py."""
 
 import argparse
+import io
 import json
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ _EXAMPLES = """examples:
 def main() -> None:
     """Explain one input: print it, and write a figure; an error is one line, exit code 1."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # terminals that lack a character
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # terminals may lack a character
     options = _parser().parse_args()
     try:
         if options.model is None:

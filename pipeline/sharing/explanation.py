@@ -1,6 +1,7 @@
 """One explained prediction: as numbers, as text for a terminal, and as the report's figure."""
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,6 +47,8 @@ class Explanation:
         For a β-VAE, what it draws as each concept moves, (K, steps, channels, height, width).
     notes, warnings : tuple of str
         How the input was made, and in which way it is unlike the training data.
+    caveat : str
+        What everyone must know who uses the model, or nothing.
     """
 
     model: str
@@ -69,6 +72,7 @@ class Explanation:
     strips: np.ndarray | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    caveat: str
 
     @property
     def concepts_are_features(self) -> bool:
@@ -107,6 +111,7 @@ class Explanation:
             self._contributions(),
             self._attributions(),
             "\n".join(remarks),
+            _filled("", self.caveat.replace("*", "")),
         )
         return "\n\n".join(filter(None, blocks))
 
@@ -185,7 +190,7 @@ def _bar(value: float, most: float) -> str:
     return (half + "█" * whole).rjust(_BAR)[-_BAR:] + "│"
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     """Columns: the first and, with its bars, the last to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -197,7 +202,7 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 
 
 def _filled(mark: str, text: str) -> str:
-    return textwrap.fill(text, _WIDTH, initial_indent=mark, subsequent_indent="  ")
+    return textwrap.fill(text, _WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark))
 
 
 def _in_blocks(pixels: np.ndarray) -> str:

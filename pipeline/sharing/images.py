@@ -193,8 +193,9 @@ def _centred(drawn: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _resized(pixels: Tensor, size: tuple[int, ...]) -> Tensor:
     """(channels, height, width) → (channels, *size), averaging where it shrinks."""
-    look = {"mode": "bilinear", "antialias": True, "align_corners": False}
-    return F.interpolate(pixels.unsqueeze(0), list(size), **look)[0].clamp(0, 1)
+    batch = pixels.unsqueeze(0)
+    scaled = F.interpolate(batch, size, mode="bilinear", align_corners=False, antialias=True)
+    return scaled[0].clamp(0, 1)
 
 
 def _size(pixels: Tensor) -> str:
