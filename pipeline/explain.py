@@ -43,7 +43,12 @@ Input: TypeAlias = Union[Tensor, np.ndarray, Mapping[str, Any], str, "os.PathLik
 
 def names() -> list[str]:
     """The models that come with this repository, for `load`."""
-    return sorted(path.stem for path in MODELS.glob("*.safetensors"))
+    return sorted(_files())
+
+
+def _files() -> dict[str, Path]:
+    """Their files, by name."""
+    return {path.stem: path for path in MODELS.glob("*/*.safetensors")}
 
 
 def load(model: "str | os.PathLike[str] | bytes") -> "Model":
@@ -64,10 +69,11 @@ def load(model: "str | os.PathLike[str] | bytes") -> "Model":
         return Model(read(File(Path("the model"), model), PREPARED))
     path = Path(model)
     if path.suffix != ".safetensors" and len(path.parts) == 1:
-        if path.name not in names():
-            hint = did_you_mean(path.name, names()) or f"; has {', '.join(names()) or 'none'}"
+        files = _files()
+        if path.name not in files:
+            hint = did_you_mean(path.name, files) or f"; has {', '.join(sorted(files)) or 'none'}"
             raise PipelineError(f"{MODELS}: has no model {path.name}{hint}")
-        path = MODELS / f"{path.name}.safetensors"
+        path = files[path.name]
     return Model(read(File(path), PREPARED))
 
 
@@ -148,7 +154,7 @@ class Model:
         raw, notes = self._raw(given)
         chosen = self._chosen("method", method, self.methods)
         classes = self.facts.class_names
-        mean, std = self.about["mean"], self.about["std"]
+        mean, std = torch.tensor(self.about["mean"]), torch.tensor(self.about["std"])
         x = ((raw - mean) / std).unsqueeze(0)
         with torch.no_grad():
             output = self.senn(x)

@@ -8,12 +8,12 @@ from pipeline.sharing.release import release
 
 
 def main() -> None:
-    """Write ``reports/models/<experiment>.safetensors`` and ``reports/models/<experiment>.md``."""
+    """Write ``<experiment>.safetensors`` and ``.md`` into ``reports/models/<experiment>/``."""
     name = argument("experiment", __doc__)
     params = load_params(Path("params.yaml"))
     cells = Path("reports/cells", f"{name}.csv")
     written = release(
-        params, name, Path("models"), Path("data/prepared"), cells, Path("reports/models")
+        params, name, Path("models"), Path("data/prepared"), cells, Path("reports/models", name)
     )
     print(f"{name}: {written.stat().st_size / 1000:,.0f} KB -> {written}")
 

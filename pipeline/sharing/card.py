@@ -52,7 +52,7 @@ def card(shared: Shared, file: Path, data: Dataset, cells: pd.DataFrame) -> str:
             "",
             f"A {_NAMES[chosen['model_class']]} for the dataset `{chosen['dataset']}`, trained "
             f"with λ = {about['robust_reg']:g} and seed {about['seed']}. "
-            f"{_which(len(cells))} It is the one that the [report](../report.html) explains.",
+            f"{_which(len(cells))} It is the one that the [report](../../report.html) explains.",
             "",
             *([f"> **{shared.facts.caveat}**", ""] if shared.facts.caveat else []),
             f"File: [`{file.name}`]({file.name}), {file.stat().st_size / 1000:,.0f} KB, SHA-256 "
@@ -69,14 +69,14 @@ def card(shared: Shared, file: Path, data: Dataset, cells: pd.DataFrame) -> str:
             "## Data",
             "",
             f"`{chosen['dataset']}`: {len(data.train):,} training, {len(data.valid):,} validation "
-            f"and {len(data.test):,} test examples. [Data](../../docs/data.md) says where they "
+            f"and {len(data.test):,} test examples. [Data](../../../docs/data.md) says where they "
             "come from and under which terms.",
             "",
             "## Results",
             "",
             "On the test set; over seeds, the mean and its 95 % interval "
-            "([Intervals](../../docs/intervals.md)). [Pipeline]"
-            "(../../docs/pipeline.md#what-is-in-reports) says what the metrics are.",
+            "([Intervals](../../../docs/intervals.md)). [Pipeline]"
+            "(../../../docs/pipeline.md#what-is-in-reports) says what the metrics are.",
             "",
             f"| metric | this model | {counted(len(cells), 'seed')} |",
             "| --- | --- | --- |",
@@ -117,7 +117,7 @@ def _use(shared: Shared) -> Iterable[str]:
     yield from ("```sh", f"python -m pipeline.explain {name} {given}", "```", "", "```python")
     yield from ("from pipeline.explain import load", "")
     yield from (f'print(load("{name}").explain({call}))', "```", "")
-    yield "[Trained models](../../docs/models.md) has more."
+    yield "[Trained models](../../../docs/models.md) has more."
 
 
 def _what(shared: Shared) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """What using a model needs to know of its training data, small enough to travel in its file."""
 
 from itertools import combinations
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -32,8 +33,9 @@ class Facts(BaseModel):
     """What explaining an input needs besides the model; floats have the 9 digits of a float32.
 
     feature_names, plain_names, scales : one per column of a table; empty for images.
-    baseline : the training median of every feature, flattened (`Background`).
-    low, high : raw 0 and 1 after normalisation.
+    baseline : the training median of every feature, normalised and flattened (`Background`).
+    medians : of each column of a table, raw.
+    low, high : raw 0 and 1 after normalisation, of all features together or of each.
     feature_range : least and largest training value of each column of a table.
     concept_range : least and largest training value of each concept.
     never_together : pairs of indicators (columns that are 0 or 1), which no training row has both.
@@ -48,8 +50,9 @@ class Facts(BaseModel):
     plain_names: tuple[str, ...]
     scales: tuple[Scale, ...]
     baseline: tuple[float, ...]
-    low: float
-    high: float
+    medians: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
     feature_range: tuple[tuple[float, float], ...]
     concept_range: tuple[tuple[float, float], ...]
     never_together: tuple[tuple[int, int], ...]
@@ -59,8 +62,10 @@ class Facts(BaseModel):
 
     def background(self, input_shape: tuple[int, ...]) -> Background:
         """What explanation methods may know of the data."""
-        baseline = torch.tensor(self.baseline).view(input_shape)
-        return Background(baseline, self.low, self.high)
+        of_all: list[Any] = [
+            torch.tensor(ends if len(ends) > 1 else ends[0]) for ends in (self.low, self.high)
+        ]
+        return Background(torch.tensor(self.baseline).view(input_shape), *of_all)
 
 
 @torch.no_grad()
@@ -71,6 +76,7 @@ def facts_of(senn: Senn, data: Dataset) -> Facts:
     x = data.train.x
     columns = data.feature_names
     background = Background.of(data)
+    raw = _raw(data)
     concepts = torch.cat([senn.conceptizer.encode(batch) for batch in x.split(500)])
     spread = None
     if isinstance(senn.conceptizer, VaeConceptizer):  # over the test set, as in the report
@@ -81,15 +87,22 @@ def facts_of(senn: Senn, data: Dataset) -> Facts:
         plain_names=tuple(plain_names(data.name, columns)),
         scales=tuple(scales(data.name, columns)),
         baseline=_floats(background.baseline),
-        low=data.low,
-        high=data.high,
-        feature_range=_ranges(x) if columns else (),
+        medians=_floats(raw.median(0).values) if columns else (),
+        low=_floats(torch.as_tensor(data.low)),
+        high=_floats(torch.as_tensor(data.high)),
+        feature_range=_ranges(raw) if columns else (),
         concept_range=_ranges(concepts),
-        never_together=_never_together(x) if columns else (),
-        ground=_ground(x * data.std + data.mean) if data.has_images else None,
+        never_together=_never_together(raw) if columns else (),
+        ground=_ground(raw) if data.has_images else None,
         latent_spread=spread,
         caveat=caveat(data.name),
     )
+
+
+def _raw(data: Dataset) -> Tensor:
+    """The training examples before normalisation; whole numbers, such as indicators, are whole."""
+    raw = data.train.x * torch.tensor(data.std) + torch.tensor(data.mean)
+    return torch.where((raw - raw.round()).abs() < 1e-6, raw.round(), raw)
 
 
 def _floats(values: Tensor) -> tuple[float, ...]:

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
+from pipeline.core.files import write_bytes
 from pipeline.core.inputs import File
-from pipeline.models.cells import load_cell, load_weights, save_weights
+from pipeline.models.cells import load_cell, load_weights, weights_file
 from pipeline.models.senn import Senn
 from pipeline.sharing.facts import Facts, facts_of
 
@@ -38,7 +39,8 @@ def share(cell: Path, prepared: Path, target: Path) -> Shared:
     shared = _with_facts(File(cell), prepared)
     weights, _ = load_weights(cell)
     kept = {key: value for key, value in shared.about.items() if key not in LEFT_OUT}
-    save_weights(target, weights, kept | {"facts": shared.facts.model_dump(mode="json")})
+    facts = shared.facts.model_dump(mode="json")
+    write_bytes(target, weights_file(weights, kept | {"facts": facts}))
     return shared
 
 

@@ -48,7 +48,8 @@ def _headline(path: Path, cell: Cell) -> pd.DataFrame:
         raise PipelineError(
             f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it."
         ) from error
-    rows = table[table["robust_reg"].map("{:g}".format) == f"{cell.robust_reg:g}"]
+    is_headline = table["robust_reg"].map("{:g}".format) == f"{cell.robust_reg:g}"
+    rows = table[is_headline & (table["experiment"] == cell.experiment)]
     if cell.seed not in set(rows["seed"]):
         raise PipelineError(
             f"{path}: no row for {cell}, which params.yaml asks for. Run `dvc repro`."

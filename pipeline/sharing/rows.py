@@ -36,7 +36,7 @@ def read_row(given: Mapping[str, float | str | bool], facts: Facts) -> Row:
     PipelineError
         If a feature does not exist or is given twice, or a value is no number or cannot be.
     """
-    values = torch.tensor(facts.baseline)
+    values = torch.tensor(facts.medians)
     seen: dict[int, str] = {}
     for name, value in given.items():
         column = _column(name, facts)

@@ -12,7 +12,7 @@ from tests.e2e.conftest import REPOSITORY, Project, stages_run
 
 pytestmark = pytest.mark.e2e
 
-MODEL = "reports/models/compas_senn.safetensors"
+MODEL = "reports/models/compas_senn/compas_senn.safetensors"
 UP_TO_DATE = "Data and pipelines are up to date."
 
 

@@ -17,7 +17,12 @@ def shared_run(tmp_path_factory) -> Path:
     params: Params = load_params(folder / "params.yaml")
     for name in params.experiments:
         cells = folder / "reports/cells" / f"{name}.csv"
-        places = folder / "models", folder / "data/prepared", cells, folder / "reports/models"
+        places = (
+            folder / "models",
+            folder / "data/prepared",
+            cells,
+            folder / "reports/models" / name,
+        )
         release(params, name, *places)
     return folder
 

@@ -37,7 +37,7 @@ def given(models, shared_run):
 def test_models_by_name_path_and_content(models, shared_run):
     assert names() == EXPERIMENTS
     for name in EXPERIMENTS:
-        path, cell = models / f"{name}.safetensors", shared_run / CELL.format(name)
+        path, cell = models / name / f"{name}.safetensors", shared_run / CELL.format(name)
         assert "curve" not in load(name).about
         for other in (load(path), load(str(path)), load(path.read_bytes()), load(cell)):
             assert other.facts == load(name).facts

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 
 def test_the_file_has_the_cells_weights_and_the_facts(folder):
-    shared, about = load_weights(folder / f"reports/models/{NAME}.safetensors")
+    shared, about = load_weights(folder / f"reports/models/{NAME}/{NAME}.safetensors")
     weights, metadata = load_weights(folder / f"models/{NAME}/lambda=0.01/seed=5.safetensors")
     assert shared.keys() == weights.keys()
     assert all(torch.equal(shared[key], weights[key]) for key in weights)
@@ -37,7 +37,7 @@ def test_the_file_has_the_cells_weights_and_the_facts(folder):
 
 
 def test_the_card_says_what_the_tables_say(folder):
-    card = (folder / f"reports/models/{NAME}.md").read_text(encoding="utf-8")
+    card = (folder / f"reports/models/{NAME}/{NAME}.md").read_text(encoding="utf-8")
     cells = pd.read_csv(folder / f"reports/cells/{NAME}.csv")
     chosen = cells[np.isclose(cells["robust_reg"], 0.01)]
     row = re.search(r"^\| accuracy \| (.*) % \(.*\) \| (.*) % \((.*) to (.*)\) \|$", card, re.M)
@@ -59,23 +59,25 @@ def test_the_card_says_what_the_tables_say(folder):
 
 def test_the_card_links_lead_somewhere(folder):
     for name in (NAME, "mnist_senn", "mnist_disenn"):
-        card = (folder / f"reports/models/{name}.md").read_text(encoding="utf-8")
+        card = (folder / f"reports/models/{name}/{name}.md").read_text(encoding="utf-8")
         for target in filter(None, ("".join(groups) for groups in LINK.findall(card))):
             path, _, anchor = target.partition("#")
-            here = (folder if path.endswith(".safetensors") else REPOSITORY) / "reports/models"
+            here = (
+                (folder if path.endswith(".safetensors") else REPOSITORY) / "reports/models" / name
+            )
             assert (here / path).resolve().exists(), target
             assert not anchor or anchor in anchors((here / path).resolve())
 
 
 def test_the_command_on_the_card_is_right(folder):
     """It names a feature that exists, with a value from training."""
-    card = (folder / f"reports/models/{NAME}.md").read_text(encoding="utf-8")
+    card = (folder / f"reports/models/{NAME}/{NAME}.md").read_text(encoding="utf-8")
     assert f"python -m pipeline.explain {NAME} --set Feature_A=1\n" in card
     assert f'load("{NAME}").explain({{"Feature_A": 1}})' in card
 
 
 def test_again_it_is_the_same_bytes(folder):
-    paths = sorted((folder / "reports/models").iterdir())
+    paths = sorted((folder / "reports/models").rglob("*.*"))
     before = [path.read_bytes() for path in paths]
     assert run_stage(folder, "share", NAME).returncode == 0
     assert [path.read_bytes() for path in paths] == before
