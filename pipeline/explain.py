@@ -10,6 +10,7 @@ docs/models.md says more. Nothing is trained, and no data are needed.
 """
 
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -265,4 +266,6 @@ class Model:
 if __name__ == "__main__":
     from pipeline.sharing.command import main
 
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head` ends it in silence
     main()

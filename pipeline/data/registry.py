@@ -67,13 +67,9 @@ def plain_names(dataset: str, features: Sequence[str]) -> list[str]:
     return [known.get(name, name.replace("_", " ")) for name in features]
 
 
-def scales(dataset: str, features: Sequence[str]) -> list[Scale]:
-    """How the features of a table are scaled, from ``SCALES`` of the dataset's module.
-
-    A feature that it does not name has the scale 0 to 1.
-    """
-    known = getattr(implementation(FACTS[dataset].module), "SCALES", {})
-    return [known.get(name, Scale()) for name in features]
+def scales(dataset: str) -> dict[str, Scale]:
+    """How features of a table are scaled, by name: ``SCALES`` of its module, or nothing."""
+    return dict(getattr(implementation(FACTS[dataset].module), "SCALES", {}))
 
 
 def caveat(dataset: str) -> str:

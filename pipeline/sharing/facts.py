@@ -1,6 +1,8 @@
 """What using a model needs to know of its training data, small enough to travel in its file."""
 
+from collections.abc import Mapping
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -69,8 +71,8 @@ class Facts(BaseModel):
 
 
 @torch.no_grad()
-def facts_of(senn: Senn, data: Dataset) -> Facts:
-    """The facts about `senn` and its training data."""
+def facts_of(senn: Senn, data: Dataset, table: Path) -> Facts:
+    """The facts about `senn` and its training data; `table` is the dataset's file for people."""
     from pipeline.data.registry import caveat, plain_names, scales  # slow to import
 
     x = data.train.x
@@ -85,7 +87,7 @@ def facts_of(senn: Senn, data: Dataset) -> Facts:
         class_names=data.class_names,
         feature_names=columns,
         plain_names=tuple(plain_names(data.name, columns)),
-        scales=tuple(scales(data.name, columns)),
+        scales=_scales(columns, raw, scales(data.name), table) if columns else (),
         baseline=_floats(background.baseline),
         medians=_floats(raw.median(0).values) if columns else (),
         low=_floats(torch.as_tensor(data.low)),
@@ -97,6 +99,30 @@ def facts_of(senn: Senn, data: Dataset) -> Facts:
         latent_spread=spread,
         caveat=caveat(data.name),
     )
+
+
+def _scales(
+    columns: tuple[str, ...], raw: Tensor, known: Mapping[str, Scale], table: Path
+) -> tuple[Scale, ...]:
+    """Those that are `known`, and linear ones where the table for people has other values than raw.
+
+    Its training rows are in the order of `raw` (rows, columns).
+    """
+    if not table.is_file():
+        return tuple(known.get(name, Scale()) for name in columns)
+    import pandas as pd  # slow to import
+
+    rows = pd.read_csv(table)
+    shown, scales = rows[rows["split"] == "train"], []
+    for name, values in zip(columns, raw.T.double(), strict=True):
+        low, high = float(rows[name].min()), float(rows[name].max())
+        scale = known.get(name, Scale())
+        if name not in known and high > low:
+            scaled = (torch.tensor(shown[name].to_numpy("float64")) - low) / (high - low)
+            if len(scaled) == len(values) and torch.allclose(scaled, values, atol=1e-6):
+                scale = Scale(low, high)
+        scales.append(scale)
+    return tuple(scales)
 
 
 def _raw(data: Dataset) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.core.dataset import load_dataset
+from pipeline.core.dataset import TABLE_NAME, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_bytes
 from pipeline.core.inputs import File
@@ -71,4 +71,4 @@ def _with_facts(file: File, prepared: Path) -> Shared:
             f"{file}: was trained on data with the SHA-256 {about['data']}, {prepared} has "
             f"{data.digest}. `dvc repro` makes data and models that belong together."
         )
-    return Shared(senn, about, facts_of(senn, data))
+    return Shared(senn, about, facts_of(senn, data, prepared / TABLE_NAME))
