@@ -252,6 +252,13 @@ class Model:
         found = unlike_training(raw, self.facts) if self.facts.feature_names else []
         if self.concept_names == self.facts.plain_names:
             return found
+        if (ground := self.facts.ground) is not None:
+            drawn, (least, most) = float(ground.drawn_on(raw.unsqueeze(0))), ground.drawn
+            if not least <= drawn <= most:
+                found.append(
+                    f"{100 * drawn:.1f} % of the image is drawn; of training images it was "
+                    f"{100 * least:.1f} to {100 * most:.1f} %."
+                )
         for name, value, (low, high) in zip(
             self.concept_names, concepts.tolist(), self.facts.concept_range, strict=True
         ):

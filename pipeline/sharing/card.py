@@ -137,7 +137,8 @@ def _what(shared: Shared) -> Iterable[str]:
     if facts.feature_names:
         names = zip(facts.feature_names, facts.plain_names, strict=True)
         yield ""
-        yield f"Features: {', '.join(f'`{key}` ({plain})' for key, plain in names)}."
+        texts = [f"`{key}`" + f" ({plain})" * (key != plain) for key, plain in names]
+        yield f"Features: {', '.join(texts)}."
 
 
 def _row(key: str, label: str, own: pd.Series, cells: pd.DataFrame) -> str:

@@ -24,11 +24,17 @@ class Ground(BaseModel):
 
     value : of its pixels, in [0, 1].
     extent : pixels, the longer side of the box around what is shown; the median over images.
+    drawn : the least and the largest mean difference from `value` over an image's pixels.
     """
 
     model_config = ConfigDict(frozen=True)
     value: float
     extent: int
+    drawn: tuple[float, float]
+
+    def drawn_on(self, pixels: Tensor) -> Tensor:
+        """Mean difference from `value` of images (N, channels, height, width), (N,)."""
+        return (pixels - self.value).abs().flatten(1).mean(1)
 
 
 class Facts(BaseModel):
@@ -156,7 +162,9 @@ def _ground(pixels: Tensor) -> Ground | None:
         return None
     drawn = ((pixels * 255).round() != value).any(1)
     sides = torch.stack([_length(drawn.any(axis)) for axis in (1, 2)])
-    return Ground(value=float(value / 255), extent=int(sides.amax(0).median()))
+    ground = Ground(value=float(value / 255), extent=int(sides.amax(0).median()), drawn=(0.0, 0.0))
+    ((least, most),) = _ranges(ground.drawn_on(pixels).unsqueeze(1))
+    return ground.model_copy(update={"drawn": (least, most)})
 
 
 def _length(present: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pipeline.explanations.methods import METHODS
 from pipeline.reporting import explanations as report
 from pipeline.reporting.common import raw
 from pipeline.reporting.style import png
+from pipeline.sharing.facts import Ground
 
 EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
 CELL = "models/{}/lambda=0.01/seed=5.safetensors"
@@ -182,6 +183,14 @@ def test_concepts_out_of_their_range_are_said(given):
     (added,) = set(strange.warnings) - set(usual.warnings)
     assert added.startswith(f"Concept h2 is {h2:.3g}; in training it was from {h2 - 2:.3g} to")
     assert "! Careful: Concept h2 is" in str(strange)
+
+
+def test_images_with_too_little_on_them_are_said(given):
+    model, _, x = given("mnist_senn")
+    for drawn, is_said in (((0.0, 1.0), False), ((0.99, 1.0), True)):
+        facts = model.facts.model_copy(update={"ground": Ground(value=0, extent=20, drawn=drawn)})
+        found = Model(replace(model.shared, facts=facts)).explain(x).warnings
+        assert any("of the image is drawn" in one for one in found) == is_said
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pipeline.models.cells import load_cell
 from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.parameterizers import MlpParameterizer
 from pipeline.models.senn import Senn
-from pipeline.sharing.facts import Facts, Ground, facts_of
+from pipeline.sharing.facts import Facts, facts_of
 
 NO_TABLE = Path("there is none")
 
@@ -77,9 +77,9 @@ def test_ground_is_what_the_images_are_drawn_on(tmp_path, value):
     for index in range(9):  # boxes of 7 to 15 pixels in height, 5 in width
         x[index, 0, 3 : 10 + index, 8:13] = 255 - value
     senn = Senn(Pooled(x.shape[1:]), MlpParameterizer(x.shape[1:], 4, 2, (), dropout=0.0))
-    assert facts_of(senn, dataset(tmp_path, x), NO_TABLE).ground == Ground(
-        value=value / 255, extent=11
-    )
+    ground = facts_of(senn, dataset(tmp_path, x), NO_TABLE).ground
+    assert (ground.value, ground.extent) == (value / 255, 11)
+    assert ground.drawn == pytest.approx((5 * 7 / 28**2, 5 * 15 / 28**2))
     noise = torch.randint(0, 255, x.shape, generator=torch.Generator().manual_seed(0))
     noisy = dataset(tmp_path / "noisy", noise.to(torch.uint8))
     assert facts_of(senn, noisy, NO_TABLE).ground is None

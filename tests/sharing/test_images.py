@@ -8,7 +8,8 @@ from pipeline.core.errors import PipelineError
 from pipeline.sharing.facts import Ground
 from pipeline.sharing.images import _otsu, read_image
 
-SHAPE, BLACK, WHITE = (1, 28, 28), Ground(value=0, extent=20), Ground(value=1, extent=20)
+SHAPE = (1, 28, 28)
+BLACK, WHITE = (Ground(value=value, extent=20, drawn=(0, 1)) for value in (0, 1))
 
 
 def drawn(side: int, ink: int, paper: int) -> np.ndarray:
