@@ -89,7 +89,7 @@ def _given(model: Model, options: argparse.Namespace) -> str | dict[str, str]:
         )
     given: dict[str, str] = {}
     for text in options.features:
-        name, equals, value = text.partition("=")
+        name, equals, value = text.rpartition("=")  # a name may have one
         if not equals:
             raise PipelineError(f"--set {text}: must be FEATURE=VALUE")
         if name in given:

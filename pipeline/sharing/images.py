@@ -43,6 +43,8 @@ def read_image(path: Path, shape: tuple[int, ...], ground: Ground | None) -> Pic
         with Image.open(path) as opened:
             upright = ImageOps.exif_transpose(opened)
             image = _on_white(upright)
+            if image.mode.startswith("I"):  # of 16 bits, which Pillow would cut off at 255
+                image = Image.fromarray(np.asarray(image, dtype=np.float32) / 65535 * 255)
             kind = "L" if shape[0] == 1 else "RGB"
             values = np.asarray(image.convert(kind), dtype=np.float32) / 255
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -50,7 +52,7 @@ def read_image(path: Path, shape: tuple[int, ...], ground: Ground | None) -> Pic
         raise PipelineError(f"cannot read {path}: {reason}") from error
     pixels = torch.from_numpy(values.copy().reshape(*values.shape[:2], -1)).movedim(2, 0)
     notes = []
-    if shape[0] == 1 and image.mode not in ("1", "L", "I", "F", "I;16"):
+    if shape[0] == 1 and image.mode not in ("1", "L", "F"):
         notes.append("Colours became shades of grey.")
     if ground is None:
         return _scaled(pixels, shape, notes)

@@ -82,6 +82,15 @@ def test_what_is_transparent_is_paper(tmp_path):
     assert likeness(picture.pixels, opaque.pixels) > 0.999
 
 
+def test_images_of_16_bits(tmp_path):
+    pixels = drawn(28, ink=255, paper=0)
+    deep = Image.fromarray(pixels.astype(np.uint16) * 257)
+    deep.save(tmp_path / "a.png")
+    picture = read_image(tmp_path / "a.png", SHAPE, BLACK)
+    assert (picture.pixels[0] - torch.from_numpy(pixels / 255)).abs().max() < 0.01
+    assert picture.notes == []
+
+
 def test_without_a_ground_an_image_is_scaled_only(tmp_path):
     pixels = np.zeros((40, 60, 3))
     pixels[..., 0] = 255
