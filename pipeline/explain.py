@@ -140,7 +140,7 @@ class Model:
         ----------
         given
             An image file (its path); or a mapping from names of features to values in their own
-            units, others are at the training median; or raw values of shape `input_shape`, such as
+            units, others are as usual in training; or raw values of shape `input_shape`, such as
             pixels in [0, 1] or, as whole numbers, in 0..255.
         method
             One of `methods`.

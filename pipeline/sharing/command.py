@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="FEATURE=VALUE",
         dest="features",
-        help="a feature's value, for models of tables; others are at the training median",
+        help="a feature's value, for models of tables; others are as usual in training",
     )
     add("--method", default="contribution", help="explanation method (default: contribution)")
     add("--for", metavar="CLASS", dest="target", help="explain this class, not the predicted one")

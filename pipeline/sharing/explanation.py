@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:  # slow to import: not before something is drawn
     from matplotlib.figure import Figure
 
-_WIDTH, _BAR = 88, 12  # characters: of the text, and of the longest bar on either side
+_WIDTH, _BAR = 88, 12  # characters: of sentences, and of the longest bar on either side
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHADES = " ░▒▓█"
 
@@ -101,7 +101,7 @@ class Explanation:
         return f"<Explanation of {self.target}, {share}, by {self.method}; {self.model}>"
 
     def __str__(self) -> str:
-        """The explanation as text, for a terminal 88 characters wide."""
+        """The explanation as text, for a terminal."""
         remarks = [_filled("- ", note) for note in self.notes]
         remarks += [_filled("! ", f"Careful: {warning}") for warning in self.warnings]
         blocks = (
@@ -125,21 +125,22 @@ class Explanation:
     def _contributions(self) -> str:
         """Concepts, relevances and contributions for `target`, largest first, and their sum."""
         order = np.argsort(-np.abs(self.contributions), kind="stable")
-        own = self.values if self.concepts_are_features else self.concepts
+        units = [(f"{value:.4g}",) for value in self.values]
         rows = [
             (
                 self.concept_names[k],
-                f"{own[k]:.4g}" if self.concepts_are_features else _signed(own[k]),
+                *(units[k] if self.concepts_are_features else ()),
+                _signed(self.concepts[k]),
                 _signed(self.relevances[k]),
                 _signed(self.contributions[k]),
                 _bar(self.contributions[k], np.abs(self.contributions).max()),
             )
             for k in order
         ]
-        what = "value" if self.concepts_are_features else "concept"
-        heading = (f"why {self.target}", what, "relevance", "contribution", "")
-        total = float(self.contributions.sum())
-        rows.append((f"sum = logit of {self.target}", "", "", _signed(total), ""))
+        value = ("value",) if self.concepts_are_features else ()
+        heading = (f"why {self.target}", *value, "concept", "relevance", "contribution", "")
+        total = _signed(self.contributions.sum())
+        rows.append((f"sum = logit of {self.target}", *("" for _ in value), "", "", total, ""))
         return _table([heading, *rows]) + f"\n{self._from_sum_to_probability()}"
 
     def _from_sum_to_probability(self) -> str:
@@ -197,7 +198,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> str:
     for row in rows:
         first, *numbers, bar = row
         cells = [text.rjust(width) for text, width in zip(numbers, widths[1:-1], strict=True)]
-        lines.append("   ".join([first.ljust(widths[0]), *cells, bar]).rstrip())
+        lines.append("  ".join([first.ljust(widths[0]), *cells, bar]).rstrip())
     return "\n".join(lines)
 
 

@@ -42,7 +42,8 @@ class Facts(BaseModel):
 
     feature_names, plain_names, scales : one per column of a table; empty for images.
     baseline : the training median of every feature, normalised and flattened (`Background`).
-    medians : of each column of a table, raw.
+    usual : training median of each column of a table, raw; of indicators that are the categories of
+        one feature, ``feature=category``, the commonest is 1.
     low, high : raw 0 and 1 after normalisation, of all features together or of each.
     feature_range : least and largest training value of each column of a table.
     concept_range : least and largest training value of each concept.
@@ -58,7 +59,7 @@ class Facts(BaseModel):
     plain_names: tuple[str, ...]
     scales: tuple[Scale, ...]
     baseline: tuple[float, ...]
-    medians: tuple[float, ...]
+    usual: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
     feature_range: tuple[tuple[float, float], ...]
@@ -95,7 +96,7 @@ def facts_of(senn: Senn, data: Dataset, table: Path) -> Facts:
         plain_names=tuple(plain_names(data.name, columns)),
         scales=_scales(columns, raw, scales(data.name), table) if columns else (),
         baseline=_floats(background.baseline),
-        medians=_floats(raw.median(0).values) if columns else (),
+        usual=_floats(_usual(columns, raw)) if columns else (),
         low=_floats(torch.as_tensor(data.low)),
         high=_floats(torch.as_tensor(data.high)),
         feature_range=_ranges(raw) if columns else (),
@@ -129,6 +130,17 @@ def _scales(
                 scale = Scale(low, high)
         scales.append(scale)
     return tuple(scales)
+
+
+def _usual(columns: tuple[str, ...], raw: Tensor) -> Tensor:
+    usual = raw.median(0).values
+    features = [name.rpartition("=")[0] for name in columns]
+    for feature in set(features) - {""}:
+        of_one = [column for column, name in enumerate(features) if name == feature]
+        if (raw[:, of_one].sum(1) == 1).all():
+            usual[of_one] = 0
+            usual[of_one[int(raw[:, of_one].sum(0).argmax())]] = 1
+    return usual
 
 
 def _raw(data: Dataset) -> Tensor:

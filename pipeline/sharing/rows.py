@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 def read_row(given: Mapping[str, float | str | bool], facts: Facts) -> Row:
-    """The row that has the `given` values; those of other features are the training medians.
+    """The row that has the `given` values; those of other features are `Facts.usual`.
 
     But an indicator is 0 if no training row has it together with one that is given as 1.
 
@@ -36,7 +36,7 @@ def read_row(given: Mapping[str, float | str | bool], facts: Facts) -> Row:
     PipelineError
         If a feature does not exist or is given twice, or a value is no number or cannot be.
     """
-    values = torch.tensor(facts.medians)
+    values = torch.tensor(facts.usual)
     seen: dict[int, str] = {}
     for name, value in given.items():
         column = _column(name, facts)
@@ -58,10 +58,7 @@ def read_row(given: Mapping[str, float | str | bool], facts: Facts) -> Row:
             if one in seen and other in left and values[one] == values[other] == 1:
                 values[other] = 0
                 name, given_one = facts.plain_names[other], facts.plain_names[one]
-                notes.append(
-                    f"{name} is not at the median, 1, but 0: no training row has it with "
-                    f"{given_one}."
-                )
+                notes.append(f"{name} is usually 1, but no training row has it with {given_one}.")
     return Row(values, [_about(left, values, facts), *notes] if left else [])
 
 
@@ -75,7 +72,7 @@ def _about(left: list[int], values: Tensor, facts: Facts) -> str:
     ]
     if len(named) < len(left):
         named.append("the others are 0" if named else "all are 0")
-    return f"Not given, so at their training medians: {', '.join(named)}."
+    return f"Not given, so as usual in training: {', '.join(named)}."
 
 
 def _column(name: str, facts: Facts) -> int:

@@ -42,6 +42,15 @@ def test_of_a_table(tmp_path):
     assert facts.ground is None and facts.latent_spread is None
 
 
+def test_what_is_usual(tmp_path):
+    x = torch.tensor([[0.1, 1, 0, 0], [0.7, 0, 1, 0], [0.4, 0, 0, 1], [0.6, 0, 0, 1]])
+    x = torch.cat([x, x[:1]])  # 2 rows of category a, 1 of b, 2 of c
+    data = dataset(tmp_path, x, ("age", "of=a", "of=b", "of=c"))
+    assert facts_of(model((4,)), data, NO_TABLE).usual == (pytest.approx(0.4), 1, 0, 0)
+    data = dataset(tmp_path, x, ("age", "a", "b", "c"))
+    assert facts_of(model((4,)), data, NO_TABLE).usual == (pytest.approx(0.4), 0, 0, 0)
+
+
 def test_values_in_the_table_for_people_are_the_unit(tmp_path):
     x = torch.tensor([[0.0, 0.5, 1, 0.5], [1, 0, 0.5, 1]])
     shown = pd.DataFrame({"age": [20.0, 60], "b": [0.5, 0], "c": [9, 3], "d": [0.5, 1]})

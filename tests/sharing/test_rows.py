@@ -12,7 +12,7 @@ FACTS = Facts(
     plain_names=("Prior offences", "Female", "Asian", "Hispanic or Latino"),
     scales=(Scale(0, 38, 0.5), Scale(), Scale(), Scale()),
     baseline=(-3, 0, 1, 0),
-    medians=(0.5, 0, 1, 0),
+    usual=(0.5, 0, 1, 0),
     low=(0,),
     high=(1,),
     feature_range=((0, 0.8), (0, 0), (0, 1), (0, 1)),
@@ -35,13 +35,14 @@ FACTS = Facts(
 def test_names_and_values_as_people_write_them(given):
     row = read_row(given, FACTS)
     assert row.values.tolist() == [0.5, 1, 1, 0]
-    assert row.notes == ["Not given, so at their training medians: Asian is 1, the others are 0."]
+    assert row.notes == ["Not given, so as usual in training: Asian is 1, the others are 0."]
 
 
 def test_what_is_left_out_does_not_contradict_what_is_given():
     row = read_row({"Hispanic": 1}, FACTS)
     assert row.values.tolist() == [0.5, 0, 0, 1]
-    assert row.notes[1].startswith("Asian is not at the median, 1, but 0: no training row has it")
+    said = "Asian is usually 1, but no training row has it with Hispanic or Latino."
+    assert row.notes[1] == said
     both = read_row({"Hispanic": 1, "Asian": 1}, FACTS).values
     assert both.tolist() == [0.5, 0, 1, 1]
 
