@@ -42,7 +42,7 @@ def cells_of(project: Project) -> dict[str, bytes]:
 
 
 def test_another_lambda(project):
-    """Train, evaluate, explain and report run again, in the workspace.
+    """Train, evaluate, explain, share and report run again, in the workspace.
 
     Not the study, which has a grid of its own. Stage `rivals` does, because there are more models
     than before, but finds all it needs in the cell store.
@@ -50,7 +50,7 @@ def test_another_lambda(project):
     before, weights = project.outs(), cells_of(project)
     changes = ("-S", "robust_reg=0.1", "-S", "report.explanations=1")
     printed = project.run("dvc", "exp", "run", "--name", "stronger", *changes)
-    per_experiment = ("train", "evaluate", "explain")
+    per_experiment = ("train", "evaluate", "explain", "share")
     rerun = [f"{stage}@{name}" for stage in per_experiment for name in EXPERIMENTS]
     assert sorted(stages_run(printed)) == sorted(
         [*rerun, "train@uci", "evaluate@uci", "report", "rivals"]

@@ -41,7 +41,7 @@ METRICS = {
     "commonest_share": 0.65,
     "selection_gain": 0.1,
 }
-_ABOUT = {"torch": "9.9.9", "device": "a device", "code": "c0de" * 16}
+_ABOUT = {"step": 30, "torch": "9.9.9", "device": "a device", "code": "c0de" * 16}
 
 
 def default_params() -> dict[str, Any]:
