@@ -159,6 +159,17 @@ READ = {
         "robust_reg",
         "seeds",
     },
+    "rivals": {
+        "evaluate.lipschitz_concept_resolution",
+        "evaluate.lipschitz_discrete_radius",
+        "evaluate.lipschitz_local_radius",
+        "evaluate.lipschitz_local_restarts",
+        "evaluate.lipschitz_local_steps",
+        "experiments",
+        "lambda_grid",
+        "rivals",
+        "seeds",
+    },
     "study": {"evaluate", "experiments.{key}", "study.{key}"},
     "report": set(Params.model_fields) - {"device", "compute"},
 }

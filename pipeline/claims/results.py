@@ -215,6 +215,12 @@ class Results:
         return _read(self.folders.reports / "roundings" / f"{name}.csv")
 
     @cached_property
+    def rivals(self) -> dict[str, pd.DataFrame]:
+        """SENN beside other methods, by experiment: tables of `pipeline.rivals`."""
+        folder = self.folders.reports / "rivals"
+        return {name: _read(folder / f"{name}.csv") for name in self.params.compared()}
+
+    @cached_property
     def verdicts(self) -> pd.DataFrame:
         """One row a claim, as stage `report` judged it before this page was made."""
         return _read(self.folders.reports / "claims.csv")

@@ -13,12 +13,14 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from pipeline.claims.comparison import Comparison, Decided
+from pipeline.claims.comparison import DECIDED, Comparison, Decided
 from pipeline.claims.evidence import Evidence, qualitative_evidence
 from pipeline.claims.protocol import deviations
 from pipeline.claims.published import CLAIMS, Claim, Kind
 from pipeline.claims.results import Results
-from pipeline.metrics.decisions import Outcome, lies_in, together
+from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
+from pipeline.claims.words import listed
+from pipeline.metrics.decisions import lies_in, together
 from pipeline.metrics.intervals import (
     Interval,
     accuracy_interval,
@@ -55,6 +57,8 @@ class Verdict:
     @property
     def short(self) -> str:
         """The verdict in a few words, for `dvc metrics diff`."""
+        if self.claim.kind == "contest" and self.remark:
+            return f"{self.status}; {self.remark}"
         if self.here is None or self.status not in get_args(Decided) or not self.claim.numbers:
             return self.status
         return Comparison(self.here, self.claim.numbers).short
@@ -80,6 +84,7 @@ class Measured:
 
 def verdicts(results: Results) -> list[Verdict]:
     """A verdict of this run on every claim."""
+    bouts = {name: judge_contest(contest, results.rivals) for name, contest in CONTESTS.items()}
     measured = {
         name: Measured(
             experiment.cells,
@@ -89,7 +94,7 @@ def verdicts(results: Results) -> list[Verdict]:
         )
         for name, experiment in (results.experiments | results.tables).items()
     }
-    return judge(measured, qualitative_evidence(results))
+    return judge(measured, qualitative_evidence(results), bouts)
 
 
 def as_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
@@ -124,15 +129,48 @@ def from_table(table: pd.DataFrame) -> list[Verdict]:
     ]
 
 
-def judge(measured: Mapping[str, Measured], evidence: Mapping[str, Evidence]) -> list[Verdict]:
+def judge(
+    measured: Mapping[str, Measured],
+    evidence: Mapping[str, Evidence],
+    bouts: Mapping[str, Bout | None],
+) -> list[Verdict]:
     """A verdict on each of `CLAIMS`, in their order.
 
     Parameters
     ----------
     measured : per experiment.
     evidence : per id of a qualitative claim, what was measured.
+    bouts : per id of a contest, how it went.
     """
-    return [_judge(claim, measured, evidence) for claim in CLAIMS]
+    return [
+        _contest(claim, measured, bouts.get(claim.id))
+        if claim.kind == "contest"
+        else _judge(claim, measured, evidence)
+        for claim in CLAIMS
+    ]
+
+
+def _contest(claim: Claim, measured: Mapping[str, Measured], bout: Bout | None) -> Verdict:
+    """The status is that of the paper's setting; the remark says how it is in the others."""
+    if bout is None:
+        return Verdict(claim, "not tested", None, "not all of its tables are compared in this run")
+    paper, *fairer = bout.settings
+    remark = "; ".join(f"{setting.name}: {bout.outcome(setting)}" for setting in fairer)
+    by_table = {
+        name: "; ".join(f"{one.name} {bout.outcome(one, name)}" for one in (paper, *fairer))
+        for name in bout.contest.experiments
+    }
+    words = (
+        f"{len(bout.judged)} comparisons together, of each setting, table and method",
+        *(f"{name}: {words}" for name, words in by_table.items() if len(by_table) > 1),
+    )
+    where = {measured[name].dataset for name in bout.contest.experiments}
+    elsewhere = [name for name in where if name.partition("/")[0] != claim.dataset]
+    if elsewhere or bout.seeds == 1:
+        why = f"measured on {listed(elsewhere)}, not {claim.dataset}" if elsewhere else "one seed"
+        would = f"{paper.name}: {bout.outcome(paper)}; {remark}"
+        return Verdict(claim, "not tested", None, _joined(why, *words), would)
+    return Verdict(claim, bout.outcome(paper), None, _joined(*words), remark)
 
 
 def _judge(
@@ -194,7 +232,7 @@ def _stabler(claim: Claim, run: Measured) -> Interval:
 def _is_ahead(claim: Claim, run: Measured, here: Interval) -> tuple[Decided, str]:
     linear = 100 * _linear(claim, run).mean
     reason = f"points by which SENN is ahead of logistic regression’s {linear:.1f} %"
-    return _DECIDED[lies_in(here, 0, math.inf)], reason
+    return DECIDED[lies_in(here, 0, math.inf)], reason
 
 
 def _is_cheap(claim: Claim, run: Measured, lost: Interval) -> tuple[Decided, str]:
@@ -207,15 +245,10 @@ def _is_cheap(claim: Claim, run: Measured, lost: Interval) -> tuple[Decided, str
         f"lost; the estimate falls from {before:.3g} to {after:.3g}, "
         f"by {fall.mean:.3g} ({fall.low:.3g} to {fall.high:.3g})"
     )
-    return _DECIDED[outcome], reason
+    return DECIDED[outcome], reason
 
 
 AFFORDABLE = 0.05  # accuracy; the paper's figures 5A and 5B show losses of some points
-_DECIDED: dict[Outcome, Decided] = {
-    "supported": "reproduced",
-    "undecided": "undecided",
-    "not supported": "not reproduced",
-}
 # Claims that say in which direction a quantity goes, and how they are decided.
 _DIRECTIONS: dict[Kind, Callable[[Claim, Measured, Interval], tuple[Decided, str]]] = {
     "ahead of linear": _is_ahead,

@@ -196,6 +196,40 @@ class Explain(Section):
             yield "costly_examples", f"must be ≤ examples, {self.examples}", self.costly_examples
 
 
+class Rivals(Section):
+    """SENN against other methods, by the paper's protocol and a fair one (pipeline/rivals).
+
+    experiments : those whose models are explained.
+    robust_reg : robustness strength λ of these models; experiments whose grid lacks it are left
+        out.
+    seeds, image_seeds : how many of an experiment's seeds, from the first, at most; of tables and
+        of images.
+    anchors, image_anchors : points at which stability is measured.
+    samples : inputs that LIME and SHAP ask the model about, for one explanation.
+    evaluations : of the black-box search for equation 5, per anchor.
+    lime_evaluations : the same for LIME in the paper's protocol.
+    rounds : in which they are made; those of a round are chosen together.
+    bootstrap : resamples of anchors, for the 95 % intervals.
+    """
+
+    experiments: kind.ExperimentNames
+    robust_reg: kind.NonNegative
+    seeds: kind.Count
+    image_seeds: kind.Count
+    anchors: kind.Anchors
+    image_anchors: kind.Anchors
+    samples: Annotated[int, Field(ge=10)]
+    evaluations: kind.Count
+    lime_evaluations: kind.Count
+    rounds: kind.Count
+    bootstrap: Annotated[int, Field(ge=100)]
+
+    def _problems(self) -> Iterator[Problem]:
+        for name in ("evaluations", "lime_evaluations"):
+            if getattr(self, name) < self.rounds:
+                yield name, f"must be ≥ rounds, {self.rounds}", getattr(self, name)
+
+
 class Study(Section):
     """What the study varies in one experiment; everything else is as in the experiment's section.
 
@@ -250,6 +284,7 @@ class Params(Section):
     experiments: Annotated[dict[kind.ExperimentName, Experiment], kind.NotEmpty]
     evaluate: Evaluate
     explain: Explain
+    rivals: Rivals
     study: dict[kind.ExperimentName, Study]
     report: Report
 
@@ -278,6 +313,10 @@ class Params(Section):
             if name not in entries:
                 words = f"must be among experiments ({', '.join(entries)})"
                 yield f"explain.experiments[{place}]", words, name
+        for place, name in enumerate(self.rivals.experiments):
+            if name not in self.experiments:
+                words = f"must be among experiments ({', '.join(self.experiments)})"
+                yield f"rivals.experiments[{place}]", words, name
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
         if self.explain.seeds > (count := len(self.seeds_of(fewest))):
             words = f"must be ≤ {count}, the number of seeds of {fewest}"
@@ -360,12 +399,22 @@ class Params(Section):
         """What the study does with experiment `name`; a `PipelineError` if it is not in it."""
         return _entry("study", self.study, name)
 
+    def compared(self) -> tuple[str, ...]:
+        """Those of `rivals.experiments` whose grid has the λ of the comparison.
+
+        The headline λ does not count, so that another one changes no comparison.
+        """
+        wanted = f"{self.rivals.robust_reg:g}"
+        grids = {name: self._grid(name) for name in self.rivals.experiments}
+        return tuple(name for name, grid in grids.items() if wanted in map("{:g}".format, grid))
+
     def lambdas(self, name: str) -> tuple[float, ...]:
         """The robustness strengths λ of experiment `name`: {robust_reg} ∪ its grid, ascending."""
-        lambda_grid = self.experiment(name).lambda_grid
-        if lambda_grid is None:
-            lambda_grid = self.lambda_grid
-        return tuple(sorted({self.robust_reg, *lambda_grid}))
+        return tuple(sorted({self.robust_reg, *self._grid(name)}))
+
+    def _grid(self, name: str) -> tuple[float, ...]:
+        own = self.experiment(name).lambda_grid
+        return self.lambda_grid if own is None else own
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
         """The seeds of experiment `name`: its own or, if it has none, the top-level ones."""

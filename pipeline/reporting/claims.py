@@ -145,7 +145,11 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
         measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
     note = _collapse_note(verdict, results)
     published = [f"{number.printed}, {number}" for number in claim.numbers]
-    lambdas = (results.params.robust_reg,) if claim.kind == "qualitative" else claim.lambdas
+    of_words = {
+        "qualitative": results.params.robust_reg,
+        "contest": results.params.rivals.robust_reg,
+    }
+    lambdas = (of_words[claim.kind],) if claim.kind in of_words else claim.lambdas
     row = (
         f"{claim.text}\n{claim.id}",
         " to ".join(lambda_label(value) for value in lambdas) or wording.MISSING,

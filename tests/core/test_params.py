@@ -17,6 +17,7 @@ from pipeline.models.aggregators import AGGREGATORS
 PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
 del CONTENT["experiments"]["uci"]  # see test_params_tables.py
+CONTENT["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
 
 
 @pytest.fixture

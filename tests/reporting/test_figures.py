@@ -144,6 +144,7 @@ def scored() -> pd.DataFrame:
         row |= {"faithfulness": faithfulness, "lipschitz_local": ratio}
         row |= {"faithfulness_low": faithfulness - 0.1, "faithfulness_high": faithfulness + 0.1}
         row |= {"lipschitz_local_low": 0.8 * ratio, "lipschitz_local_high": 1.3 * ratio}
+        row |= {"by_removal": FAMILIES[index % 4] == "perturbation"}
         rows.append(row | {"speaks_of": "concepts" if index < 2 else "inputs"})
     return pd.DataFrame(rows)
 

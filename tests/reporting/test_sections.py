@@ -345,30 +345,37 @@ def test_methods_are_ranked_among_their_peers(run):
         run(experiments=experiments("compas_senn", "mnist_senn"))
     ).parts
     compas, senn = (part for part in parts if isinstance(part, Table))
-    names = [row[0].split("\n")[0] for row in senn.rows]
-    assert names == [method.label for method in METHODS.values()]
+    marked = [row[0].split("\n")[0] for row in senn.rows]
+    assert marked == [method.label + " ⊖" * method.by_removal for method in METHODS.values()]
+    names = [method.label for method in METHODS.values()]
     assert len(senn.header) == 1 + len(SCORES)
     assert senn.header[1:3] == ["faithfulness ↑", "deletion ↓"]
     # Every method is better than those before it: of concepts, of inputs, on as many examples.
     whole = [method for method in METHODS.values() if not method.is_costly]
-    leaders = [[m.label for m in whole if m.speaks_of == of][-1] for of in ("concepts", "inputs")]
-    best = {names[row] for row, _ in senn.best}
-    assert best == set(leaders)
+    concepts, inputs = (
+        [m.label for m in whole if m.speaks_of == of] for of in ("concepts", "inputs")
+    )
+    # The last of all removes parts itself, and is not the best in scores that remove them.
+    *_, third, second, last = inputs
+    assert METHODS["occlusion"].label == last
+    removing = {index for index, one in enumerate(SCORES.values(), start=1) if one.by_removal}
+    assert {names[row] for row, column in senn.best if column in removing} == {concepts[-1], second}
+    others = {names[row] for row, column in senn.best if column not in removing}
+    assert others == {concepts[-1], last}
     assert len(senn.best) == 2 * len(SCORES)
-    assert {names[row] for row, _ in compas.best} == {leaders[1]}  # features are the concepts
+    assert {names[row] for row, _ in compas.best} == {second, last}  # features are the concepts
     assert senn.rows[-1][0].endswith("\ninputs, n\u00a0=\u00a05")
     # Scores are 0.03 apart, 95 % intervals ± 0.01, and for 9 scores of all methods of a group
     # about ± 0.018: of each group only the second overlaps the best.
-    second = [[m.label for m in whole if m.speaks_of == of][-2] for of in ("concepts", "inputs")]
     marked = {names[i] for i, row in enumerate(senn.rows) if any("≈" in text for text in row)}
-    assert marked == set(second)
+    assert marked == {concepts[-2], second, third}
     assert sum("≈" in text for row in senn.rows for text in row) == 2 * len(SCORES)
 
 
 def test_whoever_overlaps_the_best_is_its_rival():
     """By hand, for 9 scores of 4 methods."""
     score = SCORES["faithfulness"]
-    values = {"faithfulness": [0.9, 0.5, 0.2, float("nan")], "seeds": 1}
+    values = {"faithfulness": [0.9, 0.5, 0.2, float("nan")], "seeds": 1, "by_removal": False}
     group = pd.DataFrame(values | {"faithfulness_low": [0.8, 0.4, 0.1, float("nan")]})
     group["faithfulness_high"] = group["faithfulness"] + 0.1
     # z(1 - 0.025 / 36) = 3.197: ± 0.163 instead of ± 0.1, so the second reaches 0.663 only.
@@ -383,10 +390,12 @@ def test_whoever_overlaps_the_best_is_its_rival():
 def test_the_comparison_says_who_leads_and_what_concepts_add(run):
     parts = method_scores.comparison(run(experiments=experiments("mnist_senn"))).parts
     text = parts[1].markdown
-    leader = [method.label for method in METHODS.values() if not method.is_costly][-1]
+    leader, stable = [method.label for method in METHODS.values() if not method.is_costly][-2:]
     assert f"{len(METHODS)} methods and 50 test examples, for 1 model with λ = 0.01." in text
     assert "LIME run the model hundreds of times per example, so they got 5 examples each" in text
-    assert text.startswith(f"**{leader}** is the most faithful") and "also the most stable" in text
+    assert text.startswith("Of the methods that explain inputs without removing parts of them, ")
+    assert f"**{leader}** has the highest faithfulness" in text
+    assert f"of all, **{stable}** is the most stable" in text
     assert text.count(", not told apart from 1 other)") == 2
     # p = 0.9 - (0.5 + 0.01 · 1): contributions are second in the table.
     assert "keeps a probability of 0.39 on average" in text

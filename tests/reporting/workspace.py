@@ -16,6 +16,8 @@ from pipeline.explanations.methods import METHODS
 from pipeline.metrics.scores import CURVES, SCORES
 from pipeline.models.building import Inputs, build_senn, build_vae
 from pipeline.models.cells import grid
+from pipeline.rivals.methods import rivals_for
+from pipeline.rivals.tables import table
 from pipeline.study.definitions import definitions
 from pipeline.study.run import MEASURES
 from tests.weights import save_weights
@@ -53,6 +55,8 @@ def default_params() -> dict[str, Any]:
     uci["tables"]["breast_cancer"]["lambda_grid"] = [0.0, 1.0]
     params["vae"]["hidden_sizes"] = [20]
     params["report"] = {"explanations": 2, "prototypes": 3}
+    params["rivals"] |= {"robust_reg": 0.01, "seeds": 2, "anchors": 7, "image_anchors": 3}
+    params["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
     for study in params["study"].values():
         study |= {"lambda_grid": [0.0001, 1.0], "seeds": [5, 6]}
     return params
@@ -75,6 +79,8 @@ def make_workspace(folder: Path, params: dict[str, Any]) -> None:
         data[name] = load_dataset(prepared)
     for name, experiment in validated.experiments.items():
         _experiment(folder, validated, name, data[experiment.dataset])
+    for name in validated.compared():
+        _rivals(folder, validated, name, data[validated.experiments[name].dataset])
     for name in validated.study:
         _study(folder, validated, name)
     _pretraining(folder, validated, data[validated.pretrain.dataset])
@@ -162,6 +168,7 @@ def _methods(folder: Path, name: str) -> None:
             "experiment": name,
             **about,
             "speaks_of": method.speaks_of,
+            "by_removal": method.by_removal,
             "seeds": 1,
             "examples": examples,
         }
@@ -177,6 +184,26 @@ def _methods(folder: Path, name: str) -> None:
                 points.append({**about, "curve": curve, "position": position, "value": value})
     _write(folder / "reports/methods" / f"{name}.csv", rows)
     _write(folder / "reports/methods_curves" / f"{name}.csv", points)
+
+
+def _rivals(folder: Path, params: Params, name: str, data: Dataset) -> None:
+    """Ratios and correlations at random, the same for all methods but for a factor."""
+    measured = {}
+    for place, (method, rival) in enumerate(rivals_for(data.has_images).items(), start=1):
+        measured[method] = []
+        for seed in params.seeds_of(name)[: params.rivals.seeds]:
+            generator = np.random.default_rng(seed)
+            settings = ("paper", "fair", *(["gradient"] if rival.differentiable else []))
+            values = {f"local/{one}": place * generator.lognormal(size=7) for one in settings}
+            if not data.has_images:
+                for one in ("paper", "fair"):
+                    values[f"discrete/{one}"] = place * generator.lognormal(size=9)
+            for one in ("paper", "fair"):
+                values[f"faithfulness/{one}"] = generator.uniform(-1, 1, 7)
+            measured[method].append({"length/": np.ones(1), **values})
+    rows = table(measured, 100)
+    rows.insert(0, "experiment", name)
+    _write(folder / "reports/rivals" / f"{name}.csv", rows.to_dict("records"))
 
 
 def _study(folder: Path, params: Params, name: str) -> None:
