@@ -151,7 +151,7 @@ def _verdicts(bout: Bout) -> Table:
             cells.append("\n".join([bout.outcome(setting, experiment), *lines]))
         rows.append(cells)
     together = ["together", *(bout.outcome(setting) for setting in settings)]
-    return Table(["", *(setting.name for setting in settings)], [*rows, together], kind="claims")
+    return Table(["", *(setting.name for setting in settings)], [*rows, together], kind="wide")
 
 
 def _pictures(results: Results, bouts: Mapping[str, Bout]) -> Iterator[Part]:
@@ -272,7 +272,7 @@ def boxes(groups: Mapping[str, Sequence[Row]], title: str) -> Figure:
 
 def _rows_of(groups: Mapping[str, Sequence[Row]], title: str) -> tuple[Figure, Axes]:
     places = list(_places(groups))
-    figure = style.new_figure(0.95 + 0.17 * (places[-1][0] + 1), title)
+    figure = style.new_figure(1.2 + 0.17 * (places[-1][0] + 1), title)
     axes = figure.subplots()
     axes.set_yticks([place for place, _ in places], [row.label for _, row in places])
     axes.set_ylim(places[-1][0] + 0.6, -0.7 if "" in groups else -1.4)
