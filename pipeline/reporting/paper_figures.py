@@ -63,17 +63,24 @@ def paper_figures(results: Results) -> Several:
 
 
 def findings(bouts: Mapping[str, Bout]) -> str:
-    """What is true in the paper's setting and false or open in a fair one, then all else."""
+    """What is true in the paper's setting, on some table, and not in a fair one; then all else."""
     changed: list[str] = []
     others: list[str] = []
     for name, bout in bouts.items():
         if name == _SAME:
             continue
         paper, *fairer = bout.settings
-        text = f"- **{name}**: {'; '.join(_told(bout, one) for one in (paper, *fairer))}."
-        is_fair = all(bout.outcome(setting) == "reproduced" for setting in fairer)
-        is_changed = bout.outcome(paper) == "reproduced" and not is_fair
-        (changed if is_changed else others).append(text)
+        told = "; ".join(_told(bout, one) for one in (paper, *fairer))
+        tables = [
+            table
+            for table in bout.contest.experiments
+            if bout.outcome(paper, table) == "reproduced"
+            and any(bout.outcome(one, table) != "reproduced" for one in fairer)
+        ]
+        if tables:
+            changed.append(f"- **{name}**, on {wording.listed(tables)}: {told}.")
+        else:
+            others.append(f"- **{name}**: {told}.")
     heading = "Holds in the paper’s setting, but not in every fair one"
     lines = [f"**{heading}:**", "", *changed] if changed else [f"**{heading}:** no claim."]
     return "\n".join([*lines, *(["", "The others:", "", *others] if others else [])])
@@ -151,7 +158,7 @@ def _verdicts(bout: Bout) -> Table:
             cells.append("\n".join([bout.outcome(setting, experiment), *lines]))
         rows.append(cells)
     together = ["together", *(bout.outcome(setting) for setting in settings)]
-    return Table(["", *(setting.name for setting in settings)], [*rows, together], kind="claims")
+    return Table(["", *(setting.name for setting in settings)], [*rows, together], kind="wide")
 
 
 def _pictures(results: Results, bouts: Mapping[str, Bout]) -> Iterator[Part]:
@@ -272,7 +279,7 @@ def boxes(groups: Mapping[str, Sequence[Row]], title: str) -> Figure:
 
 def _rows_of(groups: Mapping[str, Sequence[Row]], title: str) -> tuple[Figure, Axes]:
     places = list(_places(groups))
-    figure = style.new_figure(0.95 + 0.17 * (places[-1][0] + 1), title)
+    figure = style.new_figure(1.2 + 0.17 * (places[-1][0] + 1), title)
     axes = figure.subplots()
     axes.set_yticks([place for place, _ in places], [row.label for _, row in places])
     axes.set_ylim(places[-1][0] + 0.6, -0.7 if "" in groups else -1.4)
