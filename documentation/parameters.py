@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pipeline.core.errors import PipelineError
 from pipeline.core.files import atomic_path
 from pipeline.core.params import Params
 
@@ -79,7 +80,7 @@ def _row(name: str, field: Schema, meaning: str) -> str:
     default = field.get("default")
     shown = "" if default is None or isinstance(default, dict) else f"`{json.dumps(default)}`"
     cells = (f"`{name}`", allowed(field), shown.replace('"', ""), meaning)
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def page() -> str:
@@ -87,7 +88,7 @@ def page() -> str:
 
     Raises
     ------
-    KeyError
+    PipelineError
         If the docstring of a section does not say what a key means.
     """
     schema = Params.model_json_schema()
@@ -95,6 +96,9 @@ def page() -> str:
     for key, section in sections("", schema, schema["$defs"]):
         words = meanings(section["description"])
         fields = {n: field for n, field in section["properties"].items() if n != "name"}
+        if missing := [name for name in fields if name not in words]:
+            where = f"{key}.{missing[0]}".removeprefix(".")
+            raise PipelineError(f"{where}: the docstring of its section does not say what it means")
         rows = [_row(name, field, words[name]) for name, field in fields.items()]
         table = "\n".join([*_HEAD, *rows]) if rows else "It has no other settings."
         parts.append(f"## {f'`{key}`' if key else 'The top level'}\n\n{words['']}\n\n{table}\n")
