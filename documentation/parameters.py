@@ -93,7 +93,7 @@ def page() -> str:
     """
     schema = Params.model_json_schema()
     parts = [_TOP]
-    for key, section in sections("", schema, schema["$defs"]):
+    for key, section in sections("", schema, schema.get("$defs", {})):
         words = meanings(section["description"])
         fields = {n: field for n, field in section["properties"].items() if n != "name"}
         if missing := [name for name in fields if name not in words]:

@@ -95,5 +95,5 @@ def test_a_key_that_no_docstring_explains_is_an_error(monkeypatch):
         two: int
 
     monkeypatch.setattr(parameters, "Params", Small)
-    with pytest.raises(PipelineError, match="^two: the docstring of its section"):
+    with pytest.raises(PipelineError, match=r"^two: the docstring of its section"):
         parameters.page()
