@@ -30,7 +30,8 @@ test: $(VENV)/.requirements-dev ## linters, types and tests
 
 docs: $(VENV)/.requirements-dev ## build the documentation site, _site/index.html
 	$(BIN)/python -m documentation.parameters
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --conf-dir docs . _site
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --conf-dir docs \
+	  $(SPHINXFLAGS) . _site
 	@echo "The documentation: _site/index.html"
 
 verify: $(VENV)/.requirements ## rerun what is not up to date, in a copy, and compare with what is committed

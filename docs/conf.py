@@ -38,6 +38,8 @@ html_theme = "furo"
 html_title = project
 html_copy_source = False
 html_show_sourcelink = False
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_math_renderer = "mathml"  # browsers draw it: no script, no network
 
 _ITEM = re.compile(r"(\s*)([\w, ]+) : (.+)")
@@ -73,7 +75,13 @@ def _describe(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: 
     lines[:] = found
 
 
+def _open(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Files that a page links to, such as the report, open in the browser."""
+    context["body"] = context.get("body", "").replace(' download=""', "")
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.add_html_math_renderer("mathml", (_inline, None), (_displayed, None))
     app.connect("autodoc-process-docstring", _describe, priority=100)
+    app.connect("html-page-context", _open)
