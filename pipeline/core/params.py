@@ -68,6 +68,7 @@ class Vae(Section):
 class Pretrain(Section):
     """Pretraining of the β-VAE with Adam; one per seed, shared by all λ.
 
+    dataset : what it is trained on; DiSENN experiments have the same.
     pretrain_epochs : passes over the training set.
     pre_beta : β, the weight of the KL divergence, while pretraining.
     lr : Adam's learning rate.
@@ -84,9 +85,15 @@ class Pretrain(Section):
 class Experiment(Section):
     """An experiment: a model on a dataset, and how its cells are trained (with Adam).
 
+    dataset : a name in `datasets`.
+    model_class : `SENN`, or `DiSENN`, whose concepts are a β-VAE's latent variables.
     initial_weights : what its training stage depends on: `pipeline/models/building.py`, which draws
         fresh weights, for SENN; `models/vae`, the pretrained β-VAEs, for DiSENN.
-    num_concepts : K; num_classes : C.
+    conceptizer : what computes the concepts h(x): its `name`, and its settings.
+    parameterizer : what computes the relevances θ(x): its `name`, and its settings.
+    aggregator : how contributions become logits; `sum`, f_c = Σ_k θ_kc h_k.
+    num_concepts : K; with the identity conceptizer, the number of features.
+    num_classes : C, of the dataset.
     dropout : probability of dropping a unit (a channel after convolutions) in the parameterizer.
     lr : Adam's learning rate.
     epochs : passes over the training set.
@@ -289,7 +296,11 @@ class Study(Section):
 
 
 class Report(Section):
-    """What the report shows: `explanations` per experiment, `prototypes` per concept."""
+    """What the report shows.
+
+    explanations : examples explained, per experiment.
+    prototypes : examples shown per concept.
+    """
 
     explanations: kind.Count
     prototypes: kind.Count
@@ -298,14 +309,22 @@ class Report(Section):
 class Params(Section):
     """The whole of params.yaml.
 
-    robust_reg : λ of the headline models; lambda_grid : more λ, for the trade-off curves.
+    robust_reg : λ of the headline models: metrics, explanations, report.
+    lambda_grid : more λ, for the trade-off curves.
     seeds : one cell per seed and λ; a cell's randomness comes from its seed alone. One β-VAE is
         pretrained per seed.
     device : where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
     compute : which machines train and measure; may be left out.
     datasets : the datasets, and collections of them, to download and prepare.
     split_seed : seed of the train/valid/test split, which all cells share.
+    robustness : the robustness loss.
+    vae : the β-VAE of DiSENN.
+    pretrain : how the β-VAE is pretrained.
+    experiments : by name; a grid of models each.
+    evaluate : settings of the metrics.
+    explain : settings of the comparison of explanation methods.
     study : experiments whose robustness loss is varied; may be {}.
+    report : what the report shows.
     """
 
     robust_reg: kind.NonNegative
