@@ -2,6 +2,8 @@
 # requirements change; after that neither needs the network.
 
 PYTHON ?= python3
+# requirements-lock.txt is the whole dependency tree, with hashes.
+REQUIREMENTS ?= requirements.txt
 VENV := .venv
 BIN := $(VENV)/bin
 REPORT := reports/report.html
@@ -11,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test verify benchmark venv clean
+.PHONY: help repro test docs verify benchmark venv lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +28,12 @@ test: $(VENV)/.requirements-dev ## linters, types and tests
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses 2
 
+docs: $(VENV)/.requirements-dev ## build the documentation site, _site/index.html
+	$(BIN)/python -m documentation.parameters
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky --conf-dir docs \
+	  $(SPHINXFLAGS) . _site
+	@echo "The documentation: _site/index.html"
+
 verify: $(VENV)/.requirements ## rerun what is not up to date, in a copy, and compare with what is committed
 	$(BIN)/python -m verification $(ARGS)
 
@@ -33,6 +41,11 @@ benchmark: $(VENV)/.requirements ## time training against the textbook; leave th
 	$(BIN)/python -m benchmarks
 
 venv: $(VENV)/.requirements-dev ## only make the environment; then `. .venv/bin/activate`
+
+lock: $(VENV)/.requirements-dev ## resolve requirements.txt anew into requirements-lock.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --output-file requirements-lock.txt requirements.txt
 
 clean: ## remove the environment, nothing else
 	rm -rf $(VENV)
@@ -46,10 +59,10 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.requirements: requirements.txt | $(BIN)/pip
-	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements.txt
+	$(BIN)/pip install --disable-pip-version-check --quiet --requirement $(REQUIREMENTS)
 	@touch $@
 
-$(VENV)/.requirements-dev: requirements-dev.txt requirements-jax.txt requirements-ray.txt \
-  $(VENV)/.requirements
+$(VENV)/.requirements-dev: requirements-dev.txt requirements-docs.txt requirements-jax.txt \
+  requirements-ray.txt $(VENV)/.requirements
 	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements-dev.txt
 	@touch $@

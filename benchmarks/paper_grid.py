@@ -35,7 +35,7 @@ from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors, write_tensors
 from pipeline.models.cells import grid
 
-STAGES = ("pretrain", "train", "evaluate", "explain", "study", "report")
+STAGES = ("pretrain", "train", "evaluate", "explain", "rivals", "study", "report")
 _EPOCH_STEPS = 10  # of the textbook: the clock is read after each epoch
 
 
@@ -75,6 +75,7 @@ def _stages(params: Params) -> dict[str, int | None]:
     stages: dict[str, int | None] = {"pretrain": None}
     for stage in ("train", "evaluate", "explain"):
         stages |= {f"{stage} {name}": count for name, count in cells.items()}
+    stages["rivals"] = None
     return stages | {f"study {name}": None for name in params.study} | {"report": None}
 
 

@@ -10,20 +10,24 @@ from pipeline.core.params import load_params
 from pipeline.core.stage import argument, run_stage
 from pipeline.core.store import CellStore
 from pipeline.metrics.grid import cells_table, evaluate_grids, headline, lambda_table
+from pipeline.metrics.worst_case import measure_worst_case, worst_case_table
 
 
 def main() -> None:
-    """Write ``reports/cells``, ``reports/lambda`` (CSV) and ``reports/metrics`` (JSON)."""
+    """Write ``reports/{cells,lambda,worst_case}`` (CSV) and ``reports/metrics`` (JSON)."""
     entry = argument("entry", __doc__)
     params = load_params(Path("params.yaml"))
 
     prepared, models = Path("data/prepared"), Path("models")
     device, store = choose_device(params.device), CellStore.from_environment()
     evaluations = evaluate_grids(params, entry, device, prepared, models, store)
+    worst = measure_worst_case(params, entry, device, prepared, models, store)
     cells = {name: cells_table(measured) for name, measured in evaluations.items()}
     lambdas = {name: lambda_table(measured) for name, measured in evaluations.items()}
     write_csv(Path("reports/cells", f"{entry}.csv"), pd.concat(cells.values()))
     write_csv(Path("reports/lambda", f"{entry}.csv"), pd.concat(lambdas.values()))
+    table = worst_case_table(worst, params.evaluate.bootstrap)
+    write_csv(Path("reports/worst_case", f"{entry}.csv"), table)
     for name, table in lambdas.items():
         metrics = headline(table, params.robust_reg)
         write_json(Path("reports/metrics", entry, f"{name}.json"), metrics)

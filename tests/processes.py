@@ -25,6 +25,7 @@ _CONTEXT.set_forkserver_preload(
         "tests.training.grids",
         "stages.train",
         "stages.explain",
+        "stages.rivals",
         "stages.report",
         "torch._dynamo",
         "dvc.cli.parser",

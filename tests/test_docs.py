@@ -1,4 +1,4 @@
-"""README.md and docs/: links lead somewhere, and what they name and number is there."""
+"""README.md, CONTRIBUTING.md, docs/: links lead somewhere; what they name and number is there."""
 
 import importlib.util
 import re
@@ -12,7 +12,7 @@ from pipeline.claims.published import CLAIMS
 from tests.conftest import REPOSITORY
 
 README = REPOSITORY / "README.md"
-PAGES = [README, *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [README, REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"^```.*?\n(.*?)^```|`([^`]+)`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r'\]\(([^)\s]+)\)|(?:src|href)="([^"]+)"')

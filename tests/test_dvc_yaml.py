@@ -137,8 +137,8 @@ def test_an_experiment_or_a_dataset_is_an_entry_of_params(tmp_path):
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
     with Repo(str(tmp_path)) as repo:
         deps = {stage.name: {dep.def_path for dep in stage.deps} for stage in repo.index.stages}
-    added = {"download@mnist", "prepare@mnist", "train@wide", "evaluate@wide", "explain@wide"}
-    assert set(deps) - set(stages()) == added
+    added = {f"{stage}@wide" for stage in ("train", "evaluate", "explain", "share")}
+    assert set(deps) - set(stages()) == added | {"download@mnist", "prepare@mnist"}
     assert "data/prepared/mnist" in deps["train@wide"] & deps["evaluate@wide"]
     assert "models/wide" in deps["evaluate@wide"]
 
@@ -149,7 +149,7 @@ READ = {
     "prepare": {"split_seed"},
     "pretrain": {"pretrain", "seeds", "vae"},
     "train": {"experiments.{key}", "robustness", *GRID},
-    "evaluate": {"evaluate", "experiments.{key}", *GRID},
+    "evaluate": {"attack", "certify", "evaluate", "experiments.{key}", *GRID},
     "explain": {
         "evaluate.bootstrap",
         "evaluate.lipschitz_concept_resolution",
@@ -159,6 +159,18 @@ READ = {
         "robust_reg",
         "seeds",
     },
+    "rivals": {
+        "evaluate.lipschitz_concept_resolution",
+        "evaluate.lipschitz_discrete_radius",
+        "evaluate.lipschitz_local_radius",
+        "evaluate.lipschitz_local_restarts",
+        "evaluate.lipschitz_local_steps",
+        "experiments",
+        "lambda_grid",
+        "rivals",
+        "seeds",
+    },
+    "share": {"experiments.{key}", "robust_reg", "seeds"},
     "study": {"evaluate", "experiments.{key}", "study.{key}"},
     "report": set(Params.model_fields) - {"device", "compute"},
 }
@@ -176,6 +188,16 @@ def test_only_large_outs_are_cached():
     for stage in stages().values():
         for out in stage.outs:
             assert out.use_cache == out.def_path.startswith(("data/", "models/")), out
+
+
+def test_artifacts_are_what_stages_share():
+    content = YAML(typ="safe", pure=True).load(REPOSITORY / "dvc.yaml")
+    outs = {out.def_path for stage in named("share") for out in stage.outs}
+    for name, artifact in content["artifacts"].items():
+        path = artifact["path"]
+        assert Path(path).parent.as_posix() in outs or path == "reports/models", name
+        assert artifact["type"] == "model" and artifact["desc"] and artifact["labels"], name
+        assert path == "reports/models" or Path(path).stem == name.replace("-", "_")
 
 
 def test_plots_use_columns_and_templates_that_exist():

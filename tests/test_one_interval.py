@@ -66,7 +66,7 @@ def written(tmp_path):
 
 
 def judged(cells):
-    return judge({"compas_senn": Measured(cells, "compas")}, {})
+    return judge({"compas_senn": Measured(cells, "compas")}, {}, {})
 
 
 def as_study(cells):

@@ -89,6 +89,7 @@ def own_params() -> dict:
     }
     params |= {"datasets": ["corners"], "experiments": {"new": experiment}, "study": {"new": study}}
     params["explain"]["experiments"] = ["new"]
+    params["rivals"]["experiments"] = params["certify"]["experiments"] = ["new"]
     params["robustness"]["variant"] = "squashed"
     params["pretrain"] |= {"dataset": "corners", "batch_size": 20}
     return params

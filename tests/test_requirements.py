@@ -1,4 +1,4 @@
-"""requirements.txt pins what the code imports, and the environment has it."""
+"""requirements.txt pins what the code imports, and the environment has it; the lock, all of it."""
 
 import ast
 import sys
@@ -6,11 +6,14 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # DVC runs the stages, and the report's notebook needs a kernel; no code of ours imports them.
 RUN_BUT_NOT_IMPORTED = {"dvc", "ipykernel"}
 EXTRAS = ("requirements-jax.txt", "requirements-ray.txt")
+LOCK = REPOSITORY / "requirements-lock.txt"
 
 
 def pins(name: str) -> dict[str, str]:
@@ -44,8 +47,51 @@ def test_everything_imported_is_required_and_nothing_else():
     assert required == imported() | RUN_BUT_NOT_IMPORTED
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", *EXTRAS])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-docs.txt", *EXTRAS]
+)
 def test_pins_are_what_is_installed(name):
     for package, version in pins(name).items():
         installed = metadata.version(package).partition("+")[0]  # a build of torch may say +cpu
         assert installed == version, package
+
+
+def locked() -> dict[str, list[Requirement]]:
+    """What the lock has, by name; several for one name where versions differ by platform."""
+    lines = LOCK.read_text(encoding="utf-8").replace("\\\n", "").splitlines()
+    found: dict[str, list[Requirement]] = {}
+    for line in lines:
+        if line and not line.lstrip().startswith("#"):
+            text, *hashes = line.split(" --hash=sha256:")
+            assert hashes, f"{text}: no hash"
+            requirement = Requirement(text.strip())
+            assert [one.operator for one in requirement.specifier] == ["=="], text
+            found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return found
+
+
+def test_the_lock_has_what_is_required():
+    lock = locked()
+    for package, version in pins("requirements.txt").items():
+        assert [str(one.specifier) for one in lock[canonicalize_name(package)]] == [f"=={version}"]
+
+
+def test_the_lock_has_what_that_depends_on():
+    """As the installed packages tell it, in this environment."""
+    lock = locked()
+    todo = [Requirement(package) for package in pins("requirements.txt")]
+    seen = set()
+    while todo:
+        asked = todo.pop()
+        name = canonicalize_name(asked.name)
+        assert name in lock, f"{asked}: run `make lock`"
+        for extra in asked.extras or {""}:
+            if (name, extra) not in seen:
+                seen.add((name, extra))
+                needs = map(Requirement, metadata.requires(name) or ())
+                todo += [n for n in needs if not n.marker or n.marker.evaluate({"extra": extra})]
+    assert len({name for name, _ in seen}) > 100
+
+
+def test_the_lock_names_no_host():
+    assert "//" not in LOCK.read_text(encoding="utf-8")

@@ -20,10 +20,17 @@ from typing import Literal
 
 from pipeline.claims.published import Number, answers
 from pipeline.claims.words import listed
-from pipeline.metrics.decisions import excludes
+from pipeline.metrics.decisions import Outcome, excludes
 from pipeline.metrics.intervals import Interval
 
 Decided = Literal["reproduced", "undecided", "not reproduced"]
+DECIDED: dict[Outcome, Decided] = {
+    "supported": "reproduced",
+    "undecided": "undecided",
+    "not determinable": "undecided",
+    "not supported": "not reproduced",
+}
+"""What is said of a claim that predicts an outcome."""
 
 
 @dataclass(frozen=True)

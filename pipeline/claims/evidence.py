@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pipeline.claims.results import LATENT_SPACE, ExperimentResults, Results
 from pipeline.explanations.prototypes import chance_purities, highest_activation, purity
+from pipeline.metrics.decisions import Outcome
 from pipeline.metrics.intervals import Interval, Z, interval
 from pipeline.metrics.neighbours import Distances
 
@@ -27,12 +28,14 @@ class OverSeeds(NamedTuple):
 class Evidence(NamedTuple):
     """The number that stands for a qualitative claim.
 
-    `quantity` says what it is, and `remark` what to compare it with, as in `Verdict`.
+    `quantity` says what it is, and `remark` what to compare it with, as in `Verdict`. `outcome` is
+    that of the claim's rule, if it has one.
     """
 
     here: Interval | None
     quantity: str
     remark: str = ""
+    outcome: Outcome | None = None
 
 
 def qualitative_evidence(results: Results) -> dict[str, Evidence]:

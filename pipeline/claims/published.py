@@ -2,7 +2,7 @@
 
 "paper" is Alvarez-Melis & Jaakkola 2018; "review" is the 2020 re-implementation: its report, its
 logs, and the checkpoints that it ships, which we measured; "ETH" is an independent student
-re-implementation at ETH Zürich.
+re-implementation at ETH Zürich; "Zheng" is Zheng et al. 2019, who attacked SENN's concepts.
 """
 
 import re
@@ -19,6 +19,8 @@ Kind = Literal[
     "linear accuracy",
     "ahead of linear",
     "trade-off",
+    "contest",
+    "attack",
     "qualitative",
 ]
 
@@ -85,7 +87,9 @@ class Claim:
     kind : str
         ``accuracy`` at one λ; ``accuracy lost`` between two λ; ``linear accuracy``, a linear
         classifier's; ``ahead of linear``, SENN's accuracy less that; ``trade-off``, between two λ
-        little accuracy is lost while relevances become stabler; ``qualitative``, in words.
+        little accuracy is lost while relevances become stabler; ``contest``, SENN beside other
+        methods (`pipeline.claims.rivals`); ``attack``, with a rule (`pipeline.claims.attack`);
+        ``qualitative``, in words.
     lambdas : tuple of float
         The λ, or the two λ, that it is about; empty: the headline λ, or none.
     numbers : tuple of Number
@@ -138,11 +142,23 @@ _TRADE_OFF = "relevances become stabler as λ grows, and little accuracy is lost
 _STABLE = "Relevances and concepts are nearly equal for visually similar digits"
 _POOR = "Most of SENN’s explanations on MNIST are not plausible; its concepts mix digits"
 _DIVERSE = "DiSENN’s concepts are more interpretable than SENN’s but still overlap"
+_STABLER = "On {}, SENN’s explanations are more stable than those of {}"
+_FAITHFUL = "On the UCI tables, SENN’s relevances are at least as faithful as LIME and SHAP"
+_SURROGATES, _OTHERS = "LIME and SHAP", "LIME, occlusion, LRP and gradient methods"
+_ATTACKABLE = (
+    "Concepts can be moved farther than to other classes by 0.2 to 0.3 per pixel, with the same "
+    "prediction, while relevances hardly move"
+)
 _EVERY = _paper("98.7 to 99.1 %")  # for all λ from 0 to 1, as the review quotes it
 
 
 def _mnist_at(robust_reg: float, identity: str, *numbers: Number, text: str = _MNIST) -> Claim:
     return _mnist(identity, text, "accuracy", (robust_reg,), numbers)
+
+
+def _contest(experiment: str, dataset: str, identity: str, text: str, figure: str) -> Claim:
+    in_words = f"figure {figure}, paper"
+    return Claim(experiment, dataset, identity, text, "contest", in_words=in_words)
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -206,6 +222,14 @@ CLAIMS: tuple[Claim, ...] = (
     _mnist("stable-explanations", _STABLE),
     _mnist("poor-explanations", _POOR),
     _disenn("disenn-diversity", _DIVERSE),
+    _contest("uci", "uci", "stability-uci", _STABLER.format("the UCI tables", _SURROGATES), "5C"),
+    _contest("mnist_senn", "mnist", "stability-mnist", _STABLER.format("MNIST", _OTHERS), "5C"),
+    _contest("mnist_senn", "mnist", "stability-digit", _STABLER.format("a digit", _OTHERS), "4"),
+    _contest(
+        "compas_senn", "compas", "stability-compas", _STABLER.format("COMPAS", _SURROGATES), "10"
+    ),
+    _contest("uci", "uci", "faithfulness-uci", _FAITHFUL, "3"),
+    _mnist("concepts-attackable", _ATTACKABLE, "attack", in_words="in words, Zheng et al."),
 )
 
 

@@ -79,6 +79,11 @@ class ExperimentResults:
         """One row a point of an explanation method's curves: curve, method, position, value."""
         return self._table("methods_curves")
 
+    @cached_property
+    def worst_case(self) -> pd.DataFrame:
+        """One row a quantity and radius of the worst case: value, value_low, value_high."""
+        return self._table("worst_case")
+
     @property
     def data(self) -> Dataset:
         """Its dataset, on the CPU."""
@@ -213,6 +218,12 @@ class Results:
     def roundings(self, name: str) -> pd.DataFrame:
         """What rounding does to experiment `name`, one row a cell; empty if that is not studied."""
         return _read(self.folders.reports / "roundings" / f"{name}.csv")
+
+    @cached_property
+    def rivals(self) -> dict[str, pd.DataFrame]:
+        """SENN beside other methods, by experiment: tables of `pipeline.rivals`."""
+        folder = self.folders.reports / "rivals"
+        return {name: _read(folder / f"{name}.csv") for name in self.params.compared()}
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:

@@ -13,11 +13,14 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from pipeline.claims.comparison import Comparison, Decided
+from pipeline.claims.attack import attack_evidence
+from pipeline.claims.comparison import DECIDED, Comparison, Decided
 from pipeline.claims.evidence import Evidence, qualitative_evidence
 from pipeline.claims.protocol import deviations
 from pipeline.claims.published import CLAIMS, Claim, Kind
 from pipeline.claims.results import Results
+from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
+from pipeline.claims.words import listed
 from pipeline.metrics.decisions import Outcome, lies_in, together
 from pipeline.metrics.intervals import (
     Interval,
@@ -28,6 +31,12 @@ from pipeline.metrics.intervals import (
 )
 
 Status = Literal[Decided, "not tested", "left to the reader"]
+_STATUS: dict[Outcome, Decided] = {
+    "supported": "reproduced",
+    "not supported": "not reproduced",
+    "undecided": "undecided",
+    "not determinable": "undecided",
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class Verdict:
     @property
     def short(self) -> str:
         """The verdict in a few words, for `dvc metrics diff`."""
+        if self.claim.kind == "contest" and self.remark:
+            return f"{self.status}; {self.remark}"
         if self.here is None or self.status not in get_args(Decided) or not self.claim.numbers:
             return self.status
         return Comparison(self.here, self.claim.numbers).short
@@ -80,6 +91,7 @@ class Measured:
 
 def verdicts(results: Results) -> list[Verdict]:
     """A verdict of this run on every claim."""
+    bouts = {name: judge_contest(contest, results.rivals) for name, contest in CONTESTS.items()}
     measured = {
         name: Measured(
             experiment.cells,
@@ -89,7 +101,14 @@ def verdicts(results: Results) -> list[Verdict]:
         )
         for name, experiment in (results.experiments | results.tables).items()
     }
-    return judge(measured, qualitative_evidence(results))
+    evidence = qualitative_evidence(results)
+    attacked = [claim for claim in CLAIMS if claim.kind == "attack"]
+    for claim in attacked:
+        experiment = results.experiments.get(claim.experiment)
+        found = experiment and attack_evidence(experiment.worst_case)
+        if found:
+            evidence[claim.id] = found
+    return judge(measured, evidence, bouts)
 
 
 def as_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
@@ -124,15 +143,48 @@ def from_table(table: pd.DataFrame) -> list[Verdict]:
     ]
 
 
-def judge(measured: Mapping[str, Measured], evidence: Mapping[str, Evidence]) -> list[Verdict]:
+def judge(
+    measured: Mapping[str, Measured],
+    evidence: Mapping[str, Evidence],
+    bouts: Mapping[str, Bout | None],
+) -> list[Verdict]:
     """A verdict on each of `CLAIMS`, in their order.
 
     Parameters
     ----------
     measured : per experiment.
-    evidence : per id of a qualitative claim, what was measured.
+    evidence : per id of a claim in words, what was measured.
+    bouts : per id of a contest, how it went.
     """
-    return [_judge(claim, measured, evidence) for claim in CLAIMS]
+    return [
+        _contest(claim, measured, bouts.get(claim.id))
+        if claim.kind == "contest"
+        else _judge(claim, measured, evidence)
+        for claim in CLAIMS
+    ]
+
+
+def _contest(claim: Claim, measured: Mapping[str, Measured], bout: Bout | None) -> Verdict:
+    """The status is that of the paper's setting; the remark says how it is in the others."""
+    if bout is None:
+        return Verdict(claim, "not tested", None, "not all of its tables are compared in this run")
+    paper, *fairer = bout.settings
+    remark = "; ".join(f"{setting.name}: {bout.outcome(setting)}" for setting in fairer)
+    by_table = {
+        name: "; ".join(f"{one.name} {bout.outcome(one, name)}" for one in (paper, *fairer))
+        for name in bout.contest.experiments
+    }
+    words = (
+        f"{len(bout.judged)} comparisons together, of each setting, table and method",
+        *(f"{name}: {words}" for name, words in by_table.items() if len(by_table) > 1),
+    )
+    where = {measured[name].dataset for name in bout.contest.experiments}
+    elsewhere = [name for name in where if name.partition("/")[0] != claim.dataset]
+    if elsewhere or bout.seeds == 1:
+        why = f"measured on {listed(elsewhere)}, not {claim.dataset}" if elsewhere else "one seed"
+        would = f"{paper.name}: {bout.outcome(paper)}; {remark}"
+        return Verdict(claim, "not tested", None, _joined(why, *words), would)
+    return Verdict(claim, bout.outcome(paper), None, _joined(*words), remark)
 
 
 def _judge(
@@ -149,9 +201,11 @@ def _judge(
     if claim.kind == "qualitative":
         if claim.id not in evidence:
             return Verdict(claim, "not tested", None, "no image concepts in this run")
-        here, quantity, remark = evidence[claim.id]
+        here, quantity, remark, _ = evidence[claim.id]
         reason = _joined(f"the number is the {quantity}", about)
         return Verdict(claim, "left to the reader", here, reason, remark)
+    if claim.kind == "attack":
+        return _by_rule(claim, evidence.get(claim.id), elsewhere, departs)
     try:
         here = _MEASURES[claim.kind](claim, run)
     except _NotTestedError as error:
@@ -167,6 +221,20 @@ def _judge(
     if claim.kind == "linear accuracy":
         about = "fitted without an intercept, as SENN has none"  # and SENN's training has no part
     return Verdict(claim, compared.verdict, here, _joined(compared.sentence(), about))
+
+
+def _by_rule(claim: Claim, found: Evidence | None, elsewhere: str, departs: str) -> Verdict:
+    """The verdict on a claim in words whose rule is stated."""
+    if found is None:
+        return Verdict(claim, "not tested", None, "not measured in this run")
+    here, quantity, remark, outcome = found
+    reason = _joined(f"the number is the {quantity}", elsewhere or departs)
+    if here is None or outcome is None:
+        return Verdict(claim, "not tested", None, remark)
+    status = _STATUS[outcome]
+    if elsewhere:
+        return Verdict(claim, "not tested", here, f"{reason}, where it is {status}", remark)
+    return Verdict(claim, status, here, reason, remark)
 
 
 class _NotTestedError(Exception):
@@ -194,7 +262,7 @@ def _stabler(claim: Claim, run: Measured) -> Interval:
 def _is_ahead(claim: Claim, run: Measured, here: Interval) -> tuple[Decided, str]:
     linear = 100 * _linear(claim, run).mean
     reason = f"points by which SENN is ahead of logistic regression’s {linear:.1f} %"
-    return _DECIDED[lies_in(here, 0, math.inf)], reason
+    return DECIDED[lies_in(here, 0, math.inf)], reason
 
 
 def _is_cheap(claim: Claim, run: Measured, lost: Interval) -> tuple[Decided, str]:
@@ -207,15 +275,10 @@ def _is_cheap(claim: Claim, run: Measured, lost: Interval) -> tuple[Decided, str
         f"lost; the estimate falls from {before:.3g} to {after:.3g}, "
         f"by {fall.mean:.3g} ({fall.low:.3g} to {fall.high:.3g})"
     )
-    return _DECIDED[outcome], reason
+    return DECIDED[outcome], reason
 
 
 AFFORDABLE = 0.05  # accuracy; the paper's figures 5A and 5B show losses of some points
-_DECIDED: dict[Outcome, Decided] = {
-    "supported": "reproduced",
-    "undecided": "undecided",
-    "not supported": "not reproduced",
-}
 # Claims that say in which direction a quantity goes, and how they are decided.
 _DIRECTIONS: dict[Kind, Callable[[Claim, Measured, Interval], tuple[Decided, str]]] = {
     "ahead of linear": _is_ahead,

@@ -68,6 +68,7 @@ class Vae(Section):
 class Pretrain(Section):
     """Pretraining of the β-VAE with Adam; one per seed, shared by all λ.
 
+    dataset : what it is trained on; DiSENN experiments have the same.
     pretrain_epochs : passes over the training set.
     pre_beta : β, the weight of the KL divergence, while pretraining.
     lr : Adam's learning rate.
@@ -84,9 +85,15 @@ class Pretrain(Section):
 class Experiment(Section):
     """An experiment: a model on a dataset, and how its cells are trained (with Adam).
 
+    dataset : a name in `datasets`.
+    model_class : `SENN`, or `DiSENN`, whose concepts are a β-VAE's latent variables.
     initial_weights : what its training stage depends on: `pipeline/models/building.py`, which draws
         fresh weights, for SENN; `models/vae`, the pretrained β-VAEs, for DiSENN.
-    num_concepts : K; num_classes : C.
+    conceptizer : what computes the concepts h(x): its `name`, and its settings.
+    parameterizer : what computes the relevances θ(x): its `name`, and its settings.
+    aggregator : how contributions become logits; `sum`, f_c = Σ_k θ_kc h_k.
+    num_concepts : K; with the identity conceptizer, the number of features.
+    num_classes : C, of the dataset.
     dropout : probability of dropping a unit (a channel after convolutions) in the parameterizer.
     lr : Adam's learning rate.
     epochs : passes over the training set.
@@ -196,6 +203,77 @@ class Explain(Section):
             yield "costly_examples", f"must be ≤ examples, {self.examples}", self.costly_examples
 
 
+class Rivals(Section):
+    """SENN against other methods, by the paper's protocol and a fair one (pipeline/rivals).
+
+    experiments : those whose models are explained.
+    robust_reg : robustness strength λ of these models; experiments whose grid lacks it are left
+        out.
+    seeds, image_seeds : how many of an experiment's seeds, from the first, at most; of tables and
+        of images.
+    anchors, image_anchors : points at which stability is measured.
+    samples : inputs that LIME and SHAP ask the model about, for one explanation.
+    evaluations : of the black-box search for equation 5, per anchor.
+    lime_evaluations : the same for LIME in the paper's protocol.
+    rounds : in which they are made; those of a round are chosen together.
+    bootstrap : resamples of anchors, for the 95 % intervals.
+    """
+
+    experiments: kind.ExperimentNames
+    robust_reg: kind.NonNegative
+    seeds: kind.Count
+    image_seeds: kind.Count
+    anchors: kind.Anchors
+    image_anchors: kind.Anchors
+    samples: Annotated[int, Field(ge=10)]
+    evaluations: kind.Count
+    lime_evaluations: kind.Count
+    rounds: kind.Count
+    bootstrap: Annotated[int, Field(ge=100)]
+
+    def _problems(self) -> Iterator[Problem]:
+        for name in ("evaluations", "lime_evaluations"):
+            if getattr(self, name) < self.rounds:
+                yield name, f"must be ≥ rounds, {self.rounds}", getattr(self, name)
+
+
+class Certify(Section):
+    """How the headline models' local Lipschitz constants are bracketed (metrics/worst_case.py).
+
+    experiments : those whose models are measured.
+    seeds : how many of an experiment's seeds, from the first.
+    table_anchors, image_anchors : test points.
+    table_radii, image_radii : half the box's side, in standard deviations of a feature.
+    steps, restarts : of the search, and the random points of the box that it starts from.
+    branches : at most, per anchor, in the enumeration of activation patterns.
+    """
+
+    experiments: kind.ExperimentNames
+    seeds: kind.Count
+    table_anchors: kind.Anchors
+    table_radii: kind.Levels
+    image_anchors: kind.Anchors
+    image_radii: kind.Levels
+    steps: kind.Count
+    restarts: kind.Count
+    branches: kind.Count
+
+
+class Attack(Section):
+    """The attack on the headline models' concepts learned from images (metrics/attacks.py).
+
+    seeds : how many of an experiment's seeds, from the first.
+    images : test images.
+    radii : of the L∞ ball, in raw pixels, which are in [0, 1].
+    steps : of the ascent, per radius.
+    """
+
+    seeds: kind.Count
+    images: kind.Anchors
+    radii: kind.Levels
+    steps: kind.Count
+
+
 class Study(Section):
     """What the study varies in one experiment; everything else is as in the experiment's section.
 
@@ -218,7 +296,11 @@ class Study(Section):
 
 
 class Report(Section):
-    """What the report shows: `explanations` per experiment, `prototypes` per concept."""
+    """What the report shows.
+
+    explanations : examples explained, per experiment.
+    prototypes : examples shown per concept.
+    """
 
     explanations: kind.Count
     prototypes: kind.Count
@@ -227,14 +309,22 @@ class Report(Section):
 class Params(Section):
     """The whole of params.yaml.
 
-    robust_reg : λ of the headline models; lambda_grid : more λ, for the trade-off curves.
+    robust_reg : λ of the headline models: metrics, explanations, report.
+    lambda_grid : more λ, for the trade-off curves.
     seeds : one cell per seed and λ; a cell's randomness comes from its seed alone. One β-VAE is
         pretrained per seed.
     device : where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
     compute : which machines train and measure; may be left out.
     datasets : the datasets, and collections of them, to download and prepare.
     split_seed : seed of the train/valid/test split, which all cells share.
+    robustness : the robustness loss.
+    vae : the β-VAE of DiSENN.
+    pretrain : how the β-VAE is pretrained.
+    experiments : by name; a grid of models each.
+    evaluate : settings of the metrics.
+    explain : settings of the comparison of explanation methods.
     study : experiments whose robustness loss is varied; may be {}.
+    report : what the report shows.
     """
 
     robust_reg: kind.NonNegative
@@ -250,6 +340,9 @@ class Params(Section):
     experiments: Annotated[dict[kind.ExperimentName, Experiment], kind.NotEmpty]
     evaluate: Evaluate
     explain: Explain
+    rivals: Rivals
+    certify: Certify
+    attack: Attack
     study: dict[kind.ExperimentName, Study]
     report: Report
 
@@ -278,10 +371,17 @@ class Params(Section):
             if name not in entries:
                 words = f"must be among experiments ({', '.join(entries)})"
                 yield f"explain.experiments[{place}]", words, name
+        for key in ("rivals", "certify"):
+            for place, name in enumerate(getattr(self, key).experiments):
+                if name not in self.experiments:
+                    words = f"must be among experiments ({', '.join(self.experiments)})"
+                    yield f"{key}.experiments[{place}]", words, name
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
-        if self.explain.seeds > (count := len(self.seeds_of(fewest))):
-            words = f"must be ≤ {count}, the number of seeds of {fewest}"
-            yield "explain.seeds", words, self.explain.seeds
+        count = len(self.seeds_of(fewest))
+        for key in ("explain", "certify", "attack"):
+            if (seeds := getattr(self, key).seeds) > count:
+                words = f"must be ≤ {count}, the number of seeds of {fewest}"
+                yield f"{key}.seeds", words, seeds
 
         grids = [self.lambda_grid, *(e.lambda_grid or () for e in self.experiments.values())]
         for value in sorted({*chain(*grids)} - {self.robust_reg}):
@@ -360,12 +460,22 @@ class Params(Section):
         """What the study does with experiment `name`; a `PipelineError` if it is not in it."""
         return _entry("study", self.study, name)
 
+    def compared(self) -> tuple[str, ...]:
+        """Those of `rivals.experiments` whose grid has the λ of the comparison.
+
+        The headline λ does not count, so that another one changes no comparison.
+        """
+        wanted = f"{self.rivals.robust_reg:g}"
+        grids = {name: self._grid(name) for name in self.rivals.experiments}
+        return tuple(name for name, grid in grids.items() if wanted in map("{:g}".format, grid))
+
     def lambdas(self, name: str) -> tuple[float, ...]:
         """The robustness strengths λ of experiment `name`: {robust_reg} ∪ its grid, ascending."""
-        lambda_grid = self.experiment(name).lambda_grid
-        if lambda_grid is None:
-            lambda_grid = self.lambda_grid
-        return tuple(sorted({self.robust_reg, *lambda_grid}))
+        return tuple(sorted({self.robust_reg, *self._grid(name)}))
+
+    def _grid(self, name: str) -> tuple[float, ...]:
+        own = self.experiment(name).lambda_grid
+        return self.lambda_grid if own is None else own
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
         """The seeds of experiment `name`: its own or, if it has none, the top-level ones."""

@@ -165,7 +165,10 @@ class Parameterizer(Part):
 
 
 class MlpParameterizer(Parameterizer):
-    """Multi-layer perceptron; `hidden_sizes`, units of the hidden layers, may be []."""
+    """Multi-layer perceptron.
+
+    hidden_sizes : units of the hidden layers; may be [].
+    """
 
     name: Literal["mlp"]
     hidden_sizes: kind.Sizes

@@ -117,6 +117,7 @@ ExperimentName = Annotated[
         BeforeValidator,
     ),
 ]
+ExperimentNames = Annotated[tuple[ExperimentName, ...], AnyList, Distinct]
 Device = Annotated[
     str,
     _must("be auto, cpu, cuda or cuda:N", _matches(r"auto|cpu|cuda(:\d+)?"), BeforeValidator),

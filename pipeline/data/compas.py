@@ -12,6 +12,7 @@ import torch
 
 from pipeline.core.dataset import SPLITS, Prepared, Split
 from pipeline.core.errors import PipelineError
+from pipeline.data.scales import Scale
 from pipeline.data.sources import Package, RawFile
 from pipeline.data.splits import stratified_split
 
@@ -21,6 +22,32 @@ CLASS_NAMES = ("Low", "Medium or High")
 TEST_SHARE = 0.2
 VALID_SHARE = 0.1  # of the rest, as the review's code does; its text says 80/10/10
 CONSENSUS_DELTA = 0.2
+
+PLAIN_NAMES = {
+    "Two_yr_Recidivism": "Rearrested in 2 years",
+    "Number_of_Priors": "Prior offences",
+    "Age_Above_FourtyFive": "Age above 45",
+    "Age_Below_TwentyFive": "Age below 25",
+    "African_American": "African-American",
+    "Asian": "Asian",
+    "Hispanic": "Hispanic",
+    "Native_American": "Native American",
+    "Other": "Other race",
+    "Female": "Female",
+    "Misdemeanor": "Misdemeanor charge",
+}
+"""The features in words, for people; the published names of the columns stay the keys."""
+
+SCALES = {"Number_of_Priors": Scale(high=38, power=0.5)}
+"""How features are counted that are not 0 or 1: 38 is the largest number of prior offences."""
+
+CAVEAT = (
+    "The model predicts the risk *score* that the COMPAS tool gave a defendant, not what the "
+    "defendant did, from features that include race, sex and age. It repeats whatever bias the "
+    "tool and the arrests behind its data have. It serves to study explanations and is fit for "
+    "nothing else: never use it to judge a person."
+)
+"""What everyone must know who uses a model of these data."""
 
 # Values of the columns that indicators are derived from. Caucasian, 25 - 45, Male and F are the
 # reference values, with all indicators 0.

@@ -1,6 +1,6 @@
 """How stages download and prepare the datasets of pipeline/core/params_choices.py."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from pipeline.core.dataset import Prepared
 from pipeline.core.errors import PipelineError
 from pipeline.core.params_choices import DATASETS as FACTS
 from pipeline.core.params_choices import collection_of, implementation
+from pipeline.data.scales import Scale
 from pipeline.data.sources import RawFile
 
 
@@ -55,6 +56,28 @@ def _prepare(name: str, raw: Path, split_seed: int) -> Prepared:
 def _files(name: str) -> tuple[RawFile, ...]:
     files: tuple[RawFile, ...] = implementation(FACTS[name].module).files()
     return files
+
+
+def plain_names(dataset: str, features: Sequence[str]) -> list[str]:
+    """The features of a table in words, for people: ``Age_Above_FourtyFive``, "Age above 45".
+
+    From ``PLAIN_NAMES`` of the dataset's module; where it has none, names without underscores.
+    """
+    known = getattr(implementation(FACTS[dataset].module), "PLAIN_NAMES", {})
+    return [known.get(name, name.replace("_", " ")) for name in features]
+
+
+def scales(dataset: str) -> dict[str, Scale]:
+    """How features of a table are scaled, by name: ``SCALES`` of its module, or nothing."""
+    return dict(getattr(implementation(FACTS[dataset].module), "SCALES", {}))
+
+
+def caveat(dataset: str) -> str:
+    """What everyone must know who uses a model of `dataset`: ``CAVEAT`` of its module, or nothing.
+
+    Markdown, whole sentences.
+    """
+    return str(getattr(implementation(FACTS[dataset].module), "CAVEAT", ""))
 
 
 # A dataset's module is imported when the dataset is asked for.

@@ -54,6 +54,9 @@ class ExplanationMethod:
         (B, *input_shape), for any module that maps (B, *input_shape) to logits (B, C).
     build : callable
         Makes the method for a background.
+    by_removal : bool
+        Whether it removes the very patches that faithfulness removes, with the same baseline: such
+        a method predicts what it has seen.
     is_costly : bool
         Whether it runs the model hundreds of times per example, and is scored on fewer examples.
     """
@@ -63,4 +66,5 @@ class ExplanationMethod:
     family: Family
     speaks_of: Literal["concepts", "inputs"]
     build: Callable[[Background], Method[Any]]
+    by_removal: bool = False
     is_costly: bool = False

@@ -54,7 +54,8 @@ def _concepts(name: str, label: str, method: Method[Any]) -> ExplanationMethod:
 def _inputs(
     family: Family, name: str, label: str, build: Build, costly: bool = False
 ) -> ExplanationMethod:
-    return ExplanationMethod(name, label, family, "inputs", build, costly)
+    removes = family == "perturbation"  # all of them, see `patches` and `Background`
+    return ExplanationMethod(name, label, family, "inputs", build, removes, costly)
 
 
 _gradient, _propagation, _perturbation = (

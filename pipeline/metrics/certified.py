@@ -19,6 +19,7 @@ side only. So lower ≤ certified and exact ≤ certified always, but lower < ex
 """
 
 import copy
+from collections.abc import Sequence
 from itertools import accumulate
 from operator import mul
 
@@ -62,14 +63,24 @@ def jacobian_norm(
     start = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)).to(x)
 
     def norms(x: Tensor, target: Tensor, start: Tensor) -> Tensor:
-        low, high = _changes(x, box)
-        beside = (x.double() + _BESIDE * (low + start * (high - low))).requires_grad_()
-        e = explain(model, beside, target).flatten(1)
-        rows = [torch.autograd.grad(c.sum(), beside, retain_graph=True)[0] for c in e.unbind(1)]
-        jacobian = torch.stack(rows, 1) * (box.half_width > 0)
-        return torch.linalg.matrix_norm(jacobian.flatten(2), 2)
+        low, high = changes(x, box)
+        beside = x.double() + _BESIDE * (low + start * (high - low))
+        return spectral_norm(jacobian(model, explain, beside, target), box)
 
     return in_batches(norms, x, target, start)
+
+
+def jacobian(model: ModelT, explain: Method[ModelT], x: Tensor, target: Tensor) -> Tensor:
+    """The explanation's derivatives (B, K, *input_shape) by the input, at x."""
+    x = x.detach().requires_grad_()
+    e = explain(model, x, target).flatten(1)
+    rows = [torch.autograd.grad(c.sum(), x, retain_graph=True)[0] for c in e.unbind(1)]
+    return torch.stack(rows, 1)
+
+
+def spectral_norm(jacobian: Tensor, box: Box) -> Tensor:
+    """‖J‖₂ of Jacobians (B, K, *input_shape), without the features that do not move, (B,)."""
+    return torch.linalg.matrix_norm((jacobian * (box.half_width > 0)).flatten(2), 2)
 
 
 def certified_lipschitz(model: Senn, x: Tensor, target: Tensor, box: Box) -> Tensor:
@@ -106,14 +117,27 @@ def certified_lipschitz(model: Senn, x: Tensor, target: Tensor, box: Box) -> Ten
 
 
 def _certify(network: nn.Sequential, box: Box, x: Tensor, target: Tensor) -> Tensor:
-    enclosure = Enclosure(x.double(), *_changes(x, box))
+    enclosure = Enclosure(x.double(), *changes(x, box))
     links: list[Link] = []
     for layer in network:
         enclosure, link = enclose(layer, enclosure)
         links.append(link)
+    return norm_of_product(links, of_class(enclosure.at, target), box)
+
+
+def norm_of_product(links: Sequence[Link], product: IntervalMatrix, box: Box) -> Tensor:
+    """A bound on the spectral norm of ``product``, times what the links do to changes, (B,).
+
+    Parameters
+    ----------
+    links : of a network, from the input on.
+    product : (B, K, *outputs), such as `of_class`.
+    box : whose features of no width are left out.
+    """
     # norms[i] is that of all links before link i.
-    norms = list(accumulate((link.norm for link in links), mul, initial=enclosure.at.new_ones(())))
-    product = _of_class(enclosure.at, target)
+    norms = list(
+        accumulate((link.norm for link in links), mul, initial=product.centre.new_ones(()))
+    )
     bound = product.norm() * norms.pop()
     for link in reversed(links):
         product = link.pull(product)
@@ -123,7 +147,7 @@ def _certify(network: nn.Sequential, box: Box, x: Tensor, target: Tensor) -> Ten
     return (1 + _MARGIN) * torch.minimum(bound, product.norm())
 
 
-def _of_class(relevances: Tensor, target: Tensor) -> IntervalMatrix:
+def of_class(relevances: Tensor, target: Tensor) -> IntervalMatrix:
     """The matrix (B, K, K, C) that takes the target's relevances (B, K) out of all (B, K, C)."""
     _, concepts, classes = relevances.shape
     identity = torch.eye(concepts).to(relevances).unsqueeze(-1)
@@ -131,7 +155,7 @@ def _of_class(relevances: Tensor, target: Tensor) -> IntervalMatrix:
     return IntervalMatrix(chosen, torch.zeros_like(chosen))
 
 
-def _changes(x: Tensor, box: Box) -> tuple[Tensor, Tensor]:
+def changes(x: Tensor, box: Box) -> tuple[Tensor, Tensor]:
     """The least and the largest change of each feature within the box, in float64."""
     x, half_width = x.double(), box.half_width.double()
     low = torch.maximum(-half_width, (box.low - x).clamp(max=0))

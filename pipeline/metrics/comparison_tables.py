@@ -35,6 +35,7 @@ def scores_table(
             "label": methods[name].label,
             "family": methods[name].family,
             "speaks_of": methods[name].speaks_of,
+            "by_removal": methods[name].by_removal,
             "seeds": len(of_seeds),
             "examples": len(of_seeds[0].values[next(iter(SCORES))]),
         }

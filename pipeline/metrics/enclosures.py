@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from pipeline.core.arithmetic import square_root
 from pipeline.core.errors import PipelineError
 
-_ROUNDING = 1e-12  # of sums of up to 4000 products in float64, and of what is between them
+ROUNDING = 1e-12  # of sums of up to 4000 products in float64, and of what is between them
 
 
 class Enclosure(NamedTuple):
@@ -64,8 +64,11 @@ class Link(NamedTuple):
     norm: Tensor
 
 
-def enclose(layer: nn.Module, over: Enclosure) -> tuple[Enclosure, Link]:
+def enclose(layer: nn.Module, over: Enclosure, from_anchor: bool = True) -> tuple[Enclosure, Link]:
     """Enclose the layer's output over the box, given its input's, and the change it makes.
+
+    The link is of changes from the anchor; or, if not `from_anchor`, of those between any two
+    points of the box, and of derivatives at any.
 
     Raises
     ------
@@ -78,7 +81,8 @@ def enclose(layer: nn.Module, over: Enclosure) -> tuple[Enclosure, Link]:
         case nn.Conv2d(stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
             return _convolution(layer, over)
         case nn.ReLU():
-            return _activation(torch.relu, over, *_relu_slopes(over))
+            slopes = _relu_slopes if from_anchor else relu_derivatives
+            return _activation(torch.relu, over, *slopes(over))
         case nn.Tanh():
             return _activation(torch.tanh, over, *_tanh_slopes(over))
         case nn.MaxPool2d(kernel_size=int(size), stride=int(step), padding=0) if size == step:
@@ -117,7 +121,7 @@ def _weighted(
     assert bias is not None
     reach = over.at.abs() + torch.maximum(-over.low, over.high)
     middle = apply((over.low + over.high) / 2, layer.weight)
-    radius = apply((over.high - over.low) / 2 + _ROUNDING * reach, size, _ROUNDING * bias.abs())
+    radius = apply((over.high - over.low) / 2 + ROUNDING * reach, size, ROUNDING * bias.abs())
     low, high = (middle - radius).clamp(max=0), (middle + radius).clamp(min=0)
     return Enclosure(apply(over.at, layer.weight, bias), low, high)
 
@@ -125,7 +129,7 @@ def _weighted(
 def _pull_through(
     product: Callable[[Tensor, Tensor], Tensor], weight: Tensor, matrix: IntervalMatrix
 ) -> IntervalMatrix:
-    spread = matrix.radius + _ROUNDING * (matrix.centre.abs() + matrix.radius)
+    spread = matrix.radius + ROUNDING * (matrix.centre.abs() + matrix.radius)
     return IntervalMatrix(product(matrix.centre, weight), product(spread, weight.abs()))
 
 
@@ -158,6 +162,12 @@ def _relu_slopes(over: Enclosure) -> tuple[Tensor, Tensor]:
     return lowest, highest
 
 
+def relu_derivatives(over: Enclosure) -> tuple[Tensor, Tensor]:
+    """1 where all of the interval is above the kink, 0 where it is below; else [0, 1]."""
+    at, low, high = over
+    return (at + low > 0).to(at), (at + high > 0).to(at)
+
+
 def _tanh_slopes(over: Enclosure) -> tuple[Tensor, Tensor]:
     """Secant slopes are means of the derivative, which is 1 / cosh² and falls with the distance
     from 0."""
@@ -177,30 +187,42 @@ def _reshaped(over: Enclosure) -> Link:
 
 
 def _max_pool(size: int, over: Enclosure) -> tuple[Enclosure, Link]:
-    height, width = over.at.shape[-2:]
-    rows, columns = height // size, width // size
-
-    def windows(t: Tensor) -> Tensor:
-        """(..., H, W) as (..., rows, size, columns, size); odd ends are out."""
-        t = t[..., : rows * size, : columns * size]
-        return t.unflatten(-1, (columns, size)).unflatten(-3, (rows, size))
-
-    def whole(t: Tensor) -> Tensor:
-        t = t.flatten(-4, -3).flatten(-2)
-        return F.pad(t, (0, width - columns * size, 0, height - rows * size))
+    shape = over.at.shape[-2:]
 
     def pull(matrix: IntervalMatrix) -> IntervalMatrix:
-        everywhere = _each(matrix, lambda t: t.unsqueeze(-2).unsqueeze(-1))
-        return _each(_scaled(lowest, highest, everywhere), whole)
+        everywhere = _each(matrix, lambda t: t.unsqueeze(-1))
+        scaled = _scaled(lowest, highest, everywhere)
+        return _each(scaled, lambda t: out_of_windows(t, size, shape))
 
-    at, low, high = (windows(t) for t in (over.at, over.at + over.low, over.at + over.high))
-    window = (-3, -1)
-    possible = high >= low.amax(window, keepdim=True)
-    alone = possible.sum(window, keepdim=True) == 1
+    at, low, high = (
+        in_windows(t, size) for t in (over.at, over.at + over.low, over.at + over.high)
+    )
+    possible = can_be_largest(low, high)
+    alone = possible.sum(-1, keepdim=True) == 1
     lowest, highest = (possible & alone).to(at.dtype), possible.to(at.dtype)
-    top = at.amax(window)
-    over = Enclosure(top, low.amax(window) - top, high.amax(window) - top)
+    top = at.amax(-1)
+    over = Enclosure(top, low.amax(-1) - top, high.amax(-1) - top)
     return over, Link(pull, top.new_ones(()))
+
+
+def in_windows(t: Tensor, size: int) -> Tensor:
+    """Images (..., H, W) as windows (..., rows, columns, size²); odd ends are out."""
+    rows, columns = t.shape[-2] // size, t.shape[-1] // size
+    t = t[..., : rows * size, : columns * size]
+    return (
+        t.unflatten(-1, (columns, size)).unflatten(-3, (rows, size)).transpose(-3, -2).flatten(-2)
+    )
+
+
+def out_of_windows(t: Tensor, size: int, shape: torch.Size) -> Tensor:
+    """Windows (..., rows, columns, size²) as images (..., *shape), 0 at the odd ends."""
+    t = t.unflatten(-1, (size, size)).transpose(-3, -2).flatten(-4, -3).flatten(-2)
+    return F.pad(t, (0, shape[1] - t.shape[-1], 0, shape[0] - t.shape[-2]))
+
+
+def can_be_largest(low: Tensor, high: Tensor) -> Tensor:
+    """Which members of windows (..., size²), each between its bounds, can be the largest."""
+    return high >= low.amax(-1, keepdim=True)
 
 
 def _scaled(lowest: Tensor, highest: Tensor, matrix: IntervalMatrix) -> IntervalMatrix:

@@ -96,13 +96,10 @@ class Protocol:
 def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
     """Choose anchors and neighbourhoods for `data`, on its device.
 
-    Anchors are drawn at random, once for all (test sets are not in random order: the first half of
-    MNIST's is easier than the second). Units of the neighbourhoods come from the training data: the
-    root-mean-square distance from the mean, and each feature's standard deviation.
+    Units of the neighbourhoods come from the training data: the root-mean-square distance from the
+    mean, and each feature's standard deviation.
     """
-    generator = torch.Generator().manual_seed(_ANCHOR_SEED)
-    drawn = torch.randperm(len(data.test), generator=generator)[: settings.anchors]
-    anchors = data.test.x[drawn.sort().values.to(data.test.x.device)]
+    anchors = data.test.x[draw_anchors(data, settings.anchors)]
     radius = settings.lipschitz_discrete_radius * spread(data.train.x)
     deviation = data.train.x.std(0, unbiased=False)
     return Protocol(
@@ -112,6 +109,16 @@ def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
         neighbours(anchors, data.test.x, within(radius)),
         Box(settings.lipschitz_local_radius * deviation, data.low, data.high),
     )
+
+
+def draw_anchors(data: Dataset, count: int) -> Tensor:
+    """Indices of test examples, ascending, drawn at random once for all.
+
+    Test sets are not in random order: the first half of MNIST's is easier than the second.
+    """
+    generator = torch.Generator().manual_seed(_ANCHOR_SEED)
+    drawn = torch.randperm(len(data.test), generator=generator)[:count]
+    return drawn.sort().values.to(data.test.x.device)
 
 
 def evaluate_cell(model: Senn, protocol: Protocol) -> Row:

@@ -21,20 +21,24 @@ class Score:
     statistic : str
         Over examples. Of ratios and relative distances it is the median: single ones are huge,
         where an explanation is nearly 0. A ``share`` is a mean too, of values in [0, 1].
+    by_removal : bool
+        Whether it is measured by removing parts, which some methods do themselves
+        (`ExplanationMethod.by_removal`); none of these is the best for it.
     """
 
     name: str
     label: str
     best: Literal["high", "low"]
     statistic: Statistic = "mean"
+    by_removal: bool = False
 
 
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
-        Score("faithfulness", "faithfulness", "high"),
-        Score("deletion", "deletion", "low"),
-        Score("insertion", "insertion", "high"),
+        Score("faithfulness", "faithfulness", "high", by_removal=True),
+        Score("deletion", "deletion", "low", by_removal=True),
+        Score("insertion", "insertion", "high", by_removal=True),
         Score("lipschitz_discrete", "Lipschitz, test points", "low", "median"),
         Score("lipschitz_local", "Lipschitz, box", "low", "median"),
         Score("noise", "noise", "low", "median"),

@@ -176,11 +176,19 @@ def lipschitz_local(
         points = points.double().clamp(low, high)
 
     def largest(x: Tensor, target: Tensor, points: Tensor) -> Tensor:
-        squared_ratio = _squared_ratio(model, explain, concepts, search.resolution, x, target)
-        ratios = torch.stack([squared_ratio(point) for point in points.unbind(1)])
+        ratio_at = _squared_ratio(model, explain, concepts, search.resolution, x, target)
+        ratios = torch.stack([ratio_at(point) for point in points.unbind(1)])
         return square_root(ratios.amax(0))
 
     return in_batches(largest, x, target, points)
+
+
+def squared_ratio(
+    e: Tensor, h: Tensor, e_anchor: Tensor, h_anchor: Tensor, resolution: float
+) -> Tensor:
+    """The squared ratio (B,) of explanations (B, E) and concepts (B, K) there and at the anchor."""
+    change, distance = ((a - b).square().sum(1) for a, b in ((e, e_anchor), (h, h_anchor)))
+    return change / distance.clamp(min=resolution**2)
 
 
 def noise_distances(
@@ -230,12 +238,12 @@ def _ascend(
     point = low + start * (high - low)
     if steps == 0:
         return point
-    squared_ratio = _squared_ratio(model, explain, concepts, search.resolution, x, target)
+    ratio_at = _squared_ratio(model, explain, concepts, search.resolution, x, target)
     half_diagonal = square_root((box.half_width > 0).sum())
     best, best_point = x.new_zeros(len(x)), point
     direction = torch.zeros_like(x).flatten(1)
     for step in range(steps + 1):
-        ratio = squared_ratio(point.requires_grad_())
+        ratio = ratio_at(point.requires_grad_())
         is_better = (ratio.detach() > best).view(-1, *[1] * (x.ndim - 1))
         best_point = point.detach().where(is_better, best_point)
         best = torch.maximum(best, ratio.detach())
@@ -262,12 +270,11 @@ def _squared_ratio(
     e = explain(model, x, target).flatten(1).detach()
     h = concepts(model, x).flatten(1).detach()
 
-    def squared_ratio(point: Tensor) -> Tensor:
-        change = (explain(model, point, target).flatten(1) - e).square().sum(1)
-        distance = (concepts(model, point).flatten(1) - h).square().sum(1)
-        return change / distance.clamp(min=resolution**2)
+    def of_points(point: Tensor) -> Tensor:
+        there = explain(model, point, target).flatten(1), concepts(model, point).flatten(1)
+        return squared_ratio(*there, e, h, resolution)
 
-    return squared_ratio
+    return of_points
 
 
 def _explain_class(model: ModelT, explain: Method[ModelT], label: int, x: Tensor) -> Tensor:

@@ -137,7 +137,7 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
     claim, here = verdict.claim, verdict.here
     if here is None:
         measured = wording.MISSING
-    elif claim.kind == "qualitative":
+    elif claim.kind in ("qualitative", "attack"):
         measured = f"{here.mean:.2f}\n{wording.bounds(here)}"
     elif claim.kind in ("accuracy lost", "ahead of linear", "trade-off"):
         measured = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
@@ -145,7 +145,12 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
         measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
     note = _collapse_note(verdict, results)
     published = [f"{number.printed}, {number}" for number in claim.numbers]
-    lambdas = (results.params.robust_reg,) if claim.kind == "qualitative" else claim.lambdas
+    of_words = {
+        "qualitative": results.params.robust_reg,
+        "attack": results.params.robust_reg,
+        "contest": results.params.rivals.robust_reg,
+    }
+    lambdas = (of_words[claim.kind],) if claim.kind in of_words else claim.lambdas
     row = (
         f"{claim.text}\n{claim.id}",
         " to ".join(lambda_label(value) for value in lambdas) or wording.MISSING,

@@ -73,11 +73,19 @@ def over_seeds(experiment: ExperimentResults) -> Prose:
     return Prose(words)
 
 
+def largest_found(cells: pd.DataFrame) -> pd.Series:
+    """A lower bound of the largest ratio to points of the box, a cell.
+
+    By search, or at the example itself: the limit of ratios to ever nearer points.
+    """
+    return cells[[LOWER, EXACT]].max(axis=1)
+
+
 def _metric_text(key: str, cells: pd.DataFrame) -> str:
     spread = wording.percent_and_spread if key in SHARES else wording.mean_and_spread
     text = spread(cells[key])
     if key == EXACT:
-        ends = cells[[LOWER, CERTIFIED]].mean()
+        ends = largest_found(cells).mean(), cells[CERTIFIED].mean()
         text += "\n" + " to ".join(
             wording.MISSING if math.isnan(end) else wording.significant(end) for end in ends
         )

@@ -33,6 +33,7 @@ _PANELS = {
     "randomisation": "layers shuffled",
 }
 _KEY_COLUMNS = 3
+REMOVES = "⊖"
 
 
 @per_experiment()
@@ -63,8 +64,11 @@ def peers(scores: pd.DataFrame, learns_concepts: bool) -> list[pd.DataFrame]:
 
 
 def best_of(score: Score, group: pd.DataFrame) -> pd.Series:
-    """Which rows of `group` have its best value of `score`, as rounded in the table, bool."""
-    rounded = group[score.name].map(lambda value: float(_number(value)), na_action="ignore")
+    """Which rows of `group` have its best value of `score`, as rounded in the table, bool.
+
+    Not those that do themselves what the score is measured by.
+    """
+    rounded = _eligible(score, group).map(lambda value: float(_number(value)), na_action="ignore")
     return rounded == (rounded.max() if score.best == "high" else rounded.min())
 
 
@@ -84,7 +88,12 @@ def rivals_of(score: Score, group: pd.DataFrame) -> pd.Series:
     overlap = np.array(
         [any(not excludes(here, one.low, one.high) for one in leaders) for here in wide]
     )
-    return group[score.name].notna() & overlap & ~best
+    return _eligible(score, group).notna() & overlap & ~best
+
+
+def _eligible(score: Score, group: pd.DataFrame) -> pd.Series:
+    """The values of a score without those of methods that do what it is measured by."""
+    return group[score.name].mask(group["by_removal"] & score.by_removal)
 
 
 def _scores(scores: pd.DataFrame, learns_concepts: bool) -> Table:
@@ -94,7 +103,7 @@ def _scores(scores: pd.DataFrame, learns_concepts: bool) -> Table:
     header += [f"{score.label} {_ARROWS[score.best]}" for score in SCORES.values()]
     rows = [
         (
-            f"{row['label']}\n{row['speaks_of']}, n\u00a0=\u00a0{row['examples']}",
+            f"{_marked(row)}\n{row['speaks_of']}, n\u00a0=\u00a0{row['examples']}",
             *(
                 _cell(row, name, (index, column) in rivals)
                 for column, name in enumerate(SCORES, start=1)
@@ -129,6 +138,11 @@ def _cell(row: dict, name: str, is_rival: bool) -> str:
     return f"{text}\n{undefined} undefined" if undefined else text
 
 
+def _marked(row: dict) -> str:
+    """The label, marked if the method is itself a removal of what faithfulness removes."""
+    return f"{row['label']} {REMOVES}" if row["by_removal"] else str(row["label"])
+
+
 def _number(value: float) -> str:
     """Two decimals below 10, none from 100 on: as many as the width of the intervals justifies."""
     decimals = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
@@ -139,21 +153,25 @@ def _sentences(experiment: ExperimentResults) -> str:
     """Who leads, what SENN's prediction rests on, and how much was compared."""
     scores = experiment.methods
     of_inputs = peers(scores[scores["speaks_of"] == "inputs"], True)[0]
-    faithful = of_inputs.iloc[int(of_inputs["faithfulness"].argmax())]
+    independent = of_inputs[~of_inputs["by_removal"]]
+    faithful = independent.iloc[int(independent["faithfulness"].argmax())]
     stable = of_inputs.iloc[int(of_inputs["lipschitz_local"].argmin())]
     most_faithful, most_stable = (
-        f"{_number(leader[name])}, {_rivals(of_inputs, leader['method'], name)}"
-        for leader, name in ((faithful, "faithfulness"), (stable, "lipschitz_local"))
+        f"{_number(leader[name])}, {_rivals(group, leader['method'], name)}"
+        for leader, name, group in (
+            (faithful, "faithfulness", independent),
+            (stable, "lipschitz_local", of_inputs),
+        )
     )
     ratio = f"(Lipschitz ratio in the box {most_stable})."
     text = (
-        f"**{faithful['label']}** is the most faithful method that explains inputs "
-        f"(correlation {most_faithful}) and "
+        f"Of the methods that explain inputs without removing parts of them, "
+        f"**{faithful['label']}** has the highest faithfulness (correlation {most_faithful}); "
     )
     text += (
-        f"also the most stable {ratio}"
+        f"it is also the most stable of all {ratio}"
         if faithful["method"] == stable["method"]
-        else f"**{stable['label']}** the most stable {ratio}"
+        else f"of all, **{stable['label']}** is the most stable {ratio}"
     )
     if experiment.learns_concepts:
         curves = experiment.method_curves
@@ -191,11 +209,14 @@ def _scatter(experiment: ExperimentResults) -> Picture:
     scores = experiment.methods
     figure = faithfulness_against_stability(scores, "Faithfulness against stability")
     values = [
-        f"{row['label']} {_number(row['faithfulness'])} and {_number(row['lipschitz_local'])}"
+        f"{_marked(row)} {_number(row['faithfulness'])} and {_number(row['lipschitz_local'])}"
         for row in scores.to_dict("records")
     ]
     alt = f"Faithfulness and local Lipschitz ratio of each method: {'; '.join(values)}."
-    caption = "The best methods are at the upper left. Lines are 95 % intervals over test examples."
+    caption = (
+        "Lower is more stable. Lines are 95 % intervals over test examples. "
+        f"{REMOVES} removes the same parts as the measure of faithfulness, with the same baseline."
+    )
     if experiment.learns_concepts:
         caption += " Methods that explain concepts are scored on concepts, not on pixels."
     return Picture(figure, f"methods_{experiment.name}", alt, caption)
@@ -263,7 +284,7 @@ def faithfulness_against_stability(scores: pd.DataFrame, title: str) -> Figure:
             zorder=0,
         )
         paper.text(
-            left + width + 0.13, down, method["label"], fontsize=7, va="center", color=colour
+            left + width + 0.13, down, _marked(method), fontsize=7, va="center", color=colour
         )
     axes.set_facecolor("none")  # the ties are on the canvas below
     _family_key(paper, top + height + 0.62, scores)

@@ -39,6 +39,7 @@ def published(tmp_path_factory, raw_data):
     params |= {"datasets": ["compas"], "pretrain": params["pretrain"] | {"dataset": "compas"}}
     for section in ("experiments", "study"):
         params[section] = {"compas_senn": params[section]["compas_senn"]}
+    params["rivals"] |= {"experiments": ["compas_senn"], "anchors": 3, "evaluations": 4}
     params["experiments"]["compas_senn"]["batch_size"] = 100
     (folder / "tiny.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     output = folder / "reports" / "paper"

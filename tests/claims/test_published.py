@@ -56,6 +56,12 @@ PUBLISHED = {  # id: λ, and all published numbers
     "stable-explanations": ((), {}),
     "poor-explanations": ((), {}),
     "disenn-diversity": ((), {}),
+    "stability-uci": ((), {}),
+    "stability-mnist": ((), {}),
+    "stability-digit": ((), {}),
+    "stability-compas": ((), {}),
+    "faithfulness-uci": ((), {}),
+    "concepts-attackable": ((), {}),
 }
 
 
@@ -120,7 +126,7 @@ def test_experiments_and_datasets():
         if family in ("compas", "mnist", "disenn"):
             expected = {"compas": "compas_senn", "mnist": "mnist_senn", "disenn": "mnist_disenn"}
             assert claim.experiment == expected[family]
-        datasets = {"compas_senn": "compas", "uci_breast_cancer": "uci/breast_cancer"}
+        datasets = {"compas_senn": "compas", "uci_breast_cancer": "uci/breast_cancer", "uci": "uci"}
         assert claim.dataset == datasets.get(claim.experiment, "mnist")
 
 

@@ -71,6 +71,6 @@ def test_a_table_keeps_all_that_the_report_says(run, tmp_path):
 
 
 def test_a_table_without_any_number(tmp_path):
-    judged = judge({}, {})
+    judged = judge({}, {}, {})
     write_csv(tmp_path / "claims.csv", as_table(judged))
     assert from_table(pd.read_csv(tmp_path / "claims.csv")) == judged

@@ -36,7 +36,7 @@ def cells(
 def verdict(identity, tables, datasets=None, evidence=None, **more):
     datasets = datasets or {name: name.split("_")[0] for name in tables}
     measured = {name: Measured(table, datasets[name], **more) for name, table in tables.items()}
-    (judged,) = (v for v in judge(measured, evidence or {}) if v.claim.id == identity)
+    (judged,) = (v for v in judge(measured, evidence or {}, {}) if v.claim.id == identity)
     return judged
 
 
@@ -166,7 +166,7 @@ def test_qualitative_claims_are_left_to_the_reader():
 
 
 def test_every_claim_gets_a_verdict():
-    judged = judge({}, {})
+    judged = judge({}, {}, {})
     assert [v.claim for v in judged] == list(CLAIMS)
     assert {v.status for v in judged} == {"not tested"}
     assert all(v.reason for v in judged)

@@ -17,6 +17,8 @@ from pipeline.models.aggregators import AGGREGATORS
 PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
 del CONTENT["experiments"]["uci"]  # see test_params_tables.py
+CONTENT["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
+CONTENT["certify"]["experiments"] = ["compas_senn"]
 
 
 @pytest.fixture
@@ -154,7 +156,8 @@ def test_seeds_are_an_experiments_own_or_the_common_ones(content):
     content["seeds"] = [7, 3]
     content["experiments"]["compas_senn"]["seeds"] = [5, 1, 2]
     content["experiments"]["mnist_disenn"]["seeds"] = [3]
-    content["explain"]["seeds"] = 1
+    for section in ("explain", "certify", "attack"):
+        content[section]["seeds"] = 1
     params = Params.model_validate(content)
     every = ("compas_senn", "mnist_senn", "mnist_disenn")
     assert [params.seeds_of(name) for name in every] == [(5, 1, 2), (7, 3), (3,)]

@@ -14,6 +14,7 @@ PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 MISSING = object()
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
 del CONTENT["experiments"]["uci"]  # see test_params_tables.py
+CONTENT["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
 
 
 @pytest.fixture
@@ -415,6 +416,17 @@ WRONG_VALUES = [
         "explain.seeds",
         4,
         "explain.seeds: must be ≤ 3, the number of seeds of mnist_senn, got 4",
+    ),
+    (
+        "rivals.experiments",
+        ["compas_senn", "uci_heart"],
+        "rivals.experiments[1]: must be among experiments (compas_senn, mnist_senn, mnist_disenn), "
+        'got "uci_heart"',
+    ),
+    (
+        "rivals.lime_evaluations",
+        9,
+        "rivals.lime_evaluations: must be ≥ rounds, 10, got 9",
     ),
     (
         f"{SENN}.seeds",

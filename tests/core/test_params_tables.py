@@ -20,6 +20,7 @@ def content() -> dict[str, Any]:
     content = copy.deepcopy(CONTENT)
     tables = content["experiments"]["uci"]["tables"]
     content["experiments"]["uci"]["tables"] = {name: tables[name] for name in ("heart", "wine")}
+    content["rivals"]["experiments"] = ["compas_senn"]
     return content
 
 

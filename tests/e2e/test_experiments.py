@@ -14,6 +14,7 @@ AXES = (
     "epoch",
     "local Lipschitz ratio (lower is more stable)",
     "share of groups, noise level, or layers shuffled",
+    "value, with its 95 % interval",
 )
 pytestmark = pytest.mark.e2e
 
@@ -41,16 +42,19 @@ def cells_of(project: Project) -> dict[str, bytes]:
 
 
 def test_another_lambda(project):
-    """Train, evaluate, explain and report run again, in the workspace.
+    """Train, evaluate, explain, share and report run again, in the workspace.
 
-    Not the study, which has a grid of its own.
+    Not the study, which has a grid of its own. Stage `rivals` does, because there are more models
+    than before, but finds all it needs in the cell store.
     """
     before, weights = project.outs(), cells_of(project)
     changes = ("-S", "robust_reg=0.1", "-S", "report.explanations=1")
     printed = project.run("dvc", "exp", "run", "--name", "stronger", *changes)
-    per_experiment = ("train", "evaluate", "explain")
+    per_experiment = ("train", "evaluate", "explain", "share")
     rerun = [f"{stage}@{name}" for stage in per_experiment for name in EXPERIMENTS]
-    assert sorted(stages_run(printed)) == sorted([*rerun, "train@uci", "evaluate@uci", "report"])
+    assert sorted(stages_run(printed)) == sorted(
+        [*rerun, "train@uci", "evaluate@uci", "report", "rivals"]
+    )
     for name in (*EXPERIMENTS, "uci_wine"):  # those with the old λ
         assert f"{name}: 4 of 6 cells reused from the cell store" in printed
     assert "uci_breast_cancer: 8 of 10 cells reused from the cell store" in printed
@@ -64,9 +68,9 @@ def test_another_lambda(project):
         path for path in after if path.startswith(("models/mnist", "models/compas", "models/uci"))
     }
     of_rerun |= {path for path in after if path.startswith("reports/")}
-    study = {f"reports/study/{name}.csv" for name in STUDIED}
+    study = {"reports/rivals", *(f"reports/study/{name}.csv" for name in STUDIED)}
     upstream = set(after) - of_rerun | study | {"reports/curves/vae.csv"}
-    assert len(upstream) == 10
+    assert len(upstream) == 11
     unchanged = {path for path in after if after[path] == before[path]}
     assert unchanged == upstream | {"reports/claims.json"}  # the same verdicts, by other numbers
 
@@ -115,6 +119,7 @@ def test_plots_of_a_run(project):
     }
     expected |= {f"reports/study/{name}.csv" for name in STUDIED}
     expected |= {f"reports/{folder}/uci.csv" for folder in ("lambda", "cells", "curves")}
+    expected |= {f"reports/rivals/{name}.csv" for name in ("compas_senn", "mnist_senn")}
     assert set(plots["data"]) == expected | {"reports/curves/vae.csv"}
     for of_file in plots["data"].values():
         (plot,) = of_file

@@ -29,6 +29,7 @@ def files(project: Project) -> set[str]:
         ("train", "compas_senn"),
         ("evaluate", "compas_senn"),
         ("explain", "compas_senn"),
+        ("rivals",),
         ("study", "compas_senn"),
         ("report",),
     ],

@@ -20,6 +20,7 @@ ALL = [
     *(f"evaluate@{name}" for name in EXPERIMENTS),
     *("train@uci", "evaluate@uci"),
     *(f"explain@{name}" for name in EXPERIMENTS),
+    *(f"share@{name}" for name in EXPERIMENTS),
     "study@compas_senn",
     "study@mnist_senn",
     "report",

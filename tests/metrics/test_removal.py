@@ -5,6 +5,7 @@ from torch import nn
 from pipeline.metrics.removal import (
     ConceptRemoval,
     InputRemoval,
+    RelevanceRemoval,
     leave_one_out,
     probabilities,
     removal_of_concepts,
@@ -73,3 +74,17 @@ def test_concepts_that_are_features_are_removed_from_the_input():
     removal = removal_of_concepts(random_image_senn(), torch.rand(1, 28, 28), h)
     assert isinstance(removal, ConceptRemoval)
     torch.testing.assert_close(removal.baseline, h.mean(0))
+
+
+def test_a_removed_relevance_is_0_and_all_else_stays():
+    model = random_image_senn()
+    x, target = torch.rand(4, 1, 28, 28), torch.tensor([0, 1, 2, 3])
+    removal = RelevanceRemoval(3)
+    p = leave_one_out(removal, model, x, target)
+    h, theta = model.conceptizer.encode(x), model.parameterizer(x)
+    for removed in range(3):
+        kept = [k for k in range(3) if k != removed]
+        logits = (h[:, kept].unsqueeze(2) * theta[:, kept]).sum(1).double()
+        expected = logits.softmax(1)[range(4), target]
+        torch.testing.assert_close(p[:, 1 + removed], expected, atol=1e-6, rtol=1e-5)
+    assert torch.equal(removal.pool(theta[..., 0]), theta[..., 0])

@@ -18,8 +18,9 @@ def run(tmp_path) -> Callable[..., Results]:
         params = default_params() | changes
         # Of the default study, what concerns experiments that there are.
         params["study"] = {n: s for n, s in params["study"].items() if n in params["experiments"]}
-        there = [name for name in params["explain"]["experiments"] if name in params["experiments"]]
-        params["explain"] = params["explain"] | {"experiments": there}
+        for section in ("explain", "rivals", "certify"):
+            there = [n for n in params[section]["experiments"] if n in params["experiments"]]
+            params[section] = params[section] | {"experiments": there}
         make_workspace(tmp_path, params)
         write_csv(tmp_path / "reports/claims.csv", as_table(verdicts(read(tmp_path))))
         return read(tmp_path)

@@ -120,8 +120,9 @@ def test_other_runs_can_be_reported(run, changes):
 def test_lead_counts_the_verdicts(run):
     text = claims.lead(run()).markdown
     assert text.startswith(
-        "**Of 16 published claims, this run does not reproduce 2, cannot test 11 and leaves 3 for "
-        "the reader to judge.** A claim is one quantity, however many numbers were published of it."
+        "**Of 22 published claims, this run cannot decide between the published answers in 1, does "
+        "not reproduce 2, cannot test 15 and leaves 3 for the reader to judge.** A claim is one "
+        "quantity, however many numbers were published of it."
     )
     assert "12 models: SENN on compas, SENN on mnist_5k and DiSENN on mnist_5k" in text
     assert "with λ = 0.01 and 1, 2 seeds each, and 10 small ones on 2 tables" in text
@@ -144,8 +145,8 @@ def test_lead_of_a_run_that_tests_claims(run):
     # random, so a linear classifier has about 50 %, not the paper's 78.54 %, and SENN is ahead.
     # Relevances become less stable as λ grows, on COMPAS and on breast cancer.
     assert text.startswith(
-        "**Of 16 published claims, this run reproduces 2, cannot decide between the published "
-        "answers in 1, does not reproduce 3, cannot test 7 and leaves 3 for the reader to judge.**"
+        "**Of 22 published claims, this run reproduces 2, cannot decide between the published "
+        "answers in 2, does not reproduce 3, cannot test 11 and leaves 3 for the reader to judge.**"
     )
     assert "7 published numbers, and 3 of them lie outside this run’s intervals. It trained" in text
     assert "SENN on mnist_5k (λ = 0.0001 and 0.5)" in text
@@ -155,7 +156,7 @@ def test_lead_of_a_run_that_tests_claims(run):
 def test_claims_table_has_every_claim_with_a_verdict(run):
     (table,) = shown(claims.claims(run(robust_reg=1e-4)), Table)
     rows = {row[0].split("\n")[1]: row for row in table.rows}
-    assert len(rows) == 16
+    assert len(rows) == 22
     assert rows["tradeoff-breast-cancer"][1] == "0 to 1"
     assert rows["tradeoff-breast-cancer"][2].endswith("figure 5B, paper")
     claim, reg, published, here, verdict = rows["compas-accuracy"]
@@ -172,12 +173,12 @@ def test_claims_table_has_every_claim_with_a_verdict(run):
     assert rows["compas-tradeoff"][3].split("\n")[0] == "2.0 points"
     statuses = [row[4].split("\n")[0] for row in rows.values()]
     each = ("reproduced", "undecided", "not reproduced", "not tested")
-    assert [statuses.count(status) for status in each] == [2, 1, 3, 7]
+    assert [statuses.count(status) for status in each] == [2, 2, 3, 11]
     # Whatever a claim's verdict is, it is coloured by it, and says why.
     html = table.html()
     assert html.count('class="status yes"') == 2
     assert html.count('class="status no"') == 3
-    assert html.count('class="status open"') == 11
+    assert html.count('class="status open"') == 16
     assert all(len(row[4].split("\n")) > 1 for row in rows.values())
     assert [rows[name][1] for name in ("compas-linear", "poor-explanations")] == ["–", "0.0001"]
 
@@ -349,30 +350,37 @@ def test_methods_are_ranked_among_their_peers(run):
         run(experiments=experiments("compas_senn", "mnist_senn"))
     ).parts
     compas, senn = (part for part in parts if isinstance(part, Table))
-    names = [row[0].split("\n")[0] for row in senn.rows]
-    assert names == [method.label for method in METHODS.values()]
+    marked = [row[0].split("\n")[0] for row in senn.rows]
+    assert marked == [method.label + " ⊖" * method.by_removal for method in METHODS.values()]
+    names = [method.label for method in METHODS.values()]
     assert len(senn.header) == 1 + len(SCORES)
     assert senn.header[1:3] == ["faithfulness ↑", "deletion ↓"]
     # Every method is better than those before it: of concepts, of inputs, on as many examples.
     whole = [method for method in METHODS.values() if not method.is_costly]
-    leaders = [[m.label for m in whole if m.speaks_of == of][-1] for of in ("concepts", "inputs")]
-    best = {names[row] for row, _ in senn.best}
-    assert best == set(leaders)
+    concepts, inputs = (
+        [m.label for m in whole if m.speaks_of == of] for of in ("concepts", "inputs")
+    )
+    # The last of all removes parts itself, and is not the best in scores that remove them.
+    *_, third, second, last = inputs
+    assert METHODS["occlusion"].label == last
+    removing = {index for index, one in enumerate(SCORES.values(), start=1) if one.by_removal}
+    assert {names[row] for row, column in senn.best if column in removing} == {concepts[-1], second}
+    others = {names[row] for row, column in senn.best if column not in removing}
+    assert others == {concepts[-1], last}
     assert len(senn.best) == 2 * len(SCORES)
-    assert {names[row] for row, _ in compas.best} == {leaders[1]}  # features are the concepts
+    assert {names[row] for row, _ in compas.best} == {second, last}  # features are the concepts
     assert senn.rows[-1][0].endswith("\ninputs, n\u00a0=\u00a05")
     # Scores are 0.03 apart, 95 % intervals ± 0.01, and for 9 scores of all methods of a group
     # about ± 0.018: of each group only the second overlaps the best.
-    second = [[m.label for m in whole if m.speaks_of == of][-2] for of in ("concepts", "inputs")]
     marked = {names[i] for i, row in enumerate(senn.rows) if any("≈" in text for text in row)}
-    assert marked == set(second)
+    assert marked == {concepts[-2], second, third}
     assert sum("≈" in text for row in senn.rows for text in row) == 2 * len(SCORES)
 
 
 def test_whoever_overlaps_the_best_is_its_rival():
     """By hand, for 9 scores of 4 methods."""
     score = SCORES["faithfulness"]
-    values = {"faithfulness": [0.9, 0.5, 0.2, float("nan")], "seeds": 1}
+    values = {"faithfulness": [0.9, 0.5, 0.2, float("nan")], "seeds": 1, "by_removal": False}
     group = pd.DataFrame(values | {"faithfulness_low": [0.8, 0.4, 0.1, float("nan")]})
     group["faithfulness_high"] = group["faithfulness"] + 0.1
     # z(1 - 0.025 / 36) = 3.197: ± 0.163 instead of ± 0.1, so the second reaches 0.663 only.
@@ -387,10 +395,12 @@ def test_whoever_overlaps_the_best_is_its_rival():
 def test_the_comparison_says_who_leads_and_what_concepts_add(run):
     parts = method_scores.comparison(run(experiments=experiments("mnist_senn"))).parts
     text = parts[1].markdown
-    leader = [method.label for method in METHODS.values() if not method.is_costly][-1]
+    leader, stable = [method.label for method in METHODS.values() if not method.is_costly][-2:]
     assert f"{len(METHODS)} methods and 50 test examples, for 1 model with λ = 0.01." in text
     assert "LIME run the model hundreds of times per example, so they got 5 examples each" in text
-    assert text.startswith(f"**{leader}** is the most faithful") and "also the most stable" in text
+    assert text.startswith("Of the methods that explain inputs without removing parts of them, ")
+    assert f"**{leader}** has the highest faithfulness" in text
+    assert f"of all, **{stable}** is the most stable" in text
     assert text.count(", not told apart from 1 other)") == 2
     # p = 0.9 - (0.5 + 0.01 · 1): contributions are second in the table.
     assert "keeps a probability of 0.39 on average" in text

@@ -16,6 +16,8 @@ from pipeline.explanations.methods import METHODS
 from pipeline.metrics.scores import CURVES, SCORES
 from pipeline.models.building import Inputs, build_senn, build_vae
 from pipeline.models.cells import grid
+from pipeline.rivals.methods import rivals_for
+from pipeline.rivals.tables import table
 from pipeline.study.definitions import definitions
 from pipeline.study.run import MEASURES
 from tests.weights import save_weights
@@ -39,7 +41,7 @@ METRICS = {
     "commonest_share": 0.65,
     "selection_gain": 0.1,
 }
-_ABOUT = {"torch": "9.9.9", "device": "a device", "code": "c0de" * 16}
+_ABOUT = {"step": 30, "torch": "9.9.9", "device": "a device", "code": "c0de" * 16}
 
 
 def default_params() -> dict[str, Any]:
@@ -52,7 +54,12 @@ def default_params() -> dict[str, Any]:
     uci["tables"] = {name: uci["tables"][name] for name in ("breast_cancer", "wine")}
     uci["tables"]["breast_cancer"]["lambda_grid"] = [0.0, 1.0]
     params["vae"]["hidden_sizes"] = [20]
+    params["certify"]["experiments"] = ["compas_senn", "mnist_senn", "mnist_disenn"]
+    params["certify"]["seeds"] = params["attack"]["seeds"] = 1
+    params["attack"]["steps"] = 2
     params["report"] = {"explanations": 2, "prototypes": 3}
+    params["rivals"] |= {"robust_reg": 0.01, "seeds": 2, "anchors": 7, "image_anchors": 3}
+    params["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
     for study in params["study"].values():
         study |= {"lambda_grid": [0.0001, 1.0], "seeds": [5, 6]}
     return params
@@ -75,6 +82,8 @@ def make_workspace(folder: Path, params: dict[str, Any]) -> None:
         data[name] = load_dataset(prepared)
     for name, experiment in validated.experiments.items():
         _experiment(folder, validated, name, data[experiment.dataset])
+    for name in validated.compared():
+        _rivals(folder, validated, name, data[validated.experiments[name].dataset])
     for name in validated.study:
         _study(folder, validated, name)
     _pretraining(folder, validated, data[validated.pretrain.dataset])
@@ -150,6 +159,41 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
     _write(folder / "reports/curves" / f"{entry}.csv", curves)
     if name in params.explain.experiments:
         _methods(folder, name)
+    _worst_case(folder, params, name, data.has_images)
+
+
+def _worst_case(folder: Path, params: Params, name: str, has_images: bool) -> None:
+    """Bounds that grow with the radius by 1, 2, 3, …; what attacks move, too."""
+    certify, rows = params.certify, []
+    (folder / "reports/worst_case").mkdir(exist_ok=True)
+    bounds = {"anchor": 1.0, "found": 1.0, "certified": 2.0, "intervals": 3.0,
+              "certified_ratio": 1.5, "intervals_ratio": 2.5}  # fmt: skip
+    moved = {"concepts_between": 1.0, "concepts_within": 2.0,
+             "relevances_between": 0.1, "relevances_within": 0.2}  # fmt: skip
+    measures, radii = {}, {"certify": certify.image_radii if has_images else certify.table_radii}
+    if name in certify.experiments:
+        measures["certify"] = bounds if has_images else bounds | {"exact": 1.5}
+    if has_images:
+        measures["attack"], radii["attack"] = moved, params.attack.radii
+    for measure, quantities in measures.items():
+        for quantity, value in quantities.items():
+            for index, radius in enumerate(radii[measure]):
+                here = value * (index + 1)
+                interval = {"value": here, "value_low": 0.9 * here, "value_high": 1.1 * here}
+                rows.append(
+                    {
+                        "experiment": name,
+                        "measure": measure,
+                        "quantity": quantity,
+                        "radius": radius,
+                        **interval,
+                        "undefined": 0,
+                        "seeds": 2,
+                        "examples": 24,
+                    }
+                )
+    path = folder / "reports/worst_case" / f"{params.group_of(name) or name}.csv"
+    _write(path, rows) if rows else path.write_text("experiment,measure,quantity,radius,value\n")
 
 
 def _methods(folder: Path, name: str) -> None:
@@ -162,6 +206,7 @@ def _methods(folder: Path, name: str) -> None:
             "experiment": name,
             **about,
             "speaks_of": method.speaks_of,
+            "by_removal": method.by_removal,
             "seeds": 1,
             "examples": examples,
         }
@@ -177,6 +222,26 @@ def _methods(folder: Path, name: str) -> None:
                 points.append({**about, "curve": curve, "position": position, "value": value})
     _write(folder / "reports/methods" / f"{name}.csv", rows)
     _write(folder / "reports/methods_curves" / f"{name}.csv", points)
+
+
+def _rivals(folder: Path, params: Params, name: str, data: Dataset) -> None:
+    """Ratios and correlations at random, the same for all methods but for a factor."""
+    measured = {}
+    for place, (method, rival) in enumerate(rivals_for(data.has_images).items(), start=1):
+        measured[method] = []
+        for seed in params.seeds_of(name)[: params.rivals.seeds]:
+            generator = np.random.default_rng(seed)
+            settings = ("paper", "fair", *(["gradient"] if rival.differentiable else []))
+            values = {f"local/{one}": place * generator.lognormal(size=7) for one in settings}
+            if not data.has_images:
+                for one in ("paper", "fair"):
+                    values[f"discrete/{one}"] = place * generator.lognormal(size=9)
+            for one in ("paper", "fair"):
+                values[f"faithfulness/{one}"] = generator.uniform(-1, 1, 7)
+            measured[method].append({"length/": np.ones(1), **values})
+    rows = table(measured, 100)
+    rows.insert(0, "experiment", name)
+    _write(folder / "reports/rivals" / f"{name}.csv", rows.to_dict("records"))
 
 
 def _study(folder: Path, params: Params, name: str) -> None:

@@ -133,6 +133,7 @@ def test_a_failing_cell_ends_the_stage_and_leaves_no_page(tmp_path):
     params = default_params()
     for section in ("experiments", "study"):  # of a table, as images are costly to explain
         params[section] = {"compas_senn": params[section]["compas_senn"]}
+    params["rivals"]["experiments"] = ["compas_senn"]
     make_workspace(tmp_path, params)
     (tmp_path / "reports/curves/compas_senn.csv").unlink()
     error = failed(tmp_path)

@@ -1,0 +1,278 @@
+"""Explain one input with a trained model: in Python, or ``python -m pipeline.explain``.
+
+>>> from pipeline.explain import load
+>>> model = load("compas_senn")
+>>> explanation = model.explain({"Number_of_Priors": 3, "Age_Below_TwentyFive": 1})
+>>> print(explanation)                       # prediction, concepts, relevances, contributions
+>>> explanation.plot().savefig("why.png")
+
+docs/models.md says more. Nothing is trained, and no data are needed.
+"""
+
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.core.errors import PipelineError
+from pipeline.core.inputs import File
+from pipeline.core.params_errors import did_you_mean
+from pipeline.models.conceptizers import IdentityConceptizer, VaeConceptizer
+from pipeline.models.senn import Senn
+from pipeline.sharing.explanation import Explanation
+from pipeline.sharing.facts import Facts
+from pipeline.sharing.files import Shared, read
+from pipeline.sharing.images import read_image
+from pipeline.sharing.rows import read_row, unlike_training
+
+if TYPE_CHECKING:
+    from pipeline.explanations.method import ExplanationMethod
+
+REPOSITORY = Path(__file__).parents[1]
+MODELS = REPOSITORY / "reports/models"
+PREPARED = REPOSITORY / "data/prepared"
+
+Input: TypeAlias = Union[Tensor, np.ndarray, Mapping[str, Any], str, "os.PathLike[str]"]
+
+
+def names() -> list[str]:
+    """The models that come with this repository, for `load`."""
+    return sorted(_files())
+
+
+def _files() -> dict[str, Path]:
+    """Their files, by name."""
+    return {path.stem: path for path in MODELS.glob("*/*.safetensors")}
+
+
+def load(model: "str | os.PathLike[str] | bytes") -> "Model":
+    """The trained model called `model`.
+
+    Parameters
+    ----------
+    model
+        One of `names`; or the path of such a file, or of a cell's in models/ (which needs its
+        dataset in data/prepared/); or the content of such a file, as `dvc.api.read` returns it.
+
+    Raises
+    ------
+    PipelineError
+        If there is no such model, or its file is damaged or was written by another version.
+    """
+    if isinstance(model, bytes):
+        return Model(read(File(Path("the model"), model), PREPARED))
+    path = Path(model)
+    if path.suffix != ".safetensors" and len(path.parts) == 1:
+        files = _files()
+        if path.name not in files:
+            hint = did_you_mean(path.name, files) or f"; has {', '.join(sorted(files)) or 'none'}"
+            raise PipelineError(f"{MODELS}: has no model {path.name}{hint}")
+        path = files[path.name]
+    return Model(read(File(path), PREPARED))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained SENN or DiSENN, and what it must know to explain an input.
+
+    Attributes
+    ----------
+    shared : Shared
+        The network, the metadata of its file, facts about its training data.
+    """
+
+    shared: Shared
+
+    @property
+    def senn(self) -> Senn:
+        """The network, in evaluation mode; it takes normalised batches (B, *input_shape)."""
+        return self.shared.senn
+
+    @property
+    def facts(self) -> Facts:
+        """Names, units, and what the training data were like."""
+        return self.shared.facts
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The metadata of the file: params, seed, λ, digests of data and code, versions."""
+        return self.shared.about
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(features,) of a table, or (channels, height, width)."""
+        return tuple(self.about["input_shape"])
+
+    @property
+    def concept_names(self) -> tuple[str, ...]:
+        """The features' plain names where these are the concepts, otherwise h1, h2, …."""
+        if isinstance(self.senn.conceptizer, IdentityConceptizer):
+            return self.facts.plain_names
+        return tuple(f"h{k + 1}" for k in range(len(self.facts.concept_range)))
+
+    @cached_property
+    def methods(self) -> "dict[str, ExplanationMethod]":
+        """The explanation methods, by the names that `explain` takes."""
+        from pipeline.explanations.methods import methods_for
+
+        return methods_for(self.senn)
+
+    def __str__(self) -> str:
+        chosen = self.about["params"]["experiment"]
+        return (
+            f"{self.about['experiment']}: {chosen['model_class']} on {chosen['dataset']}, "
+            f"λ = {self.about['robust_reg']:g}, seed {self.about['seed']}"
+        )
+
+    def explain(
+        self, given: Input, method: str = "contribution", target: str | None = None
+    ) -> Explanation:
+        """Predict the class of one input, and explain it.
+
+        Parameters
+        ----------
+        given
+            An image file (its path); or a mapping from names of features to values in their own
+            units, others are as usual in training; or raw values of shape `input_shape`, such as
+            pixels in [0, 1] or, as whole numbers, in 0..255.
+        method
+            One of `methods`.
+        target
+            The class to explain, by its name; by default the predicted one.
+
+        Raises
+        ------
+        PipelineError
+            If the input, the method or the class cannot be; says what would be right.
+        """
+        raw, notes = self._raw(given)
+        chosen = self._chosen("method", method, self.methods)
+        classes = self.facts.class_names
+        mean, std = torch.tensor(self.about["mean"]), torch.tensor(self.about["std"])
+        x = ((raw - mean) / std).unsqueeze(0)
+        with torch.no_grad():
+            output = self.senn(x)
+        logits, probabilities = output.logits[0], output.logits[0].softmax(0)
+        predicted = int(logits.argmax())
+        label = predicted
+        if target is not None:
+            label = classes.index(self._chosen("class", target, {name: name for name in classes}))
+        others = logits.clone()
+        others[label] = -torch.inf
+        contrast = int(others.argmax())
+        built = chosen.build(self.facts.background(self.input_shape))
+        attributions = built(self.senn, x, torch.tensor([label]))[0].detach()
+        concepts, relevances = output.concepts[0], output.relevances[0]
+        return Explanation(
+            model=str(self),
+            input=raw.numpy(),
+            feature_names=self.facts.plain_names,
+            values=self._values(raw),
+            logits=dict(zip(classes, logits.tolist(), strict=True)),
+            probabilities=dict(zip(classes, probabilities.tolist(), strict=True)),
+            prediction=classes[predicted],
+            target=classes[label],
+            contrast=classes[contrast],
+            concept_names=self.concept_names,
+            concepts=concepts.numpy(),
+            relevances=relevances[:, label].numpy(),
+            contributions=(relevances[:, label] * concepts).numpy(),
+            contrast_contributions=(relevances[:, contrast] * concepts).numpy(),
+            method=chosen.name,
+            label=chosen.label,
+            attributions=attributions.numpy(),
+            speaks_of=chosen.speaks_of,
+            strips=self._strips(concepts),
+            notes=tuple(notes),
+            warnings=tuple(self._warnings(raw, concepts)),
+            caveat=self.facts.caveat,
+        )
+
+    def _raw(self, given: Input) -> tuple[Tensor, list[str]]:
+        """Raw values, (*input_shape), and how they were made."""
+        is_table = bool(self.facts.feature_names)
+        if isinstance(given, Mapping):
+            if not is_table:
+                raise PipelineError(f"{self}: takes images, not values of features")
+            return read_row(given, self.facts)
+        if isinstance(given, str | os.PathLike):
+            if is_table:
+                raise PipelineError(f"{self}: takes values of features, not the file {given}")
+            return read_image(Path(given), self.input_shape, self.facts.ground)
+        values = torch.as_tensor(given)
+        if tuple(values.shape) != self.input_shape:
+            raise PipelineError(
+                f"{self}: takes one input of shape {self.input_shape}, got {tuple(values.shape)}"
+            )
+        if is_table:
+            return values.float(), []
+        pixels = values.float() if values.dtype.is_floating_point else values.float() / 255
+        low, high = pixels.aminmax()
+        if low < 0 or high > 1:
+            raise PipelineError(
+                f"{self}: takes pixels in [0, 1], got {low:.3g} to {high:.3g}; what is normalised "
+                "is for `senn`"
+            )
+        return pixels, []
+
+    def _chosen(self, kind: str, name: str, allowed: Mapping[str, Any]) -> Any:
+        if name not in allowed:
+            hint = did_you_mean(name, allowed) or f"; has {', '.join(allowed)}"
+            raise PipelineError(f"{self}: has no {kind} {name}{hint}")
+        return allowed[name]
+
+    def _values(self, raw: Tensor) -> tuple[float, ...]:
+        if not self.facts.feature_names:
+            return ()
+        pairs = zip(self.facts.scales, raw.tolist(), strict=True)
+        return tuple(scale.value(x) for scale, x in pairs)
+
+    def _strips(self, concepts: Tensor) -> np.ndarray | None:
+        conceptizer = self.senn.conceptizer
+        if not isinstance(conceptizer, VaeConceptizer) or self.facts.feature_names:
+            return None
+        from pipeline.explanations.latents import prototype_strips
+        from pipeline.reporting.common import decoded
+        from pipeline.reporting.explanations import STRIP_STEPS, STRIP_WIDTH
+
+        assert self.facts.latent_spread is not None
+        scale = torch.tensor(self.facts.latent_spread)
+        strips = prototype_strips(conceptizer, concepts, scale, STRIP_STEPS, STRIP_WIDTH)
+        return decoded(strips, conceptizer)
+
+    def _warnings(self, raw: Tensor, concepts: Tensor) -> list[str]:
+        """In which way the input is unlike all training examples."""
+        found = unlike_training(raw, self.facts) if self.facts.feature_names else []
+        if self.concept_names == self.facts.plain_names:
+            return found
+        if (ground := self.facts.ground) is not None:
+            drawn, (least, most) = float(ground.drawn_on(raw.unsqueeze(0))), ground.drawn
+            if not least <= drawn <= most:
+                found.append(
+                    f"{100 * drawn:.1f} % of the image is drawn; of training images it was "
+                    f"{100 * least:.1f} to {100 * most:.1f} %."
+                )
+        for name, value, (low, high) in zip(
+            self.concept_names, concepts.tolist(), self.facts.concept_range, strict=True
+        ):
+            if not low <= value <= high:
+                found.append(
+                    f"Concept {name} is {value:.3g}; in training it was from {low:.3g} to "
+                    f"{high:.3g}."
+                )
+        return found
+
+
+if __name__ == "__main__":
+    from pipeline.sharing.command import main
+
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head` ends it in silence
+    main()

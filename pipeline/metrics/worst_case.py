@@ -1,0 +1,213 @@
+"""The worst that small changes of the input can do to an experiment's headline models.
+
+Two measurements, each at several radii: the local Lipschitz constant of relevances, `found`,
+`certified` and, for tables, `exact` (`local_lipschitz`, `activation_patterns`); and, where concepts
+are learned from images, the attack on them (`attacks`).
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.core.dataset import Dataset, file_of, is_image, read_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import digest_of
+from pipeline.core.inputs import File
+from pipeline.core.params import Attack, Certify, Params
+from pipeline.core.params_choices import DATASETS
+from pipeline.core.store import CellStore
+from pipeline.core.workers import Report
+from pipeline.explanations.senn import relevances
+from pipeline.metrics.activation_patterns import exact_constant
+from pipeline.metrics.attacks import attack
+from pipeline.metrics.certified import jacobian_norm
+from pipeline.metrics.evaluation import draw_anchors, predict
+from pipeline.metrics.intervals import estimate
+from pipeline.metrics.local_lipschitz import certified_constant, found_constant
+from pipeline.metrics.side_by_side import EVALUATING, OFF, Kept, keys_of, side_by_side
+from pipeline.metrics.stability import Box
+from pipeline.models.cells import Cell, load_cell
+from pipeline.models.layers import placed
+from pipeline.models.senn import Senn
+
+_COLUMNS = ["experiment", "robust_reg", "measure", "quantity", "radius",
+            "value", "value_low", "value_high", "undefined", "seeds", "examples"]  # fmt: skip
+
+Measured = dict[str, list[float]]  # per quantity one value an example
+
+
+# What decides which tasks there are, and not what they measure.
+_ELSEWHERE = {"experiments", "seeds", "radii", "table_radii", "image_radii"}
+
+
+class Task(NamedTuple):
+    """A cell to be measured: its certificate, or its attack, at some radii."""
+
+    cell: Cell
+    about: Literal["certify", "attack"]
+    radii: tuple[float, ...]
+
+
+class Result(NamedTuple):
+    """What a task measured, per radius in the task's order."""
+
+    task: Task
+    at: list[Measured]
+
+
+def measure_worst_case(
+    params: Params,
+    entry: str,
+    device: torch.device,
+    prepared: Path,
+    models: Path,
+    store: CellStore = OFF,
+) -> list[Result]:
+    """Measure the headline models of `entry`; parameters and errors are those of `evaluate_grids`.
+
+    The bootstrap has no part in it.
+    """
+    tasks = [task for name in params.names_of(entry) for task in _tasks(params, name)]
+    files = [task.cell.path(models / params.group_of(task.cell.experiment)) for task in tasks]
+    data = [prepared / params.experiment(task.cell.experiment).dataset for task in tasks]
+    described = [
+        {
+            "cell": digest_of(file),
+            task.about: _settings(params, task).model_dump(mode="json", exclude=_ELSEWHERE),
+            "radii": list(task.radii),
+        }
+        for file, task in zip(files, tasks, strict=True)
+    ]
+    kept = Kept(store, keys_of(described, EVALUATING, data, device), list, list)
+
+    def line(index: int, measured: list[Measured]) -> str:
+        radii = ", ".join(f"{radius:g}" for radius in tasks[index].radii)
+        return f"{tasks[index].cell}: {tasks[index].about}, radius {radii}"
+
+    work = partial(_measure, device)
+    jobs = [
+        (file_of(folder), File(file), _settings(params, task), task.radii)
+        for folder, file, task in zip(data, files, tasks, strict=True)
+    ]
+    title = f"worst case of {entry}"
+    of_tasks = side_by_side(title, work, jobs, device, params.compute, line, kept)
+    return [Result(task, at) for task, at in zip(tasks, of_tasks, strict=True)]
+
+
+def _tasks(params: Params, name: str) -> list[Task]:
+    """What is measured of an experiment; the longest tasks first."""
+    is_table = DATASETS[params.experiment(name).dataset].is_table
+    certify, attack = params.certify, params.attack
+    cells = [Cell(name, params.robust_reg, seed) for seed in params.seeds_of(name)]
+    attacked = [] if is_table else cells[: attack.seeds]
+    certified = cells[: certify.seeds] if name in certify.experiments else []
+    # Of images each radius is a task, since they take long, the largest longest.
+    images = [(radius,) for radius in reversed(certify.image_radii)]
+    parts = [certify.table_radii] if is_table else images
+    return [
+        *(Task(cell, "attack", attack.radii) for cell in attacked),
+        *(Task(cell, "certify", radii) for cell in certified for radii in parts),
+    ]
+
+
+def _settings(params: Params, task: Task) -> Certify | Attack:
+    return params.certify if task.about == "certify" else params.attack
+
+
+def worst_case_table(results: Sequence[Result], resamples: int) -> pd.DataFrame:
+    """One row an experiment, quantity and radius: its `estimate`, the median over examples.
+
+    Parameters
+    ----------
+    results : of one λ.
+    resamples : of the bootstrap.
+    """
+    seeds: dict[tuple[str, float, str, str, float], list[list[float]]] = {}
+    for (cell, about, radii), at in results:
+        for radius, measured in zip(radii, at, strict=True):
+            for quantity, values in measured.items():
+                key: tuple[str, float, str, str, float]
+                key = (cell.experiment, cell.robust_reg, about, quantity, radius)
+                seeds.setdefault(key, []).append(values)
+    rows = []
+    for key in sorted(seeds):
+        here, undefined = estimate(of_seeds := np.array(seeds[key]), "median", resamples)
+        value = tuple(here.columns("value").values())
+        rows.append((*key, *value, undefined, *of_seeds.shape))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def certify(
+    model: Senn, data: Dataset, settings: Certify, radii: Sequence[float]
+) -> list[Measured]:
+    """The local Lipschitz constant of relevances, in boxes around test points, at each radius.
+
+    `anchor` is ‖J_e‖₂ at the point itself; `intervals` is `certified` without linear bounds. Their
+    `…_ratio` is over `exact` where that is known, else over `found`.
+    """
+    anchors = settings.image_anchors if data.has_images else settings.table_anchors
+    x = data.test.x[draw_anchors(data, anchors)]
+    target = predict(model, x)
+    deviation = data.train.x.std(0, unbiased=False)
+    results: list[Measured] = []
+    for radius in radii:
+        box = Box(radius * deviation, data.low, data.high)
+        # Where a small box has too many patterns for all points, a larger one has, too.
+        undefined = results and all(map(math.isnan, results[-1].get("exact", [0.0])))
+        branches = 0 if undefined else settings.branches
+        results.append(_in_boxes(model, x, target, box, settings, branches))
+    return results
+
+
+def _in_boxes(
+    model: Senn, x: Tensor, target: Tensor, box: Box, settings: Certify, branches: int
+) -> Measured:
+    search = (box, settings.steps, settings.restarts)
+    measured = {
+        "anchor": jacobian_norm(model, relevances, x, target, box),
+        "found": found_constant(model, relevances, x, target, *search),
+    }
+    try:
+        measured["certified"] = certified_constant(model, x, target, box)
+        measured["intervals"] = certified_constant(model, x, target, box, linear=False)
+        if not is_image(x.shape[1:]):
+            measured["exact"] = exact_constant(model, x, target, box, measured["found"], branches)
+    except PipelineError:  # of layers that are not known there
+        pass
+    known = measured["found"]
+    if "exact" in measured:
+        known = measured["exact"].where(measured["exact"].isfinite(), known)
+    for name in {"certified", "intervals"} & measured.keys():
+        measured[f"{name}_ratio"] = (measured[name] / known).where(known > 0, torch.nan)
+    return {name: values.tolist() for name, values in measured.items()}
+
+
+def _measure(
+    device: torch.device,
+    job: tuple[File, File, Certify | Attack, tuple[float, ...]],
+    report: Report,
+) -> list[Measured]:
+    """Do one task; runs in a worker."""
+    data_file, cell, settings, radii = job
+    data = _dataset(data_file, device)
+    model = placed(load_cell(cell)[0], device)
+    if isinstance(settings, Certify):
+        return certify(model, data, settings, radii)
+    attacked = attack(model, data, settings)._asdict()
+    return [
+        {name: values[:, index].tolist() for name, values in attacked.items()}
+        for index in range(len(radii))
+    ]
+
+
+@lru_cache(maxsize=1)
+def _dataset(data: File, device: torch.device) -> Dataset:
+    """The dataset of an experiment, read once in a worker."""
+    return read_dataset(data).to(device)

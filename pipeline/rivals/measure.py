@@ -1,0 +1,196 @@
+"""One method on one model, by the paper's protocol and by the fair one.
+
+Equations 5 and 6 are measured as the paper has them: the change of an explanation, on its method's
+own scale, per change of the concepts, or of the inputs for a method that explains inputs. What
+makes methods comparable beside that is in `length`: how long the method's explanations are.
+Divided by it, and with distances in units of the training set's `spread`, no method is stable
+because its numbers are small. That is one factor for all anchors, so it changes no search.
+"""
+
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.core.arithmetic import square_root
+from pipeline.core.dataset import PATCH, Dataset
+from pipeline.core.params import Evaluate, Rivals
+from pipeline.explanations.method import Background, Method
+from pipeline.metrics.batches import in_batches
+from pipeline.metrics.faithfulness import faithfulness
+from pipeline.metrics.neighbours import neighbours, within
+from pipeline.metrics.removal import (
+    InputRemoval,
+    RelevanceRemoval,
+    Removal,
+    leave_one_out,
+    removal_of_concepts,
+)
+from pipeline.metrics.stability import (
+    Box,
+    Encode,
+    Search,
+    lipschitz_discrete,
+    lipschitz_local,
+    spread,
+    squared_ratio,
+    to_concepts,
+    to_inputs,
+)
+from pipeline.models.logits import logits
+from pipeline.models.senn import Senn
+from pipeline.rivals.methods import SENN, Rival
+from pipeline.rivals.search import Budget, maximise
+
+_SEED = 0  # of the anchors: another draw would be another yardstick
+
+
+class Subject:
+    """A model to be explained, and what all methods are measured on.
+
+    Attributes
+    ----------
+    x, target : Tensor
+        The anchors (A, *input_shape) and the classes predicted there. They are drawn from the test
+        set and, where that is too small, from the validation and then the training set: no label
+        is used.
+    """
+
+    def __init__(self, model: Senn, data: Dataset, settings: Rivals, evaluate: Evaluate) -> None:
+        self.model, self.data, self.settings, self.evaluate = model, data, settings, evaluate
+        count = settings.image_anchors if data.has_images else settings.anchors
+        generator = torch.Generator().manual_seed(_SEED)
+        splits = (data.test.x, data.valid.x, data.train.x)
+        shuffled = [x[torch.randperm(len(x), generator=generator)] for x in splits]
+        self.x = torch.cat(shuffled)[:count]
+        self.target = self.predicted(self.x)
+        deviation = data.train.x.std(0, unbiased=False)
+        self.box = Box(evaluate.lipschitz_local_radius * deviation, data.low, data.high)
+        self.baseline = Background.of(data).baseline
+        self.inputs = InputRemoval(self.baseline, PATCH)
+
+    def predicted(self, x: Tensor) -> Tensor:
+        """The classes that the model predicts, (N,)."""
+        return in_batches(lambda x: logits(self.model, x).argmax(1), x)
+
+    @cached_property
+    def concepts(self) -> Tensor:
+        """Of the training set, (N, K)."""
+        return in_batches(partial(to_concepts, self.model), self.data.train.x)
+
+    @cached_property
+    def near(self) -> Tensor:
+        """Which test examples are near each other, (N, N) bool."""
+        x, radius = self.data.test.x, self.evaluate.lipschitz_discrete_radius
+        return neighbours(x, x, within(radius * spread(self.data.train.x)))
+
+    def space(self, rival: Rival) -> tuple[Encode[Senn], float]:
+        """What `rival` explains: inputs to points (B, K), and the training set's spread there."""
+        if rival.of_concepts:
+            return to_concepts, spread(self.concepts)
+        return to_inputs, spread(self.data.train.x)
+
+
+def measure(rival: Rival, subject: Subject) -> dict[str, np.ndarray]:
+    """Everything that is measured of a method, by ``<measure>/<setting>``.
+
+    Values (A,) of the anchors, or (N,) of the test examples for equation 6; NaN where undefined.
+
+    ``local``, equation 5:
+
+    - ``paper``: as published. SENN's relevances by gradient ascent; the others by Bayesian
+      optimisation, LIME with fewer evaluations, and random samples drawn anew for every input.
+    - ``fair``: all by the same Bayesian optimisation, random samples drawn once. The noise of a
+      small sample is then the same at x and x', and cancels.
+    - ``gradient``: those that can be differentiated, by gradient ascent.
+
+    ``discrete``, equation 6, of tables: nothing is searched, so ``paper`` and ``fair`` differ in
+    how samples are drawn. ``faithfulness``: ``fair``, where what is removed is set to its training
+    median (a learned concept to its mean); ``paper``, where instead a concept's relevance is set to
+    0, as published. ``length``, of the explanations at the anchors, the root of the mean square,
+    over the training set's spread: (1,).
+    """
+    settings, is_table = subject.settings, not subject.data.has_images
+    groups, samples = subject.inputs.groups, settings.samples
+    method = _flat(rival.method(subject.baseline, groups, samples))
+    budget = Budget(settings.evaluations, settings.rounds)
+    fair = _black_box(rival, method, subject, budget)
+    values = {"length/": _length(rival, method, subject), "local/fair": fair}
+    if rival.differentiable:
+        values["local/gradient"] = _by_gradient(rival, method, subject)
+    values["local/paper"] = values["local/gradient"] if rival.name == SENN else fair
+    if is_table:
+        values["discrete/fair"] = values["discrete/paper"] = _discrete(rival, method, subject)
+    if rival.draw is not None:
+        redrawn = _flat(rival.redrawn(subject.baseline, groups, samples))
+        if rival.name == "lime":
+            budget = Budget(settings.lime_evaluations, settings.rounds)
+        values["local/paper"] = _black_box(rival, redrawn, subject, budget)
+        if is_table:
+            values["discrete/paper"] = _discrete(rival, redrawn, subject)
+    for setting, removal in _removals(rival, subject).items():
+        values[f"faithfulness/{setting}"] = _faithfulness(method, removal, subject)
+    return {name: value.double().cpu().numpy() for name, value in values.items()}
+
+
+def _flat(method: Method[Senn]) -> Method[Senn]:
+    return lambda model, x, target: method(model, x, target).flatten(1)
+
+
+def _length(rival: Rival, explain: Method[Senn], subject: Subject) -> Tensor:
+    e = explain(subject.model, subject.x, subject.target).detach().double()
+    mean_square = e.square().sum(1).mean()
+    return square_root(mean_square).view(1) / subject.space(rival)[1]
+
+
+def _black_box(rival: Rival, explain: Method[Senn], subject: Subject, budget: Budget) -> Tensor:
+    model, x = subject.model, subject.x
+    (encode, unit), (low, high) = subject.space(rival), subject.box.ends(x)
+    resolution = subject.evaluate.lipschitz_concept_resolution * unit
+    e, h = explain(model, x, subject.target).detach(), encode(model, x).flatten(1)
+
+    def ratios(places: np.ndarray) -> np.ndarray:
+        """At places (A, M, D) of the anchors' boxes, (A, M)."""
+        shape = (len(x), places.shape[1], *x.shape[1:])
+        inside = low.unsqueeze(1) + torch.from_numpy(places).to(x).view(shape) * (
+            high - low
+        ).unsqueeze(1)
+
+        def of_batch(x: Tensor, target: Tensor, e: Tensor, h: Tensor) -> Tensor:
+            there = explain(model, x, target), encode(model, x).flatten(1)
+            return squared_ratio(*there, e, h, resolution)
+
+        repeated = (one.repeat_interleave(shape[1], 0) for one in (subject.target, e, h))
+        squared = in_batches(of_batch, inside.flatten(0, 1), *repeated)
+        return np.sqrt(squared.double().view(shape[:2]).cpu().numpy())
+
+    return torch.from_numpy(maximise(ratios, len(x), x[0].numel(), budget))
+
+
+def _by_gradient(rival: Rival, explain: Method[Senn], subject: Subject) -> Tensor:
+    (encode, unit), evaluate = subject.space(rival), subject.evaluate
+    resolution = evaluate.lipschitz_concept_resolution * unit
+    steps, restarts = evaluate.lipschitz_local_steps, evaluate.lipschitz_local_restarts
+    search = Search(subject.box, resolution, steps, restarts)
+    return lipschitz_local(subject.model, explain, subject.x, subject.target, encode, search)
+
+
+def _discrete(rival: Rival, explain: Method[Senn], subject: Subject) -> Tensor:
+    x, (encode, _) = subject.data.test.x, subject.space(rival)
+    target = subject.predicted(x)
+    return lipschitz_discrete(subject.model, explain, x, target, x, subject.near, encode)
+
+
+def _removals(rival: Rival, subject: Subject) -> dict[str, Removal]:
+    if not rival.of_concepts:
+        return {"fair": subject.inputs, "paper": subject.inputs}
+    model, h = subject.model, subject.concepts
+    fair = removal_of_concepts(model, subject.baseline, h)
+    return {"fair": fair, "paper": RelevanceRemoval(h.shape[1])}
+
+
+def _faithfulness(method: Method[Senn], removal: Removal, subject: Subject) -> Tensor:
+    model, x, target = subject.model, subject.x, subject.target
+    p = leave_one_out(removal, model, x, target)
+    return faithfulness(model, method, x, target, p, removal)

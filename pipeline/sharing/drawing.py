@@ -1,0 +1,85 @@
+"""The report's figures, of one explanation."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipeline.reporting import style
+from pipeline.reporting.explanations import (
+    Example,
+    common_limits,
+    contrastive_explanation,
+    image_explanation,
+    table_explanation,
+)
+from pipeline.reporting.heat_maps import image_heat_maps
+from pipeline.sharing.explanation import Explanation
+
+
+@style.styled
+def draw(explanation: Explanation) -> Figure:
+    """The figure of `explanation`.
+
+    Of a SENN's own explanations as in the report's section on single predictions; of another
+    method's attributions a heat map of an image, or bars.
+    """
+    if explanation.method not in ("relevance", "contribution"):
+        return _of_method(explanation)
+    figure = _of_concepts(explanation)
+    if explanation.target != explanation.prediction:
+        is_canvas = figure.get_layout_engine() is None
+        look = {"y": 0.995, "va": "top"} if is_canvas else {}
+        figure.suptitle(_title(explanation), x=0.005, ha="left", **look)
+    return figure
+
+
+def _of_concepts(explanation: Explanation) -> Figure:
+    example = Example(
+        x=explanation.input,
+        truth=explanation.target,  # nobody knows it
+        prediction=explanation.target,
+        contrast=explanation.contrast,
+        probability=explanation.probabilities[explanation.target],
+        concepts=explanation.concepts,
+        relevances=explanation.relevances,
+        contributions=explanation.contributions,
+        contrast_contributions=explanation.contrast_contributions,
+    )
+    relevance, contribution = common_limits([example], "relevances", "contributions")
+    concept, value = common_limits([example], "concepts", "x")
+    if explanation.strips is not None:
+        limit = max(common_limits([example], "contributions", "contrast_contributions"))
+        return contrastive_explanation(example, explanation.strips, limit)
+    if explanation.concepts_are_features:
+        names = explanation.feature_names
+        return table_explanation(example, names, value, (relevance, contribution))
+    if not explanation.feature_names:
+        return image_explanation(example, (relevance, concept, contribution))
+    return bars(explanation.concept_names, explanation.contributions, _title(explanation))
+
+
+def _of_method(explanation: Explanation) -> Figure:
+    title = f"{_title(explanation)}: {explanation.label}"
+    if explanation.speaks_of == "inputs" and not explanation.feature_names:
+        values = explanation.attributions.sum(0)
+        most = np.abs(values).max()
+        maps = {explanation.label: (values / most if most > 0 else values)[np.newaxis]}
+        return image_heat_maps(explanation.input[np.newaxis], maps, title)
+    is_of_inputs = explanation.speaks_of == "inputs"
+    names = explanation.feature_names if is_of_inputs else explanation.concept_names
+    return bars(names, explanation.attributions, title)
+
+
+def _title(explanation: Explanation) -> str:
+    share = 100 * explanation.probabilities[explanation.target]
+    return f"Why {explanation.target} ({share:.0f} %)"
+
+
+@style.styled
+def bars(names: tuple[str, ...], values: np.ndarray, title: str) -> Figure:
+    """A bar per name, positive blue, negative vermilion; values (names,)."""
+    figure = style.new_figure(0.6 + 0.17 * len(names), title, style.SMALL_WIDTH)
+    axes = figure.subplots()
+    style.signed_bars(axes, values, style.common_limit(values))
+    axes.set_yticks(np.arange(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    return figure

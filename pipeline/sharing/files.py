@@ -1,0 +1,74 @@
+"""Trained models as files that need nothing beside them: a cell's file, and what is in `Facts`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.core.dataset import TABLE_NAME, load_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import write_bytes
+from pipeline.core.inputs import File
+from pipeline.models.cells import load_cell, load_weights, weights_file
+from pipeline.models.senn import Senn
+from pipeline.sharing.facts import Facts, facts_of
+
+LEFT_OUT = {"curve"}  # metadata that only the report reads: most of a small model's file
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A trained model in evaluation mode, the metadata of its file, and its facts."""
+
+    senn: Senn
+    about: dict[str, Any]
+    facts: Facts
+
+
+def share(cell: Path, prepared: Path, target: Path) -> Shared:
+    """Write to `target` the model of file `cell`, which was trained on the dataset in `prepared`.
+
+    The weights are the cell's, to the bit; the metadata gain the facts and lose `LEFT_OUT`.
+
+    Raises
+    ------
+    PipelineError
+        If a file cannot be read or written, or the model was trained on other data.
+    """
+    shared = _with_facts(File(cell), prepared)
+    weights, _ = load_weights(cell)
+    kept = {key: value for key, value in shared.about.items() if key not in LEFT_OUT}
+    facts = shared.facts.model_dump(mode="json")
+    write_bytes(target, weights_file(weights, kept | {"facts": facts}))
+    return shared
+
+
+def read(file: File, prepared: Path) -> Shared:
+    """The model of `file`, written by `share` or, with its dataset in folder `prepared`, a cell's.
+
+    Raises
+    ------
+    PipelineError
+        If the file is missing, damaged or not a model's, or its dataset is missing or another.
+    """
+    senn, about = load_cell(file)
+    if "facts" not in about:
+        return _with_facts(file, prepared / about["params"]["experiment"]["dataset"])
+    try:
+        return Shared(senn, about, Facts.model_validate(about["facts"]))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise PipelineError(f"{file}: metadata: facts: {key}: {first['msg'].lower()}") from error
+
+
+def _with_facts(file: File, prepared: Path) -> Shared:
+    senn, about = load_cell(file)
+    data = load_dataset(prepared)
+    if data.digest != about["data"]:
+        raise PipelineError(
+            f"{file}: was trained on data with the SHA-256 {about['data']}, {prepared} has "
+            f"{data.digest}. `dvc repro` makes data and models that belong together."
+        )
+    return Shared(senn, about, facts_of(senn, data, prepared / TABLE_NAME))

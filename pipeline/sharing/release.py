@@ -1,0 +1,57 @@
+"""The model of an experiment that comes with the repository: its file and its card."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.core.dataset import load_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import all_or_nothing, write_bytes
+from pipeline.core.params import Params
+from pipeline.models.cells import Cell
+from pipeline.sharing.card import card
+from pipeline.sharing.files import share
+
+
+def release(
+    params: Params, name: str, models: Path, prepared: Path, cells: Path, folder: Path
+) -> Path:
+    """Write ``<name>.safetensors`` and ``<name>.md`` into `folder`; returns the former.
+
+    It is the headline λ's model of the first seed, which is the one that the report explains.
+
+    Parameters
+    ----------
+    models, prepared : folders of the trained cells, and of the prepared datasets.
+    cells : the table of stage `evaluate`.
+
+    Raises
+    ------
+    PipelineError
+        If a file is missing or damaged, or they do not belong together.
+    """
+    cell = Cell(name, params.robust_reg, params.seeds_of(name)[0])
+    data = prepared / params.experiment(name).dataset
+    file = folder / f"{name}.safetensors"
+    with all_or_nothing(folder):
+        shared = share(cell.path(models), data, file)
+        text = card(shared, file, load_dataset(data), _headline(cells, cell))
+        write_bytes(file.with_suffix(".md"), text.encode())
+    return file
+
+
+def _headline(path: Path, cell: Cell) -> pd.DataFrame:
+    """The rows of cells with the λ of `cell`, which must be among them."""
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise PipelineError(
+            f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it."
+        ) from error
+    is_headline = table["robust_reg"].map("{:g}".format) == f"{cell.robust_reg:g}"
+    rows = table[is_headline & (table["experiment"] == cell.experiment)]
+    if cell.seed not in set(rows["seed"]):
+        raise PipelineError(
+            f"{path}: no row for {cell}, which params.yaml asks for. Run `dvc repro`."
+        )
+    return rows

@@ -1,0 +1,29 @@
+"""Compare SENN with other methods, by the paper's protocol and a fair one: ``-m stages.rivals``."""
+
+from pathlib import Path
+
+from pipeline.core.device import choose_device
+from pipeline.core.files import write_csv
+from pipeline.core.params import load_params
+from pipeline.core.stage import run_stage
+from pipeline.core.store import CellStore
+from pipeline.rivals.run import compare
+from pipeline.rivals.tables import table
+
+
+def main() -> None:
+    """Write ``reports/rivals/<experiment>.csv``."""
+    params = load_params(Path("params.yaml"))
+    device, store = choose_device(params.device), CellStore.from_environment()
+    folder = Path("reports/rivals")
+    folder.mkdir(parents=True, exist_ok=True)  # also where nothing is compared
+    compared = compare(params, device, Path("data/prepared"), Path("models"), store)
+    for name, measured in compared.items():
+        rows = table(measured, params.rivals.bootstrap)
+        rows.insert(0, "experiment", name)
+        rows.insert(1, "robust_reg", params.rivals.robust_reg)
+        write_csv(folder / f"{name}.csv", rows)
+
+
+if __name__ == "__main__":
+    run_stage(main)

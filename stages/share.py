@@ -1,0 +1,22 @@
+"""Write an experiment's headline model and its card: ``python -m stages.share compas_senn``."""
+
+from pathlib import Path
+
+from pipeline.core.params import load_params
+from pipeline.core.stage import argument, run_stage
+from pipeline.sharing.release import release
+
+
+def main() -> None:
+    """Write ``<experiment>.safetensors`` and ``.md`` into ``reports/models/<experiment>/``."""
+    name = argument("experiment", __doc__)
+    params = load_params(Path("params.yaml"))
+    cells = Path("reports/cells", f"{name}.csv")
+    written = release(
+        params, name, Path("models"), Path("data/prepared"), cells, Path("reports/models", name)
+    )
+    print(f"{name}: {written.stat().st_size / 1000:,.0f} KB -> {written}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

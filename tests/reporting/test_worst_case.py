@@ -1,0 +1,84 @@
+"""The sections on the worst case: what they say of the tables, and the images they attack."""
+
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.metrics.attacks import ball
+from pipeline.reporting import worst_case
+from pipeline.reporting.common import examples_at, raw
+from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.worst_case import attacked_digits, by_radius, widest
+
+
+@pytest.fixture(autouse=True)
+def quick_to_draw(monkeypatch):
+    monkeypatch.setattr("pipeline.reporting.style.DPI", 30)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ([1.0, 1.0, 1.0], 1.0),  # never above
+        ([1.0, 4.0, 16.0], 0.01 * 10**0.5),  # half-way, on log axes
+        ([1.0, 2.0, 200.0], 0.1),
+        ([2.5, 4.0, 9.0], 0.0),  # always above
+        ([float("nan"), 1.0, 1.0], 0.0),
+    ],
+)
+def test_up_to_which_radius_bounds_are_near(ratios, expected):
+    assert widest([0.01, 0.1, 1.0], ratios, 2.0) == pytest.approx(expected)
+
+
+def test_tables_by_radius_are_ascending():
+    rows = [
+        {"measure": measure, "quantity": "found", "radius": radius, "value": radius,
+         "value_low": 0.0, "value_high": 9.0}
+        for measure in ("certify", "attack")
+        for radius in (0.3, 0.1)
+    ]  # fmt: skip
+    table = by_radius(pd.DataFrame(rows), "attack")
+    assert table.index.tolist() == [0.1, 0.3]
+    assert table["found"]["value"].tolist() == [0.1, 0.3]
+
+
+def test_bounds_and_attacks_are_shown_as_measured(run):
+    results = run()
+    parts = worst_case.bounds(results).parts
+    tables = [part for part in parts if isinstance(part, Table)]
+    assert len(tables) == 3 == len([part for part in parts if isinstance(part, Picture)])
+    table = tables[0]  # COMPAS
+    assert table.header == (
+        "half width", "at the example", "found", "exact", "certified", "ratio", "ratio by intervals"
+    )  # fmt: skip
+    assert table.rows[0][0] == "0.1" and table.rows[0][3] == "1.50\n1.4 to 1.7"
+    words = [part.markdown for part in parts if isinstance(part, Prose)]
+    # Ratios 1.5, 3, … at 0.1, 0.5, …; by intervals from 2.5 on.
+    assert "certified, up to 0.2" in words[1] and "from 0.1 on" in words[1]
+
+    parts = worst_case.attacks(results).parts
+    tables = [part for part in parts if isinstance(part, Table)]
+    assert len(tables) == 2  # not of the table
+    assert tables[0].header[1] == "concepts, other classes"
+    assert [row[1].split("\n")[0] for row in tables[0].rows] == ["1.00", "2.00", "3.00"]
+
+
+def test_attacked_digits_are_attacked_and_keep_their_class(run):
+    results = run()
+    experiment = results.experiments["mnist_senn"]
+    model, data = experiment.model, experiment.data
+    first, *_ = attacked_digits(experiment, results, 0.2)
+    index = examples_at(experiment, results)[:1]
+    before = torch.from_numpy(first.images[:1])
+    torch.testing.assert_close(before, raw(data.test.x[index], data))
+    after = (torch.from_numpy(first.images[1:]) - data.mean) / data.std
+    assert (after - data.test.x[index]).abs().max() <= ball(data, 0.2).half_width.max() + 1e-4
+    prediction = model(data.test.x[index]).logits.argmax(1)
+    assert first.prediction == data.class_names[int(prediction)]
+    output = model(after)
+    torch.testing.assert_close(
+        torch.from_numpy(first.concepts[1]), output.concepts[0].detach(), rtol=1e-3, atol=1e-3
+    )
+    there = output.relevances[0, :, prediction[0]].detach()
+    torch.testing.assert_close(torch.from_numpy(first.relevances[1]), there, rtol=1e-3, atol=1e-3)
+    assert abs(first.concepts[1] - first.concepts[0]).max() > 0
