@@ -22,6 +22,21 @@ TEST_SHARE = 0.2
 VALID_SHARE = 0.1  # of the rest, as the review's code does; its text says 80/10/10
 CONSENSUS_DELTA = 0.2
 
+PLAIN_NAMES = {
+    "Two_yr_Recidivism": "Rearrested within two years",
+    "Number_of_Priors": "Number of prior offences",
+    "Age_Above_FourtyFive": "Age above 45",
+    "Age_Below_TwentyFive": "Age below 25",
+    "African_American": "African-American",
+    "Asian": "Asian",
+    "Hispanic": "Hispanic",
+    "Native_American": "Native American",
+    "Other": "Other race",
+    "Female": "Female",
+    "Misdemeanor": "Charged with a misdemeanor",
+}
+"""The features in words, for people; the published names of the columns stay the keys."""
+
 # Values of the columns that indicators are derived from. Caucasian, 25 - 45, Male and F are the
 # reference values, with all indicators 0.
 _CATEGORIES = {

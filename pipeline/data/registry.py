@@ -1,6 +1,6 @@
 """How stages download and prepare the datasets of pipeline/core/params_choices.py."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,15 @@ def _prepare(name: str, raw: Path, split_seed: int) -> Prepared:
 def _files(name: str) -> tuple[RawFile, ...]:
     files: tuple[RawFile, ...] = implementation(FACTS[name].module).files()
     return files
+
+
+def plain_names(dataset: str, features: Sequence[str]) -> list[str]:
+    """The features of a table in words, for people: ``Age_Above_FourtyFive``, "Age above 45".
+
+    From ``PLAIN_NAMES`` of the dataset's module; where it has none, names without underscores.
+    """
+    known = getattr(implementation(FACTS[dataset].module), "PLAIN_NAMES", {})
+    return [known.get(name, name.replace("_", " ")) for name in features]
 
 
 # A dataset's module is imported when the dataset is asked for.

@@ -9,11 +9,13 @@ import torch
 from pipeline.core.errors import PipelineError
 from pipeline.data.compas import (
     FILE_NAME,
+    PLAIN_NAMES,
     consistent_rows,
     derive_table,
     prepare,
     read_raw,
 )
+from pipeline.data.registry import plain_names
 
 COLUMNS = [
     "Two_yr_Recidivism",
@@ -194,6 +196,13 @@ def test_prepared_names_and_range(prepared):
     x = torch.cat([getattr(prepared, name).x for name in SPLITS])
     assert x.min() == 0 and x.max() == 1
     assert (prepared.mean, prepared.std) == (0, 1)
+
+
+def test_every_feature_has_a_plain_name(prepared):
+    assert tuple(PLAIN_NAMES) == prepared.feature_names
+    names = plain_names("compas", prepared.feature_names)
+    assert names == list(PLAIN_NAMES.values()) and names[2] == "Age above 45"
+    assert plain_names("mnist_5k", ["a_column"]) == ["a column"]
 
 
 def test_split_is_stratified_and_follows_the_seed(raw, prepared):
