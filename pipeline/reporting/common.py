@@ -69,13 +69,17 @@ def metric_table(results: Results, experiment: ExperimentResults, columns: dict[
 def over_seeds(experiment: ExperimentResults) -> Prose:
     """What the numbers of a `metric_table` are."""
     seeds = len(experiment.seeds)
-    words = f"Means ± standard deviations over {seeds} seeds." if seeds > 1 else "One seed."
-    return Prose(words)
+    words = (
+        f"Means ± standard deviations over {seeds} seeds; where the deviation exceeds the mean, "
+        "the median and the range."
+    )
+    return Prose(words if seeds > 1 else "One seed.")
 
 
 def _metric_text(key: str, cells: pd.DataFrame) -> str:
-    spread = wording.percent_and_spread if key in SHARES else wording.mean_and_spread
-    text = spread(cells[key])
+    if key in SHARES:
+        return wording.percent_and_spread(cells[key])
+    text = wording.mean_and_spread(cells[key]) if key == EXACT else wording.typical(cells[key])
     if key == EXACT:
         ends = cells[[LOWER, CERTIFIED]].mean()
         text += "\n" + " to ".join(
