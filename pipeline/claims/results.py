@@ -42,6 +42,7 @@ class ExperimentResults:
         self.settings: Experiment = run.params.experiment(name)
         self.robust_reg, self.seeds = run.params.robust_reg, run.params.seeds_of(name)
         self._models = run.folders.models / run.params.group_of(name)
+        self.lambdas = run.params.lambdas(name)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -117,7 +118,7 @@ class ExperimentResults:
     @cached_property
     def model(self) -> Senn:
         """The model that is explained: the headline λ's, of the first seed."""
-        return self._load(self.seeds[0])[0]
+        return self.model_of(self.robust_reg, self.seeds[0])
 
     @cached_property
     def metadata(self) -> list[dict[str, Any]]:
@@ -129,7 +130,7 @@ class ExperimentResults:
         """What the headline λ's models say of the whole test set, one a seed."""
         outputs = []
         for seed in self.seeds:
-            model = self.model if seed == self.seeds[0] else self._load(seed)[0]
+            model = self.model if seed == self.seeds[0] else self.model_of(self.robust_reg, seed)
             batches = [model(x) for x in self.data.test.x.split(500)]
             logits, concepts, relevances, rebuilt = (
                 torch.cat([batch[field] for batch in batches]) for field in range(4)
@@ -171,8 +172,9 @@ class ExperimentResults:
             if not (latent and self.why_no_latent_space)
         }
 
-    def _load(self, seed: int) -> tuple[Senn, dict[str, Any]]:
-        return load_cell(Cell(self.name, self.robust_reg, seed).path(self._models))
+    def model_of(self, robust_reg: float, seed: int) -> Senn:
+        """The model of one cell of the grid, in evaluation mode."""
+        return load_cell(Cell(self.name, robust_reg, seed).path(self._models))[0]
 
     def _path(self, folder: str) -> Path:
         """Where its entry of params.yaml has its rows."""
@@ -196,7 +198,7 @@ class Results:
     """
 
     def __init__(self, params_file: Path, folders: Folders) -> None:
-        self.params, self.folders = load_params(params_file), folders
+        self.params, self.params_file, self.folders = load_params(params_file), params_file, folders
         self.dataset = cache(lambda name: load_dataset(folders.prepared / name))
         self.vae = cache(self._vae)
         self.neighbours = cache(self._neighbours)

@@ -66,7 +66,7 @@ def run_side_by_side(
     lifeline, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (reports, lifeline))
     try:
-        with _interrupts_blocked():  # inherited by the workers: the parent handles Ctrl-C
+        with interrupts_blocked():  # inherited by the workers: the parent handles Ctrl-C
             futures = {
                 pool.submit(_in_worker, work, index, task): index
                 for index, task in enumerate(tasks)
@@ -103,7 +103,7 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Hold Ctrl-C back; processes started meanwhile ignore it for good."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

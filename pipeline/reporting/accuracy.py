@@ -139,6 +139,14 @@ def accuracy_against_lambda(
         label="this run, test accuracy",
         zorder=4,
     )
+    for value, here in zip(sorted(trained), measured, strict=True):
+        mean, spread = wording.percent(here.mean), here if here.low < here.high else None
+        text = f"λ = {lambda_label(value)}: {wording.with_bounds(mean, spread, 100, 1)}"
+        style.spot(axes, value, here.mean, text)
+    for curve in curves:
+        for value, published_mean in curve.means.items():
+            text = f"{curve.label}: {wording.percent(published_mean)}"
+            style.spot(axes, value, published_mean, text)
     means = cells.groupby("robust_reg")[["accuracy", "collapsed"]].mean()
     hollow = means.loc[means["collapsed"] >= 0.5, "accuracy"]
     axes.plot(hollow, markerfacecolor="white", markersize=5, zorder=6, **dots)

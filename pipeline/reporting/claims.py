@@ -14,16 +14,16 @@ from pipeline.claims.verdicts import Verdict, from_table
 from pipeline.metrics.collapse import collapse_note
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part
-from pipeline.reporting.display import Picture, Prose, Several, Table
+from pipeline.reporting.display import STATUSES, Picture, Prose, Several, Table
 from pipeline.reporting.wording import lambda_label
 
-_MARKS = {"reproduced": "✓", "undecided": "≈", "not reproduced": "✗", "not tested": "○"}
 _SOURCES = {
     "review": (style.VERMILION, "D"),
     "paper": (style.GREEN, "^"),
     "ETH": (style.FURTHER[0], "s"),
 }
 _ABOVE = 0.33  # rows between the published numbers and the one measured below them
+_MARKED = ("reproduced", "undecided", "not reproduced", "not tested")  # in the figure
 _COUNTS = {
     "reproduced": "reproduces {}",
     "undecided": "cannot decide between the published answers in {}",
@@ -111,14 +111,18 @@ def claims(results: Results) -> Several:
                 "claims",
                 f"Dot plot of {len(measured)} quantities: all published numbers of each beside the "
                 "95 % interval of this run; the table below has the same numbers.",
-                f"{wording.counted(tested, 'claim')} tested: ✓ reproduced, ≈ undecided, ✗ not "
-                "reproduced, ○ not tested. Blue lines are 95 % intervals; they exclude "
-                "the numbers outside them. Rows are the claims of the table below.",
+                f"{wording.counted(tested, 'claim')} tested: {_key()}. Blue lines are "
+                "95 % intervals; they exclude the numbers outside them. Rows are the claims of the "
+                "table below.",
             )
         )
     rows = [_claim_row(verdict, results) for verdict in verdicts]
     header = ("claim", "λ", "published", "this run", "verdict")
     return Several([*parts, Table(header, rows, kind="claims")])
+
+
+def _key() -> str:
+    return ", ".join(f"{STATUSES[status][0]} {status}" for status in _MARKED)
 
 
 def _collapse_note(verdict: Verdict, results: Results) -> str:
@@ -178,10 +182,13 @@ def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
             axes.plot([number.low, number.high], 2 * [row - _ABOVE], solid_capstyle="butt", **wide)
             middle = (number.low + number.high) / 2
             axes.plot(middle, row - _ABOVE, marker, color=colour, markersize=5, zorder=4)
+            style.spot(axes, middle, row - _ABOVE, f"{number}: {number.printed}")
         axes.plot([here.low, here.high], [row, row], color=style.BLUE, linewidth=2.2, zorder=2)
         face = "white" if verdict.status == "not tested" else style.BLUE
         axes.plot(here.mean, row, "o", color=style.BLUE, mfc=face, markersize=6, zorder=3)
-    labels = [f"{verdict.claim.id}  {_MARKS[verdict.status]}" for verdict in verdicts]
+        mean = wording.with_bounds(wording.percent(here.mean), here, 100, 1)
+        style.spot(axes, here.mean, row, f"this run: {mean}")
+    labels = [f"{verdict.claim.id}  {STATUSES[verdict.status][0]}" for verdict in verdicts]
     axes.set_yticks(np.arange(len(verdicts)), labels)
     axes.set_ylim(len(verdicts) - 0.5, -0.7)
     axes.tick_params(axis="y", length=0)

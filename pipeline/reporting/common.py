@@ -69,8 +69,11 @@ def metric_table(results: Results, experiment: ExperimentResults, columns: dict[
 def over_seeds(experiment: ExperimentResults) -> Prose:
     """What the numbers of a `metric_table` are."""
     seeds = len(experiment.seeds)
-    words = f"Means ± standard deviations over {seeds} seeds." if seeds > 1 else "One seed."
-    return Prose(words)
+    words = (
+        f"Means ± standard deviations over {seeds} seeds; where the deviation exceeds the mean, "
+        "the median and the range."
+    )
+    return Prose(words if seeds > 1 else "One seed.")
 
 
 def largest_found(cells: pd.DataFrame) -> pd.Series:
@@ -82,8 +85,9 @@ def largest_found(cells: pd.DataFrame) -> pd.Series:
 
 
 def _metric_text(key: str, cells: pd.DataFrame) -> str:
-    spread = wording.percent_and_spread if key in SHARES else wording.mean_and_spread
-    text = spread(cells[key])
+    if key in SHARES:
+        return wording.percent_and_spread(cells[key])
+    text = wording.mean_and_spread(cells[key]) if key == EXACT else wording.typical(cells[key])
     if key == EXACT:
         ends = largest_found(cells).mean(), cells[CERTIFIED].mean()
         text += "\n" + " to ".join(

@@ -77,10 +77,12 @@ def correlations(results: Results) -> Several:
         )
         mean_and_bounds = wording.with_bounds(mean, measured.interval)
         seeds = wording.counted(len(measured.values), "seed")
-        caption = f"Mean |r| over pairs and {seeds}: {mean_and_bounds}."
+        caption = "Blue pairs rise together, vermilion pairs oppose each other, grey is undefined."
+        if measured.values:
+            caption = f"Mean |r| over pairs and {seeds}: {mean_and_bounds}. {caption}"
         figure = correlation_heat_map(matrix, f"{experiment.name}: mean |r| {mean}")
         name = f"correlations_{experiment.name}"
-        parts.append(Picture(figure, name, alt, caption if measured.values else "", small=True))
+        parts.append(Picture(figure, name, alt, caption, small=True))
     return Several(parts or [Prose("This run has no concepts whose correlation could be shown.")])
 
 

@@ -2,47 +2,21 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from pipeline.claims.results import ExperimentResults, Results
-from pipeline.core.dataset import Dataset
 from pipeline.explanations.latents import latent_spread, prototype_strips
-from pipeline.explanations.senn import contributions, relevances
 from pipeline.models.conceptizers import VaeConceptizer
-from pipeline.models.senn import Senn
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, decoded, examples_at, per_experiment, raw
 from pipeline.reporting.display import Picture, Prose
+from pipeline.reporting.examples import Example, concept_names, explained
+from pipeline.reporting.reasons import arithmetic, reason
 
 STRIP_STEPS, STRIP_WIDTH = 7, 2.0
-
-
-@dataclass(frozen=True)
-class Example:
-    """One explained prediction. Arrays are per concept, for the predicted or the contrast class.
-
-    Attributes
-    ----------
-    x : ndarray
-        Raw values in [0, 1]: features, or pixels (channels, height, width).
-    prediction, contrast, truth : str
-        Names of classes; `contrast` is the second most probable class.
-    """
-
-    x: np.ndarray
-    truth: str
-    prediction: str
-    contrast: str
-    probability: float
-    concepts: np.ndarray
-    relevances: np.ndarray
-    contributions: np.ndarray
-    contrast_contributions: np.ndarray
 
 
 @per_experiment("This run has no SENN whose explanations can be drawn.")
@@ -53,15 +27,16 @@ def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Pa
     examples = explained(experiment.model, experiment.data, examples_at(experiment, results))
     relevance, contribution = common_limits(examples, "relevances", "contributions")
     concept, value = common_limits(examples, "concepts", "x")
+    names = concept_names(experiment)
     for index, example in enumerate(examples):
         if experiment.has_images:
-            names = _concept_names(example)
             figure = image_explanation(example, (relevance, concept, contribution))
         else:
-            names = [name.replace("_", " ") for name in experiment.data.feature_names]
             figure = table_explanation(example, names, value, (relevance, contribution))
         name = f"explanation_{experiment.name}_{index + 1}"
-        yield Picture(figure, name, _alt(example, names), small=True)
+        caption = f"{reason(example, names)} {arithmetic(example)}"
+        is_small = experiment.has_images
+        yield Picture(figure, name, _alt(example, names), caption, small=is_small)
 
 
 @per_experiment("This run has no DiSENN on images.")
@@ -74,7 +49,7 @@ def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     limit = max(common_limits(examples, "contributions", "contrast_contributions"))
     scale = latent_spread(conceptizer.posterior(experiment.data.test.x))
     pictures: list[Part] = []
-    moved = []
+    names, moved = concept_names(experiment), []
     for index, example in enumerate(examples):
         mean = torch.from_numpy(example.concepts)
         strips = decoded(
@@ -83,7 +58,7 @@ def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
         moved.append(float(abs(strips[:, -1] - strips[:, 0]).mean()))
         figure = contrastive_explanation(example, strips, limit)
         name = f"explanation_{experiment.name}_{index + 1}"
-        pictures.append(Picture(figure, name, _alt(example, _concept_names(example))))
+        pictures.append(Picture(figure, name, _alt(example, names), reason(example, names)))
     images = raw(experiment.data.test.x, experiment.data)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     apart = (images - images[order]).abs().mean().item()
@@ -95,10 +70,6 @@ def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     yield from pictures
 
 
-def _concept_names(example: Example) -> list[str]:
-    return [f"concept {index + 1}" for index in range(len(example.concepts))]
-
-
 def _alt(example: Example, names: list[str]) -> str:
     strongest = int(abs(example.contributions).argmax())
     value = wording.significant(float(example.contributions[strongest]), 2)
@@ -106,32 +77,6 @@ def _alt(example: Example, names: list[str]) -> str:
         f"Predicted {example.prediction} with {wording.percent(example.probability, 0)}, true "
         f"class {example.truth}. The largest contribution is {value}, by {names[strongest]}."
     )
-
-
-@torch.no_grad()
-def explained(senn: Senn, data: Dataset, indices: Tensor) -> list[Example]:
-    """The test examples at `indices`, explained by `senn`."""
-    x, names = data.test.x[indices], data.class_names
-    output = senn(x)
-    predicted, contrast = output.logits.topk(2, dim=1).indices.unbind(1)
-    per_concept = {
-        "concepts": output.concepts.numpy(),
-        "relevances": relevances(senn, x, predicted).numpy(),
-        "contributions": contributions(senn, x, predicted).numpy(),
-        "contrast_contributions": contributions(senn, x, contrast).numpy(),
-    }
-    probability = output.logits.softmax(1).max(1).values
-    return [
-        Example(
-            x=raw(x[i], data).numpy(),
-            truth=names[int(data.test.y[index])],
-            prediction=names[int(predicted[i])],
-            contrast=names[int(contrast[i])],
-            probability=float(probability[i]),
-            **{name: values[i] for name, values in per_concept.items()},
-        )
-        for i, index in enumerate(indices.tolist())
-    ]
 
 
 def common_limits(examples: Sequence[Example], *fields: str) -> list[float]:
@@ -154,8 +99,7 @@ def table_explanation(
     names : of the features.
     value_limit, limits : of the value axis, and of the relevance and the contribution axis.
     """
-    height = 0.85 + 0.17 * len(names)
-    figure = style.new_figure(height, _title(example), style.SMALL_WIDTH)
+    figure = style.new_figure(0.85 + 0.17 * len(names), _title(example))
     values, relevances, contributions = figure.subplots(1, 3, width_ratios=[0.6, 1, 1])
     positions = np.arange(len(names))
     values.barh(positions, example.x, height=0.62, color=style.GREY, linewidth=0)

@@ -1,20 +1,25 @@
 """Heat maps of the same examples by every explanation method, and class prototypes."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import numpy as np
-import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.results import ExperimentResults, Folders, Results
+from pipeline.data.registry import plain_names
 from pipeline.explanations.activation_maximisation import class_prototypes
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import methods_for
 from pipeline.models.logits import logits
 from pipeline.reporting import style, wording
+from pipeline.reporting.ahead import Ahead
 from pipeline.reporting.common import examples_at, image_rows, raw
 from pipeline.reporting.display import Picture
 
@@ -26,11 +31,33 @@ _LABEL_CHARACTERS, _LABEL_SIZE = 11, 6.3  # of a line of a method's name; points
 _NORM = mpl.colors.Normalize(-1, 1)
 
 
+@dataclass(frozen=True)
+class Computed:
+    """What figures of heat maps show of an experiment.
+
+    Attributes
+    ----------
+    predicted : the class of each example.
+    maps : attributions (N, *input_shape) of the inputs, by the method's label.
+    prototypes : of each class, pixels in [0, 1], (C, channels, height, width), of images.
+    least : the least probability that a prototype has of its class.
+    """
+
+    predicted: list[int]
+    maps: dict[str, np.ndarray]
+    prototypes: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    least: float = math.nan
+
+
+_begun: WeakKeyDictionary[Results, Ahead[dict[str, Computed]]] = WeakKeyDictionary()
+
+
 def heat_maps(experiment: ExperimentResults, results: Results) -> list[Picture]:
     """Every method's heat maps of the same examples, on one scale."""
     data = experiment.data
     x = data.test.x[examples_at(experiment, results)]
-    target, maps = _attributions(experiment, x)
+    computed = _computed(experiment, results)
+    maps = computed.maps
     name, methods = f"heat_maps_{experiment.name}", ", ".join(maps)
     if experiment.has_images:
         summed = {label: _to_unit(values.sum(1)) for label, values in maps.items()}
@@ -39,9 +66,9 @@ def heat_maps(experiment: ExperimentResults, results: Results) -> list[Picture]:
         )
         alt = f"Heat maps of {len(x)} test images by {len(maps)} methods: {methods}."
         return [Picture(figure, name, alt, _SCALED)]
-    features = [feature.replace("_", " ") for feature in data.feature_names]
+    features = plain_names(experiment.settings.dataset, data.feature_names)
     pictures = []
-    for index, label in enumerate(target[:_TABLE_ROWS].tolist()):
+    for index, label in enumerate(computed.predicted[:_TABLE_ROWS]):
         values = {method: _to_unit(of_all)[index] for method, of_all in maps.items()}
         title = f"One case predicted {data.class_names[label]}, explained by every method"
         alt = f"{title}. Attributions of each feature by {len(maps)} methods: {methods}."
@@ -50,39 +77,68 @@ def heat_maps(experiment: ExperimentResults, results: Results) -> list[Picture]:
     return pictures
 
 
-def prototypes_of_classes(experiment: ExperimentResults) -> Picture:
-    """What the model finds most typical of each class, by activation maximisation."""
-    data = experiment.data
-    mean = data.train.x.mean(0)
-    prototypes = class_prototypes(experiment.model, mean, float(data.low), float(data.high), _L2)
+def prototypes_of_classes(experiment: ExperimentResults, results: Results) -> Picture:
+    """What the model of an image experiment finds most typical of each class."""
+    computed = _computed(experiment, results)
     title = "What the model finds most typical of each class"
-    figure = image_rows({"prototype": raw(prototypes.x, data).numpy()}, title)
-    least = wording.percent(float(prototypes.probability.min()))
+    figure = image_rows({"prototype": computed.prototypes}, title)
+    least = wording.percent(computed.least)
     caption = (
         "Activation maximisation: images that maximise the log-probability minus "
         f"{_L2:g} times the squared distance from the mean image. The model gives each a "
         f"probability of at least {least}."
     )
-    alt = f"{title}: an image for each of {wording.listed(list(data.class_names))}."
+    alt = f"{title}: an image for each of {wording.listed(list(experiment.data.class_names))}."
     return Picture(figure, f"class_prototypes_{experiment.name}", alt, caption)
 
 
-def _attributions(experiment: ExperimentResults, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Predicted classes (N,) of x, and attributions of the inputs by label of the method."""
-    data, model = experiment.data, experiment.model
-    target = logits(model, x).argmax(1)
-    background = Background.of(data)
-    return target, {
-        method.label: method.build(background)(model, x, target).detach()
-        for method in methods_for(model).values()
-        if method.speaks_of == "inputs" or not experiment.learns_concepts
+def begin(results: Results) -> None:
+    """Start to compute what these figures show, while others are drawn."""
+    _begun[results] = Ahead(compute_all, results.params_file, results.folders)
+
+
+def compute_all(params_file: Path, folders: Folders) -> dict[str, Computed]:
+    """What figures of heat maps show, for every experiment whose methods are compared."""
+    results = Results(params_file, folders)
+    return {
+        name: compute(experiment, results)
+        for name, experiment in results.experiments.items()
+        if name in results.params.explain.experiments
     }
 
 
-def _to_unit(attributions: Tensor) -> np.ndarray:
+def compute(experiment: ExperimentResults, results: Results) -> Computed:
+    """What figures of heat maps show of an experiment."""
+    data, model = experiment.data, experiment.model
+    x = data.test.x[examples_at(experiment, results)]
+    target, background = logits(model, x).argmax(1), Background.of(data)
+    maps = {
+        method.label: method.build(background)(model, x, target).detach().numpy()
+        for method in methods_for(model).values()
+        if method.speaks_of == "inputs" or not experiment.learns_concepts
+    }
+    if not experiment.has_images:
+        return Computed(target.tolist(), maps)
+    low, high = float(data.low), float(data.high)
+    found = class_prototypes(model, data.train.x.mean(0), low, high, _L2)
+    least = float(found.probability.min())
+    return Computed(target.tolist(), maps, raw(found.x, data).numpy(), least)
+
+
+@cache
+def _computed(experiment: ExperimentResults, results: Results) -> Computed:
+    """As computed ahead, if that was begun."""
+    if results in _begun:
+        return _begun[results].result[experiment.name]
+    return compute(experiment, results)
+
+
+def _to_unit(attributions: np.ndarray) -> np.ndarray:
     """Each example's attributions, scaled to largest magnitude 1; 0 stays 0."""
-    largest = attributions.flatten(1).abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny)
-    return (attributions / largest.view(-1, *[1] * (attributions.ndim - 1))).numpy()
+    others = tuple(range(1, attributions.ndim))
+    largest = np.abs(attributions).max(others, keepdims=True)
+    scaled: np.ndarray = attributions / np.maximum(largest, np.finfo(np.float32).tiny)
+    return scaled
 
 
 @style.styled

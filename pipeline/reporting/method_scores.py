@@ -45,7 +45,7 @@ def comparison(experiment: ExperimentResults, results: Results) -> Iterator[Part
     yield Prose(_sentences(experiment))
     yield from heat_maps(experiment, results)
     if experiment.has_images:
-        yield prototypes_of_classes(experiment)
+        yield prototypes_of_classes(experiment, results)
     yield _scatter(experiment)
     yield _scores(scores, experiment.learns_concepts)
     yield _curves(experiment)
@@ -284,7 +284,18 @@ def faithfulness_against_stability(scores: pd.DataFrame, title: str) -> Figure:
             zorder=0,
         )
         paper.text(
-            left + width + 0.13, down, _marked(method), fontsize=7, va="center", color=colour
+            left + width + 0.13,
+            down,
+            _marked(method),
+            fontsize=7,
+            va="center",
+            color=style.readable(colour),
+        )
+        style.spot(
+            axes,
+            x,
+            y,
+            f"{_marked(method)}: faithfulness {_number(y)}, Lipschitz ratio {_number(x)}",
         )
     axes.set_facecolor("none")  # the ties are on the canvas below
     _family_key(paper, top + height + 0.62, scores)

@@ -17,12 +17,13 @@ import nbformat
 import papermill
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbconvert import HTMLExporter
+from nbconvert import HTMLExporter, TemplateExporter
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from pipeline.core.errors import PipelineError
+from pipeline.reporting.page import finished
 
 _KERNEL = "running-interpreter"
 _TEMPLATES = Path(__file__).parent
@@ -84,8 +85,8 @@ def as_text(notebook: NotebookNode) -> str:
 
 
 def to_html(notebook: NotebookNode) -> str:
-    """`notebook` as one self-contained page with a table of contents, without code or prompts."""
-    exporter = HTMLExporter(
+    """`notebook` as one self-contained page with contents and links, without code or prompts."""
+    exporter = _PageExporter(
         template_name="page_template",
         extra_template_basedirs=[str(_TEMPLATES)],
         exclude_input=True,
@@ -93,9 +94,21 @@ def to_html(notebook: NotebookNode) -> str:
         exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
-    page, _ = exporter.from_notebook_node(notebook, {"title": _title(notebook)})
+    resources = {"title": _title(notebook)}
+    for name in ("page.css", "page.js"):
+        resources[name] = (_TEMPLATES / "page_template" / name).read_text(encoding="utf-8")
+    page, _ = exporter.from_notebook_node(notebook, resources)
     page = re.sub(r"\n{3,}", "\n\n", page)
-    return _with_contents(page)
+    return finished(page)
+
+
+class _PageExporter(HTMLExporter):
+    """Without HTMLExporter's pass over the finished page, which takes seconds and alters it."""
+
+    def from_notebook_node(  # type: ignore[override]  # as HTMLExporter's
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        return TemplateExporter.from_notebook_node(self, nb, resources, **kw)
 
 
 def figures(notebook: NotebookNode) -> dict[str, bytes]:
@@ -115,15 +128,22 @@ def figures(notebook: NotebookNode) -> dict[str, bytes]:
 
 
 def with_links(notebook: NotebookNode, folder: str) -> NotebookNode:
-    """A copy of `notebook` that shows its figures from the files in `folder`, beside it."""
+    """A copy of `notebook` that shows its figures from the files in `folder`, beside it.
+
+    Of what needs the page's script it keeps the plain text.
+    """
     linked = copy.deepcopy(notebook)
+    for cell in _code_cells(linked):
+        for output in cell.outputs:
+            if output.get("metadata", {}).get("text/html", {}).get("needs_script"):
+                del output.data["text/html"]
+                output.metadata = NotebookNode()
     for output, about in _pictures(linked):
         source, alt = escape(f"{folder}/{about['name']}.png"), escape(about["alt"])
-        caption = f"<figcaption>{escape(about['caption'])}</figcaption>" if about["caption"] else ""
         image = f'<img src="{source}" alt="{alt}" width="{_WIDTH}">'
-        output.data = NotebookNode(
-            {"text/html": f"<figure>{image}{caption}</figure>", "text/plain": about["alt"]}
-        )
+        caption = f"<figcaption>{escape(about['caption'])}</figcaption>"
+        figure = f'<figure id="figure-{about["name"]}">{image}{caption}</figure>'
+        output.data = NotebookNode({"text/html": figure, "text/plain": about["alt"]})
         output.metadata = NotebookNode()
     return linked
 
@@ -217,21 +237,3 @@ def _title(notebook: NotebookNode) -> str:
         if cell.cell_type == "markdown" and (match := re.match(r"# (.+)", cell.source)):
             return match[1].strip()
     raise ValueError("the notebook has no title: no cell starts with `# …`")
-
-
-def _with_contents(page: str) -> str:
-    """Give every section an id, and fill the navigation with links to them."""
-    links: list[str] = []
-
-    def anchored(match: re.Match[str]) -> str:
-        name = f"section-{len(links) + 1}"
-        links.append(f'<li><a href="#{name}">{match[1]}</a></li>')
-        return f'<h2 id="{name}">{match[1]}</h2>'
-
-    page = re.sub(r"<h2>(.*?)</h2>", anchored, page)
-    contents = (
-        '<nav aria-label="Contents"><details open><summary>Contents</summary>\n<ol>\n'
-        + "\n".join(links)
-        + "\n</ol>\n</details></nav>"
-    )
-    return page.replace('<nav aria-label="Contents"></nav>', contents, 1)

@@ -94,7 +94,12 @@ def _picture(experiment: ExperimentResults, results: Results) -> Picture:
         f"neighbours in {space} and {RANDOM_OTHERS} random others, above heat maps of their "
         "relevances."
     )
-    return Picture(figure, f"neighbours_{experiment.name}", alt)
+    caption = (
+        "Below each image are the relevances of its concepts, a row each, for the class predicted "
+        f"for the first image of the row. If explanations are stable, the {NEIGHBOURS} neighbours’ "
+        "are like those of the first."
+    )
+    return Picture(figure, f"neighbours_{experiment.name}", alt, caption)
 
 
 def _neighbourhood(experiment: ExperimentResults, anchor: int) -> Neighbourhood:
@@ -202,6 +207,10 @@ def certified_stability(cells: pd.DataFrame, title: str) -> Figure:
         (LOWER, "^", "largest found"),
     ):
         axes.plot(lambdas, means[name], color=style.BLUE, marker=marker, linewidth=0.8, label=label)
+        for value, mean in zip(lambdas, means[name], strict=True):
+            if not math.isnan(mean):
+                text = f"λ = {lambda_label(value)}, {label}: {wording.significant(mean)}"
+                style.spot(axes, value, mean, text)
     exact: dict[str, Any] = {"linestyle": "", "marker": "o", "color": style.VERMILION}
     axes.plot(lambdas, means[EXACT], markersize=4.5, label="exact, at the example", **exact)
     axes.plot(

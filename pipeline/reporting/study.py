@@ -71,7 +71,7 @@ _PUBLISHED = {"paper": style.GREEN, "review": style.VERMILION, "ETH": style.FURT
 def findings(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """What follows from each study: whose curve is whose, and which axis is fair."""
     if experiment.name in results.params.study:
-        study, compared = _measured(experiment, results)
+        study, compared = compared_with_published(experiment, results)
         definitions = wording.counted(len(study.definitions()), "definition")
         seeds = wording.counted(study.cells["seed"].nunique(), "seed")
         about = (
@@ -85,7 +85,7 @@ def findings(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
 def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     """Each study's curves, predictions with their outcomes, and distances."""
     if experiment.name in results.params.study:
-        study, compared = _measured(experiment, results)
+        study, compared = compared_with_published(experiment, results)
         yield from _pictures(experiment.name, study)
         rows = [(*predicted(study, p), p.outcome) for p in predictions(study)]
         yield Table(("prediction", "measured", "outcome"), rows, kind="claims")
@@ -94,7 +94,9 @@ def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Pa
 
 
 @cache
-def _measured(experiment: ExperimentResults, results: Results) -> tuple[MeasuredStudy, Compared]:
+def compared_with_published(
+    experiment: ExperimentResults, results: Results
+) -> tuple[MeasuredStudy, Compared]:
     """The study of an experiment, and how near its curves are to each published one."""
     study = MeasuredStudy(experiment.settings, results.study(experiment.name), RESAMPLES)
     published = published_losses(experiment.name, study.lambdas)
@@ -354,10 +356,16 @@ def accuracy_by_definition(
             axes.plot(ends, [middle / 2] * 2, **_dashed(span.label))
         here = [one for one in study.definitions() if one.reduction == reduction]
         for place, definition in enumerate(here):
+            places = np.array(lambdas) * 10 ** (_BESIDE * (place - (len(here) - 1) / 2))
+            measured = [study.accuracy_at(definition, value) for value in lambdas]
+            for x, value, at in zip(places, lambdas, measured, strict=True):
+                mean = wording.with_bounds(wording.percent(at.mean), at, 100, 1)
+                text = f"{definition}, λ = {lambda_label(value)}: {mean}"
+                style.spot(axes, x, at.mean, text)
             style.intervals(
                 axes,
-                np.array(lambdas) * 10 ** (_BESIDE * (place - (len(here) - 1) / 2)),
-                [study.accuracy_at(definition, value) for value in lambdas],
+                places,
+                measured,
                 color=COLOURS[definition.variant],
                 marker=_MARKERS[definition.variant],
                 elinewidth=0.9,

@@ -10,7 +10,7 @@ import io
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, NamedTuple, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -19,8 +19,9 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 from pipeline.metrics.intervals import Interval
 from pipeline.reporting import wording
@@ -28,6 +29,8 @@ from pipeline.reporting import wording
 WIDTH, SMALL_WIDTH = 4.5, 3.5  # inches
 _TITLE_CHARACTERS, _TITLE_LINE = 11.5, 0.17  # per inch of width; inches
 DPI = 200
+_SPOT = "spot"
+_CONTRAST = 4.5
 
 INK, GREY, FAINT = "#1b1b1b", "#6f6f6f", "#d9d9d9"
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -100,6 +103,46 @@ def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
     FigureCanvasAgg(figure)
     figure.suptitle(textwrap.fill(title, int(_TITLE_CHARACTERS * width)), x=0.005, ha="left")
     return figure
+
+
+class Spot(NamedTuple):
+    """A point of a figure, in per cent of its width and height from the upper left, and a text."""
+
+    left: float
+    top: float
+    text: str
+
+
+def readable(colour: str) -> str:
+    """`colour`, dark enough for text on white: a contrast of at least 4.5 (WCAG 2.2, 1.4.3)."""
+    red, green, blue = to_rgb(colour)
+    while contrast((red, green, blue)) < _CONTRAST:
+        red, green, blue = (0.97 * part for part in (red, green, blue))
+    return to_hex((red, green, blue))
+
+
+def contrast(colour: Any) -> float:
+    """The contrast ratio of a colour and white, from 1 to 21 (WCAG 2.2)."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour)]
+    return 1.05 / (float(np.dot([0.2126, 0.7152, 0.0722], linear)) + 0.05)
+
+
+def spot(axes: Axes, x: float, y: float, text: str) -> None:
+    """Say `text` of the point (x, y) of `axes` to whoever points at it on the page."""
+    axes.annotate(text, (x, y), gid=_SPOT, visible=False)
+
+
+def spots(figure: Figure) -> list[Spot]:
+    """What `spot` said of points of `figure`, which has been laid out."""
+    found = []
+    for axes in figure.axes:
+        for note in axes.texts:
+            if note.get_gid() == _SPOT:
+                assert isinstance(note, Annotation)
+                place = axes.transData + figure.transFigure.inverted()
+                left, up = (round(100 * float(share), 1) for share in place.transform(note.xy))
+                found.append(Spot(left, round(100 - up, 1), note.get_text()))
+    return found
 
 
 def canvas(height: float, title: str) -> tuple[Figure, Axes]:

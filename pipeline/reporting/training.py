@@ -47,11 +47,43 @@ def vae(results: Results) -> Several:
             "Test images, one of each class, above their reconstructions by the pretrained β-VAE "
             "and by DiSENN’s conceptizer after training."
         )
-        parts.append(Picture(figure, "reconstructions", alt))
+        caption = (
+            "What a reconstruction loses, no concept holds. 0 is white and 1 is black, as in the "
+            "input."
+        )
+        parts.append(Picture(figure, "reconstructions", alt, caption))
     figure = pretraining_curves(results.vae_curves, "Pretraining curves of the β-VAE")
     seeds = wording.counted(results.vae_curves["seed"].nunique(), "seed")
-    parts.append(Picture(figure, "pretraining", f"The β-VAE’s losses against epochs, {seeds}."))
+    alt = f"The β-VAE’s losses against epochs, {seeds}."
+    caption = f"A line per seed ({seeds}). {still_learning(results.vae_curves)}"
+    parts.append(Picture(figure, "pretraining", alt, caption))
     return Several(parts)
+
+
+def still_learning(curves: pd.DataFrame) -> str:
+    """Whether pretraining ended before the β-VAE had learned what it can, in a sentence.
+
+    It still learns if over the last quarter of the epochs each seed's validation loss falls, on
+    average by more than these falls scatter (one standard deviation); with one seed, by more than
+    1 % of the loss.
+
+    Parameters
+    ----------
+    curves : one row per seed and epoch: seed, epoch, valid_loss.
+    """
+    losses = curves.pivot(index="epoch", columns="seed", values="valid_loss")
+    epochs = max(1, len(losses) // 4)
+    if len(losses) <= epochs:
+        return "One epoch does not show whether it still learns."
+    falls = losses.iloc[-1 - epochs] - losses.iloc[-1]
+    several = len(falls) > 1
+    scatter = float(falls.std()) if several else 0.01 * float(losses.iloc[-1].mean())
+    after, lately = int(losses.index[-1]), wording.counted(epochs, "epoch")
+    fall = f"over the last {lately} its validation loss falls by {falls.mean():.2f}"
+    beside = f"{scatter:.2f}, " + ("the spread between seeds" if several else "1 % of it")
+    if falls.mean() > scatter:
+        return f"After {after} epochs the β-VAE still learns: {fall}, more than {beside}."
+    return f"After {after} epochs the β-VAE has levelled off: {fall}, no more than {beside}."
 
 
 def _activity_sentence(conceptizers: dict[str, VaeConceptizer], data: Dataset) -> str:
@@ -89,7 +121,11 @@ def training(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
         "steps, one line per λ and seed."
     )
     figure = training_curves(experiment.curves, panels, f"Training curves of {experiment.name}")
-    yield Picture(figure, f"training_{experiment.name}", alt)
+    cells = wording.counted(len(experiment.cells), "model")
+    caption = (
+        f"A line per model ({cells}), coloured by λ. Losses are means since the last validation."
+    )
+    yield Picture(figure, f"training_{experiment.name}", alt, caption)
 
 
 def provenance(results: Results) -> Several:

@@ -29,6 +29,11 @@ def percent(share: float, decimals: int = 1) -> str:
     return minus(f"{100 * share:.{decimals}f} %")
 
 
+def probability(share: float) -> str:
+    """0.971 → ``97.1 %``; what is not certain does not round to certainty."""
+    return "more than 99.9 %" if 0.9995 <= share < 1 else percent(share)
+
+
 def points(share: float) -> str:
     """0.809 → ``80.9``: percentage points."""
     return minus(f"{100 * share:.1f}")
@@ -62,6 +67,18 @@ def mean_and_spread(values: pd.Series) -> str:
     numbers = (f"{round(v / scale, decimals):.{max(0, decimals)}f}" for v in (mean, spread))
     text = minus(" ± ".join(numbers))
     return text if scale == 1 else f"({text})·{power_of_ten(exponent)}"
+
+
+def typical(values: pd.Series) -> str:
+    """`mean_and_spread`, unless the deviation of what is never negative exceeds its mean.
+
+    Then the median, and the range over seeds: ``30.0 (0 to 186)``.
+    """
+    defined = values.dropna()
+    if len(defined) < 2 or defined.min() < 0 or defined.std() <= defined.mean():
+        return mean_and_spread(values)
+    least, middle, most = (significant(value) for value in defined.quantile([0, 0.5, 1]))
+    return f"{middle} ({least} to {most})"
 
 
 def percent_and_spread(shares: pd.Series) -> str:

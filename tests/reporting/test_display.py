@@ -5,7 +5,15 @@ from bs4 import BeautifulSoup
 from IPython.core.interactiveshell import InteractiveShell
 
 from pipeline.reporting import style
-from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
+from pipeline.reporting.display import (
+    STATUSES,
+    Listing,
+    Picture,
+    Prose,
+    Several,
+    Table,
+    sort_key,
+)
 
 
 def test_picture_brings_its_alternative_text():
@@ -13,12 +21,33 @@ def test_picture_brings_its_alternative_text():
     data, about = Picture(figure, "a_name", "what is seen", "caption")._repr_mimebundle_()
     assert base64.b64decode(data["image/png"]) == style.png(figure)
     expected = {"name": "a_name", "alt": "what is seen", "caption": "caption", "small": False}
-    assert about == {"image/png": expected}
+    assert about == {"image/png": expected | {"spots": []}}
 
 
 def test_a_pictures_name_is_a_file_name():
     with pytest.raises(ValueError, match="no file name"):
-        Picture(style.new_figure(1, "T"), "../x", "alt")
+        Picture(style.new_figure(1, "T"), "../x", "alt", "caption")
+
+
+def test_every_picture_has_a_caption():
+    with pytest.raises(ValueError, match="figure a_name has no caption"):
+        Picture(style.new_figure(1, "T"), "a_name", "alt", "")
+
+
+def test_picture_says_where_its_values_are():
+    """The axes' lower left corner and middle, in per cent from the upper left."""
+    figure = style.new_figure(2, "T")
+    axes = figure.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    style.spot(axes, 0, 0, "corner")
+    style.spot(axes, 0.5, 0.5, "middle")
+    _, about = Picture(figure, "a_name", "alt", "caption")._repr_mimebundle_()
+    place = axes.get_position()
+    (left, top, text), middle = about["image/png"]["spots"]
+    assert text == "corner"
+    assert (left, top) == pytest.approx((100 * place.x0, 100 * (1 - place.y0)), abs=0.1)
+    assert middle[0] == pytest.approx(50 * (place.x0 + place.x1), abs=0.1)
+    assert middle[2] == "middle"
 
 
 def test_table():
@@ -36,6 +65,35 @@ def test_verdicts_stand_out_and_further_lines_are_small():
     row = BeautifulSoup(table.html(), "html.parser").tbody.tr
     assert [small.text for small in row.th.find_all("small")] == ["id", "<remark>"]
     assert row.td["class"] == ["status", "no"]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_verdict_has_its_mark(status):
+    html = Table(("c", "v"), [("claim", f"{status}\nwhy")], kind="claims").html()
+    cell = BeautifulSoup(html, "html.parser").td
+    assert cell.select_one(".mark").text == STATUSES[status][0]
+    assert cell.find(string=True, recursive=False) == status
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("80.9 %\n78 to 83", 80.9),
+        ("−1,234 points", -1234),
+        ("0.27 ± 0.04", 0.27),
+        ("(2.2 ± 1.1)·10⁻⁴", 2.2e-4),
+        ("3.20·10⁻⁹", 3.2e-9),
+        ("10⁻⁵", 1e-5),
+        ("0.0001 to 1", 1e-4),
+        ("–", None),
+        ("λ = 3", None),
+        ("", None),
+    ],
+)
+def test_cells_are_sorted_by_the_number_they_start_with(text, number):
+    assert sort_key(text) == (None if number is None else pytest.approx(number))
+    cell = BeautifulSoup(Table(("a", "b"), [("x", text)]).html(), "html.parser").td
+    assert ("data-order" in cell.attrs) == (number is not None)
 
 
 def test_rows_must_fit_the_header():

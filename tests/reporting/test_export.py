@@ -6,6 +6,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from pipeline.reporting import style
 from pipeline.reporting.display import Picture, Table
+from pipeline.reporting.explorer import Explorer
 from pipeline.reporting.notebook import figures, to_html, with_links
 
 
@@ -15,8 +16,8 @@ def displayed(thing) -> dict:
     return new_output("display_data", data=data, metadata=metadata)
 
 
-def picture(name="first", **kwargs) -> Picture:
-    return Picture(style.new_figure(1, "T"), name, 'a "quoted" <alt>', **kwargs)
+def picture(name="first", caption="a <caption>", **kwargs) -> Picture:
+    return Picture(style.new_figure(1, "T"), name, 'a "quoted" <alt>', caption, **kwargs)
 
 
 def notebook(*outputs):
@@ -35,7 +36,7 @@ def notebook(*outputs):
 def soup():
     markdown = new_output("display_data", data={"text/markdown": "### Inner\n\n**7** (`code`)"})
     table = displayed(Table(("a",), [("1",)]))
-    outputs = [markdown, displayed(picture(caption="a <caption>", small=True)), table, markdown]
+    outputs = [markdown, displayed(picture(small=True)), table, markdown]
     return BeautifulSoup(to_html(notebook(*outputs)), "html.parser")
 
 
@@ -55,12 +56,14 @@ def test_pictures_have_alternative_text_and_caption(soup):
     assert image["alt"] == 'a "quoted" <alt>'
     content = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
     assert content == style.png(picture().figure)
-    assert image.parent["class"] == ["small"]
-    assert image.parent.figcaption.text == "a <caption>"
+    figure = image.find_parent("figure")
+    assert (figure["class"], figure["id"]) == (["small"], "figure-first")
+    assert figure.figcaption.text == "Figure 1. a <caption>"
 
 
 def test_contents_lead_to_the_sections(soup):
     links = {link.text: link["href"] for link in soup.nav.find_all("a")}
+    assert len(soup.find_all("table")) == len(soup.select(".table caption b")) == 1
     assert list(links) == ["One & only", "Two"]
     for text, target in links.items():
         (section,) = soup.select(target)
@@ -70,14 +73,15 @@ def test_contents_lead_to_the_sections(soup):
 
 
 def test_nothing_comes_from_elsewhere(soup):
-    assert not soup.find_all(["script", "link"], src=True)
+    assert not soup.find_all(["script", "iframe"], src=True)
     for tag in soup.find_all(True):
         for attribute in ("src", "href", "srcset", "action", "poster"):
             value = tag.get(attribute, "#")
             assert value.startswith(("#", "data:")), (tag.name, attribute, value[:60])
     css = soup.style.text
     assert "url(" not in css and "@import" not in css
-    assert not soup.find_all("script")
+    script = soup.script.string
+    assert not any(word in script for word in ("fetch", "import", "XMLHttp", "eval(", "innerHTML"))
 
 
 def test_the_page_says_how_it_wants_to_be_shown(soup):
@@ -99,7 +103,7 @@ def test_two_figures_of_one_name():
 
 
 def test_links_replace_pictures_in_a_copy():
-    before = notebook(displayed(picture(caption="a <caption>")), displayed(Table(("a",), [("1",)])))
+    before = notebook(displayed(picture()), displayed(Table(("a",), [("1",)])))
     after = with_links(before, "pictures")
     assert list(figures(before)) == ["first"] and figures(after) == {}
     linked, table = after.cells[2].outputs
@@ -107,6 +111,14 @@ def test_links_replace_pictures_in_a_copy():
     assert (soup.img["src"], soup.img["alt"]) == ("pictures/first.png", 'a "quoted" <alt>')
     assert soup.figcaption.text == "a <caption>"
     assert table == before.cells[2].outputs[1]
+
+
+def test_what_needs_the_script_stays_out_of_the_copy():
+    before = notebook(displayed(Explorer([])))
+    (output,) = with_links(before, "pictures").cells[2].outputs
+    assert output.data == {"text/plain": "Open report.html to explore predictions."}
+    assert "explorer-data" in to_html(before)
+    assert "explorer-data" not in to_html(with_links(before, "pictures"))
 
 
 def test_a_page_needs_a_title():

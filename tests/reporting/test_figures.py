@@ -273,6 +273,22 @@ def texts(figure: Figure) -> set[str]:
     return {text.get_text() for text in figure.findobj(Text)}
 
 
+def test_text_is_dark_enough_on_white(draw):
+    """WCAG 2.2, 1.4.3: a contrast of 4.5. White text stands on dark cells."""
+    for text in draw().findobj(Text):
+        if text.get_text() and text.get_visible() and to_hex(text.get_color()) != "#ffffff":
+            assert style.contrast(text.get_color()) >= 4.5, text.get_text()
+
+
+def test_contrast():
+    """Black and white by definition; grey 118 is the lightest that passes (WebAIM)."""
+    assert style.contrast("black") == pytest.approx(21)
+    assert style.contrast("white") == pytest.approx(1)
+    assert style.contrast("#767676") >= 4.5 > style.contrast("#777777")
+    assert style.readable(style.INK) == style.INK
+    assert 4.5 <= style.contrast(style.readable("#CC79A7")) < 4.8
+
+
 def test_figures_do_not_depend_on_the_callers_style():
     plain = style.png(FIGURES["accuracy"]())
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.bbox": "tight"}):

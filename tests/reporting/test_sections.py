@@ -196,7 +196,7 @@ def test_collapse_is_told_with_its_counts(run):
     parts = collapse.collapse(run()).parts
     texts = [part.markdown for part in parts if isinstance(part, Prose)]
     assert texts.count("**Models that collapsed: 2 of 2 at λ = 1.**") == 3
-    assert texts.count("Means ± standard deviations over 2 seeds.") == 3
+    assert sum(text.startswith("Means ± standard deviations over 2 seeds") for text in texts) == 3
     measured, rules = (part for part in parts[:6] if isinstance(part, Table))
     assert measured.rows[0][3] == "61.0 ± 1.4"  # 0.60 and 0.62, see METRICS
     assert rules.header[1] == "best validation accuracy (this run)"
@@ -330,6 +330,43 @@ def test_collapse_of_the_vae_is_said(run):
     prose = shown(training.vae(results), Prose)[0].markdown
     assert "5 (pretrained)" in prose
     assert "collapsed" not in prose
+
+
+def pretraining(losses: dict[int, list[float]]) -> pd.DataFrame:
+    """Validation losses by seed, an epoch each."""
+    return pd.DataFrame(
+        [
+            {"seed": seed, "epoch": epoch, "valid_loss": loss}
+            for seed, along in losses.items()
+            for epoch, loss in enumerate(along, start=1)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        # Falls of 3 and 4 over the last quarter: 3.5 ± 0.71, whatever lies between the seeds.
+        (
+            {1: [60, 50, 43, 40], 2: [90, 80, 74, 70]},
+            "After 4 epochs the β-VAE still learns: over the last 1 epoch its validation loss "
+            "falls by 3.50, more than 0.71, the spread between seeds.",
+        ),
+        (
+            {1: [60, 50, 43, 43.2], 2: [90, 80, 74, 73.7]},
+            "After 4 epochs the β-VAE has levelled off: over the last 1 epoch its validation loss "
+            "falls by 0.05, no more than 0.35, the spread between seeds.",
+        ),
+        (
+            {1: [9, 8, 7, 6, 5, 4, 2.5, 2]},
+            "After 8 epochs the β-VAE still learns: over the last 2 epochs its validation loss "
+            "falls by 2.00, more than 0.02, 1 % of it.",
+        ),
+        ({1: [9.0], 2: [8.0]}, "One epoch does not show whether it still learns."),
+    ],
+)
+def test_whether_the_vae_still_learns(losses, words):
+    assert training.still_learning(pretraining(losses)) == words
 
 
 def test_strips_that_do_not_change_are_given_away(run):

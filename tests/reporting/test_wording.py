@@ -30,6 +30,21 @@ def test_mean_and_spread(values, text):
 
 
 @pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([0.272, 0.230, 0.310], "0.27 ± 0.04"),
+        ([16400.0, 1500.0, 200.0], "1500 (200 to 16400)"),  # not 6000 ± 9000
+        ([0.0, 30.0, 186.0, None], "30.0 (0 to 186)"),
+        ([-30.0, 0.0, 186.0], "50 ± 120"),
+        ([0.25], "0.250"),
+        ([None], "–"),
+    ],
+)
+def test_what_scatters_widely_has_a_median_and_a_range(values, text):
+    assert wording.typical(pd.Series(values, dtype=float)) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (0, "0"),
@@ -47,6 +62,12 @@ def test_significant(value, text):
 def test_percent_and_spread():
     assert wording.percent_and_spread(pd.Series([0.966, 0.968, 0.970])) == "96.8 ± 0.2"
     assert wording.percent_and_spread(pd.Series([0.5])) == "50.0"
+
+
+def test_probabilities_do_not_round_to_certainty():
+    shares = (0.971, 0.9994, 0.99951, 1.0)
+    texts = ["97.1 %", "99.9 %", "more than 99.9 %", "100.0 %"]
+    assert [wording.probability(share) for share in shares] == texts
 
 
 def test_words():

@@ -1,0 +1,176 @@
+"""The report's first section: what was found, a sentence each, computed from the run's results.
+
+A finding that the results do not support is left out or says the opposite; none is written down
+with its numbers.
+"""
+
+from collections.abc import Iterator
+from typing import get_args
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.claims.comparison import Decided
+from pipeline.claims.protocol import PROTOCOLS, deviations
+from pipeline.claims.published import with_article
+from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.verdicts import from_table
+from pipeline.models.senn import SennOutput
+from pipeline.reporting import wording
+from pipeline.reporting.display import Prose
+from pipeline.reporting.study import compared_with_published
+from pipeline.reporting.wording import lambda_label
+from pipeline.study.definitions import Definition
+
+_SATURATED = 0.9  # of |θ|, which tanh bounds by 1
+_MOSTLY = 0.5
+_WHAT_WAS_RUN = "../docs/published-code.md#what-the-review-ran"
+
+
+def findings(results: Results) -> Prose:
+    """Every finding, with a link to its evidence."""
+    found = [
+        *_losses(results),
+        *_collapse(results),
+        *_removal(results),
+        *_saturation(results),
+        *_configs(results),
+        *_full_mnist(results),
+    ]
+    return Prose("\n".join(f"- {sentence}" for sentence in found))
+
+
+def _losses(results: Results) -> Iterator[str]:
+    """Which definition of the robustness loss gives whose curve."""
+    for name in filter(results.experiments.__contains__, results.params.study):
+        study, compared = compared_with_published(results.experiments[name], results)
+        if not compared:
+            continue
+        most = study.lambdas[-1]
+        of_definition: dict[Definition, list[str]] = {}
+        for published, ranked in compared:
+            source = with_article(published.source)
+            of_definition.setdefault(ranked[0].definition, []).append(f"{source}’s")
+        said = []
+        for definition, whose in of_definition.items():
+            lost = study.lost_at(definition, most)
+            points = wording.with_bounds(f"{wording.points(lost.mean)} points", lost, 100, 1)
+            said.append(
+                f"{points} under `{definition}`, whose curve is closest to {wording.listed(whose)}"
+            )
+        lead = (
+            "Whose curve comes out depends on the loss that is computed"
+            if len(of_definition) > 1
+            else "One loss comes closest to all published curves"
+        )
+        yield (
+            f"**{lead}.** From λ = {lambda_label(study.lambdas[0])} to {lambda_label(most)}, "
+            f"{_model(results.experiments[name])} loses {wording.listed(said)} "
+            f"([Figure](#figure-study_lambda_{name}))."
+        )
+
+
+def _collapse(results: Results) -> Iterator[str]:
+    """At which λ the models collapsed, and what their accuracy then is."""
+    for name, experiment in results.experiments.items():
+        cells = experiment.cells
+        share = cells.groupby("robust_reg")["collapsed"].mean()
+        lambdas = share.index[share > _MOSTLY].tolist()
+        if not lambdas:
+            continue
+        robust = cells[cells["robust_reg"].isin(lambdas)]
+        gain = wording.points(robust["selection_gain"].mean())
+        yield (
+            f"**The robust models of {_model(experiment)} have collapsed.** At λ = "
+            f"{wording.lambdas(lambdas)}, {robust['collapsed'].sum():g} of {len(robust)} end up "
+            "predicting a constant; the weights kept, the best of many validations, have "
+            f"{gain} points more validation accuracy than the last ones "
+            f"([evidence](#collapsed-models-and-what-selection-gains-{name}))."
+        )
+
+
+def _removal(results: Results) -> Iterator[str]:
+    """What is left of a prediction without any concept."""
+    for name, experiment in results.experiments.items():
+        if not experiment.learns_concepts or name not in results.params.explain.experiments:
+            continue
+        curves = experiment.method_curves
+        of_concepts = (curves["method"] == "contribution") & (curves["curve"] == "deletion")
+        ends = curves[of_concepts].sort_values("position")["value"].iloc[[0, -1]]
+        whole, left = (f"{value:.2f}" for value in ends)
+        if ends.iloc[1] > _MOSTLY * ends.iloc[0]:
+            lead = f"Without its concepts, {_model(experiment)} predicts the same"
+        else:
+            lead = f"Without its concepts, {_model(experiment)} predicts little"
+        yield (
+            f"**{lead}.** With all of them set to their mean and the relevances held, the "
+            f"probability of the predicted class goes from {whole} to {left} on average "
+            f"([Figure](#figure-method_curves_{name}))."
+        )
+
+
+def _saturation(results: Results) -> Iterator[str]:
+    """Whether relevances that tanh bounds are stuck at its ends."""
+    shares = {}
+    for experiment in results.experiments.values():
+        if experiment.learns_concepts:
+            sizes = torch.cat([_of_prediction(one).abs() for one in experiment.test_outputs])
+            if float(sizes.max()) <= 1:
+                shares[_model(experiment)] = float((sizes > _SATURATED).double().mean())
+    if any(share > _MOSTLY for share in shares.values()):
+        stuck = wording.listed([name for name, share in shares.items() if share > _MOSTLY])
+        each = wording.listed([f"{wording.percent(v, 0)} ({name})" for name, v in shares.items()])
+        yield (
+            f"**The relevances of {stuck} saturate.** Of those for the predicted class, {each} are "
+            f"larger than {_SATURATED} in size, where tanh allows no more than 1; they say for or "
+            "against, and hardly how much ([evidence](#predictions-explained))."
+        )
+
+
+def _of_prediction(output: SennOutput) -> Tensor:
+    """Relevances for the predicted class, (N, K)."""
+    return output.relevances[torch.arange(len(output.logits)), :, output.logits.argmax(1)]
+
+
+def _configs(results: Results) -> Iterator[str]:
+    """What the review ran, and in how much this run differs from it."""
+    differing = [
+        f"{len(deviations(results.params, name))} for {_model(results.experiments[name])}"
+        for name in PROTOCOLS
+        if name in results.experiments
+    ]
+    if differing:
+        yield (
+            "**The review’s configs are not what it ran**, as [its checkpoints and logs show]"
+            f"({_WHAT_WAS_RUN}). From what it ran, this run departs in some settings, which the "
+            f"[verdicts](#the-published-claims-one-by-one) name: {wording.listed(differing)}."
+        )
+
+
+def _full_mnist(results: Results) -> Iterator[str]:
+    """What the run of presets/paper.yaml says of the claims about full MNIST, if it is there."""
+    path = results.folders.reports / "paper" / "claims.csv"
+    if not path.exists():
+        return
+    tested = [
+        verdict
+        for verdict in from_table(pd.read_csv(path))
+        if verdict.claim.dataset == "mnist" and verdict.status in get_args(Decided)
+    ]
+    statuses = [verdict.status for verdict in tested]
+    counts = [f"{statuses.count(s)} {s}" for s in get_args(Decided) if s in statuses]
+    accuracies = [
+        f"{wording.percent(one.here.mean)} at λ = {lambda_label(one.claim.lambdas[0])}"
+        for one in tested
+        if one.here and one.claim.experiment == "mnist_senn" and one.claim.kind == "accuracy"
+    ]
+    if counts and accuracies:
+        yield (
+            f"**On full MNIST, {len(tested)} claims are tested: {wording.listed(counts)}.** SENN "
+            f"reaches {wording.listed(accuracies)} ([verdicts](paper/claims.csv))."
+        )
+
+
+def _model(experiment: ExperimentResults) -> str:
+    return f"{experiment.settings.model_class} on {experiment.settings.dataset}"
