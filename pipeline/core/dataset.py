@@ -197,7 +197,7 @@ def read_dataset(file: File) -> Dataset:
             name: Split(_normalised(tensors[f"{name}_x"], mean, std), tensors[f"{name}_y"])
             for name in SPLITS
         }
-        low, high = (_normalised(torch.tensor(end), mean, std) for end in (0.0, 1.0))
+        low, high = (_normalised(torch.tensor(end).float(), mean, std) for end in (0.0, 1.0))
         return Dataset(
             name=described["name"],
             **splits,
@@ -223,4 +223,5 @@ def _moments(described: float | list[float]) -> Moments:
 def _normalised(raw: Tensor, mean: Moments, std: Moments) -> Tensor:
     # As torchvision's ToTensor and Normalize do, in this order and in float32.
     values = raw.float().div(255) if raw.dtype == torch.uint8 else raw
-    return values.sub(torch.tensor(mean)).div(torch.tensor(std))
+    shift, scale = (torch.tensor(moments, dtype=torch.float32) for moments in (mean, std))
+    return values.sub(shift).div(scale)
