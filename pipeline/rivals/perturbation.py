@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from pipeline.core.dataset import patches
 from pipeline.explanations.method import Method
+from pipeline.explanations.senn import relevances
 from pipeline.explanations.surrogates import FORWARD_BATCH, LIME_KERNEL_WIDTH, LIME_RIDGE
-from pipeline.models.logits import logits
+from pipeline.models.logits import target_logit
+from pipeline.models.senn import Senn
 
 _EXACTLY = 1e6  # the weight of samples that KernelSHAP must agree with
 _TINY = 1e-6  # a ridge for what few samples leave open
@@ -90,13 +92,22 @@ def explained_by(draw: Draw, baseline: Tensor) -> Method[nn.Module]:
         for rows in torch.arange(len(x)).split(size):
             shown = present if of_all else present[rows]
             inputs = torch.where(shown, x[rows].unsqueeze(1), baseline)
-            answers = logits(model, inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
-            of_target = answers[torch.arange(len(rows)), :, target[rows]].double()
+            asked = target[rows].repeat_interleave(inputs.shape[1])
+            answers = _logit(model, inputs.flatten(0, 1), asked)
+            of_target = answers.view(inputs.shape[:2]).double()
             operator = draw.worth if of_all else draw.worth[rows]
             worth.append((operator @ of_target.unsqueeze(2)).squeeze(2).to(x.dtype))
         return (torch.cat(worth) / features)[:, patch]
 
     return method
+
+
+def _logit(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """f_c(x) (B,); of a `Senn` without the other classes, which a million inputs notice."""
+    if isinstance(model, Senn):
+        theta = relevances(model, x, target).unsqueeze(2)
+        return model.aggregator(model.conceptizer.encode(x), theta).squeeze(1)
+    return target_logit(model, x, target)
 
 
 def _regression(present: Tensor, weight: Tensor, ridge: float) -> Tensor:

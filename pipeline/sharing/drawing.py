@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.reporting import style
+from pipeline.reporting.examples import Example
 from pipeline.reporting.explanations import (
-    Example,
     common_limits,
     contrastive_explanation,
     image_explanation,
