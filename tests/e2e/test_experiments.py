@@ -53,7 +53,7 @@ def test_another_lambda(project):
     per_experiment = ("train", "evaluate", "explain", "share")
     rerun = [f"{stage}@{name}" for stage in per_experiment for name in EXPERIMENTS]
     assert sorted(stages_run(printed)) == sorted(
-        [*rerun, "train@uci", "evaluate@uci", "report", "rivals"]
+        [*rerun, "train@uci", "evaluate@uci", "share@uci", "report", "rivals"]
     )
     for name in (*EXPERIMENTS, "uci_wine"):  # those with the old λ
         assert f"{name}: 4 of 6 cells reused from the cell store" in printed
@@ -68,9 +68,11 @@ def test_another_lambda(project):
         path for path in after if path.startswith(("models/mnist", "models/compas", "models/uci"))
     }
     of_rerun |= {path for path in after if path.startswith("reports/")}
-    study = {"reports/rivals", *(f"reports/study/{name}.csv" for name in STUDIED)}
+    folders = ("study", "roundings")
+    study = {f"reports/{folder}/{name}.csv" for folder in folders for name in STUDIED}
+    study.add("reports/rivals")
     upstream = set(after) - of_rerun | study | {"reports/curves/vae.csv"}
-    assert len(upstream) == 11
+    assert len(upstream) == 13
     unchanged = {path for path in after if after[path] == before[path]}
     assert unchanged == upstream | {"reports/claims.json"}  # the same verdicts, by other numbers
 

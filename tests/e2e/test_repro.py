@@ -18,11 +18,12 @@ ALL = [
     "pretrain",
     *(f"train@{name}" for name in EXPERIMENTS),
     *(f"evaluate@{name}" for name in EXPERIMENTS),
-    *("train@uci", "evaluate@uci"),
+    *("train@uci", "evaluate@uci", "share@uci"),
     *(f"explain@{name}" for name in EXPERIMENTS),
     *(f"share@{name}" for name in EXPERIMENTS),
     "study@compas_senn",
     "study@mnist_senn",
+    "rivals",
     "report",
 ]
 HEADLINE = ["accuracy", "accuracy_half_width", "lipschitz_local", "faithfulness",
