@@ -326,6 +326,8 @@ class Params(Section):
     experiments : by name; a grid of models each.
     evaluate : settings of the metrics.
     explain : settings of the comparison of explanation methods.
+    certify : settings of the bounds on local Lipschitz constants.
+    attack : settings of the attack on concepts learned from images.
     rivals : settings of the comparison with other methods, by the paper's protocol and a fair one.
     study : experiments whose robustness loss is varied; may be {}.
     report : what the report shows.
