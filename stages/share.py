@@ -8,14 +8,15 @@ from pipeline.sharing.release import release
 
 
 def main() -> None:
-    """Write ``<experiment>.safetensors`` and ``.md`` into ``reports/models/<experiment>/``."""
-    name = argument("experiment", __doc__)
+    """Write ``<experiment>.safetensors`` and ``.md`` into ``reports/models/<entry>/``."""
+    entry = argument("entry", __doc__)
     params = load_params(Path("params.yaml"))
-    cells = Path("reports/cells", f"{name}.csv")
-    written = release(
-        params, name, Path("models"), Path("data/prepared"), cells, Path("reports/models", name)
-    )
-    print(f"{name}: {written.stat().st_size / 1000:,.0f} KB -> {written}")
+
+    cells, folder = Path("reports/cells", f"{entry}.csv"), Path("reports/models", entry)
+    for name in params.names_of(entry):
+        models = Path("models", params.group_of(name))
+        written = release(params, name, models, Path("data/prepared"), cells, folder)
+        print(f"{name}: {written.stat().st_size / 1000:,.0f} KB -> {written}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def test_another_lambda(project):
     per_experiment = ("train", "evaluate", "explain", "share")
     rerun = [f"{stage}@{name}" for stage in per_experiment for name in EXPERIMENTS]
     assert sorted(stages_run(printed)) == sorted(
-        [*rerun, "train@uci", "evaluate@uci", "report", "rivals"]
+        [*rerun, "train@uci", "evaluate@uci", "share@uci", "report", "rivals"]
     )
     for name in (*EXPERIMENTS, "uci_wine"):  # those with the old λ
         assert f"{name}: 4 of 6 cells reused from the cell store" in printed
