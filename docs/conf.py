@@ -10,6 +10,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
@@ -80,8 +81,17 @@ def _open(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
     context["body"] = context.get("body", "").replace(' download=""', "")
 
 
+def _folders(app: Sphinx, doctree: nodes.document) -> None:
+    """Links to folders, which a Git host shows and a site does not have, become plain text."""
+    here = Path(app.srcdir, app.env.docname).parent
+    for link in list(doctree.findall(addnodes.pending_xref)):
+        if (here / link["reftarget"]).is_dir():
+            link.replace_self(link.children)
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.add_html_math_renderer("mathml", (_inline, None), (_displayed, None))
     app.connect("autodoc-process-docstring", _describe, priority=100)
+    app.connect("doctree-read", _folders)
     app.connect("html-page-context", _open)

@@ -85,6 +85,9 @@ class Pretrain(Section):
 class Experiment(Section):
     """An experiment: a model on a dataset, and how its cells are trained (with Adam).
 
+    An entry with `tables` stands for one experiment per table named there, each with the keys that
+    differ from the entry's (pipeline/core/params_tables.py).
+
     dataset : a name in `datasets`.
     model_class : `SENN`, or `DiSENN`, whose concepts are a β-VAE's latent variables.
     initial_weights : what its training stage depends on: `pipeline/models/building.py`, which draws
@@ -323,6 +326,9 @@ class Params(Section):
     experiments : by name; a grid of models each.
     evaluate : settings of the metrics.
     explain : settings of the comparison of explanation methods.
+    certify : settings of the bounds on local Lipschitz constants.
+    attack : settings of the attack on concepts learned from images.
+    rivals : settings of the comparison with other methods, by the paper's protocol and a fair one.
     study : experiments whose robustness loss is varied; may be {}.
     report : what the report shows.
     """

@@ -45,7 +45,7 @@ def test_no_column_is_explained_that_is_not_there(folders):
 
 
 def test_the_headline_metrics_are_explained():
-    for path in (REPORTS / "metrics").glob("*.json"):
+    for path in (REPORTS / "metrics").rglob("*.json"):
         assert documented("reports/metrics/")[0] == set(json.loads(path.read_text())), path.name
 
 
@@ -72,9 +72,11 @@ def test_it_has_every_key(file):
         for key, value in section.items():
             assert key in tables[where or "The top level"], f"{where}: {key}"
             below = f"{where}.{key}".removeprefix(".")
-            if key in ("experiments", "study"):
+            if below in ("experiments", "study"):
                 for entry in value.values():
-                    check(entry, f"{below}.<name>")
+                    own = entry.pop("tables", {})
+                    for section in (entry, *own.values()):
+                        check(section or {}, f"{below}.<name>")
             elif isinstance(value, dict):
                 name = value.pop("name", None)
                 check(value, f"{below}, name: {name}" if name else below)

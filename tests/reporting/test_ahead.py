@@ -55,6 +55,7 @@ def test_heat_maps_are_the_same_computed_ahead(tmp_path, monkeypatch):
     params = default_params()
     for section in ("experiments", "study"):  # a table, as images are costly to explain
         params[section] = {"compas_senn": params[section]["compas_senn"]}
+    params["explain"]["experiments"] = ["compas_senn"]
     make_workspace(tmp_path, params)
     results = read(tmp_path)
     heat_maps.begin(results)

@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
+from pipeline.claims.published import CLAIMS
 from pipeline.claims.verdicts import as_table, verdicts
 from pipeline.core.files import write_csv
 from pipeline.reporting import claims, collapse, explorer, method_scores, style
@@ -206,7 +207,7 @@ def test_rows_are_filtered_by_their_text(open_page, results, size):
 def test_verdicts_show_their_marks(open_page, size):
     page = open_page(size)
     marks = page.locator(".claims .mark")
-    assert marks.count() == 13
+    assert marks.count() == len(CLAIMS)
     for mark in marks.all():
         assert mark.is_visible() and mark.inner_text() in "✓✗≈○"
     # On a phone the name of the column stands to the left, 6 rem wide, and not over the mark.
@@ -256,7 +257,7 @@ def test_without_a_script_it_reads_as_paper(open_page, size):
     assert not page.locator(".explorer").is_visible()
     assert page.locator(".filter").count() == 0
     assert page.locator("nav ol").is_visible()
-    assert page.locator(".claims tbody tr").count() == 13
+    assert page.locator(".claims tbody tr").count() == len(CLAIMS)
 
 
 @pytest.fixture(scope="module")

@@ -117,8 +117,8 @@ def test_what_needs_the_script_stays_out_of_the_copy():
     before = notebook(displayed(Explorer([])))
     (output,) = with_links(before, "pictures").cells[2].outputs
     assert output.data == {"text/plain": "Open report.html to explore predictions."}
-    assert "explorer-data" in to_html(before)
-    assert "explorer-data" not in to_html(with_links(before, "pictures"))
+    data = '<script type="application/json"'
+    assert data in to_html(before) and data not in to_html(with_links(before, "pictures"))
 
 
 def test_a_page_needs_a_title():

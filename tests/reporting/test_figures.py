@@ -137,7 +137,7 @@ def radii(**more) -> pd.DataFrame:
     quantities = {"found": 1.0, "certified": 2.0, "intervals": 30.0, **more}
     rows = [
         {"measure": "certify", "quantity": name, "radius": radius, "value": value * (1 + radius),
-         "value_low": value, "value_high": 2 * value}
+         "value_low": value, "value_high": 2 * value, "undefined": 0}
         for name, value in quantities.items()
         for radius in (0.01, 0.1, 1.0)
     ]  # fmt: skip

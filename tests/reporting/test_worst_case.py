@@ -33,13 +33,23 @@ def test_up_to_which_radius_bounds_are_near(ratios, expected):
 def test_tables_by_radius_are_ascending():
     rows = [
         {"measure": measure, "quantity": "found", "radius": radius, "value": radius,
-         "value_low": 0.0, "value_high": 9.0}
+         "value_low": 0.0, "value_high": 9.0, "undefined": 0}
         for measure in ("certify", "attack")
         for radius in (0.3, 0.1)
     ]  # fmt: skip
     table = by_radius(pd.DataFrame(rows), "attack")
     assert table.index.tolist() == [0.1, 0.3]
     assert table["found"]["value"].tolist() == [0.1, 0.3]
+
+
+def test_what_is_exact_for_some_examples_only_is_left_out():
+    row = {"measure": "certify", "quantity": "exact", "value": 1.0, "value_low": 1.0,
+           "value_high": 1.0}  # fmt: skip
+    rows = [row | {"radius": 0.1, "undefined": 0}, row | {"radius": 0.5, "undefined": 3}]
+    found = [one | {"quantity": "found"} for one in rows]
+    table = by_radius(pd.DataFrame(rows + found), "certify")
+    assert table["found"]["value"].tolist() == [1, 1]
+    assert table["exact"]["value"].isna().tolist() == [False, True]
 
 
 def test_bounds_and_attacks_are_shown_as_measured(run):

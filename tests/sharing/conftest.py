@@ -16,14 +16,10 @@ def shared_run(tmp_path_factory) -> Path:
     make_workspace(folder, default_params())
     params: Params = load_params(folder / "params.yaml")
     for name in params.experiments:
-        cells = folder / "reports/cells" / f"{name}.csv"
-        places = (
-            folder / "models",
-            folder / "data/prepared",
-            cells,
-            folder / "reports/models" / name,
-        )
-        release(params, name, *places)
+        entry = params.group_of(name) or name
+        models, cells = folder / "models" / params.group_of(name), f"reports/cells/{entry}.csv"
+        target = folder / "reports/models" / entry
+        release(params, name, models, folder / "data/prepared", folder / cells, target)
     return folder
 
 

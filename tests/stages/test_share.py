@@ -19,7 +19,7 @@ NAME = "compas_senn"
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("share")
     make_workspace(folder, default_params())
-    for name in (NAME, "mnist_senn", "mnist_disenn"):
+    for name in (NAME, "mnist_senn", "mnist_disenn", "uci"):
         done = run_stage(folder, "share", name)
         assert done.returncode == 0, done.stderr
     return folder
@@ -55,6 +55,15 @@ def test_the_card_says_what_the_tables_say(folder):
     assert "λ = 0.01 and seed 5. Of 2 seeds it is the first" in card
     assert "never use it to judge a person" in card
     assert "collapsed" not in card
+
+
+def test_an_entry_has_a_model_and_a_card_for_each_table(folder):
+    names = {f"uci_{table}" for table in ("wine", "breast_cancer")}
+    written = {path.name for path in (folder / "reports/models/uci").iterdir()}
+    assert written == {f"{name}.{suffix}" for name in names for suffix in ("md", "safetensors")}
+    for name in names:
+        card = (folder / f"reports/models/uci/{name}.md").read_text(encoding="utf-8")
+        assert card.startswith(f"# {name}\n") and f"`uci/{name.removeprefix('uci_')}`" in card
 
 
 def test_the_card_links_lead_somewhere(folder):
