@@ -295,7 +295,7 @@ class Study(Section):
     lambda_grid: kind.SeveralLambdas
     seeds: kind.SeveralSeeds
     anchors: kind.Anchors
-    rounding_seeds: Annotated[int, Field(ge=0)]
+    rounding_seeds: Annotated[int, Field(ge=0)] = 0
 
 
 class Report(Section):

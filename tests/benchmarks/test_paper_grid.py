@@ -63,7 +63,7 @@ def published(tmp_path_factory, raw_data):
 def test_everything_is_published_and_nothing_else(published):
     names = {path.name for path in published.iterdir()}
     folders = {"cells", "curves", "figures", "lambda", "methods", "methods_curves", "metrics"}
-    folders |= {"study"}
+    folders |= {"study", "worst_case"}
     claims = {"claims.csv", "claims.json"}
     assert names == folders | claims | {"report.html", "report.ipynb", "timings.json"}
     assert not list(published.parent.glob(".*")), "a half-written copy was left behind"

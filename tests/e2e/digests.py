@@ -13,7 +13,8 @@ from pathlib import Path
 import safetensors.numpy
 
 COMMITTED = Path(__file__).with_name("digests.json")
-TABLES = ("cells", "curves", "lambda", "methods", "methods_curves", "metrics", "study")
+TABLES = ("cells", "curves", "lambda", "methods", "methods_curves", "metrics", "study",
+          "worst_case")  # fmt: skip
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 from pipeline.claims.results import Folders, Results
 from pipeline.claims.verdicts import as_table, verdicts
 from pipeline.core.files import write_csv
-from tests.reporting.workspace import default_params, make_workspace
+from tests.reporting.workspace import default_params, make_workspace, of_what_there_is
 
 
 @pytest.fixture
@@ -15,13 +15,7 @@ def run(tmp_path) -> Callable[..., Results]:
     """``run(**changes)``: results of a small finished run with these params changed."""
 
     def results(**changes: Any) -> Results:
-        params = default_params() | changes
-        # Of the default study, what concerns experiments that there are.
-        params["study"] = {n: s for n, s in params["study"].items() if n in params["experiments"]}
-        for section in ("explain", "rivals", "certify"):
-            there = [n for n in params[section]["experiments"] if n in params["experiments"]]
-            params[section] = params[section] | {"experiments": there}
-        make_workspace(tmp_path, params)
+        make_workspace(tmp_path, of_what_there_is(default_params() | changes))
         write_csv(tmp_path / "reports/claims.csv", as_table(verdicts(read(tmp_path))))
         return read(tmp_path)
 

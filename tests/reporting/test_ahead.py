@@ -8,7 +8,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.reporting import ahead, heat_maps
 from pipeline.reporting.ahead import Ahead
 from tests.reporting.conftest import read
-from tests.reporting.workspace import default_params, make_workspace
+from tests.reporting.workspace import default_params, make_workspace, of_what_there_is
 
 
 def process_and_threads(number: int) -> tuple[int, int, int]:
@@ -52,11 +52,9 @@ def test_a_killed_process_is_no_riddle(monkeypatch):
 
 def test_heat_maps_are_the_same_computed_ahead(tmp_path, monkeypatch):
     monkeypatch.setattr(ahead, "cores", lambda: 2)
-    params = default_params()
-    for section in ("experiments", "study"):  # a table, as images are costly to explain
-        params[section] = {"compas_senn": params[section]["compas_senn"]}
-    params["explain"]["experiments"] = ["compas_senn"]
-    make_workspace(tmp_path, params)
+    params = default_params()  # of a table, as images are costly to explain
+    params["experiments"] = {"compas_senn": params["experiments"]["compas_senn"]}
+    make_workspace(tmp_path, of_what_there_is(params))
     results = read(tmp_path)
     heat_maps.begin(results)
     experiment = results.experiments["compas_senn"]
