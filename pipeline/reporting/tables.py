@@ -135,7 +135,7 @@ def trade_off(cells: pd.DataFrame, published: _Published, title: str) -> Figure:
     _draw(above, cells, "accuracy", [_accuracy(at) for at in _by_lambda(cells)])
     estimates = cells.assign(lipschitz_local=cells["lipschitz_local"].replace(0, math.nan))
     means = [interval(at["lipschitz_local"].dropna().tolist()) for at in _by_lambda(cells)]
-    below.set_yscale("log", nonpositive="mask")
+    below.set_yscale("log", nonpositive="clip")
     _draw(below, estimates, "lipschitz_local", means)
     below.set_ylim(bottom=estimates["lipschitz_local"].min() / 2)
     below.yaxis.set_major_formatter(lambda value, _: wording.lambda_label(value))
