@@ -57,7 +57,7 @@ SENN, DISENN = "experiments.mnist_senn", "experiments.mnist_disenn"
 COMPAS = "experiments.compas_senn"
 CONV_KEYS = "name, channels, kernel_size, decoder_channels, decoder_shared"
 BAD_NAME = "must be named with lowercase letters, digits and _, starting with a letter"
-DEFAULTS = ("training_mode_until", "decoder_shared", "select")
+DEFAULTS = ("training_mode_until", "decoder_shared", "rounding_seeds", "select")
 OPTIONAL = ("experiments.compas_senn.seeds",)
 STUDY = {
     "variants": ["paper2018"],
