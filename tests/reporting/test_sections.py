@@ -121,7 +121,7 @@ def test_lead_counts_the_verdicts(run):
     text = claims.lead(run()).markdown
     assert text.startswith(
         "**Of 22 published claims, this run cannot decide between the published answers in 1, does "
-        "not reproduce 2, cannot test 15 and leaves 3 for the reader to judge.** A claim is one "
+        "not reproduce 2, cannot test 16 and leaves 3 for the reader to judge.** A claim is one "
         "quantity, however many numbers were published of it."
     )
     assert "12 models: SENN on compas, SENN on mnist_5k and DiSENN on mnist_5k" in text
@@ -146,7 +146,7 @@ def test_lead_of_a_run_that_tests_claims(run):
     # Relevances become less stable as λ grows, on COMPAS and on breast cancer.
     assert text.startswith(
         "**Of 22 published claims, this run reproduces 2, cannot decide between the published "
-        "answers in 2, does not reproduce 3, cannot test 11 and leaves 3 for the reader to judge.**"
+        "answers in 2, does not reproduce 3, cannot test 12 and leaves 3 for the reader to judge.**"
     )
     assert "7 published numbers, and 3 of them lie outside this run’s intervals. It trained" in text
     assert "SENN on mnist_5k (λ = 0.0001 and 0.5)" in text
@@ -173,12 +173,12 @@ def test_claims_table_has_every_claim_with_a_verdict(run):
     assert rows["compas-tradeoff"][3].split("\n")[0] == "2.0 points"
     statuses = [row[4].split("\n")[0] for row in rows.values()]
     each = ("reproduced", "undecided", "not reproduced", "not tested")
-    assert [statuses.count(status) for status in each] == [2, 2, 3, 11]
+    assert [statuses.count(status) for status in each] == [2, 2, 3, 12]
     # Whatever a claim's verdict is, it is coloured by it, and says why.
     html = table.html()
     assert html.count('class="status yes"') == 2
     assert html.count('class="status no"') == 3
-    assert html.count('class="status open"') == 16
+    assert html.count('class="status open"') == 17
     assert all(len(row[4].split("\n")) > 1 for row in rows.values())
     assert [rows[name][1] for name in ("compas-linear", "poor-explanations")] == ["–", "0.0001"]
 
@@ -243,8 +243,8 @@ def test_stability_shows_what_is_found_exact_and_certified(run):
     section = stability.stability(run())
     table, picture = shown(section, Table)[0], shown(section, Picture)[0]
     # Two seeds 0.02 apart, at the first and the third place of the grid's four cells.
-    assert table.rows[0][table.header.index("Lipschitz, input")] == ("5.010 ± 0.014\n4.01 to 9.01")
-    assert picture.figure.get_suptitle() == "Worst ratio at λ = 0.01: 4.01 to 9.01"
+    assert table.rows[0][table.header.index("Lipschitz, input")] == ("5.010 ± 0.014\n5.01 to 9.01")
+    assert picture.figure.get_suptitle() == "Worst ratio at λ = 0.01: 5.01 to 9.01"
 
 
 def test_what_could_not_be_certified_is_left_open(run):
@@ -253,8 +253,8 @@ def test_what_could_not_be_certified_is_left_open(run):
     cells["lipschitz_input_certified"] = float("nan")
     section = stability.stability(results)
     table, picture = shown(section, Table)[0], shown(section, Picture)[0]
-    assert "\n4.01 to –" in table.rows[0][table.header.index("Lipschitz, input")]
-    assert picture.figure.get_suptitle() == "Worst ratio at λ = 0.01: at least 4.01"
+    assert "\n5.01 to –" in table.rows[0][table.header.index("Lipschitz, input")]
+    assert picture.figure.get_suptitle() == "Worst ratio at λ = 0.01: at least 5.01"
     cells[["lipschitz_input_lower", "lipschitz_input_exact"]] = 0.0
     assert len(shown(stability.stability(results), Picture)) == 2
 
