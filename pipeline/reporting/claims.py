@@ -93,7 +93,8 @@ def _evidence(verdicts: Sequence[Verdict]) -> str:
     excluded = sum(len(one.excluded) for one in compared)
     return (
         "A claim is one quantity, however many numbers were published of it. Of what was tested "
-        f"there are {wording.counted(numbers, 'published number')}, and {excluded} of them lie "
+        f"there are {wording.counted(numbers, 'published number')}, and {excluded} of them "
+        f"{'lies' if excluded == 1 else 'lie'} "
         "outside this run’s intervals. "
     )
 
