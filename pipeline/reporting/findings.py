@@ -25,6 +25,7 @@ from pipeline.study.definitions import Definition
 
 _SATURATED = 0.9  # of |θ|, which tanh bounds by 1
 _MOSTLY = 0.5
+_OTHER_METHODS = "#senn-beside-other-methods-the-papers-figures"
 _WHAT_WAS_RUN = "../docs/published-code.md#what-the-review-ran"
 
 
@@ -35,6 +36,7 @@ def findings(results: Results) -> Prose:
         *_collapse(results),
         *_removal(results),
         *_saturation(results),
+        *_other_methods(results),
         *_configs(results),
         *_full_mnist(results),
     ]
@@ -131,6 +133,21 @@ def _saturation(results: Results) -> Iterator[str]:
 def _of_prediction(output: SennOutput) -> Tensor:
     """Relevances for the predicted class, (N, K)."""
     return output.relevances[torch.arange(len(output.logits)), :, output.logits.argmax(1)]
+
+
+def _other_methods(results: Results) -> Iterator[str]:
+    """Whether SENN beats other methods: as the paper compares them, and in fairness."""
+    outcomes = {
+        "reproduced": "holds",
+        "not reproduced": "does not hold",
+        "undecided": "cannot be decided",
+    }
+    for verdict in from_table(results.verdicts):
+        if verdict.claim.kind == "contest" and verdict.status in outcomes:
+            yield (
+                f"**“{verdict.claim.text}” {outcomes[verdict.status]} in the paper’s setting.** In "
+                f"fairer ones: {verdict.remark} ([evidence]({_OTHER_METHODS}))."
+            )
 
 
 def _configs(results: Results) -> Iterator[str]:

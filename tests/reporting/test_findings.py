@@ -55,6 +55,19 @@ def test_removal_of_all_concepts(run):
     assert "0.90 to 0.88" in said(results, "Without its concepts, SENN on mnist_5k predicts the sa")
 
 
+def test_other_methods_in_the_papers_setting_and_in_fairer_ones(run):
+    results = run()
+    (claim,) = (claim for claim in CLAIMS if claim.id == "stability-compas")
+    remark = "same search: reproduced; like with like: undecided"
+    for status, words in (("not reproduced", "does not hold"), ("undecided", "cannot be decided")):
+        results.verdicts = as_table([Verdict(claim, status, None, "8 comparisons", remark)])
+        text = said(results, "SENN’s explanations are more stable")
+        assert f"more stable than those of LIME and SHAP” {words} in the paper’s setting" in text
+        assert f"In fairer ones: {remark} ([evidence](#senn-beside-other-methods" in text
+    results.verdicts = as_table([Verdict(claim, "not tested", None, "one seed", remark)])
+    assert "more stable" not in findings(results).markdown
+
+
 def test_saturation(run):
     results = run()
     assert "saturate" not in findings(results).markdown
