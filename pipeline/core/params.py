@@ -244,7 +244,7 @@ class Certify(Section):
     """How the headline models' local Lipschitz constants are bracketed (metrics/worst_case.py).
 
     experiments : those whose models are measured.
-    seeds : how many of an experiment's seeds, from the first.
+    seeds : how many of an experiment's seeds, from the first, at most.
     table_anchors, image_anchors : test points.
     table_radii, image_radii : half the box's side, in standard deviations of a feature.
     steps, restarts : of the search, and the random points of the box that it starts from.
@@ -265,7 +265,7 @@ class Certify(Section):
 class Attack(Section):
     """The attack on the headline models' concepts learned from images (metrics/attacks.py).
 
-    seeds : how many of an experiment's seeds, from the first.
+    seeds : how many of an experiment's seeds, from the first, at most.
     images : test images.
     radii : of the L∞ ball, in raw pixels, which are in [0, 1].
     steps : of the ascent, per radius.
@@ -383,11 +383,9 @@ class Params(Section):
                     words = f"must be among experiments ({', '.join(self.experiments)})"
                     yield f"{key}.experiments[{place}]", words, name
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
-        count = len(self.seeds_of(fewest))
-        for key in ("explain", "certify", "attack"):
-            if (seeds := getattr(self, key).seeds) > count:
-                words = f"must be ≤ {count}, the number of seeds of {fewest}"
-                yield f"{key}.seeds", words, seeds
+        if self.explain.seeds > (count := len(self.seeds_of(fewest))):
+            words = f"must be ≤ {count}, the number of seeds of {fewest}"
+            yield "explain.seeds", words, self.explain.seeds
 
         grids = [self.lambda_grid, *(e.lambda_grid or () for e in self.experiments.values())]
         for value in sorted({*chain(*grids)} - {self.robust_reg}):
