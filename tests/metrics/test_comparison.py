@@ -18,6 +18,7 @@ from tests.metrics.data import EVALUATE, dataset
 from tests.metrics.models import random_image_senn, random_table_senn
 
 EXPLAIN = Explain(
+    experiments=("compas_senn",),
     seeds=1,
     examples=12,
     costly_examples=5,
@@ -38,7 +39,7 @@ def examination(request):
 
 
 def entry(method, speaks_of="inputs", is_costly=False):
-    return ExplanationMethod("m", "M", "gradient", speaks_of, lambda _: method, is_costly)
+    return ExplanationMethod("m", "M", "gradient", speaks_of, lambda _: method, is_costly=is_costly)
 
 
 def test_faithfulness_is_measured_on_what_a_method_speaks_of(examination):
