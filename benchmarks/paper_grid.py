@@ -35,7 +35,7 @@ from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors, write_tensors
 from pipeline.models.cells import grid
 
-STAGES = ("pretrain", "train", "evaluate", "explain", "rivals", "study", "report")
+STAGES = ("pretrain", "train", "evaluate", "explain", "rivals", "share", "study", "report")
 _EPOCH_STEPS = 10  # of the textbook: the clock is read after each epoch
 
 
@@ -71,11 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _stages(params: Params) -> dict[str, int | None]:
     """What `dvc repro` runs after the data are prepared, in order, and the number of its cells."""
-    cells = {name: len(grid(params, name)) for name in params.experiments}
+    cells: dict[str, int] = {}  # by entry of params.yaml, which may be several experiments
+    for name in params.experiments:
+        entry = params.group_of(name) or name
+        cells[entry] = cells.get(entry, 0) + len(grid(params, name))
     stages: dict[str, int | None] = {"pretrain": None}
-    for stage in ("train", "evaluate", "explain"):
-        stages |= {f"{stage} {name}": count for name, count in cells.items()}
+    for stage in ("train", "evaluate"):
+        stages |= {f"{stage} {entry}": count for entry, count in cells.items()}
+    stages |= {f"explain {entry}": cells[entry] for entry in params.explain.experiments}
     stages["rivals"] = None
+    stages |= {f"share {entry}": None for entry in cells}
     return stages | {f"study {name}": None for name in params.study} | {"report": None}
 
 

@@ -109,8 +109,8 @@ def test_a_cells_file_says_all_about_it(job, name):
     assert metadata["torch"] == torch.__version__.partition("+")[0]
     assert metadata["device"].startswith("cpu")
     assert len(metadata["fingerprint"]) == len(metadata["code"]) == 64
-    grid = {"lambda_grid", "seeds"}
-    experiment = params.experiments[name].model_dump(mode="json", exclude=grid)
+    elsewhere = {"lambda_grid", "seeds", "entry"}
+    experiment = params.experiments[name].model_dump(mode="json", exclude=elsewhere)
     assert metadata["params"]["experiment"] == experiment
     assert metadata["params"]["robustness"] == params.robustness.model_dump(mode="json")
     if name == "mnist_disenn":

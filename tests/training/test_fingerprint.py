@@ -166,6 +166,10 @@ MLP = {"name": "mlp", "hidden_sizes": [3]}
 # Where one value alone cannot change.
 TOGETHER: dict[str, dict[str, Any]] = {
     **{f"experiments.{n}.seeds": {f"experiments.{n}.seeds": [SEEDS[0]]} for n in EXPERIMENTS},
+    **{
+        f"{section}.experiments": {f"{section}.experiments": ["mnist_senn"]}
+        for section in ("certify", "explain", "rivals")
+    },
     "device": {"device": "auto"},
     "vae.num_concepts": {"vae.num_concepts": 6, "experiments.mnist_disenn.num_concepts": 6},
     "experiments.mnist_disenn.num_concepts": {
@@ -174,14 +178,14 @@ TOGETHER: dict[str, dict[str, Any]] = {
     },
     **{
         key: {
-            "datasets": ["compas", "mnist_5k", "mnist"],
+            "datasets": ["compas", "mnist_5k", "mnist", "uci"],
             "pretrain.dataset": "mnist",
             "experiments.mnist_disenn.dataset": "mnist",
         }
         for key in ("pretrain.dataset", "experiments.mnist_disenn.dataset")
     },
     "experiments.mnist_senn.dataset": {
-        "datasets": ["compas", "mnist_5k", "mnist"],
+        "datasets": ["compas", "mnist_5k", "mnist", "uci"],
         "experiments.mnist_senn.dataset": "mnist",
     },
     "experiments.mnist_senn.parameterizer.name": {"experiments.mnist_senn.parameterizer": MLP},
@@ -192,7 +196,7 @@ SETTLED = {
     *(
         f"experiments.{name}.{key}"
         for name in EXPERIMENTS
-        for key in ("aggregator", "conceptizer.name", "initial_weights", "model_class")
+        for key in ("aggregator", "conceptizer.name", "entry", "initial_weights", "model_class")
     ),
     *(f"experiments.{name}.num_classes" for name in EXPERIMENTS),
     "experiments.compas_senn.dataset",
@@ -239,7 +243,8 @@ def decides(key: str, name: str) -> bool:
     return of_a_section and key not in {f"experiments.{name}.{k}" for k in ("lambda_grid", "seeds")}
 
 
-LEAVES = list(leaves(SMOKE))
+# The tables of UCI are trained as COMPAS is.
+LEAVES = [leaf for leaf in leaves(SMOKE) if not leaf.key.startswith("experiments.uci_")]
 CHANGES = {leaf.key: changes for leaf in LEAVES if (changes := another(leaf))}
 
 

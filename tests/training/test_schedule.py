@@ -9,7 +9,7 @@ from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.training.batches import Batches, draw_batches
 from pipeline.training.objectives import Objective
 from pipeline.training.schedule import steps_with_noise, stretches, validations
-from tests.training.grids import SMOKE, initial, settings, write_data
+from tests.training.grids import EXPERIMENTS, SMOKE, initial, settings, write_data
 
 NAME = "mnist_senn"
 
@@ -58,7 +58,7 @@ def drawn(name: str, until: str, data: Dataset, epoch: int) -> Batches:
     return draw_batches(initial(name, data, params)(1), objective, 1, epoch, data.train)
 
 
-@pytest.mark.parametrize("name", SMOKE.experiments)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.parametrize(("epoch", "noisy"), [(1, 3), (2, 2), (3, 1)])
 def test_noise_is_the_same_until_it_is_none(name, epoch, noisy, tmp_path: Path):
     data = load_dataset(write_data(name, tmp_path, train=50))
