@@ -116,6 +116,8 @@ def repository(tmp_path_factory) -> Path:
         ("train", "new"),
         ("evaluate", "new"),
         ("explain", "new"),
+        ("rivals",),
+        ("share", "new"),
         ("study", "new"),
         ("report",),
     ):
