@@ -49,7 +49,7 @@ def test_first_run_makes_everything(first_run):
         assert list(metrics) == HEADLINE
         assert metrics["accuracy"] == pytest.approx(lambdas["accuracy"][0])
     page = (project.folder / "reports/report.html").read_text()
-    assert page.count("data:image/png;base64,") == len(
+    assert page.count('src="data:image/png;base64,') == len(
         list((project.folder / "reports/figures").glob("*.png"))
     )
     assert "Traceback" not in page
