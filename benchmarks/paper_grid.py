@@ -73,7 +73,7 @@ def _stages(params: Params) -> dict[str, int | None]:
     """What `dvc repro` runs after the data are prepared, in order, and the number of its cells."""
     cells: dict[str, int] = {}  # by entry of params.yaml, which may be several experiments
     for name in params.experiments:
-        entry = params.group_of(name) or name
+        entry = params.entry_of(name)
         cells[entry] = cells.get(entry, 0) + len(grid(params, name))
     stages: dict[str, int | None] = {"pretrain": None}
     for stage in ("train", "evaluate"):

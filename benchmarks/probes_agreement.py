@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     no_own = {f"experiments.{name}.seeds": None for name in params.experiments}
     params = changed(params, {"explain.seeds": 1, "seeds": options.seeds, **no_own})
     device = choose_device(options.device)
-    names = options.experiments or list(params.experiments)
+    # Of tables one is enough; the others have the same models whatever the probes.
+    alone = [name for name in params.experiments if not params.group_of(name)]
+    names = options.experiments or alone
     if any(params.experiment(name).model_class == "DiSENN" for name in names):
         data = options.data / params.pretrain.dataset
         pretrain_all(Pretraining(params, device, data, options.work / "vae"))

@@ -10,6 +10,7 @@ from pipeline.core.params import load_params
 from pipeline.core.stage import argument, run_stage
 from pipeline.core.store import CellStore
 from pipeline.metrics.grid import cells_table, evaluate_grids, headline, lambda_table
+from pipeline.metrics.run import Run
 from pipeline.metrics.worst_case import measure_worst_case, worst_case_table
 
 
@@ -18,10 +19,9 @@ def main() -> None:
     entry = argument("entry", __doc__)
     params = load_params(Path("params.yaml"))
 
-    prepared, models = Path("data/prepared"), Path("models")
     device, store = choose_device(params.device), CellStore.from_environment()
-    evaluations = evaluate_grids(params, entry, device, prepared, models, store)
-    worst = measure_worst_case(params, entry, device, prepared, models, store)
+    run = Run(params, device, Path("data/prepared"), Path("models"), store)
+    evaluations, worst = evaluate_grids(run, entry), measure_worst_case(run, entry)
     cells = {name: cells_table(measured) for name, measured in evaluations.items()}
     lambdas = {name: lambda_table(measured) for name, measured in evaluations.items()}
     write_csv(Path("reports/cells", f"{entry}.csv"), pd.concat(cells.values()))

@@ -12,6 +12,7 @@ from pipeline.core.store import CellStore
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.comparison_tables import curves_table, scores_table
+from pipeline.metrics.run import Run
 
 
 def main() -> None:
@@ -19,9 +20,9 @@ def main() -> None:
     entry = argument("entry", __doc__)
     params = load_params(Path("params.yaml"))
 
-    prepared, models = Path("data/prepared"), Path("models")
     device, store = choose_device(params.device), CellStore.from_environment()
-    compared = compare_methods(params, entry, device, prepared, models, store)
+    run = Run(params, device, Path("data/prepared"), Path("models"), store)
+    compared = compare_methods(run, entry)
     tables: dict[str, list[pd.DataFrame]] = {"methods": [], "methods_curves": []}
     for name, scores in compared.items():
         of_methods = scores_table(scores, METHODS, params.evaluate.bootstrap)

@@ -7,6 +7,7 @@ from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
 from pipeline.core.store import CellStore
+from pipeline.metrics.run import Run
 from pipeline.rivals.run import compare
 from pipeline.rivals.tables import table
 
@@ -17,8 +18,8 @@ def main() -> None:
     device, store = choose_device(params.device), CellStore.from_environment()
     folder = Path("reports/rivals")
     folder.mkdir(parents=True, exist_ok=True)  # also where nothing is compared
-    compared = compare(params, device, Path("data/prepared"), Path("models"), store)
-    for name, measured in compared.items():
+    run = Run(params, device, Path("data/prepared"), Path("models"), store)
+    for name, measured in compare(run).items():
         rows = table(measured, params.rivals.bootstrap)
         rows.insert(0, "experiment", name)
         rows.insert(1, "robust_reg", params.rivals.robust_reg)

@@ -178,7 +178,7 @@ class ExperimentResults:
 
     def _path(self, folder: str) -> Path:
         """Where its entry of params.yaml has its rows."""
-        entry = self._params.group_of(self.name) or self.name
+        entry = self._params.entry_of(self.name)
         return self._run.folders.reports / folder / f"{entry}.csv"
 
     def _table(self, folder: str) -> pd.DataFrame:

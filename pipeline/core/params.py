@@ -372,7 +372,7 @@ class Params(Section):
             yield "experiments.vae", words, "vae"
         for name in self.study:
             yield from self._study_problems(name)
-        entries = dict.fromkeys(self.group_of(name) or name for name in self.experiments)
+        entries = dict.fromkeys(map(self.entry_of, self.experiments))
         for place, name in enumerate(self.explain.experiments):
             if name not in entries:
                 words = f"must be among experiments ({', '.join(entries)})"
@@ -447,6 +447,10 @@ class Params(Section):
         """The entry of `experiments` whose tables experiment `name` is one of; "" if none."""
         return self.experiment(name).entry or ""
 
+    def entry_of(self, name: str) -> str:
+        """The entry of `experiments` that stands for experiment `name`, among others or alone."""
+        return self.group_of(name) or name
+
     def names_of(self, entry: str) -> tuple[str, ...]:
         """The experiments that `entry` of params.yaml stands for: one for each of its tables.
 
@@ -457,7 +461,7 @@ class Params(Section):
         """
         entries: dict[str, list[str]] = {}
         for name in self.experiments:
-            entries.setdefault(self.group_of(name) or name, []).append(name)
+            entries.setdefault(self.entry_of(name), []).append(name)
         return tuple(_entry("experiments", entries, entry))
 
     def study_of(self, name: str) -> Study:

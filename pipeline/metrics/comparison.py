@@ -13,7 +13,6 @@ that, for SENN's own relevances).
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,11 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.core.dataset import PATCH, Dataset, file_of, read_dataset
-from pipeline.core.files import digest_of
+from pipeline.core.dataset import PATCH, Dataset, read_dataset
 from pipeline.core.inputs import File
-from pipeline.core.params import Evaluate, Explain, Params
-from pipeline.core.store import CellStore
+from pipeline.core.params import Evaluate, Explain
 from pipeline.core.workers import Report
 from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT
 from pipeline.explanations.methods import METHODS
@@ -45,7 +42,7 @@ from pipeline.metrics.removal import (
     leave_one_out,
     removal_of_concepts,
 )
-from pipeline.metrics.side_by_side import EXPLAINING, OFF, Kept, keys_of, side_by_side
+from pipeline.metrics.run import EXPLAINING, Measurement, Run
 from pipeline.metrics.stability import (
     Box,
     Encode,
@@ -247,22 +244,12 @@ def remembering(explain: Method[ModelT]) -> Method[ModelT]:
     return remembered
 
 
-def compare_methods(
-    params: Params,
-    entry: str,
-    device: torch.device,
-    prepared: Path,
-    models: Path,
-    store: CellStore = OFF,
-) -> dict[str, dict[str, list[MethodScores]]]:
+def compare_methods(run: Run, entry: str) -> dict[str, dict[str, list[MethodScores]]]:
     """Scores of every method, one a seed, each on the headline model of that seed.
 
     Parameters
     ----------
     entry : of params.yaml; the models with the headline λ of its experiments are explained.
-    prepared : folder of all prepared data sets.
-    models : folder of all trained cells.
-    store : has what was measured before.
 
     Returns
     -------
@@ -274,15 +261,12 @@ def compare_methods(
     PipelineError
         If the data or a cell is missing or damaged.
     """
-    settings = params.explain
-    names = params.names_of(entry)
+    params, settings, names = run.params, run.params.explain, run.params.names_of(entry)
     cells = [
         Cell(name, params.robust_reg, seed)
         for name in names
         for seed in params.seeds_of(name)[: settings.seeds]
     ]
-    data = {name: prepared / params.experiment(name).dataset for name in names}
-    files = {cell: cell.path(models / params.group_of(cell.experiment)) for cell in cells}
     # Seed by seed, for what methods share; the long tasks of a seed first.
     methods = sorted(METHODS.values(), key=lambda method: not method.is_costly)
     pairs = [(cell, method.name) for cell in cells for method in methods]
@@ -291,20 +275,17 @@ def compare_methods(
         cell, method = pairs[index]
         return f"{cell}: {method}, {len(scores.values['faithfulness'])} examples"
 
-    work = partial(_score, settings, params.evaluate, device)
-    tasks = [(file_of(data[cell.experiment]), File(files[cell]), method) for cell, method in pairs]
     protocol = {
         "explain": settings.model_dump(mode="json", exclude={"experiments", "seeds"}),
         "evaluate": params.evaluate.model_dump(
             mode="json", include={"lipschitz_concept_resolution", "lipschitz_local_radius"}
         ),
     }
-    digests = {cell: digest_of(file) for cell, file in files.items()}
-    described = [{"cell": digests[cell], "method": method, **protocol} for cell, method in pairs]
-    keys = keys_of(described, EXPLAINING, [data[cell.experiment] for cell, _ in pairs], device)
-    kept = Kept(store, keys, MethodScores.to_json, MethodScores.from_json)
-    in_order = side_by_side(f"explain {entry}", work, tasks, device, params.compute, line, kept)
-    scores = dict(zip(pairs, in_order, strict=True))
+    subjects = [run.subject(cell, {"method": name, **protocol}, name) for cell, name in pairs]
+    work = partial(_score, settings, params.evaluate, run.device)
+    to_json, from_json = MethodScores.to_json, MethodScores.from_json
+    measurement = Measurement(f"explain {entry}", work, EXPLAINING, to_json, from_json)
+    scores = dict(zip(pairs, run.measure(measurement, subjects, line), strict=True))
     return {
         name: {
             method: [scores[cell, method] for cell in cells if cell.experiment == name]
@@ -318,11 +299,11 @@ def _score(
     settings: Explain,
     evaluate: Evaluate,
     device: torch.device,
-    task: tuple[File, File, str],
+    subject: tuple[File, File, str],
     report: Report,
 ) -> MethodScores:
     """Score one method on one model; runs in a worker."""
-    data, cell, method = task
+    cell, data, method = subject
     examination = _examination(cell, data, settings, evaluate, device)
     return score(METHODS[method], examination)
 

@@ -5,40 +5,26 @@ One row a cell, one row a λ, and the headline metrics.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
-from pipeline.core.dataset import file_of, read_dataset
-from pipeline.core.files import digest_of, json_number
+from pipeline.core.dataset import read_dataset
+from pipeline.core.files import json_number
 from pipeline.core.inputs import File
-from pipeline.core.params import Compute, Evaluate, Params
-from pipeline.core.store import CellStore
+from pipeline.core.params import Evaluate
 from pipeline.core.workers import Report
 from pipeline.metrics.collapse import selection
 from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
 from pipeline.metrics.intervals import accuracy_interval
-from pipeline.metrics.side_by_side import EVALUATING, OFF, Kept, keys_of, side_by_side
+from pipeline.metrics.run import EVALUATING, Measurement, Run, Subject
 from pipeline.models.cells import Cell, grid, load_cell
 from pipeline.models.layers import placed
 
 
-def evaluate_grids(
-    params: Params,
-    entry: str,
-    device: torch.device,
-    prepared: Path,
-    models: Path,
-    store: CellStore = OFF,
-) -> dict[str, dict[Cell, Row]]:
+def evaluate_grids(run: Run, entry: str) -> dict[str, dict[Cell, Row]]:
     """Evaluate all cells of the experiments that `entry` of params.yaml stands for.
-
-    Parameters
-    ----------
-    prepared : folder of all prepared data sets.
-    models : folder of all trained cells.
-    store : has what was measured before.
 
     Returns
     -------
@@ -49,16 +35,15 @@ def evaluate_grids(
     PipelineError
         If the data or a cell is missing or damaged.
     """
-    names = params.names_of(entry)
-    cells = [cell for name in names for cell in grid(params, name)]
-    files = [cell.path(models / params.group_of(cell.experiment)) for cell in cells]
-    data = [prepared / params.experiment(cell.experiment).dataset for cell in cells]
+    names = run.params.names_of(entry)
+    cells = [cell for name in names for cell in grid(run.params, name)]
 
     def line(index: int, row: Row) -> str:
         return f"{cells[index]}: test accuracy {row['accuracy']:.4f}"
 
-    title, settings, compute = f"evaluate {entry}", params.evaluate, params.compute
-    rows = evaluate_files(title, files, settings, device, compute, data, store, line)
+    protocol = protocol_of(run.params.evaluate)
+    subjects = [run.subject(cell, protocol) for cell in cells]
+    rows = evaluate(f"evaluate {entry}", run, run.params.evaluate, subjects, line)
     measured = dict(zip(cells, rows, strict=True))
     return {
         name: {cell: row for cell, row in measured.items() if cell.experiment == name}
@@ -66,26 +51,21 @@ def evaluate_grids(
     }
 
 
-def evaluate_files(
+def evaluate(
     title: str,
-    files: Sequence[Path],
+    run: Run,
     settings: Evaluate,
-    device: torch.device,
-    compute: Compute,
-    data: Sequence[Path],
-    store: CellStore = OFF,
+    subjects: Sequence[Subject],
     line: Callable[[int, Row], str] | None = None,
 ) -> list[Row]:
-    """Evaluate cells, each in a file, trained on the data set in the same place of `data`.
+    """Evaluate cells, whose protocol is `protocol_of` the settings."""
+    work = partial(_evaluate, settings, run.device)
+    return run.measure(Measurement(title, work, EVALUATING, dict, dict), subjects, line)
 
-    The bootstrap has no part in it.
-    """
-    protocol = settings.model_dump(mode="json", exclude={"bootstrap"})
-    tasks = [{"cell": digest_of(file), "evaluate": protocol} for file in files]
-    kept = Kept(store, keys_of(tasks, EVALUATING, data, device), dict, dict)
-    work = partial(_evaluate, settings, device)
-    pairs = list(zip(map(file_of, data), map(File, files), strict=True))
-    return side_by_side(title, work, pairs, device, compute, line, kept)
+
+def protocol_of(settings: Evaluate) -> dict[str, Any]:
+    """What a cell's row follows from besides cell, data and code; not from the bootstrap."""
+    return {"evaluate": settings.model_dump(mode="json", exclude={"bootstrap"})}
 
 
 def cells_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
@@ -154,10 +134,10 @@ def _over_seeds(values: pd.Series) -> float:
 
 
 def _evaluate(
-    settings: Evaluate, device: torch.device, task: tuple[File, File], report: Report
+    settings: Evaluate, device: torch.device, subject: tuple[File, File, None], report: Report
 ) -> Row:
     """Evaluate one cell; runs in a worker."""
-    data, cell = task
+    cell, data, _ = subject
     model, metadata = load_cell(cell)
     protocol = _protocol(data, settings, device)
     row = evaluate_cell(placed(model, device), protocol)

@@ -8,7 +8,6 @@ are learned from images, the attack on them (`attacks`).
 import math
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,13 +15,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.core.dataset import Dataset, file_of, is_image, read_dataset
+from pipeline.core.dataset import Dataset, is_image, read_dataset
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import digest_of
 from pipeline.core.inputs import File
 from pipeline.core.params import Attack, Certify, Params
 from pipeline.core.params_choices import DATASETS
-from pipeline.core.store import CellStore
 from pipeline.core.workers import Report
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.activation_patterns import exact_constant
@@ -31,7 +28,7 @@ from pipeline.metrics.certified import jacobian_norm
 from pipeline.metrics.evaluation import draw_anchors, predict
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.local_lipschitz import certified_constant, found_constant
-from pipeline.metrics.side_by_side import EVALUATING, OFF, Kept, keys_of, side_by_side
+from pipeline.metrics.run import EVALUATING, Measurement, Run
 from pipeline.metrics.stability import Box
 from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
@@ -62,42 +59,27 @@ class Result(NamedTuple):
     at: list[Measured]
 
 
-def measure_worst_case(
-    params: Params,
-    entry: str,
-    device: torch.device,
-    prepared: Path,
-    models: Path,
-    store: CellStore = OFF,
-) -> list[Result]:
-    """Measure the headline models of `entry`; parameters and errors are those of `evaluate_grids`.
+def measure_worst_case(run: Run, entry: str) -> list[Result]:
+    """Measure the headline models of `entry`; errors are those of `evaluate_grids`.
 
     The bootstrap has no part in it.
     """
+    params = run.params
     tasks = [task for name in params.names_of(entry) for task in _tasks(params, name)]
-    files = [task.cell.path(models / params.group_of(task.cell.experiment)) for task in tasks]
-    data = [prepared / params.experiment(task.cell.experiment).dataset for task in tasks]
-    described = [
-        {
-            "cell": digest_of(file),
-            task.about: _settings(params, task).model_dump(mode="json", exclude=_ELSEWHERE),
-            "radii": list(task.radii),
-        }
-        for file, task in zip(files, tasks, strict=True)
-    ]
-    kept = Kept(store, keys_of(described, EVALUATING, data, device), list, list)
 
     def line(index: int, measured: list[Measured]) -> str:
         radii = ", ".join(f"{radius:g}" for radius in tasks[index].radii)
         return f"{tasks[index].cell}: {tasks[index].about}, radius {radii}"
 
-    work = partial(_measure, device)
-    jobs = [
-        (file_of(folder), File(file), _settings(params, task), task.radii)
-        for folder, file, task in zip(data, files, tasks, strict=True)
-    ]
-    title = f"worst case of {entry}"
-    of_tasks = side_by_side(title, work, jobs, device, params.compute, line, kept)
+    subjects = []
+    for task in tasks:
+        settings = params.certify if task.about == "certify" else params.attack
+        described = settings.model_dump(mode="json", exclude=_ELSEWHERE)
+        protocol = {task.about: described, "radii": list(task.radii)}
+        subjects.append(run.subject(task.cell, protocol, (settings, task.radii)))
+    work = partial(_measure, run.device)
+    measurement = Measurement(f"worst case of {entry}", work, EVALUATING, list, list)
+    of_tasks = run.measure(measurement, subjects, line)
     return [Result(task, at) for task, at in zip(tasks, of_tasks, strict=True)]
 
 
@@ -115,10 +97,6 @@ def _tasks(params: Params, name: str) -> list[Task]:
         *(Task(cell, "attack", attack.radii) for cell in attacked),
         *(Task(cell, "certify", radii) for cell in certified for radii in parts),
     ]
-
-
-def _settings(params: Params, task: Task) -> Certify | Attack:
-    return params.certify if task.about == "certify" else params.attack
 
 
 def worst_case_table(results: Sequence[Result], resamples: int) -> pd.DataFrame:
@@ -191,11 +169,11 @@ def _in_boxes(
 
 def _measure(
     device: torch.device,
-    job: tuple[File, File, Certify | Attack, tuple[float, ...]],
+    subject: tuple[File, File, tuple[Certify | Attack, tuple[float, ...]]],
     report: Report,
 ) -> list[Measured]:
     """Do one task; runs in a worker."""
-    data_file, cell, settings, radii = job
+    cell, data_file, (settings, radii) = subject
     data = _dataset(data_file, device)
     model = placed(load_cell(cell)[0], device)
     if isinstance(settings, Certify):

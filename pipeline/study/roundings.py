@@ -6,10 +6,12 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import torch
 
+from pipeline.core.dataset import load_dataset
 from pipeline.core.params import Params
 from pipeline.core.store import CellStore
-from pipeline.metrics.grid import evaluate_files
-from pipeline.models.cells import grid
+from pipeline.metrics.evaluation import correct
+from pipeline.models.cells import grid, load_cell
+from pipeline.models.layers import placed
 from pipeline.study.definitions import Definition, params_for
 from pipeline.training.engine import train_grid
 from pipeline.training.task import Job
@@ -31,24 +33,19 @@ def run_roundings(
     One row a cell, by λ and seed: experiment, robust_reg, seed, accuracy, accuracy_jittered.
     """
     study = params.study_of(name)
-    settings = params.evaluate.model_copy(update={"anchors": study.anchors})
     loss = Definition(params.robustness.variant, params.robustness.reduction)
     chosen = params_for(params, name, loss)
     chosen = chosen.model_copy(update={"seeds": study.seeds[: study.rounding_seeds]})
     cells = sorted(grid(chosen, name))
-    accuracies: list[list[float]] = []
+    test, accuracies = load_dataset(data).to(device).test, list[list[float]]()
     with TemporaryDirectory(prefix="senn-roundings-") as folder:
         for jittered in (False, True) if cells else ():
             print(f"roundings of {name}: {'jittered' if jittered else 'as they are'}", flush=True)
             models = Path(folder, str(jittered))
             job = Job(chosen, name, device, data, Path(folder, "vae"), models, store, jittered)
             train_grid(job)
-            files = [cell.path(models) for cell in cells]
-            title, compute = f"measure {name}", params.compute
-            rows = evaluate_files(
-                title, files, settings, device, compute, [data] * len(files), store
-            )
-            accuracies.append([float(row["accuracy"]) for row in rows])
+            trained = [placed(load_cell(cell.path(models))[0], device) for cell in cells]
+            accuracies.append([correct(model, test).double().mean().item() for model in trained])
     columns = ["experiment", "robust_reg", "seed", "accuracy", "accuracy_jittered"]
     keys = [(name, cell.robust_reg, cell.seed) for cell in cells]
     table = [(*key, *pair) for key, pair in zip(keys, zip(*accuracies, strict=True), strict=True)]

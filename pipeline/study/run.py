@@ -8,7 +8,8 @@ import torch
 
 from pipeline.core.params import Params
 from pipeline.core.store import CellStore
-from pipeline.metrics.grid import evaluate_files
+from pipeline.metrics.grid import evaluate, protocol_of
+from pipeline.metrics.run import Run, Subject
 from pipeline.models.cells import Cell, grid
 from pipeline.study.definitions import Definition, definitions, params_for
 from pipeline.training.engine import train_grid
@@ -53,7 +54,7 @@ def run_study(
     settings = params.evaluate.model_copy(update={"anchors": study.anchors})
     cells: list[tuple[Definition, Cell]] = []
     with TemporaryDirectory(prefix="senn-study-") as folder:
-        files = []
+        subjects = []
         for definition in definitions(study):
             print(f"study of {name}: {definition}", flush=True)
             defined = params_for(params, name, definition)
@@ -61,10 +62,11 @@ def run_study(
             train_grid(Job(defined, name, device, data, Path(folder, "vae"), models, store))
             trained = sorted(grid(defined, name))
             cells += [(definition, cell) for cell in trained]
-            files += [cell.path(models) for cell in trained]
-        print(f"study of {name}: measuring {len(files)} models", flush=True)
-        title, compute = f"measure {name}", params.compute
-        rows = evaluate_files(title, files, settings, device, compute, [data] * len(files), store)
+            protocol = protocol_of(settings)
+            subjects += [Subject(cell.path(models), data, protocol) for cell in trained]
+        print(f"study of {name}: measuring {len(subjects)} models", flush=True)
+        run = Run(params, device, data.parent, Path(folder), store)
+        rows = evaluate(f"measure {name}", run, settings, subjects)
     return pd.DataFrame(
         {
             "experiment": name,

@@ -20,7 +20,8 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
 from pipeline.core.store import CellStore
 from pipeline.metrics.comparison import compare_methods
-from pipeline.metrics.grid import evaluate_files
+from pipeline.metrics.grid import evaluate, protocol_of
+from pipeline.metrics.run import Run, Subject
 from pipeline.models.cells import grid
 from pipeline.study.run import run_study
 from pipeline.training import engine
@@ -207,9 +208,9 @@ def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
         return ""
 
     def measured(params: Params, **more: Any) -> str:
-        data = [PREPARED] * len(cells)
-        rows = evaluate_files("test", cells, slow, CPU, params.compute, data, **more)
-        return json.dumps(rows)
+        run, protocol = Run(params, CPU, PREPARED.parent, MODELS), protocol_of(slow)
+        subjects = [Subject(cell, PREPARED, protocol) for cell in cells]
+        return json.dumps(evaluate("test", run, slow, subjects, **more))
 
     there = measured(untrained, line=line)
     assert killed and len(nodes.worker_nodes) == 1
@@ -219,7 +220,7 @@ def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
 
 def test_methods_are_scored_there_as_here(untrained):
     def scored(params: Params) -> str:
-        scores = compare_methods(params, NAME, CPU, PREPARED.parent, MODELS)[NAME]
+        scores = compare_methods(Run(params, CPU, PREPARED.parent, MODELS), NAME)[NAME]
         return json.dumps({method: [one.to_json() for one in s] for method, s in scores.items()})
 
     there = scored(untrained)

@@ -17,10 +17,14 @@ from tests.conftest import REPOSITORY
 
 PARAMS = load_params(REPOSITORY / "params.yaml")
 SHAPES = {"compas_senn": (11,), "mnist_senn": (1, 28, 28), "mnist_disenn": (1, 28, 28)}
-BACKGROUND = {
-    shape: Background(torch.full(shape, 0.25), 0.0, 1.0) for shape in set(SHAPES.values())
-}
 TARGET = torch.tensor([1, 0, 1])
+
+
+def background_of(shape: tuple[int, ...]) -> Background:
+    return Background(torch.full(shape, 0.25), torch.tensor(0.0), torch.tensor(1.0))
+
+
+BACKGROUND = {shape: background_of(shape) for shape in set(SHAPES.values())}
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +99,7 @@ def test_any_module_of_layers_is_left_as_it_was(name):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)).eval()
     model[0].weight.requires_grad_(False)
-    x, background = torch.rand(3, 4), Background(torch.full((4,), 0.25), 0.0, 1.0)
+    x, background = torch.rand(3, 4), background_of((4,))
     before = state(model)
     assert METHODS[name].build(background)(model, x, TARGET).shape == x.shape
     assert state(model) == before

@@ -9,6 +9,7 @@ import torch
 from pipeline.core.params import Certify
 from pipeline.core.store import CellStore
 from pipeline.metrics import worst_case
+from pipeline.metrics.run import Run
 from pipeline.metrics.worst_case import Result, Task, certify, measure_worst_case, worst_case_table
 from pipeline.models.cells import Cell
 from tests.metrics.data import dataset
@@ -100,12 +101,11 @@ def test_the_store_keeps_what_was_measured(tmp_path, monkeypatch):
     changes = {"seeds": [2, 1], "certify": {"seeds": 2, "table_radii": [0.1, 0.5]}}
     params = untrained_compas(changes, test_examples=50)
     store = CellStore(tmp_path / "store", 10**9)
+    data, models = tmp_path / "data/prepared", tmp_path / "models"
+    run = Run(params, torch.device("cpu"), data, models, store)
 
     def measure() -> pd.DataFrame:
-        results = measure_worst_case(
-            params, "compas_senn", torch.device("cpu"), tmp_path / "data/prepared",
-            tmp_path / "models", store,
-        )  # fmt: skip
+        results = measure_worst_case(run, "compas_senn")
         assert [task.cell.seed for task, _ in results] == [2, 1]
         return worst_case_table(results, 100)
 

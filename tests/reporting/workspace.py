@@ -164,7 +164,7 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
             validated = {"valid_classification": 1 / step, "valid_accuracy": accuracy - 1 / step}
             trained = dict.fromkeys(losses, 1 / step)
             curves.append({**key, "step": step, "epoch": step // 10, **trained, **validated})
-    entry = params.group_of(name) or name
+    entry = params.entry_of(name)
     _write(folder / "reports/cells" / f"{entry}.csv", rows)
     _write(folder / "reports/curves" / f"{entry}.csv", curves)
     if name in params.explain.experiments:
@@ -202,7 +202,7 @@ def _worst_case(folder: Path, params: Params, name: str, has_images: bool) -> No
                         "examples": 24,
                     }
                 )
-    path = folder / "reports/worst_case" / f"{params.group_of(name) or name}.csv"
+    path = folder / "reports/worst_case" / f"{params.entry_of(name)}.csv"
     _write(path, rows) if rows else path.write_text("experiment,measure,quantity,radius,value\n")
 
 

@@ -16,7 +16,7 @@ def shared_run(tmp_path_factory) -> Path:
     make_workspace(folder, default_params())
     params: Params = load_params(folder / "params.yaml")
     for name in params.experiments:
-        entry = params.group_of(name) or name
+        entry = params.entry_of(name)
         models, cells = folder / "models" / params.group_of(name), f"reports/cells/{entry}.csv"
         target = folder / "reports/models" / entry
         release(params, name, models, folder / "data/prepared", folder / cells, target)

@@ -38,7 +38,7 @@ CONSERVING = ("deep_taylor", "deep_taylor_w2")
 
 
 def explain(name, model, x, target=TARGET):
-    background = Background(torch.zeros_like(x[0]), LOW, HIGH)
+    background = Background(torch.zeros_like(x[0]), torch.tensor(LOW), torch.tensor(HIGH))
     return METHODS[name].build(background)(model, x, target)
 
 

@@ -1,0 +1,157 @@
+"""A run whose trained models are measured: side by side, and none twice."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from pipeline.core.dataset import file_of
+from pipeline.core.files import digest_of
+from pipeline.core.fingerprint import (
+    COMPUTING_CODE,
+    digest_of_code,
+    environment,
+    files_of,
+    fingerprint,
+)
+from pipeline.core.inputs import File
+from pipeline.core.params import Params
+from pipeline.core.store import CellStore
+from pipeline.core.tasks import run_tasks
+from pipeline.core.workers import Work
+from pipeline.models.cells import Cell
+
+# What measures a cell, and what scores a method on it: every line counts.
+EVALUATING = (
+    *COMPUTING_CODE,
+    "explanations/method.py",
+    "explanations/senn.py",
+    "metrics/**/*.py",
+    "training/robustness.py",
+)
+EXPLAINING = (*EVALUATING, "explanations/**/*.py")
+_OFF = CellStore(None, 0)
+
+
+class Measurement(NamedTuple):
+    """Something that is measured of trained models, and how the cell store keeps it.
+
+    Attributes
+    ----------
+    title : str
+        Of the progress bar.
+    work : callable
+        Measures one: ``work((cell, data, task), report)``, with two files; runs in a worker.
+    code : sequence of str
+        The files that measure, such as `EVALUATING`.
+    save, load : callable
+        Make of a result what JSON can hold, and of that the result again.
+    """
+
+    title: str
+    work: Work[tuple[File, File, Any], Any]
+    code: Sequence[str]
+    save: Callable[[Any], Any]
+    load: Callable[[Any], Any]
+
+
+class Subject(NamedTuple):
+    """One model to measure: its file, and the folder of the data set it was trained on.
+
+    `protocol`, of JSON values, is all that the result follows from besides the model, the data and
+    the code; `task` is what `Measurement.work` needs to know.
+    """
+
+    cell: Path
+    data: Path
+    protocol: dict[str, Any]
+    task: Any = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the pipeline: params, and where its files are.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where to measure.
+    prepared, models : Path
+        Folders of all prepared data sets, and of all trained cells.
+    store : CellStore
+        Has what was measured before.
+    """
+
+    params: Params
+    device: torch.device
+    prepared: Path
+    models: Path
+    store: CellStore = _OFF
+
+    def subject(self, cell: Cell, protocol: dict[str, Any], task: Any = None) -> Subject:
+        """`cell`, to be measured."""
+        file = cell.path(self.models / self.params.group_of(cell.experiment))
+        data = self.prepared / self.params.experiment(cell.experiment).dataset
+        return Subject(file, data, protocol, task)
+
+    def measure(
+        self,
+        measurement: Measurement,
+        subjects: Sequence[Subject],
+        line: Callable[[int, Any], str] | None = None,
+    ) -> list[Any]:
+        """Results in the order of `subjects`, those that the store has from there.
+
+        With a progress bar; ``line(index, result)`` says a result in words, printed as it comes,
+        and all that a log file gets.
+
+        Raises
+        ------
+        PipelineError
+            If the data or a cell is missing or damaged.
+        """
+        keys = self._keys(measurement, subjects)
+        results = {
+            index: measurement.load(value)
+            for index, key in enumerate(keys)
+            if (value := self.store.measured(key)) is not None
+        }
+        if results:
+            print(
+                f"{measurement.title}: {len(results)} of {len(subjects)} results reused from the "
+                "cell store"
+            )
+        new = [index for index in range(len(subjects)) if index not in results]
+        data = {subject.data: file_of(subject.data) for subject in subjects}
+        tasks = [(File(cell), data[folder], task) for cell, folder, _, task in subjects]
+        todo, console = [tasks[index] for index in new], Console()
+        with Progress(console=console, disable=not console.is_terminal) as progress:
+            bar = progress.add_task(measurement.title, total=len(new))
+            done = run_tasks(measurement.work, todo, self.device, self.params.compute)
+            for place, result in done:
+                index = new[place]
+                progress.advance(bar)
+                if line is not None:
+                    print(line(index, result), flush=True)
+                saved = measurement.save(result)
+                self.store.keep_measured(keys[index], saved)
+                results[index] = measurement.load(saved)  # as it comes from the store
+        if new:
+            self.store.shrink()
+        return [results[index] for index in range(len(subjects))]
+
+    def _keys(self, measurement: Measurement, subjects: Sequence[Subject]) -> list[str]:
+        """A fingerprint for each of all that its result follows from."""
+        common = environment(self.device, digest_of_code(files_of(measurement.code)))
+        files = {cell for cell, *_ in subjects} | {file_of(data).path for _, data, *_ in subjects}
+        digests = {file: digest_of(file) for file in files}
+        return [
+            fingerprint(
+                {"cell": digests[cell], **protocol, "data": digests[file_of(data).path], **common}
+            )
+            for cell, data, protocol, _ in subjects
+        ]
