@@ -145,20 +145,22 @@ def _short(value: float) -> str:
 
 
 def _verdicts(bout: Bout) -> Table:
-    """A row a table, a column a setting: the verdict, and every method behind SENN."""
+    """A column a setting; of each table the verdict, then how far every method is behind SENN."""
     settings, rows = bout.settings, []
     for experiment in bout.contest.experiments:
-        cells = [experiment]
-        for setting in settings:
-            lines = [
-                f"{RIVALS[one.rival].label} {_behind(one, bout)}"
-                for one in bout.judged
-                if (one.experiment, one.setting) == (experiment, setting)
-            ]
-            cells.append("\n".join([bout.outcome(setting, experiment), *lines]))
-        rows.append(cells)
-    together = ["together", *(bout.outcome(setting) for setting in settings)]
-    return Table(["", *(setting.name for setting in settings)], [*rows, together], kind="wide")
+        outcomes = [bout.outcome(setting, experiment) for setting in settings]
+        rows.append([experiment, "verdict", *outcomes])
+        behind = {
+            (one.setting, one.rival): _behind(one, bout)
+            for one in bout.judged
+            if one.experiment == experiment
+        }
+        for rival in dict.fromkeys(rival for _, rival in behind):
+            values = [behind.get((setting, rival), wording.MISSING) for setting in settings]
+            rows.append(["", RIVALS[rival].label, *values])
+    together = ["together", "verdict", *(bout.outcome(setting) for setting in settings)]
+    head = ["", "SENN against", *(setting.name for setting in settings)]
+    return Table(head, [*rows, together], kind="wide")
 
 
 def _pictures(results: Results, bouts: Mapping[str, Bout]) -> Iterator[Part]:
