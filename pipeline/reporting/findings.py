@@ -137,16 +137,11 @@ def _of_prediction(output: SennOutput) -> Tensor:
 
 def _other_methods(results: Results) -> Iterator[str]:
     """Whether SENN beats other methods: as the paper compares them, and in fairness."""
-    outcomes = {
-        "reproduced": "holds",
-        "not reproduced": "does not hold",
-        "undecided": "cannot be decided",
-    }
     for verdict in from_table(results.verdicts):
-        if verdict.claim.kind == "contest" and verdict.status in outcomes:
+        if verdict.claim.kind == "contest" and verdict.status in wording.OUTCOMES:
             yield (
-                f"**“{verdict.claim.text}” {outcomes[verdict.status]} in the paper’s setting.** In "
-                f"fairer ones: {verdict.remark} ([evidence]({_OTHER_METHODS}))."
+                f"**“{verdict.claim.text}” {wording.OUTCOMES[verdict.status]} in the paper’s "
+                f"setting.** In fairer ones: {verdict.remark} ([evidence]({_OTHER_METHODS}))."
             )
 
 

@@ -23,7 +23,6 @@ from pipeline.reporting.display import Picture, Prose, Several, Table
 from pipeline.reporting.method_scores import REMOVES
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN
 
-_WORDS = {"reproduced": "holds", "not reproduced": "fails", "undecided": "is undecided"}
 _MARKS: dict[str, dict[str, Any]] = {
     "paper": {"marker": "o", "mfc": "white", "color": style.BLUE},
     "fair": {"marker": "o", "color": style.BLUE},
@@ -96,7 +95,7 @@ def _told(bout: Bout, setting: Setting) -> str:
     held = sum(bout.outcome(setting, name) == "reproduced" for name in tables)
     count = f"holds on {held} of {len(tables)} tables; " if len(tables) > 1 else ""
     at = f"{RIVALS[worst.rival].label} on {worst.experiment} {_behind(worst, bout)}"
-    return f"*{setting.name}* {_WORDS[outcome]} ({count}{at})"
+    return f"*{setting.name}* {wording.OUTCOMES[outcome]} ({count}{at})"
 
 
 def noise_and_gradients(tables: Mapping[str, pd.DataFrame]) -> str:

@@ -9,6 +9,9 @@ from pipeline.claims.words import listed as listed
 from pipeline.metrics.intervals import Interval
 
 MISSING = "–"
+OUTCOMES = {"reproduced": "holds", "not reproduced": "fails", "undecided": "is undecided"}
+"""What is said of a claim that was tested, by its verdict."""
+
 _UNSEEN = 5e-4  # a deviation below this share of the mean does not show in three digits
 _SMALL = -3  # numbers with a smaller exponent are written with a power of ten
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

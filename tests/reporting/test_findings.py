@@ -59,7 +59,7 @@ def test_other_methods_in_the_papers_setting_and_in_fairer_ones(run):
     results = run()
     (claim,) = (claim for claim in CLAIMS if claim.id == "stability-compas")
     remark = "same search: reproduced; like with like: undecided"
-    for status, words in (("not reproduced", "does not hold"), ("undecided", "cannot be decided")):
+    for status, words in (("not reproduced", "fails"), ("undecided", "is undecided")):
         results.verdicts = as_table([Verdict(claim, status, None, "8 comparisons", remark)])
         text = said(results, "SENN’s explanations are more stable")
         assert f"more stable than those of LIME and SHAP” {words} in the paper’s setting" in text
