@@ -93,7 +93,7 @@ class ExperimentResults:
     @property
     def has_images(self) -> bool:
         """Whether its inputs are images."""
-        return self.data.has_images
+        return self.data.kind == "images"
 
     @property
     def learns_concepts(self) -> bool:

@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.dataset import present
 from pipeline.models.layers import product
 
 
@@ -65,7 +66,7 @@ class Recurrent(nn.Module):
 
     def _absence(self, x: Tensor) -> Tensor:
         """1 where there is no input and 0 elsewhere, (T, D, H, B)."""
-        absent = (x == 0).all(2).to(x.dtype).mT[:, None, None]
+        absent = 1 - present(x).squeeze(2).to(x.dtype).mT[:, None, None]
         return absent.expand(-1, self.directions, self.hidden_size, -1)
 
     def start(self, zeros: Tensor) -> tuple[Tensor, ...]:

@@ -36,7 +36,7 @@ def vae(results: Results) -> Several:
         assert isinstance(conceptizer, VaeConceptizer)
         conceptizers[name] = conceptizer
     parts: list[Part] = [Prose(_activity_sentence(conceptizers, data))]
-    if data.has_images:
+    if data.kind == "images":
         x = data.test.x[pick(data.test.y, 10)]
         rows = {"input": raw(x, data).numpy()} | {
             name.replace("_", "\n"): decoded(conceptizer(x).reconstruction, conceptizer)

@@ -70,8 +70,8 @@ def _pairs(params: Params, prepared: Path) -> Iterator[tuple[Cell, str]]:
     """Models and methods; the costliest, of images, first."""
     names = params.compared()
     data = {name: load_dataset(prepared / params.experiment(name).dataset) for name in names}
-    for name in sorted(names, key=lambda name: not data[name].has_images):
-        images = data[name].has_images
+    for name in sorted(names, key=lambda name: data[name].kind != "images"):
+        images = data[name].kind == "images"
         seeds = params.rivals.image_seeds if images else params.rivals.seeds
         for seed in params.seeds_of(name)[:seeds]:
             cell = Cell(name, params.rivals.robust_reg, seed)

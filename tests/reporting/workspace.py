@@ -88,7 +88,7 @@ def make_workspace(folder: Path, params: dict[str, Any]) -> None:
     of_experiments = [experiment.dataset for experiment in validated.experiments.values()]
     for name in dict.fromkeys([*alone, *of_experiments]):
         prepared = folder / "data/prepared" / name
-        save_dataset(prepared, _table(name) if DATASETS[name].is_table else _images(name))
+        save_dataset(prepared, _table(name) if DATASETS[name].kind == "tables" else _images(name))
         data[name] = load_dataset(prepared)
     for name, experiment in validated.experiments.items():
         _experiment(folder, validated, name, data[experiment.dataset])
@@ -169,7 +169,7 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
     _write(folder / "reports/curves" / f"{entry}.csv", curves)
     if name in params.explain.experiments:
         _methods(folder, name)
-    _worst_case(folder, params, name, data.has_images)
+    _worst_case(folder, params, name, data.kind == "images")
 
 
 def _worst_case(folder: Path, params: Params, name: str, has_images: bool) -> None:
@@ -237,13 +237,13 @@ def _methods(folder: Path, name: str) -> None:
 def _rivals(folder: Path, params: Params, name: str, data: Dataset) -> None:
     """Ratios and correlations at random, the same for all methods but for a factor."""
     measured = {}
-    for place, (method, rival) in enumerate(rivals_for(data.has_images).items(), start=1):
+    for place, (method, rival) in enumerate(rivals_for(data.kind == "images").items(), start=1):
         measured[method] = []
         for seed in params.seeds_of(name)[: params.rivals.seeds]:
             generator = np.random.default_rng(seed)
             settings = ("paper", "fair", *(["gradient"] if rival.differentiable else []))
             values = {f"local/{one}": place * generator.lognormal(size=7) for one in settings}
-            if not data.has_images:
+            if data.kind == "tables":
                 for one in ("paper", "fair"):
                     values[f"discrete/{one}"] = place * generator.lognormal(size=9)
             for one in ("paper", "fair"):
