@@ -60,6 +60,8 @@ class InputRemoval:
         return int(self._groups_of_features().max()) + 1
 
     def pool(self, attributions: Tensor) -> Tensor:
+        if attributions.flatten(1).shape[1] == self.groups:  # they are of groups
+            return attributions.flatten(1)
         index = self._groups_of_features().flatten().expand(len(attributions), -1)
         pooled = attributions.new_zeros(len(attributions), self.groups)
         return pooled.scatter_add(1, index, attributions.flatten(1))

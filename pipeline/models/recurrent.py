@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from pipeline.core.dataset import present
 from pipeline.models.layers import product
 
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
 
 class Recurrent(nn.Module):
     """What `Gru` and `Lstm` share.
@@ -46,7 +48,7 @@ class Recurrent(nn.Module):
 
         Where there is no input, the state is that of the last one before.
         """
-        of_inputs, is_absent = _both_ways(self._of_inputs(x)), _both_ways(self._absence(x))
+        of_inputs, is_absent = _both_ways(self._of_inputs(x)), self._absence(x)
         bias = self.bias_hh.unsqueeze(-1).expand(-1, -1, len(x))
         state = self.start(x.new_zeros(self.directions, self.hidden_size, len(x)))
         states = []
@@ -67,7 +69,8 @@ class Recurrent(nn.Module):
     def _absence(self, x: Tensor) -> Tensor:
         """1 where there is no input and 0 elsewhere, (T, D, H, B)."""
         absent = 1 - present(x).squeeze(2).to(x.dtype).mT[:, None, None]
-        return absent.expand(-1, self.directions, self.hidden_size, -1)
+        absent = _both_ways(absent.expand(-1, self.directions, -1, -1))
+        return absent.expand(-1, -1, self.hidden_size, -1)
 
     def start(self, zeros: Tensor) -> tuple[Tensor, ...]:
         """The state before the first input, of `zeros` (D, H, B)."""

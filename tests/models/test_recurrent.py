@@ -5,10 +5,9 @@ from torch.func import functional_call, grad, vmap
 from torch.testing import assert_close
 
 from pipeline.models.layers import plain
-from pipeline.models.recurrent import Gru, Lstm, Recurrent
+from pipeline.models.recurrent import WEIGHTS, Gru, Lstm, Recurrent
 
 INPUTS, HIDDEN, EXAMPLES, LENGTH = 5, 8, 3, 7
-WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 @pytest.fixture(params=[Gru, Lstm])
