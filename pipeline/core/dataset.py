@@ -37,7 +37,7 @@ class Split:
         float32 and normalised in a `Dataset`, as stored in a `Prepared`.
     y : Tensor (N,), int64
         Class indices.
-    words : Tensor (N, words) of int, or None
+    words : Tensor (N, words), int64, or None
         Of texts: where in the vocabulary the words are whose embeddings `x` has.
     """
 
@@ -62,7 +62,7 @@ class Prepared:
     ----------
     train, valid, test : Split
         Images as uint8 pixels (N, 1, height, width), tables as float32 (N, columns) in [0, 1],
-        texts as rows of `embeddings`, int32 (N, words).
+        texts as rows of `embeddings`, int64 (N, words).
     feature_names : tuple of str
         One per column of a table; empty for images.
     class_names : tuple of str

@@ -69,7 +69,7 @@ class Corpus:
         place = {word: index for index, word in enumerate(vocabulary)}
 
         def split(documents: Iterable[Sequence[str]], y: np.ndarray) -> Split:
-            places = np.full((len(y), texts.max_length), NO_WORD, np.int32)
+            places = np.full((len(y), texts.max_length), NO_WORD, np.int64)
             for row, words in zip(places, documents, strict=True):
                 words = words[: texts.max_length]
                 row[: len(words)] = [place.get(word, UNKNOWN) for word in words]

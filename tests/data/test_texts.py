@@ -90,7 +90,7 @@ def test_embeddings_are_a_correspondence_analysis():
     coordinates = (left * values)[:, :4]
     there = sums > 0
     expected = coordinates[there] / np.linalg.norm(coordinates[there], axis=1, keepdims=True)
-    found = embed(places.astype(np.int32), 12, 4).double().numpy()
+    found = embed(places, 12, 4).double().numpy()
     assert np.allclose(found[there] @ found[there].T, 4 * expected @ expected.T, atol=1e-5)
     assert (found[NO_WORD] == 0).all()
     mean = coordinates[there].mean(0)

@@ -101,7 +101,7 @@ def write_texts(folder: Path, train: int = 110, valid: int = 40, test: int = 20)
         of_topic = torch.rand(examples, 10, generator=generator) < 0.5
         places = torch.where(of_topic, 1 + y.unsqueeze(1), places)
         lengths = torch.randint(3, 11, (examples, 1), generator=generator)
-        return Split(places.where(torch.arange(10) < lengths, 0).int(), y)
+        return Split(places.where(torch.arange(10) < lengths, 0), y)
 
     splits = [split(examples) for examples in (train, valid, test)]
     topics = tuple(f"topic {i}" for i in range(8))
