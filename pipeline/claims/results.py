@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Vae, load_params
+from pipeline.core.params_choices import implementation
 from pipeline.explanations.latents import active_units
 from pipeline.metrics.intervals import Interval, share_interval
 from pipeline.metrics.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
@@ -97,8 +98,8 @@ class ExperimentResults:
 
     @property
     def learns_concepts(self) -> bool:
-        """Whether its concepts are learned, rather than the raw features."""
-        return self.settings.conceptizer.name != "identity"
+        """Whether its concepts are learned, rather than the raw features or words."""
+        return not implementation(self.settings.conceptizer.built_by).are_inputs
 
     @property
     def is_disenn(self) -> bool:
@@ -107,7 +108,7 @@ class ExperimentResults:
 
     @cached_property
     def linear(self) -> Interval | None:
-        """Test accuracy of a linear classifier of raw features; None for learned concepts.
+        """Test accuracy of a linear classifier of features or words; None for learned concepts.
 
         Its interval is over test examples alone: its training has no chance in it.
         """
@@ -193,8 +194,9 @@ class Results:
 
     Attributes
     ----------
-    experiments : those with an entry of their own in params.yaml, by name.
+    experiments : those with an entry of their own in params.yaml, by name, but for texts.
     tables : those that are one of several of an entry.
+    texts : those on texts.
     """
 
     def __init__(self, params_file: Path, folders: Folders) -> None:
@@ -203,9 +205,14 @@ class Results:
         self.vae = cache(self._vae)
         self.neighbours = cache(self._neighbours)
         results = {name: ExperimentResults(name, self) for name in self.params.experiments}
-        is_one_of_several = self.params.group_of
-        self.experiments = {n: one for n, one in results.items() if not is_one_of_several(n)}
-        self.tables = {n: one for n, one in results.items() if is_one_of_several(n)}
+        self.experiments: dict[str, ExperimentResults] = {}
+        self.tables: dict[str, ExperimentResults] = {}
+        self.texts: dict[str, ExperimentResults] = {}
+        for name, one in results.items():
+            is_text = self.params.facts_of(one.settings.dataset).kind == "texts"
+            is_table = bool(self.params.group_of(name))
+            among = self.texts if is_text else self.tables if is_table else self.experiments
+            among[name] = one
 
     @property
     def pretrained(self) -> bool:

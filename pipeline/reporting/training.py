@@ -131,7 +131,7 @@ def training(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
 def provenance(results: Results) -> Several:
     """Versions, devices, data and code: what determines the numbers above."""
     rows = []
-    for name, experiment in (results.experiments | results.tables).items():
+    for name, experiment in (results.experiments | results.tables | results.texts).items():
         cells = experiment.metadata
         versions = (_distinct(cells, key) for key in ("torch", "device"))
         digests = (_distinct(cells, key, length=12) for key in ("data", "code"))

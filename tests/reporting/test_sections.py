@@ -268,7 +268,8 @@ def test_features_are_no_learned_concepts(run):
 def test_provenance_says_what_decides_the_numbers_and_not_who_was_asked(run):
     section = training.provenance(run(device="cuda:3", compute={"engine": "ray"}))
     (weights,) = shown(section, Table)
-    experiments = ["compas_senn", "mnist_senn", "mnist_disenn", "uci_breast_cancer", "uci_wine"]
+    alone, tables = ["compas_senn", "mnist_senn", "mnist_disenn"], ["breast_cancer", "wine"]
+    experiments = [*alone, *(f"uci_{name}" for name in tables), "reuters_senn"]
     assert [row[0] for row in weights.rows] == experiments
     assert weights.rows[0][1:4] == ("4", "9.9.9", "a device")
     assert weights.rows[0][5] == "c0dec0dec0de"

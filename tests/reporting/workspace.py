@@ -41,6 +41,7 @@ METRICS = {
     "commonest_share": 0.65,
     "selection_gain": 0.1,
 }
+TEXT_SHAPE = 6, 4
 _ABOUT = {"step": 30, "torch": "9.9.9", "device": "a device", "code": "c0de" * 16}
 
 
@@ -49,6 +50,11 @@ def default_params() -> dict[str, Any]:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params |= {"robust_reg": 0.01, "lambda_grid": [0.01, 1.0], "seeds": [5, 6]}
     params["experiments"]["compas_senn"].pop("seeds")
+    length, size = TEXT_SHAPE
+    params["texts"] |= {"max_length": length, "embedding_size": size}
+    words = params["experiments"]["reuters_senn"]
+    words.pop("seeds"), words.pop("lambda_grid")
+    words["num_concepts"] = length
     uci = params["experiments"]["uci"]
     uci.pop("seeds"), uci.pop("lambda_grid")
     uci["tables"] = {name: uci["tables"][name] for name in ("breast_cancer", "wine")}
@@ -88,7 +94,8 @@ def make_workspace(folder: Path, params: dict[str, Any]) -> None:
     of_experiments = [experiment.dataset for experiment in validated.experiments.values()]
     for name in dict.fromkeys([*alone, *of_experiments]):
         prepared = folder / "data/prepared" / name
-        save_dataset(prepared, _table(name) if DATASETS[name].kind == "tables" else _images(name))
+        make = {"tables": _table, "texts": _texts, "images": _images}[DATASETS[name].kind]
+        save_dataset(prepared, make(name))
         data[name] = load_dataset(prepared)
     for name, experiment in validated.experiments.items():
         _experiment(folder, validated, name, data[experiment.dataset])
@@ -114,6 +121,25 @@ def _table(name: str) -> Prepared:
     if name == "compas":
         return Prepared(name, *splits, features, classes)
     return Prepared(name, *splits, features, classes, (0.5,) * columns, (0.3,) * columns)
+
+
+def _texts(name: str) -> Prepared:
+    """Ten words at random, in texts of two and more; classes by turns."""
+    generator, facts = torch.Generator().manual_seed(1), DATASETS[name]
+    length, size = TEXT_SHAPE
+
+    def split(count: int) -> Split:
+        words = torch.randint(1, 11, (count, length), generator=generator)
+        lengths = torch.randint(2, length + 1, (count, 1), generator=generator)
+        return Split(words.where(torch.arange(length) < lengths, 0), torch.arange(count) % 8)
+
+    embeddings = torch.randn(11, size, generator=generator)
+    embeddings[0] = 0
+    vocabulary = ("", *(f"word{chr(ord('a') + index)}" for index in range(10)))
+    classes = tuple(f"topic {index}" for index in range(facts.classes))
+    splits = split(60), split(20), split(40)
+    about = {"vocabulary": vocabulary, "embeddings": embeddings}
+    return Prepared(name, *splits, (), classes, **about)
 
 
 def _images(name: str) -> Prepared:
