@@ -12,7 +12,6 @@ from torch import Tensor
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Vae, load_params
-from pipeline.core.params_choices import implementation
 from pipeline.explanations.latents import active_units
 from pipeline.metrics.intervals import Interval, share_interval
 from pipeline.metrics.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
@@ -99,7 +98,7 @@ class ExperimentResults:
     @property
     def learns_concepts(self) -> bool:
         """Whether its concepts are learned, rather than the raw features or words."""
-        return not implementation(self.settings.conceptizer.built_by).are_inputs
+        return self.settings.conceptizer.name not in ("identity", "words")
 
     @property
     def is_disenn(self) -> bool:

@@ -58,21 +58,23 @@ _CERTIFIED = 8
 Row = dict[str, float | int]
 
 
-def _of_concepts(metric: Callable[[Tensor], float]) -> Callable[[Senn, Dataset], float]:
-    """`metric` of a model's concepts (N, K) on the test set; NaN, undefined, if not aligned."""
+def _if_aligned(metric: Callable[[Senn, Tensor], float]) -> Callable[[Senn, Dataset], float]:
+    """`metric` of a model and test inputs; NaN, undefined, of concepts that are not aligned."""
 
-    def of_model(model: Senn, data: Dataset) -> float:
-        return metric(encode(model, data.test.x)) if model.conceptizer.is_aligned else torch.nan
+    def of_data(model: Senn, data: Dataset) -> float:
+        return metric(model, data.test.x) if model.conceptizer.is_aligned else torch.nan
 
-    return of_model
+    return of_data
 
 
 METRICS: dict[str, Callable[[Senn, Dataset], float | int]] = {
     "test_robustness_loss": lambda model, data: _mean(residual_norm(model, data.test.x)),
-    "reconstruction_mse": lambda model, data: _mean(reconstruction_mse(model, data.test.x)),
-    "concept_correlation": _of_concepts(concept_correlation),
-    "concept_sparsity": _of_concepts(concept_sparsity),
-    "constant_concepts": _of_concepts(lambda concepts: int(constant_concepts(concepts).sum())),
+    "reconstruction_mse": _if_aligned(lambda model, x: _mean(reconstruction_mse(model, x))),
+    "concept_correlation": _if_aligned(lambda model, x: concept_correlation(encode(model, x))),
+    "concept_sparsity": _if_aligned(lambda model, x: concept_sparsity(encode(model, x))),
+    "constant_concepts": _if_aligned(
+        lambda model, x: int(constant_concepts(encode(model, x)).sum())
+    ),
     "cross_entropy": lambda model, data: cross_entropy(model, data.test),
     "cross_entropy_ratio": lambda model, data: cross_entropy_ratio(model, data.test),
     "balanced_accuracy": lambda model, data: balanced_accuracy(model, data.test),

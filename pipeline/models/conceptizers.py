@@ -42,7 +42,8 @@ class Conceptizer(nn.Module):
     Attributes
     ----------
     is_aligned : bool
-        Whether a concept is the same thing in every example, so that its values can be compared.
+        Whether a concept is the same thing in every example, so that its values can be compared,
+        and x rebuilt from them.
     are_inputs : bool
         Whether concepts are parts of the input, and are removed with them.
     """

@@ -53,7 +53,7 @@ def default_params() -> dict[str, Any]:
     length, size = TEXT_SHAPE
     params["texts"] |= {"max_length": length, "embedding_size": size}
     words = params["experiments"]["reuters_senn"]
-    words.pop("seeds"), words.pop("lambda_grid")
+    words.pop("lambda_grid")
     words["num_concepts"] = length
     uci = params["experiments"]["uci"]
     uci.pop("seeds"), uci.pop("lambda_grid")
