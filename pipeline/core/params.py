@@ -406,6 +406,9 @@ class Params(Section):
                 if name not in self.experiments:
                     words = f"must be among experiments ({', '.join(self.experiments)})"
                     yield f"{key}.experiments[{place}]", words, name
+                elif key == "rivals" and self._is_on_texts(name):
+                    words = "must be an experiment on tables or images"
+                    yield f"{key}.experiments[{place}]", words, name
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
         if self.explain.seeds > (count := len(self.seeds_of(fewest))):
             words = f"must be ≤ {count}, the number of seeds of {fewest}"
@@ -469,6 +472,9 @@ class Params(Section):
         if trained.batch_size > examples:
             words = f"must be ≤ {examples}, the training examples of {trained.dataset}"
             yield f"{key}.batch_size", words, trained.batch_size
+
+    def _is_on_texts(self, name: str) -> bool:
+        return self.facts_of(self.experiments[name].dataset).kind == "texts"
 
     def facts_of(self, dataset: str) -> DatasetFacts:
         """What is known of `dataset` before it is prepared."""

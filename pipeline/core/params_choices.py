@@ -27,7 +27,7 @@ class DatasetFacts:
     ----------
     module : str
         The module, or ``module:object``, that has ``files()`` and ``prepare(raw, split_seed)``; see
-        pipeline/data/compas.py. For texts, `prepare` takes section `texts` of the params, too.
+        pipeline/data/compas.py. With `TEXTS`, `prepare` takes section `texts` of the params, too.
     input_shape : tuple of int
         (columns,) of a table, (channels, height, width) of images, `TEXTS` of texts.
     classes : int
@@ -70,9 +70,9 @@ DATASETS = {
 
 
 def facts_of(dataset: str, text_shape: tuple[int, int]) -> DatasetFacts:
-    """What is known of `dataset`, an input of which has `text_shape` if it is a text."""
+    """What is known of `dataset`, an input of which has `text_shape` if `TEXTS` stands for it."""
     facts = DATASETS[dataset]
-    return replace(facts, input_shape=text_shape) if facts.kind == "texts" else facts
+    return replace(facts, input_shape=text_shape) if facts.input_shape == TEXTS else facts
 
 
 def collection_of(dataset: str) -> str:

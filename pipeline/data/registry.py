@@ -9,7 +9,7 @@ from pipeline.core.dataset import Prepared
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Texts
 from pipeline.core.params_choices import DATASETS as FACTS
-from pipeline.core.params_choices import collection_of, facts_of, implementation
+from pipeline.core.params_choices import TEXTS, collection_of, facts_of, implementation
 from pipeline.data.scales import Scale
 from pipeline.data.sources import RawFile
 
@@ -39,7 +39,7 @@ def _prepare(name: str, raw: Path, split_seed: int, texts: Texts) -> Prepared:
         If they differ, or the raw files are not what they should be.
     """
     facts = facts_of(name, texts.input_shape)
-    settings = (texts,) if facts.kind == "texts" else ()
+    settings = (texts,) if FACTS[name].input_shape == TEXTS else ()
     prepared: Prepared = implementation(facts.module).prepare(raw, split_seed, *settings)
     for key, stated, actual in (
         ("input_shape", facts.input_shape, prepared.input_shape),

@@ -200,6 +200,16 @@ def test_params_are_immutable_and_survive_json():
         assert Params.model_validate(json.loads(again)) == params
 
 
+def test_rivals_are_compared_on_tables_and_images(content, in_tmp):
+    news = YAML(typ="safe", pure=True).load(PAPER)["experiments"]["newsgroups_senn"]
+    content["experiments"]["news"] = news
+    Params.model_validate(content)
+    content["rivals"]["experiments"] = ["compas_senn", "news"]
+    assert load_text(dumps_yaml(content)) == [
+        'params.yaml: rivals.experiments[1]: must be an experiment on tables or images, got "news"'
+    ]
+
+
 def test_choices_are_those_there_are():
     assert DATASETS.keys() == choice.DATASETS.keys()
     assert set(get_args(Experiment.model_fields["aggregator"].annotation)) == set(AGGREGATORS)
