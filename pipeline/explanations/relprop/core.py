@@ -27,8 +27,9 @@ CHOOSING = (
 _CHOOSING_NODES = (
     "AccumulateGrad", "AliasBackward", "CatBackward", "CloneBackward", "ExpandBackward",
     "IndexSelectBackward", "MaxPool2DWithIndicesBackward", "PermuteBackward",
-    "ReshapeAliasBackward", "SelectBackward", "SliceBackward", "SqueezeBackward", "StackBackward",
-    "TransposeBackward", "UnsafeViewBackward", "UnsqueezeBackward", "ViewBackward",
+    "ReshapeAliasBackward", "SelectBackward", "SliceBackward", "SplitBackward", "SqueezeBackward",
+    "StackBackward", "TransposeBackward", "UnsafeViewBackward", "UnsqueezeBackward", "ViewBackward",
+    "WhereBackward",
 )  # fmt: skip
 
 
