@@ -1,9 +1,7 @@
 """Recurrent layers step by step, as layers that rules of relevance propagation know.
 
-They compute what ``torch.nn.LSTM`` and ``torch.nn.GRU`` do, from weights of the same names, shapes
-and order of gates, except that an input that is 0 throughout is none: it leaves the state as it is.
-Every product of a cell is a `Gate`, every sum a `Sum`. Nothing is copied: the weights are seen to
-change.
+`Unrolled` computes what a layer of `recurrent` does, with its weights: every product of a cell is a
+`Gate`, every sum a `Sum`. Nothing is copied: the weights are seen to change.
 """
 
 from collections.abc import Iterable
@@ -12,6 +10,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from pipeline.models.recurrent import Gru, Lstm, Recurrent
+from pipeline.models.standard import linear_layer
 
 Weights: TypeAlias = tuple[nn.Parameter, nn.Parameter, nn.Parameter, nn.Parameter]
 """weight_ih (G·H, D), weight_hh (G·H, H), bias_ih and bias_hh (G·H,), with G gates."""
@@ -114,7 +115,8 @@ class GruSteps(Recurrence):
     def __init__(self, weights: Weights, is_backward: bool = False) -> None:
         super().__init__(weights[1].shape[1], is_backward)
         weight_ih, weight_hh, bias_ih, bias_hh = weights
-        self.of_input, self.of_state = _linear(weight_ih, bias_ih), _linear(weight_hh, bias_hh)
+        self.of_input = linear_layer(weight_ih, bias_ih)
+        self.of_state = linear_layer(weight_hh, bias_hh)
         self.complement = Complement()
 
     def step(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
@@ -130,33 +132,28 @@ class GruSteps(Recurrence):
         return total
 
 
-CELLS: dict[str, type[LstmSteps | GruSteps]] = {"lstm": LstmSteps, "gru": GruSteps}
+STEPS: dict[type[Recurrent], type[LstmSteps | GruSteps]] = {Lstm: LstmSteps, Gru: GruSteps}
 
 
 class Unrolled(nn.Module):
-    """What ``torch.nn.LSTM`` or ``GRU`` of one layer gives for every step, in both directions.
+    """A recurrent layer, (B, T, D) to its states (B, T, H), or (B, T, 2H) in both directions."""
 
-    (B, T, D) to (B, T, H), or (B, T, 2H) where it reads backward too.
-
-    Parameters
-    ----------
-    cell : str
-        ``lstm`` or ``gru``.
-    directions : the weights of each direction, forward first.
-    """
-
-    def __init__(self, cell: str, directions: Iterable[Weights]) -> None:
+    def __init__(self, layer: Recurrent) -> None:
         super().__init__()
+        steps = STEPS[type(layer)]
         self.directions = nn.ModuleList(
-            CELLS[cell](weights, is_backward=bool(place))
-            for place, weights in enumerate(directions)
+            steps(_weights(layer, place), is_backward=bool(place))
+            for place in range(layer.directions)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([direction(x) for direction in self.directions], 2)
 
 
-def _linear(weight: nn.Parameter, bias: nn.Parameter) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    layer.weight, layer.bias = weight, bias
-    return layer
+def _weights(layer: Recurrent, direction: int) -> Weights:
+    """Those of one direction, the same numbers in memory."""
+
+    def part(weight: nn.Parameter) -> nn.Parameter:
+        return nn.Parameter(weight.detach()[direction], weight.requires_grad)
+
+    return part(layer.weight_ih), part(layer.weight_hh), part(layer.bias_ih), part(layer.bias_hh)

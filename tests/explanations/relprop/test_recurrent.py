@@ -10,17 +10,16 @@ from torch.testing import assert_close
 from pipeline.core.errors import PipelineError
 from pipeline.explanations.relprop.composites import deep_taylor, lrp, relevance_of_logit
 from pipeline.explanations.relprop.rules import Epsilon, WSquare
+from pipeline.models.recurrent import Gru, Lstm
 from pipeline.models.unrolled import Unrolled
 from tests.explanations.relprop.networks import numbers, random_weights
 
 EPSILON = 0.01
 WORDS, SIZE, HIDDEN, CLASSES = 5, 4, 3, 3
 TARGET = torch.tensor([2, 0, 1, 1])
-TORCH = {"lstm": nn.LSTM, "gru": nn.GRU}
-NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-@pytest.fixture(params=TORCH)
+@pytest.fixture(params=[Lstm, Gru])
 def cell(request):
     return request.param
 
@@ -29,25 +28,19 @@ def inputs():
     return numbers(len(TARGET), WORDS, SIZE, seed=4)
 
 
-def torch_layer(cell, bidirectional, bias="any"):
-    layer = TORCH[cell](SIZE, HIDDEN, batch_first=True, bidirectional=bidirectional)
-    layer = random_weights(layer, 1)
+def recurrent(cell, bidirectional, bias="any"):
+    layer = random_weights(cell(SIZE, HIDDEN, bidirectional), 1)
     for name, parameter in layer.named_parameters():
         if bias == "zero" and "bias" in name:
             parameter.zero_()
     return layer
 
 
-def directions(layer):
-    ends = ("l0", "l0_reverse") if layer.bidirectional else ("l0",)
-    return [tuple(getattr(layer, f"{name}_{end}") for name in NAMES) for end in ends]
-
-
 def network(cell, bidirectional, bias="any"):
     """Documents (B, WORDS, SIZE) to logits, all states together."""
-    layer = torch_layer(cell, bidirectional, bias)
+    layer = recurrent(cell, bidirectional, bias)
     last = random_weights(nn.Linear(WORDS * HIDDEN * (1 + bidirectional), CLASSES), 2, bias)
-    return nn.Sequential(Unrolled(cell, directions(layer)), nn.Flatten(), last)
+    return nn.Sequential(Unrolled(layer), nn.Flatten(), last)
 
 
 def relevance(model, x, epsilon=0.0):
@@ -55,21 +48,25 @@ def relevance(model, x, epsilon=0.0):
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_unrolled_is_the_layer_of_torch(cell, bidirectional):
-    layer = torch_layer(cell, bidirectional)
-    assert_close(Unrolled(cell, directions(layer))(inputs()), layer(inputs())[0])
+def test_unrolled_is_the_layer(cell, bidirectional):
+    """Also where there is no input, before the words, between and after them."""
+    layer, x = recurrent(cell, bidirectional), inputs()
+    unrolled = Unrolled(layer)
+    assert_close(unrolled(x), layer(x))
+    x[:, 2] = 0
+    padded = F.pad(x, (0, 0, 2, 1))
+    assert_close(unrolled(padded), layer(padded))
+    layer.weight_hh[0, 0, 0] += 1
+    assert_close(unrolled(padded), layer(padded))
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_what_is_zero_is_no_input(cell, bidirectional):
-    """Padding at either end changes no state, and is given no relevance."""
-    layer, x = torch_layer(cell, bidirectional), inputs()
-    unrolled = Unrolled(cell, directions(layer))
+def test_what_is_no_input_gets_no_relevance(cell, bidirectional):
+    x = inputs()
     padded = F.pad(x, (0, 0, 2, 1))
-    assert_close(unrolled(padded)[:, 2:-1], layer(x)[0])
     last = random_weights(nn.Linear(HIDDEN * (1 + bidirectional), CLASSES), 2)
-    model = nn.Sequential(unrolled, Mean(), last)
     # The states of padding count, too: the first words' backwards, the last ones' forwards.
+    model = nn.Sequential(Unrolled(recurrent(cell, bidirectional)), Mean(), last)
     result = relevance(model, padded)
     assert torch.equal(result[:, :2], torch.zeros(len(x), 2, SIZE).double())
     assert torch.equal(result[:, -1], torch.zeros(len(x), SIZE).double())
@@ -97,7 +94,7 @@ def frozen_step(cell, weights, x, state):
     def tanh(a):
         return a * (a.tanh() / a).detach()
 
-    if cell == "lstm":
+    if cell is Lstm:
         i, f, g, o = (x @ w.T + h @ u.T + b + c).chunk(4, 1)
         i, f, o = (gate.sigmoid().detach() for gate in (i, f, o))
         memory = f * state[1] + i * tanh(g)
@@ -113,12 +110,12 @@ class Frozen(nn.Module):
     def __init__(self, cell, bidirectional, bias):
         super().__init__()
         self.cell = cell
-        self.layer = torch_layer(cell, bidirectional, bias)
+        self.layer = recurrent(cell, bidirectional, bias)
         self.last = network(cell, bidirectional, bias)[-1]
 
     def forward(self, x):
         states = []
-        for place, weights in enumerate(directions(self.layer)):
+        for place, *weights in zip(range(2), *self.layer.parameters(), strict=False):
             order = range(WORDS)[::-1] if place else range(WORDS)
             state = [x.new_zeros(len(x), HIDDEN)] * 2
             of_direction = {}
@@ -162,9 +159,8 @@ def linear_rule(z, output, relevance):
 
 def test_lrp_epsilon_of_an_lstm_written_out():
     """Equations of Arras et al. 2017b, one example and one step at a time, backwards in time."""
-    layer, x = torch_layer("lstm", bidirectional=False), inputs()
-    model = network("lstm", bidirectional=False)
-    w, u, b, c = directions(layer)[0]
+    model, x = network(Lstm, bidirectional=False), inputs()
+    w, u, b, c = (weights[0] for weights in recurrent(Lstm, bidirectional=False).parameters())
     for example, one in enumerate(x):
         h, memory, steps = torch.zeros(HIDDEN).double(), torch.zeros(HIDDEN).double(), []
         for word in one:
