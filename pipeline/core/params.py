@@ -299,6 +299,32 @@ class Attack(Section):
     steps: kind.Count
 
 
+class Tokenizer(Section):
+    """The network that finds the words of a text without spaces (pipeline/tokenizer).
+
+    dataset : the texts; it learns from those for training, and is measured on those for testing.
+    documents : how many of them it learns from, from the first, at most.
+    characters : of a piece of text that it reads in training, and around a boundary whose context
+        is measured; even.
+    hidden_size : units of its state, in each direction.
+    epochs : passes over the training texts.
+    batch_size : pieces per training step.
+    lr : Adam's learning rate.
+    seeds : a network each.
+    examples : texts that it is measured on, at most.
+    """
+
+    dataset: Literal["reuters_r8", "newsgroups"]
+    documents: kind.Count
+    characters: Annotated[int, Field(ge=4, multiple_of=2)]
+    hidden_size: kind.Count
+    epochs: kind.Count
+    batch_size: kind.Count
+    lr: kind.Positive
+    seeds: kind.Seeds
+    examples: kind.Count
+
+
 class Study(Section):
     """What the study varies in one experiment; everything else is as in the experiment's section.
 
