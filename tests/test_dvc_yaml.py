@@ -170,6 +170,8 @@ READ = {
         "rivals",
         "seeds",
     },
+    "power": {"evaluate.bootstrap", "experiments", "power", "robust_reg", "seeds"},
+    "tokenizer": {"evaluate.bootstrap", "tokenizer"},
     "share": {"experiments.{key}", "robust_reg", "seeds"},
     "study": {"evaluate", "experiments.{key}", "study.{key}"},
     "report": set(Params.model_fields) - {"device", "compute"},

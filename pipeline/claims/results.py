@@ -85,6 +85,12 @@ class ExperimentResults:
         """One row a quantity and radius of the worst case: value, value_low, value_high."""
         return self._table("worst_case")
 
+    @cached_property
+    def power(self) -> pd.DataFrame:
+        """One row a kind of word weights: its explanatory power index; empty for no texts."""
+        rows = _read(self._run.folders.reports / "text" / "power.csv")
+        return rows[rows["experiment"] == self.name].reset_index(drop=True)
+
     @property
     def data(self) -> Dataset:
         """Its dataset, on the CPU."""

@@ -299,6 +299,28 @@ class Attack(Section):
     steps: kind.Count
 
 
+class Power(Section):
+    """The explanatory power of explanations of texts (pipeline/metrics/word_power.py).
+
+    experiments : those whose models are explained.
+    seeds : how many of an experiment's seeds, from the first, at most.
+    documents : test documents that are drawn, at most.
+    neighbours : k of the nearest-neighbour classifiers.
+    halves : random halves of the documents that are classified by the other half; even.
+    """
+
+    experiments: kind.ExperimentNames
+    seeds: kind.Count
+    documents: kind.Count
+    neighbours: kind.Counts
+    halves: Annotated[int, Field(ge=2, multiple_of=2)]
+
+    def _problems(self) -> Iterator[Problem]:
+        if self.documents < (fewest := 2 * self.neighbours[-1]):
+            words = f"must be ≥ {fewest}, for halves with {self.neighbours[-1]} neighbours"
+            yield "documents", words, self.documents
+
+
 class Tokenizer(Section):
     """The network that finds the words of a text without spaces (pipeline/tokenizer).
 
@@ -379,6 +401,8 @@ class Params(Section):
     attack : settings of the attack on concepts learned from images.
     rivals : settings of the comparison with other methods, by the paper's protocol and a fair one.
     study : experiments whose robustness loss is varied; may be {}.
+    power : the explanatory power of explanations of texts.
+    tokenizer : the network that finds the words of a text without spaces.
     report : what the report shows.
     """
 
@@ -400,6 +424,8 @@ class Params(Section):
     certify: Certify
     attack: Attack
     study: dict[kind.ExperimentName, Study]
+    power: Power
+    tokenizer: Tokenizer
     report: Report
 
     _with_tables = model_validator(mode="before")(expanded)
@@ -427,7 +453,7 @@ class Params(Section):
             if name not in entries:
                 words = f"must be among experiments ({', '.join(entries)})"
                 yield f"explain.experiments[{place}]", words, name
-        for key in ("rivals", "certify"):
+        for key in ("rivals", "certify", "power"):
             for place, name in enumerate(getattr(self, key).experiments):
                 if name not in self.experiments:
                     words = f"must be among experiments ({', '.join(self.experiments)})"
@@ -435,6 +461,14 @@ class Params(Section):
                 elif key == "rivals" and self._is_on_texts(name):
                     words = "must be an experiment on tables or images"
                     yield f"{key}.experiments[{place}]", words, name
+        for place, name in enumerate(self.power.experiments):
+            explained = self.experiments.get(name)
+            if explained and self.facts_of(explained.dataset).kind != "texts":
+                words = f"must have texts, {name} has {explained.dataset}"
+                yield f"power.experiments[{place}]", words, name
+        if self.tokenizer.dataset not in self.datasets:
+            words = f"must be among datasets ({', '.join(self.datasets)})"
+            yield "tokenizer.dataset", words, self.tokenizer.dataset
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
         if self.explain.seeds > (count := len(self.seeds_of(fewest))):
             words = f"must be ≤ {count}, the number of seeds of {fewest}"

@@ -89,6 +89,11 @@ class Corpus:
             embeddings=embed(of_train.x.numpy(), len(vocabulary), texts.embedding_size),
         )
 
+    def documents(self, raw: Path) -> tuple[list[list[str]], list[list[str]]]:
+        """All documents for training, and all for testing, word by word (`read`)."""
+        train, test = (read(raw / file.name)[0] for file in self.files())
+        return train, test
+
 
 def read(path: Path) -> tuple[list[list[str]], list[str]]:
     """The documents of a file, word by word, and their topics.
@@ -195,3 +200,5 @@ NEWSGROUPS = Corpus(
         "34a4c6261eda98d87f66d8e12a2cccba06918b7877442536ef6a13810a47ba39",
     ),
 )
+
+CORPORA = {corpus.name: corpus for corpus in (REUTERS_R8, NEWSGROUPS)}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.core.dataset import present
 from pipeline.models.recurrent import Gru, Lstm, Recurrent
 from pipeline.models.standard import linear_layer
 
@@ -81,7 +82,7 @@ class Recurrence(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         state, steps = self.start(x), range(x.shape[1])
-        is_there = (x != 0).any(2, keepdim=True)
+        is_there = present(x)
         states: dict[int, Tensor] = {}
         for t in reversed(steps) if self.is_backward else steps:
             new = self.step(x[:, t], *state)
@@ -148,6 +149,42 @@ class Unrolled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([direction(x) for direction in self.directions], 2)
+
+
+class Presence(nn.Module):
+    """1 for every word of a text (B, T, D), 0 where there is none: (B, T)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return present(x).squeeze(2).to(x.dtype)
+
+
+class OfWords(nn.Module):
+    """What `layers` give for every word of a text (B, T, D), (B, T, C); 0 where there is none."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers, self.presence, self.gate = nn.Sequential(*layers), Presence(), Gate()
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = self.layers(x)
+        gated: Tensor = self.gate(values, self.presence(x).unsqueeze(2).expand_as(values))
+        return gated
+
+
+class WordSum(nn.Module):
+    """Logits f_c = Σ_w θ_wc h_w of the presence h (B, T) of words and relevances θ (B, T, C).
+
+    Presence decides which θ count, so it is the gate, and θ has all relevance.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.sum = Gate(), Sum()
+
+    def forward(self, presence: Tensor, relevances: Tensor) -> Tensor:
+        gated = self.gate(relevances, presence.unsqueeze(2).expand_as(relevances))
+        logits: Tensor = self.sum(gated)
+        return logits
 
 
 def _weights(layer: Recurrent, direction: int) -> Weights:

@@ -4,13 +4,15 @@ With h_w = 1 for every word w, a logit is the sum of what each word says for its
 its context: f_c = Σ_w θ_wc.
 """
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.core.dataset import present
 from pipeline.models.conceptizers import Conceptizer
 from pipeline.models.layers import Linear
 from pipeline.models.parameterizers import Masks, Parameterizer
 from pipeline.models.recurrent import Gru, Lstm
+from pipeline.models.standard import linear_layer
+from pipeline.models.unrolled import OfWords, Presence, Unrolled
 
 CELLS = {"gru": Gru, "lstm": Lstm}
 
@@ -31,6 +33,9 @@ class WordsConceptizer(Conceptizer):
                 f"{input_shape}, num_concepts is {num_concepts}"
             )
         self.embedding_size = input_shape[1]
+
+    def as_layers(self) -> list[nn.Module]:
+        return [Presence()]
 
     def encode(self, x: Tensor) -> Tensor:
         # A function of x for whoever differentiates it.
@@ -65,6 +70,10 @@ class RecurrentParameterizer(Parameterizer):
             )
         self.recurrent = CELLS[cell](input_shape[1], hidden_size, bidirectional)
         self.linear = Linear(units, num_classes)
+
+    def as_layers(self) -> list[nn.Module]:
+        linear = linear_layer(self.linear.weight, self.linear.bias)
+        return [OfWords(Unrolled(self.recurrent), linear)]
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         states: Tensor = self.recurrent(x)

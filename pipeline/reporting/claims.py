@@ -144,7 +144,7 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
         measured = wording.MISSING
     elif claim.kind in ("qualitative", "attack"):
         measured = f"{here.mean:.2f}\n{wording.bounds(here)}"
-    elif claim.kind in ("accuracy lost", "ahead of linear", "trade-off"):
+    elif claim.kind in ("accuracy lost", "ahead of linear", "trade-off", "power"):
         measured = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
     else:
         measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
@@ -153,6 +153,7 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
     of_words = {
         "qualitative": results.params.robust_reg,
         "attack": results.params.robust_reg,
+        "power": results.params.robust_reg,
         "contest": results.params.rivals.robust_reg,
     }
     lambdas = (of_words[claim.kind],) if claim.kind in of_words else claim.lambdas

@@ -17,10 +17,11 @@ from torch.autograd.function import once_differentiable
 
 from pipeline.core.errors import PipelineError
 from pipeline.explanations.relprop.operations import Clone, IndexSelect
+from pipeline.models.unrolled import Presence
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 CHOOSING = (
-    nn.Flatten, nn.Unflatten, nn.Identity, nn.MaxPool2d, *DROPOUT, IndexSelect, Clone
+    nn.Flatten, nn.Unflatten, nn.Identity, nn.MaxPool2d, *DROPOUT, IndexSelect, Clone, Presence
 )  # fmt: skip
 
 # Their autograd nodes, inside or outside of modules.

@@ -10,8 +10,11 @@ from torch.testing import assert_close
 from pipeline.core.errors import PipelineError
 from pipeline.explanations.relprop.composites import deep_taylor, lrp, relevance_of_logit
 from pipeline.explanations.relprop.rules import Epsilon, WSquare
+from pipeline.models.layered import layered
 from pipeline.models.recurrent import Gru, Lstm
+from pipeline.models.senn import Senn
 from pipeline.models.unrolled import Unrolled
+from pipeline.models.words import RecurrentParameterizer, WordsConceptizer
 from tests.explanations.relprop.networks import numbers, random_weights
 
 EPSILON = 0.01
@@ -28,12 +31,17 @@ def inputs():
     return numbers(len(TARGET), WORDS, SIZE, seed=4)
 
 
-def recurrent(cell, bidirectional, bias="any"):
-    layer = random_weights(cell(SIZE, HIDDEN, bidirectional), 1)
-    for name, parameter in layer.named_parameters():
+def drawn(module, seed, bias):
+    """`module` with random weights; no biases if `bias` is ``zero``."""
+    module = random_weights(module, seed)
+    for name, parameter in module.named_parameters():
         if bias == "zero" and "bias" in name:
             parameter.zero_()
-    return layer
+    return module
+
+
+def recurrent(cell, bidirectional, bias="any"):
+    return drawn(cell(SIZE, HIDDEN, bidirectional), 1, bias)
 
 
 def network(cell, bidirectional, bias="any"):
@@ -104,6 +112,20 @@ def frozen_step(cell, weights, x, state):
     return ((1 - z) * tanh(of_x[2] + r * of_h[2]) + z * h,)
 
 
+def frozen_states(cell, layer, x):
+    """The states of `layer` (B, WORDS, ·), by `frozen_step`."""
+    states = []
+    for place, *weights in zip(range(2), *layer.parameters(), strict=False):
+        order = range(WORDS)[::-1] if place else range(WORDS)
+        state = [x.new_zeros(len(x), HIDDEN)] * 2
+        of_direction = {}
+        for t in order:
+            state = frozen_step(cell, weights, x[:, t], state)
+            of_direction[t] = state[0]
+        states.append(torch.stack([of_direction[t] for t in range(WORDS)], 1))
+    return torch.cat(states, 2)
+
+
 class Frozen(nn.Module):
     """`network` written out, with `frozen_step`."""
 
@@ -114,16 +136,7 @@ class Frozen(nn.Module):
         self.last = network(cell, bidirectional, bias)[-1]
 
     def forward(self, x):
-        states = []
-        for place, *weights in zip(range(2), *self.layer.parameters(), strict=False):
-            order = range(WORDS)[::-1] if place else range(WORDS)
-            state = [x.new_zeros(len(x), HIDDEN)] * 2
-            of_direction = {}
-            for t in order:
-                state = frozen_step(self.cell, weights, x[:, t], state)
-                of_direction[t] = state[0]
-            states.append(torch.stack([of_direction[t] for t in range(WORDS)], 1))
-        return self.last(torch.cat(states, 2).flatten(1))
+        return self.last(frozen_states(self.cell, self.layer, x).flatten(1))
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -150,6 +163,49 @@ def test_conservation_without_biases(cell, bidirectional):
     of_words = relevance(model, x).sum(2)
     assert_close(of_words.sum(1), logit, rtol=1e-6, atol=1e-6)
     assert (of_words != 0).all()
+
+
+def words_senn(cell, bias="any"):
+    name = {Lstm: "lstm", Gru: "gru"}[cell]
+    shape = (WORDS, SIZE)
+    parameterizer = RecurrentParameterizer(shape, WORDS, CLASSES, 0.0, name, HIDDEN, True)
+    return drawn(Senn(WordsConceptizer(shape, WORDS), parameterizer), 3, bias)
+
+
+def documents():
+    """The last words of the second are none."""
+    x = inputs()
+    x[1, 3:] = 0
+    return x
+
+
+def test_a_senn_of_words_in_layers(cell):
+    model, x = words_senn(cell), documents()
+    network, output = layered(model), model(x)
+    assert_close(network(x), output.logits)
+    assert_close(network.concepts(x), output.concepts)
+    assert_close(network.relevances(x), output.relevances)
+
+
+def test_a_senn_of_words_conserves_through_its_relevances(cell):
+    """f_c = Σ_w θ_wc: presence is the gate, and every θ speaks of all words that it depends on."""
+    model, x = words_senn(cell, bias="zero"), documents()
+    of_words = relevance(model, x).sum(2)
+    output = model(x)
+    logit = output.logits.gather(1, TARGET.unsqueeze(1)).squeeze(1)
+    assert_close(of_words.sum(1), logit, rtol=1e-6, atol=1e-6)
+    assert torch.equal(of_words != 0, output.concepts.bool())
+    theta = output.relevances[torch.arange(len(x)), :, TARGET]
+    assert (of_words - theta).abs().max() > 0.01  # it is not the contribution
+
+
+def test_lrp_0_of_a_senn_of_words_is_gradient_times_input_with_gates_held(cell):
+    model, x = words_senn(cell), inputs()
+    recurrent, last = model.parameterizer.recurrent, model.parameterizer.linear
+    point = x.clone().requires_grad_()
+    theta = last(frozen_states(cell, recurrent, point).flatten(0, 1)).unflatten(0, (len(x), WORDS))
+    logit = theta.sum(1).gather(1, TARGET.unsqueeze(1)).sum()
+    assert_close(relevance(model, x), x * torch.autograd.grad(logit, point)[0])
 
 
 def linear_rule(z, output, relevance):
