@@ -466,9 +466,6 @@ class Params(Section):
             if explained and self.facts_of(explained.dataset).kind != "texts":
                 words = f"must have texts, {name} has {explained.dataset}"
                 yield f"power.experiments[{place}]", words, name
-        if self.tokenizer.dataset not in self.datasets:
-            words = f"must be among datasets ({', '.join(self.datasets)})"
-            yield "tokenizer.dataset", words, self.tokenizer.dataset
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
         if self.explain.seeds > (count := len(self.seeds_of(fewest))):
             words = f"must be ≤ {count}, the number of seeds of {fewest}"

@@ -14,6 +14,7 @@ from pipeline.core.params import Params, load_params
 from pipeline.core.params_choices import DATASETS
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.scores import CURVES, SCORES
+from pipeline.metrics.word_power import NO_MODEL, SPACES, WordPower, power_table
 from pipeline.models.building import Inputs, build_senn, build_vae
 from pipeline.models.cells import grid
 from pipeline.rivals.methods import rivals_for
@@ -75,7 +76,7 @@ def of_what_there_is(params: dict[str, Any]) -> dict[str, Any]:
     """`params` without what concerns experiments that are not among them."""
     there = params["experiments"]
     fewer = {"study": {name: s for name, s in params["study"].items() if name in there}}
-    for section in ("explain", "rivals", "certify"):
+    for section in ("explain", "rivals", "certify", "power"):
         names = [name for name in params[section]["experiments"] if name in there]
         fewer[section] = params[section] | {"experiments": names}
     return params | fewer
@@ -103,7 +104,24 @@ def make_workspace(folder: Path, params: dict[str, Any]) -> None:
         _rivals(folder, validated, name, data[validated.experiments[name].dataset])
     for name in validated.study:
         _study(folder, validated, name)
+    _power(folder, validated)
     _pretraining(folder, validated, data[validated.pretrain.dataset])
+
+
+def _power(folder: Path, params: Params) -> None:
+    """LRP-ε leads all weights that know no model."""
+    measured = {
+        name: {
+            weights: [
+                WordPower(*([0.9 - 0.1 * place + 0.01 * (index % 3)] * 40 for _ in SPACES))
+                for index in range(2)
+            ]
+            for place, weights in enumerate(("lrp_epsilon", "squared_sensitivity", *NO_MODEL))
+        }
+        for name in params.power.experiments
+    }
+    table = power_table(measured, resamples=100)
+    _write(folder / "reports/text/power.csv", table.to_dict("records") or [{"experiment": ""}])
 
 
 def _table(name: str) -> Prepared:
