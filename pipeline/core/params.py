@@ -313,7 +313,7 @@ class Power(Section):
     seeds: kind.Count
     documents: kind.Count
     neighbours: kind.Counts
-    halves: Annotated[int, Field(ge=2, multiple_of=2)]
+    halves: kind.EvenCount
 
     def _problems(self) -> Iterator[Problem]:
         if self.documents < (fewest := 2 * self.neighbours[-1]):
@@ -338,7 +338,7 @@ class Tokenizer(Section):
 
     dataset: Literal["reuters_r8", "newsgroups"]
     documents: kind.Count
-    characters: Annotated[int, Field(ge=4, multiple_of=2)]
+    characters: kind.EvenCount
     hidden_size: kind.Count
     epochs: kind.Count
     batch_size: kind.Count

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from pipeline.claims.power import power_evidence
+from tests.claims.test_verdicts import cells, verdict
 
 
 def table(sensitivity=0.05, tf_idf=0.04, uniform=0.03, half=0.001, seeds=3):
@@ -57,3 +58,17 @@ def test_what_decides_nothing():
     assert power_evidence(nothing[nothing["weights"] == "lrp_epsilon"]) is None
     evidence = power_evidence(table(seeds=1))
     assert evidence.outcome is None and evidence.remark.startswith("one seed")
+
+
+def test_the_verdict():
+    tables = {"reuters_senn": cells({1e-4: [0.9, 0.91]})}
+    datasets = {"reuters_senn": "reuters_r8"}
+    evidence = {"power-reuters": power_evidence(table())}
+    judged = verdict("power-reuters", tables, datasets, evidence)
+    assert judged.status == "reproduced"
+    assert judged.reason.startswith("the number is the least lead of LRP-ε")
+    assert judged.here.mean == 0.03
+    judged = verdict("power-reuters", tables, datasets)
+    assert (judged.status, judged.reason) == ("not tested", "not measured in this run")
+    judged = verdict("power-newsgroups", tables, datasets)
+    assert judged.reason == "no experiment newsgroups_senn in this run"

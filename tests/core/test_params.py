@@ -19,6 +19,7 @@ CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
 del CONTENT["experiments"]["uci"]  # see test_params_tables.py
 del CONTENT["experiments"]["newsgroups_senn"]
 CONTENT["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
+CONTENT["power"]["experiments"] = []
 CONTENT["certify"]["experiments"] = ["compas_senn"]
 
 

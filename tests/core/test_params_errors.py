@@ -17,6 +17,7 @@ WORDS = CONTENT["experiments"].pop("newsgroups_senn")
 del CONTENT["experiments"]["uci"]  # see test_params_tables.py
 CONTENT["certify"]["experiments"].remove("uci_diabetes")
 CONTENT["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
+CONTENT["power"]["experiments"] = []
 
 
 @pytest.fixture
@@ -480,6 +481,28 @@ WRONG_VALUES = [
         ["compas_senn", "uci_heart"],
         "rivals.experiments[1]: must be among experiments (compas_senn, mnist_senn, mnist_disenn), "
         'got "uci_heart"',
+    ),
+    (
+        "power.experiments",
+        ["compas_senn", "news"],
+        [
+            "power.experiments[1]: must be among experiments (compas_senn, mnist_senn, "
+            'mnist_disenn), got "news"',
+            'power.experiments[0]: must have texts, compas_senn has compas, got "compas_senn"',
+        ],
+    ),
+    (
+        "power.documents",
+        59,
+        "power.documents: must be ≥ 60, for halves with 30 neighbours, got 59",
+    ),
+    ("power.halves", 5, "power.halves: must be even, got 5"),
+    ("tokenizer.characters", 7, "tokenizer.characters: must be even, got 7"),
+    ("tokenizer.characters", 0, "tokenizer.characters: must be ≥ 2, got 0"),
+    (
+        "tokenizer.dataset",
+        "compas",
+        'tokenizer.dataset: must be reuters_r8 or newsgroups, got "compas"',
     ),
     (
         "rivals.lime_evaluations",

@@ -23,6 +23,7 @@ def content() -> dict[str, Any]:
     tables = content["experiments"]["uci"]["tables"]
     content["experiments"]["uci"]["tables"] = {name: tables[name] for name in ("heart", "wine")}
     content["rivals"]["experiments"] = ["compas_senn"]
+    content["power"]["experiments"] = []
     content["certify"]["experiments"] = ["compas_senn"]
     return content
 
