@@ -92,6 +92,7 @@ class Measured:
 
 def verdicts(results: Results) -> list[Verdict]:
     """A verdict of this run on every claim."""
+    everything = results.experiments | results.tables | results.texts
     bouts = {name: judge_contest(contest, results.rivals) for name, contest in CONTESTS.items()}
     measured = {
         name: Measured(
@@ -100,11 +101,11 @@ def verdicts(results: Results) -> list[Verdict]:
             experiment.linear,
             deviations(results.params, name),
         )
-        for name, experiment in (results.experiments | results.tables).items()
+        for name, experiment in everything.items()
     }
     evidence = qualitative_evidence(results)
     for claim in CLAIMS:
-        experiment, rule = results.experiments.get(claim.experiment), _RULES.get(claim.kind)
+        experiment, rule = everything.get(claim.experiment), _RULES.get(claim.kind)
         if experiment and rule and (found := rule(experiment)):
             evidence[claim.id] = found
     return judge(measured, evidence, bouts)

@@ -40,6 +40,7 @@ COMPARED = (
     "contribution",
     "squared_sensitivity",
     "gradient_times_input",
+    "integrated_gradients",
     "lrp_0",
     "lrp_epsilon",
     "occlusion",

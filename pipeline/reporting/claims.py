@@ -129,7 +129,7 @@ def _key() -> str:
 def _collapse_note(verdict: Verdict, results: Results) -> str:
     """A sentence if the verdict rests on models that collapsed."""
     claim = verdict.claim
-    experiments = results.experiments | results.tables
+    experiments = results.experiments | results.tables | results.texts
     if verdict.here is None or claim.experiment not in experiments:
         return ""
     cells = experiments[claim.experiment].cells

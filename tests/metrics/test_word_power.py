@@ -67,6 +67,15 @@ def test_occlusion_deletes_a_word(model, data):
     torch.testing.assert_close(drop, logit - without, rtol=1e-4, atol=1e-5)
 
 
+def test_integrated_gradients_start_at_words_without_content(model, data):
+    x = data.test.x[:4]
+    target = model(x).logits.argmax(1)
+    difference = model(x).logits - model(1e-20 * x).logits
+    expected = difference.gather(1, target.unsqueeze(1)).squeeze(1)
+    sums = word_relevance("integrated_gradients", model, data, x).sum(1)
+    torch.testing.assert_close(sums, expected, rtol=0, atol=1e-3)
+
+
 def test_weights_that_know_no_model(data):
     x, words = data.test.x, data.test.words
     uniform, tf_idf = (word_weights(name, data, words) for name in NO_MODEL)
