@@ -240,6 +240,11 @@ class Results:
         return {name: _read(folder / f"{name}.csv") for name in self.params.compared()}
 
     @cached_property
+    def tokenizer(self) -> pd.DataFrame:
+        """One row a quantity of the tokenizer: value, value_low, value_high."""
+        return _read(self.folders.reports / "text" / "tokenizer.csv")
+
+    @cached_property
     def verdicts(self) -> pd.DataFrame:
         """One row a claim, as stage `report` judged it before this page was made."""
         return _read(self.folders.reports / "claims.csv")

@@ -167,10 +167,14 @@ def word_relevance(name: str, model: Senn, data: Dataset, x: Tensor) -> Tensor:
     explain = METHODS[name].build(Background.of(data))
 
     def of_batch(x: Tensor) -> Tensor:
-        values = explain(model, x, logits(model, x).argmax(1))
-        return values.sum(2) if values.ndim > 2 else values
+        return per_word(explain(model, x, logits(model, x).argmax(1)))
 
     return in_batches(of_batch, x)
+
+
+def per_word(attributions: Tensor) -> Tensor:
+    """Attributions (B, T, D) of embeddings, or (B, T) of words: of words, (B, T)."""
+    return attributions.sum(2) if attributions.ndim > 2 else attributions
 
 
 def word_weights(name: str, data: Dataset, words: Tensor) -> Tensor:

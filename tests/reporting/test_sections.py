@@ -21,6 +21,7 @@ from pipeline.reporting import (
     study,
     training,
 )
+from pipeline.reporting import text as on_texts
 from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
 from tests.reporting.workspace import default_params
 
@@ -39,6 +40,9 @@ SECTIONS = {
     "concepts": concepts.quality,
     "correlations": concepts.correlations,
     "vae": training.vae,
+    "words": on_texts.words,
+    "power": on_texts.power,
+    "tokenizer": on_texts.tokenizer,
     "training": training.training,
     "provenance": training.provenance,
 }

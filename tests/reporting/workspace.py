@@ -21,6 +21,7 @@ from pipeline.rivals.methods import rivals_for
 from pipeline.rivals.tables import table
 from pipeline.study.definitions import definitions
 from pipeline.study.run import MEASURES
+from pipeline.tokenizer.run import Measured, tokenizer_table
 from tests.weights import save_weights
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -105,6 +106,7 @@ def make_workspace(folder: Path, params: dict[str, Any]) -> None:
     for name in validated.study:
         _study(folder, validated, name)
     _power(folder, validated)
+    _tokenizer(folder, validated)
     _pretraining(folder, validated, data[validated.pretrain.dataset])
 
 
@@ -122,6 +124,17 @@ def _power(folder: Path, params: Params) -> None:
     }
     table = power_table(measured, resamples=100)
     _write(folder / "reports/text/power.csv", table.to_dict("records") or [{"experiment": ""}])
+
+
+def _tokenizer(folder: Path, params: Params) -> None:
+    """Relevance that halves with every character."""
+    half = params.tokenizer.characters // 2
+    relevance = np.exp2([*range(-half, 0), *range(-1, -half - 1, -1)]).repeat(20).reshape(-1, 20).T
+    measured = [Measured(np.full(20, f1), relevance) for f1 in (0.8, 0.9)]
+    table = tokenizer_table(measured, resamples=100).assign(dataset=params.tokenizer.dataset)
+    path = folder / "reports/text/tokenizer.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
 
 
 def _table(name: str) -> Prepared:
