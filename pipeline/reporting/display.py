@@ -112,7 +112,7 @@ class Words:
         """A paragraph."""
         shown = (
             f'<span style="background:rgba({_POSITIVE if weight > 0 else _NEGATIVE},'
-            f'{abs(weight):.2f})" title="{weight:+.2f}">{escape(word)}</span>'
+            f'{_DARKEST * abs(weight):.2f})" title="{weight:+.2f}">{escape(word)}</span>'
             for word, weight in zip(self.words, self.weights, strict=True)
         )
         return f"<p><small>{escape(self.heading)}</small><br>\n{' '.join(shown)}</p>"
@@ -161,7 +161,7 @@ class Several:
             display(part)
 
 
-_POSITIVE, _NEGATIVE = "0,114,178", "213,94,0"
+_POSITIVE, _NEGATIVE, _DARKEST = "0,114,178", "213,94,0", 0.6
 
 STATUSES = {
     "reproduced": ("✓", "yes"),

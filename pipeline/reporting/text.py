@@ -113,7 +113,7 @@ def tokenizer(results: Results) -> Several:
     seeds = wording.counted(int(alone["seeds"].iloc[0]), "network")
     profile = table[table["quantity"] == "relevance"]
     reach = table[table["quantity"] == "reach"]["value"].mean()
-    title = f"{reach:.1f} characters on either side hold 90 % of the relevance"
+    title = f"Either side, {reach:.1f} characters hold 90 % of the relevance"
     return Several(
         [
             Prose(
@@ -150,7 +150,7 @@ def around_a_boundary(profile: pd.DataFrame, title: str) -> Figure:
     )
     axes.axvline(0, color=style.VERMILION, linewidth=0.8)
     shown = profile["offset"].abs().isin((1, 4, 8, 12, 16))
-    axes.set_xticks(offsets[shown], [f"{int(o):d}" for o in profile["offset"][shown]])
+    axes.set_xticks(offsets[shown], [wording.number(offset) for offset in profile["offset"][shown]])
     axes.set_xlabel("character, counted from the boundary")
     axes.set_ylabel("share of relevance")
     style.percent_ticks(axes)

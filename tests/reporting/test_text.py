@@ -25,7 +25,7 @@ def test_the_same_documents_by_every_method(run):
 def test_words_are_escaped_and_coloured():
     html = Words("a < b", ["x&y", "z"], [1.0, -0.25]).html()
     assert "a &lt; b" in html and "x&amp;y" in html
-    assert "rgba(0,114,178,1.00)" in html and "rgba(213,94,0,0.25)" in html
+    assert "rgba(0,114,178,0.60)" in html and "rgba(213,94,0,0.15)" in html
 
 
 def test_power(run):
@@ -40,7 +40,7 @@ def test_tokenizer(run):
     (prose,), (picture,) = shown(section, Prose), shown(section, Picture)
     assert "2 networks, 20 held-out texts of reuters_r8: boundary F1 85.0" in prose.markdown
     # Halving with every character: 1 - 2⁻ʳ ≥ 0.9 from r = 4 on.
-    assert picture.alt.startswith("4.0 characters on either side")
+    assert picture.alt.startswith("Either side, 4.0 characters hold")
     bars = picture.figure.axes[0].patches
     assert np.isclose(sum(bar.get_height() for bar in bars), 1)
 
