@@ -180,9 +180,9 @@ def test_claims_table_has_every_claim_with_a_verdict(run):
     assert [statuses.count(status) for status in each] == [3, 2, 3, 13]
     # Whatever a claim's verdict is, it is coloured by it, and says why.
     html = table.html()
-    assert html.count('class="status yes"') == 2
+    assert html.count('class="status yes"') == 3
     assert html.count('class="status no"') == 3
-    assert html.count('class="status open"') == 17
+    assert html.count('class="status open"') == 18
     assert all(len(row[4].split("\n")) > 1 for row in rows.values())
     assert [rows[name][1] for name in ("compas-linear", "poor-explanations")] == ["–", "0.0001"]
 
