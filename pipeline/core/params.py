@@ -461,11 +461,9 @@ class Params(Section):
                 elif key == "rivals" and self._is_on_texts(name):
                     words = "must be an experiment on tables or images"
                     yield f"{key}.experiments[{place}]", words, name
-        for place, name in enumerate(self.power.experiments):
-            explained = self.experiments.get(name)
-            if explained and self.facts_of(explained.dataset).kind != "texts":
-                words = f"must have texts, {name} has {explained.dataset}"
-                yield f"power.experiments[{place}]", words, name
+                elif key == "power" and not self._is_on_texts(name):
+                    words = "must be an experiment on texts"
+                    yield f"{key}.experiments[{place}]", words, name
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
         if self.explain.seeds > (count := len(self.seeds_of(fewest))):
             words = f"must be ≤ {count}, the number of seeds of {fewest}"

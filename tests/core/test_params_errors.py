@@ -486,9 +486,9 @@ WRONG_VALUES = [
         "power.experiments",
         ["compas_senn", "news"],
         [
+            'power.experiments[0]: must be an experiment on texts, got "compas_senn"',
             "power.experiments[1]: must be among experiments (compas_senn, mnist_senn, "
             'mnist_disenn), got "news"',
-            'power.experiments[0]: must have texts, compas_senn has compas, got "compas_senn"',
         ],
     ),
     (
