@@ -131,7 +131,7 @@ def in_markdown(summary: pd.DataFrame, where: str) -> str:
 def _variants(params: Params, name: str, prepared: Path) -> Iterator[str]:
     """The variant of `params`, and another where probes make no difference to it."""
     yield params.robustness.variant
-    is_table = len(load_dataset(prepared / params.experiment(name).dataset).input_shape) == 1
+    is_table = load_dataset(prepared / params.experiment(name).dataset).kind == "tables"
     if params.robustness.variant == "review2020" and is_table:
         yield "paper2018"
 

@@ -18,7 +18,7 @@ def main() -> None:
     recipes, raw = together[name], Path("data/raw", name)
     verify_all(files_of(recipes.values()), raw)
     for dataset, recipe in recipes.items():
-        prepared = recipe.prepare(raw, params.split_seed)
+        prepared = recipe.prepare(raw, params.split_seed, params.texts)
         folder = Path("data/prepared", dataset)
         save_dataset(folder, prepared)
         sizes = ", ".join(f"{len(getattr(prepared, split))} {split}" for split in SPLITS)

@@ -146,7 +146,7 @@ def test_an_experiment_or_a_dataset_is_an_entry_of_params(tmp_path):
 GRID = {"lambda_grid", "robust_reg", "seeds"}
 READ = {
     "download": set(),
-    "prepare": {"split_seed"},
+    "prepare": {"split_seed", "texts"},
     "pretrain": {"pretrain", "seeds", "vae"},
     "train": {"experiments.{key}", "robustness", *GRID},
     "evaluate": {"attack", "certify", "evaluate", "experiments.{key}", *GRID},
@@ -170,6 +170,8 @@ READ = {
         "rivals",
         "seeds",
     },
+    "power": {"evaluate.bootstrap", "experiments", "power", "robust_reg", "seeds"},
+    "tokenizer": {"evaluate.bootstrap", "tokenizer"},
     "share": {"experiments.{key}", "robust_reg", "seeds"},
     "study": {"evaluate", "experiments.{key}", "study.{key}"},
     "report": set(Params.model_fields) - {"device", "compute"},

@@ -12,6 +12,7 @@ DEFAULT = REPOSITORY / "params.yaml"
 PAPER = REPOSITORY / "presets" / "paper.yaml"
 SMOKE = REPOSITORY / "presets" / "smoke.yaml"
 EXPERIMENTS = {"compas_senn", "mnist_senn", "mnist_disenn"}
+TEXTS = {DEFAULT: "reuters_senn", PAPER: "newsgroups_senn", SMOKE: "reuters_senn"}
 TABLES = {  # shape of an input, classes
     "breast_cancer": ((30,), 2),
     "wine": ((13,), 3),
@@ -32,7 +33,7 @@ SHIPPED = [DEFAULT, *sorted((REPOSITORY / "presets").iterdir())]
 def test_shipped_file_is_whole_and_valid(path):
     params = load_params(path)
     tables = {f"uci_{name}" for name in (OF_SMOKE if path == SMOKE else TABLES)}
-    assert set(params.experiments) == EXPERIMENTS | tables
+    assert set(params.experiments) == EXPERIMENTS | tables | {TEXTS[path]}
     assert set(params.names_of("uci")) == tables
     assert set(params.explain.experiments) == EXPERIMENTS
     assert params.model_fields_set == set(Params.model_fields)
@@ -42,7 +43,9 @@ def test_shipped_file_is_whole_and_valid(path):
 def test_shipped_models_fit_their_data(path):
     params = load_params(path)
     for name, experiment in params.experiments.items():
-        shape, classes = SHAPES[experiment.dataset]
+        texts = params.texts.input_shape
+        shapes = SHAPES | {"reuters_r8": (texts, 8), "newsgroups": (texts, 20)}
+        shape, classes = shapes[experiment.dataset]
         senn = build_senn(name, experiment, params.vae, Inputs(shape, 0.0, 1.0), seed=0)
         output = senn(torch.zeros(2, *shape))
         assert output.logits.shape == (2, classes)
@@ -72,12 +75,12 @@ FIGURE_5B = (0.0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def test_default_needs_no_full_mnist():
-    assert load_params(DEFAULT).datasets == ("compas", "mnist_5k", "uci")
+    assert load_params(DEFAULT).datasets == ("compas", "mnist_5k", "uci", "reuters_r8")
 
 
 PUBLISHED = {
     "robust_reg": 1e-4,
-    "datasets": ("compas", "mnist", "uci"),
+    "datasets": ("compas", "mnist", "uci", "newsgroups"),
     "robustness": {"variant": "review2020", "reduction": "batch", "probes": "exact"},
     "vae": {
         "num_concepts": 5,
@@ -182,7 +185,8 @@ PUBLISHED_EXPERIMENTS = {
 def test_paper_preset_is_what_was_run():
     params = load_params(PAPER).model_dump()
     assert {key: params[key] for key in PUBLISHED} == PUBLISHED
-    reviewed = {n: e for n, e in params["experiments"].items() if not n.startswith("uci")}
+    of_others = ("uci", "newsgroups")
+    reviewed = {n: e for n, e in params["experiments"].items() if not n.startswith(of_others)}
     assert all(experiment.pop("entry") is None for experiment in reviewed.values())
     assert reviewed == PUBLISHED_EXPERIMENTS
     tables = [e for n, e in params["experiments"].items() if n.startswith("uci")]
@@ -193,9 +197,9 @@ def test_paper_preset_is_what_was_run():
 
 def test_smoke_preset_is_small():
     params = load_params(SMOKE)
-    assert params.datasets == ("compas", "mnist_5k", "uci")
+    assert params.datasets == ("compas", "mnist_5k", "uci", "reuters_r8")
     assert len(params.seeds) == 2
-    assert all(params.lambdas(name) == (1e-4, 1e-2) for name in (*EXPERIMENTS, "uci_wine"))
+    assert all(params.lambdas(name) == (1e-4, 1e-2) for name in (*EXPERIMENTS, "reuters_senn"))
     assert params.lambdas("uci_breast_cancer") == (0.0, 1e-8, 1e-4, 1e-2)
     assert max(e.epochs for e in params.experiments.values()) <= 2
     assert params.pretrain.pretrain_epochs == 1

@@ -90,6 +90,7 @@ def own_params() -> dict:
     params |= {"datasets": ["corners"], "experiments": {"new": experiment}, "study": {"new": study}}
     params["explain"]["experiments"] = ["new"]
     params["rivals"]["experiments"] = params["certify"]["experiments"] = ["new"]
+    params["power"]["experiments"] = []
     params["robustness"]["variant"] = "squashed"
     params["pretrain"] |= {"dataset": "corners", "batch_size": 20}
     return params
@@ -117,6 +118,7 @@ def repository(tmp_path_factory) -> Path:
         ("evaluate", "new"),
         ("explain", "new"),
         ("rivals",),
+        ("power",),
         ("share", "new"),
         ("study", "new"),
         ("report",),

@@ -2,7 +2,8 @@
 
 "paper" is Alvarez-Melis & Jaakkola 2018; "review" is the 2020 re-implementation: its report, its
 logs, and the checkpoints that it ships, which we measured; "ETH" is an independent student
-re-implementation at ETH Zürich; "Zheng" is Zheng et al. 2019, who attacked SENN's concepts.
+re-implementation at ETH Zürich; "Zheng" is Zheng et al. 2019, who attacked SENN's concepts; "Arras"
+is Arras et al. 2017, who measured the explanatory power of explanations of texts.
 """
 
 import re
@@ -21,6 +22,7 @@ Kind = Literal[
     "trade-off",
     "contest",
     "attack",
+    "power",
     "qualitative",
 ]
 
@@ -88,8 +90,8 @@ class Claim:
         ``accuracy`` at one λ; ``accuracy lost`` between two λ; ``linear accuracy``, a linear
         classifier's; ``ahead of linear``, SENN's accuracy less that; ``trade-off``, between two λ
         little accuracy is lost while relevances become stabler; ``contest``, SENN beside other
-        methods (`pipeline.claims.rivals`); ``attack``, with a rule (`pipeline.claims.attack`);
-        ``qualitative``, in words.
+        methods (`pipeline.claims.rivals`); ``attack`` and ``power``, with a rule
+        (`pipeline.claims.attack`, `pipeline.claims.power`); ``qualitative``, in words.
     lambdas : tuple of float
         The λ, or the two λ, that it is about; empty: the headline λ, or none.
     numbers : tuple of Number
@@ -149,6 +151,11 @@ _ATTACKABLE = (
     "Concepts can be moved farther than to other classes by 0.2 to 0.3 per pixel, with the same "
     "prediction, while relevances hardly move"
 )
+_POWERFUL = (
+    "On {}, sums of words weighted by LRP tell the topic better than by squared gradients, tf-idf "
+    "or uniform weights"
+)
+_ARRAS = "in words, of 20 Newsgroups and a convolutional network, Arras et al."
 _EVERY = _paper("98.7 to 99.1 %")  # for all λ from 0 to 1, as the review quotes it
 
 
@@ -159,6 +166,11 @@ def _mnist_at(robust_reg: float, identity: str, *numbers: Number, text: str = _M
 def _contest(experiment: str, dataset: str, identity: str, text: str, figure: str) -> Claim:
     in_words = f"figure {figure}, paper"
     return Claim(experiment, dataset, identity, text, "contest", in_words=in_words)
+
+
+def _power(experiment: str, dataset: str, identity: str, texts: str) -> Claim:
+    text = _POWERFUL.format(texts)
+    return Claim(experiment, dataset, identity, text, "power", in_words=_ARRAS)
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -230,6 +242,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     _contest("uci", "uci", "faithfulness-uci", _FAITHFUL, "3"),
     _mnist("concepts-attackable", _ATTACKABLE, "attack", in_words="in words, Zheng et al."),
+    _power("reuters_senn", "reuters_r8", "power-reuters", "Reuters R8"),
+    _power("newsgroups_senn", "newsgroups", "power-newsgroups", "20 Newsgroups"),
 )
 
 

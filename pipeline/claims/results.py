@@ -85,6 +85,12 @@ class ExperimentResults:
         """One row a quantity and radius of the worst case: value, value_low, value_high."""
         return self._table("worst_case")
 
+    @cached_property
+    def power(self) -> pd.DataFrame:
+        """One row a kind of word weights: its explanatory power index; empty for no texts."""
+        rows = _read(self._run.folders.reports / "text" / "power.csv")
+        return rows[rows["experiment"] == self.name].reset_index(drop=True)
+
     @property
     def data(self) -> Dataset:
         """Its dataset, on the CPU."""
@@ -93,12 +99,12 @@ class ExperimentResults:
     @property
     def has_images(self) -> bool:
         """Whether its inputs are images."""
-        return self.data.has_images
+        return self.data.kind == "images"
 
     @property
     def learns_concepts(self) -> bool:
-        """Whether its concepts are learned, rather than the raw features."""
-        return self.settings.conceptizer.name != "identity"
+        """Whether its concepts are learned, rather than the raw features or words."""
+        return self.settings.conceptizer.name not in ("identity", "words")
 
     @property
     def is_disenn(self) -> bool:
@@ -107,7 +113,7 @@ class ExperimentResults:
 
     @cached_property
     def linear(self) -> Interval | None:
-        """Test accuracy of a linear classifier of raw features; None for learned concepts.
+        """Test accuracy of a linear classifier of features or words; None for learned concepts.
 
         Its interval is over test examples alone: its training has no chance in it.
         """
@@ -193,8 +199,9 @@ class Results:
 
     Attributes
     ----------
-    experiments : those with an entry of their own in params.yaml, by name.
+    experiments : those with an entry of their own in params.yaml, by name, but for texts.
     tables : those that are one of several of an entry.
+    texts : those on texts.
     """
 
     def __init__(self, params_file: Path, folders: Folders) -> None:
@@ -203,9 +210,14 @@ class Results:
         self.vae = cache(self._vae)
         self.neighbours = cache(self._neighbours)
         results = {name: ExperimentResults(name, self) for name in self.params.experiments}
-        is_one_of_several = self.params.group_of
-        self.experiments = {n: one for n, one in results.items() if not is_one_of_several(n)}
-        self.tables = {n: one for n, one in results.items() if is_one_of_several(n)}
+        self.experiments: dict[str, ExperimentResults] = {}
+        self.tables: dict[str, ExperimentResults] = {}
+        self.texts: dict[str, ExperimentResults] = {}
+        for name, one in results.items():
+            is_text = self.params.facts_of(one.settings.dataset).kind == "texts"
+            is_table = bool(self.params.group_of(name))
+            among = self.texts if is_text else self.tables if is_table else self.experiments
+            among[name] = one
 
     @property
     def pretrained(self) -> bool:
@@ -226,6 +238,11 @@ class Results:
         """SENN beside other methods, by experiment: tables of `pipeline.rivals`."""
         folder = self.folders.reports / "rivals"
         return {name: _read(folder / f"{name}.csv") for name in self.params.compared()}
+
+    @cached_property
+    def tokenizer(self) -> pd.DataFrame:
+        """One row a quantity of the tokenizer: value, value_low, value_high."""
+        return _read(self.folders.reports / "text" / "tokenizer.csv")
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:

@@ -16,9 +16,10 @@ import pandas as pd
 from pipeline.claims.attack import attack_evidence
 from pipeline.claims.comparison import DECIDED, Comparison, Decided
 from pipeline.claims.evidence import Evidence, qualitative_evidence
+from pipeline.claims.power import power_evidence
 from pipeline.claims.protocol import deviations
 from pipeline.claims.published import CLAIMS, Claim, Kind
-from pipeline.claims.results import Results
+from pipeline.claims.results import ExperimentResults, Results
 from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
 from pipeline.claims.words import listed
 from pipeline.metrics.decisions import Outcome, lies_in, together
@@ -91,6 +92,7 @@ class Measured:
 
 def verdicts(results: Results) -> list[Verdict]:
     """A verdict of this run on every claim."""
+    everything = results.experiments | results.tables | results.texts
     bouts = {name: judge_contest(contest, results.rivals) for name, contest in CONTESTS.items()}
     measured = {
         name: Measured(
@@ -99,14 +101,12 @@ def verdicts(results: Results) -> list[Verdict]:
             experiment.linear,
             deviations(results.params, name),
         )
-        for name, experiment in (results.experiments | results.tables).items()
+        for name, experiment in everything.items()
     }
     evidence = qualitative_evidence(results)
-    attacked = [claim for claim in CLAIMS if claim.kind == "attack"]
-    for claim in attacked:
-        experiment = results.experiments.get(claim.experiment)
-        found = experiment and attack_evidence(experiment.worst_case)
-        if found:
+    for claim in CLAIMS:
+        experiment, rule = everything.get(claim.experiment), _RULES.get(claim.kind)
+        if experiment and rule and (found := rule(experiment)):
             evidence[claim.id] = found
     return judge(measured, evidence, bouts)
 
@@ -204,7 +204,7 @@ def _judge(
         here, quantity, remark, _ = evidence[claim.id]
         reason = _joined(f"the number is the {quantity}", about)
         return Verdict(claim, "left to the reader", here, reason, remark)
-    if claim.kind == "attack":
+    if claim.kind in _RULES:
         return _by_rule(claim, evidence.get(claim.id), elsewhere, departs)
     try:
         here = _MEASURES[claim.kind](claim, run)
@@ -278,6 +278,11 @@ def _is_cheap(claim: Claim, run: Measured, lost: Interval) -> tuple[Decided, str
     return DECIDED[outcome], reason
 
 
+# Claims in words whose rule is stated, and what decides them.
+_RULES: dict[Kind, Callable[[ExperimentResults], Evidence | None]] = {
+    "attack": lambda experiment: attack_evidence(experiment.worst_case),
+    "power": lambda experiment: power_evidence(experiment.power),
+}
 AFFORDABLE = 0.05  # accuracy; the paper's figures 5A and 5B show losses of some points
 # Claims that say in which direction a quantity goes, and how they are decided.
 _DIRECTIONS: dict[Kind, Callable[[Claim, Measured, Interval], tuple[Decided, str]]] = {

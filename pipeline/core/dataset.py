@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,6 +12,7 @@ from torch import Tensor
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import all_or_nothing, write_csv
 from pipeline.core.inputs import File
+from pipeline.core.kinds import Kind, kind_of
 from pipeline.core.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:  # those who make tables have imported it
@@ -37,17 +37,21 @@ class Split:
         float32 and normalised in a `Dataset`, as stored in a `Prepared`.
     y : Tensor (N,), int64
         Class indices.
+    words : Tensor (N, words), int64, or None
+        Of texts: where in the vocabulary the words are whose embeddings `x` has.
     """
 
     x: Tensor
     y: Tensor
+    words: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def to(self, device: torch.device | str) -> "Split":
         """The same split on `device`."""
-        return Split(self.x.to(device), self.y.to(device))
+        words = None if self.words is None else self.words.to(device)
+        return Split(self.x.to(device), self.y.to(device), words)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Prepared:
     Attributes
     ----------
     train, valid, test : Split
-        Images as uint8 pixels (N, 1, height, width), tables as float32 (N, columns) in [0, 1].
+        Images as uint8 pixels (N, 1, height, width), tables as float32 (N, columns) in [0, 1],
+        texts as rows of `embeddings`, int64 (N, words).
     feature_names : tuple of str
         One per column of a table; empty for images.
     class_names : tuple of str
@@ -69,6 +74,10 @@ class Prepared:
         The same rows with column names, for people to read.
     incomplete : int
         Rows that were left out because a value is missing.
+    vocabulary : tuple of str
+        The words of texts; the first, "", is none.
+    embeddings : Tensor (words of the vocabulary, D) or None
+        A vector for each word, float32; zeros for none.
     """
 
     name: str
@@ -81,6 +90,14 @@ class Prepared:
     std: Moments = 1.0
     table: "pd.DataFrame | None" = None
     incomplete: int = 0
+    vocabulary: tuple[str, ...] = ()
+    embeddings: Tensor | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, as in a `Dataset`."""
+        shape = tuple(self.train.x.shape[1:])
+        return shape if self.embeddings is None else (*shape, self.embeddings.shape[1])
 
 
 @dataclass(frozen=True)
@@ -90,7 +107,7 @@ class Dataset:
     Attributes
     ----------
     train, valid, test : Split
-        Normalised: x = (raw - mean) / std, raw values in [0, 1].
+        Normalised: x = (raw - mean) / std, raw values in [0, 1]; of texts, the words' embeddings.
     feature_names : tuple of str
         One per column of a table; empty for images.
     class_names : tuple of str
@@ -98,9 +115,12 @@ class Dataset:
     mean, std : float or tuple of float
         As in `Prepared`.
     low, high : Tensor () or (columns,)
-        Raw 0 and 1 after normalisation: the range of all features, or of each.
+        Raw 0 and 1 after normalisation: the range of all features, or of each; of texts, of each
+        number of an embedding.
     digest : str
         SHA-256 of the prepared file.
+    vocabulary : tuple of str
+        As in `Prepared`.
     """
 
     name: str
@@ -114,16 +134,27 @@ class Dataset:
     low: Tensor
     high: Tensor
     digest: str
+    vocabulary: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input: (columns,) or (channels, height, width)."""
+        """Shape of one input: (columns,), (words, D) or (channels, height, width)."""
         return tuple(self.train.x.shape[1:])
 
     @property
-    def has_images(self) -> bool:
-        """Whether its inputs are images."""
-        return is_image(self.input_shape)
+    def kind(self) -> Kind:
+        """What its inputs are."""
+        return kind_of(self.input_shape)
+
+    def deviation(self) -> Tensor:
+        """Standard deviation of each feature over training examples, (*input_shape).
+
+        Of texts: of each number of an embedding over all words.
+        """
+        x = self.train.x
+        if self.kind == "texts":
+            return x[present(x).squeeze(2)].std(0, unbiased=False).expand(self.input_shape)
+        return x.std(0, unbiased=False)
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same dataset with its tensors on `device`."""
@@ -131,22 +162,28 @@ class Dataset:
         return dataclasses.replace(self, **moved)
 
 
-def is_image(input_shape: tuple[int, ...]) -> bool:
-    """Whether inputs of this shape are images (channels, height, width) and not rows of a table."""
-    return len(input_shape) == 3
-
-
 def patches(input_shape: tuple[int, ...], side: int = PATCH) -> Tensor:
     """The patch that each feature belongs to, (*input_shape) int64, numbered from 0.
 
     Features of a patch are removed together. In images (channels, height, width) a patch has
-    `side` × `side` pixels and all channels; those at the right and lower edge may be smaller.
-    Each feature of a table is a patch.
+    `side` × `side` pixels and all channels; those at the right and lower edge may be smaller. Each
+    feature of a table is a patch, and each word of a text, with all numbers of its embedding.
     """
-    if not is_image(input_shape):
-        return torch.arange(math.prod(input_shape)).view(input_shape)
+    if kind_of(input_shape) != "images":
+        count, *numbers = input_shape
+        return torch.arange(count).view(count, *[1] * len(numbers)).expand(input_shape)
     rows, columns = (torch.arange(length) // side for length in input_shape[1:])
     return (rows.unsqueeze(1) * (columns[-1] + 1) + columns).expand(input_shape)
+
+
+def present(x: Tensor) -> Tensor:
+    """Which features inputs (N, *input_shape) have, bool, to be broadcast with x.
+
+    All, but of a text those of words alone: zeros stand for no word.
+    """
+    if kind_of(x.shape[1:]) != "texts":
+        return torch.ones_like(x, dtype=torch.bool)
+    return (x != 0).any(2, keepdim=True)
 
 
 def save_dataset(folder: Path, prepared: Prepared) -> None:
@@ -163,7 +200,10 @@ def save_dataset(folder: Path, prepared: Prepared) -> None:
     for name in SPLITS:
         split: Split = getattr(prepared, name)
         tensors[f"{name}_x"], tensors[f"{name}_y"] = split.x, split.y
-    keys = ("name", "feature_names", "class_names", "mean", "std", "incomplete")
+    keys = ["name", "feature_names", "class_names", "mean", "std", "incomplete"]
+    if prepared.embeddings is not None:
+        tensors["embeddings"] = prepared.embeddings
+        keys.append("vocabulary")
     metadata = {key: json.dumps(getattr(prepared, key)) for key in keys}
     with all_or_nothing(folder):
         if prepared.table is not None:
@@ -193,11 +233,13 @@ def read_dataset(file: File) -> Dataset:
     try:
         described = {key: json.loads(value) for key, value in metadata.items()}
         mean, std = (_moments(described[key]) for key in ("mean", "std"))
-        splits = {
-            name: Split(_normalised(tensors[f"{name}_x"], mean, std), tensors[f"{name}_y"])
-            for name in SPLITS
-        }
-        low, high = (_normalised(torch.tensor(end).float(), mean, std) for end in (0.0, 1.0))
+        splits = {name: Split(tensors[f"{name}_x"], tensors[f"{name}_y"]) for name in SPLITS}
+        if (embeddings := tensors.get("embeddings")) is not None:
+            splits = {name: Split(embeddings[s.x], s.y, s.x) for name, s in splits.items()}
+            low, high = embeddings.aminmax(dim=0)
+        else:
+            splits = {name: Split(_normalised(s.x, mean, std), s.y) for name, s in splits.items()}
+            low, high = (_normalised(torch.tensor(end).float(), mean, std) for end in (0.0, 1.0))
         return Dataset(
             name=described["name"],
             **splits,
@@ -208,8 +250,9 @@ def read_dataset(file: File) -> Dataset:
             low=low,
             high=high,
             digest=file.digest(),
+            vocabulary=tuple(described.get("vocabulary", ())),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, IndexError, ValueError) as error:
         raise PipelineError(
             f"{file}: not a prepared dataset ({error!r}). "
             f"`python -m stages.prepare {file.path.parent.name}` writes it again."

@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.core import params_choices as choice
 from pipeline.core import params_types as kind
 from pipeline.core.errors import PipelineError
-from pipeline.core.params_choices import DATASETS, VARIANTS, collection_of
+from pipeline.core.params_choices import VARIANTS, DatasetFacts, collection_of
 from pipeline.core.params_errors import Problem, did_you_mean, explain
 from pipeline.core.params_tables import Expansion, expanded
 from pipeline.core.params_types import Section
@@ -24,6 +24,27 @@ from pipeline.core.params_types import Section
 Entry = TypeVar("Entry")
 
 REVIEW = "review2020"  # on tables this variant takes the features for the concepts
+
+
+class Texts(Section):
+    """How texts are prepared (pipeline/data/texts.py).
+
+    vocabulary : words that have an embedding of their own, at most: the most frequent ones in the
+        training documents. All others share one.
+    min_count : how often such a word occurs there, at least.
+    max_length : words of a document, from the first, at most.
+    embedding_size : numbers of a word's embedding.
+    """
+
+    vocabulary: kind.Count
+    min_count: kind.Count
+    max_length: kind.Count
+    embedding_size: kind.Count
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Shape of a text."""
+        return self.max_length, self.embedding_size
 
 
 class Robustness(Section):
@@ -95,7 +116,8 @@ class Experiment(Section):
     conceptizer : what computes the concepts h(x): its `name`, and its settings.
     parameterizer : what computes the relevances θ(x): its `name`, and its settings.
     aggregator : how contributions become logits; `sum`, f_c = Σ_k θ_kc h_k.
-    num_concepts : K; with the identity conceptizer, the number of features.
+    num_concepts : K; with the identity conceptizer, the number of features, with the words
+        conceptizer `texts.max_length`.
     num_classes : C, of the dataset.
     dropout : probability of dropping a unit (a channel after convolutions) in the parameterizer.
     lr : Adam's learning rate.
@@ -277,6 +299,54 @@ class Attack(Section):
     steps: kind.Count
 
 
+class Power(Section):
+    """The explanatory power of explanations of texts (pipeline/metrics/word_power.py).
+
+    experiments : those whose models are explained.
+    seeds : how many of an experiment's seeds, from the first, at most.
+    documents : test documents that are drawn, at most.
+    neighbours : k of the nearest-neighbour classifiers.
+    halves : random halves of the documents that are classified by the other half; even.
+    """
+
+    experiments: kind.ExperimentNames
+    seeds: kind.Count
+    documents: kind.Count
+    neighbours: kind.Counts
+    halves: kind.EvenCount
+
+    def _problems(self) -> Iterator[Problem]:
+        if self.documents < (fewest := 2 * self.neighbours[-1]):
+            words = f"must be ≥ {fewest}, for halves with {self.neighbours[-1]} neighbours"
+            yield "documents", words, self.documents
+
+
+class Tokenizer(Section):
+    """The network that finds the words of a text without spaces (pipeline/tokenizer).
+
+    dataset : the texts; it learns from those for training, and is measured on those for testing.
+    documents : how many of them it learns from, from the first, at most.
+    characters : of a piece of text that it reads in training, and around a boundary whose context
+        is measured; even.
+    hidden_size : units of its state, in each direction.
+    epochs : passes over the training texts.
+    batch_size : pieces per training step.
+    lr : Adam's learning rate.
+    seeds : a network each.
+    examples : texts that it is measured on, at most.
+    """
+
+    dataset: Literal["reuters_r8", "newsgroups"]
+    documents: kind.Count
+    characters: kind.EvenCount
+    hidden_size: kind.Count
+    epochs: kind.Count
+    batch_size: kind.Count
+    lr: kind.Positive
+    seeds: kind.Seeds
+    examples: kind.Count
+
+
 class Study(Section):
     """What the study varies in one experiment; everything else is as in the experiment's section.
 
@@ -320,6 +390,7 @@ class Params(Section):
     compute : which machines train and measure; may be left out.
     datasets : the datasets, and collections of them, to download and prepare.
     split_seed : seed of the train/valid/test split, which all cells share.
+    texts : how texts are prepared.
     robustness : the robustness loss.
     vae : the β-VAE of DiSENN.
     pretrain : how the β-VAE is pretrained.
@@ -330,6 +401,8 @@ class Params(Section):
     attack : settings of the attack on concepts learned from images.
     rivals : settings of the comparison with other methods, by the paper's protocol and a fair one.
     study : experiments whose robustness loss is varied; may be {}.
+    power : the explanatory power of explanations of texts.
+    tokenizer : the network that finds the words of a text without spaces.
     report : what the report shows.
     """
 
@@ -340,6 +413,7 @@ class Params(Section):
     compute: Compute = Compute()
     datasets: choice.CollectionNames
     split_seed: kind.Seed
+    texts: Texts
     robustness: Robustness
     vae: Vae
     pretrain: Pretrain
@@ -350,6 +424,8 @@ class Params(Section):
     certify: Certify
     attack: Attack
     study: dict[kind.ExperimentName, Study]
+    power: Power
+    tokenizer: Tokenizer
     report: Report
 
     _with_tables = model_validator(mode="before")(expanded)
@@ -361,9 +437,9 @@ class Params(Section):
             if collection_of(dataset) not in self.datasets:
                 words = f"must be among datasets ({', '.join(self.datasets)})"
                 yield f"{key}.dataset", words, dataset
-        yield from _batch_problems("pretrain", self.pretrain)
+        yield from self._batch_problems("pretrain", self.pretrain)
         for key, experiment in experiments.items():
-            yield from _batch_problems(key, experiment)
+            yield from self._batch_problems(key, experiment)
             yield from self._data_problems(key, experiment)
             if experiment.model_class == "DiSENN":
                 yield from self._disenn_problems(key, experiment)
@@ -377,10 +453,16 @@ class Params(Section):
             if name not in entries:
                 words = f"must be among experiments ({', '.join(entries)})"
                 yield f"explain.experiments[{place}]", words, name
-        for key in ("rivals", "certify"):
+        for key in ("rivals", "certify", "power"):
             for place, name in enumerate(getattr(self, key).experiments):
                 if name not in self.experiments:
                     words = f"must be among experiments ({', '.join(self.experiments)})"
+                    yield f"{key}.experiments[{place}]", words, name
+                elif key == "rivals" and self._is_on_texts(name):
+                    words = "must be an experiment on tables or images"
+                    yield f"{key}.experiments[{place}]", words, name
+                elif key == "power" and not self._is_on_texts(name):
+                    words = "must be an experiment on texts"
                     yield f"{key}.experiments[{place}]", words, name
         fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
         if self.explain.seeds > (count := len(self.seeds_of(fewest))):
@@ -398,7 +480,7 @@ class Params(Section):
 
     def _data_problems(self, key: str, experiment: Experiment) -> Iterator[Problem]:
         """Settings with which the experiment's dataset cannot be trained on."""
-        data = DATASETS[experiment.dataset]
+        data = self.facts_of(experiment.dataset)
         if experiment.num_classes != data.classes:
             words = f"must be {data.classes}, the classes of {experiment.dataset}"
             yield f"{key}.num_classes", words, experiment.num_classes
@@ -406,7 +488,7 @@ class Params(Section):
         for part in (experiment.conceptizer, experiment.parameterizer):
             for name, words, value in part.problems(data, *fit):
                 yield f"{key}.{name}", words, value
-        if data.is_table and experiment.conceptizer.name != "identity":
+        if data.kind == "tables" and experiment.conceptizer.name != "identity":
             other = experiment.conceptizer.name
             why = f"on a table it needs the identity conceptizer, {key} has {other}"
             if self.robustness.variant == REVIEW:
@@ -438,6 +520,20 @@ class Params(Section):
         elif (model_class := self.experiments[name].model_class) != "SENN":
             words = f"must be an experiment with model_class SENN, {name} has {model_class}"
             yield f"study.{name}", words, name
+
+    def _batch_problems(self, key: str, trained: Pretrain | Experiment) -> Iterator[Problem]:
+        """An epoch has whole batches only, and at least one."""
+        examples = self.facts_of(trained.dataset).train
+        if trained.batch_size > examples:
+            words = f"must be ≤ {examples}, the training examples of {trained.dataset}"
+            yield f"{key}.batch_size", words, trained.batch_size
+
+    def _is_on_texts(self, name: str) -> bool:
+        return self.facts_of(self.experiments[name].dataset).kind == "texts"
+
+    def facts_of(self, dataset: str) -> DatasetFacts:
+        """What is known of `dataset` before it is prepared."""
+        return choice.facts_of(dataset, self.texts.input_shape)
 
     def experiment(self, name: str) -> Experiment:
         """The experiment called `name`; a `PipelineError` if there is none."""
@@ -502,14 +598,6 @@ def _entry(key: str, entries: Mapping[str, Entry], name: str) -> Entry:
         names, hint = ", ".join(entries) or "nothing", did_you_mean(name, entries)
         raise PipelineError(f"params.yaml: {key}: has {names}, not {name}{hint}")
     return entries[name]
-
-
-def _batch_problems(key: str, trained: Pretrain | Experiment) -> Iterator[Problem]:
-    """An epoch has whole batches only, and at least one."""
-    examples = DATASETS[trained.dataset].train
-    if trained.batch_size > examples:
-        words = f"must be ≤ {examples}, the training examples of {trained.dataset}"
-        yield f"{key}.batch_size", words, trained.batch_size
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

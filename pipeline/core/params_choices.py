@@ -7,7 +7,7 @@ no stage depends on code that it does not run.
 
 import pkgutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from pipeline.core import params_types as kind
+from pipeline.core.kinds import KINDS, Kind, kind_of
 from pipeline.core.params_errors import Problem
 
 
@@ -26,9 +27,9 @@ class DatasetFacts:
     ----------
     module : str
         The module, or ``module:object``, that has ``files()`` and ``prepare(raw, split_seed)``; see
-        pipeline/data/compas.py.
+        pipeline/data/compas.py. With `TEXTS`, `prepare` takes section `texts` of the params, too.
     input_shape : tuple of int
-        (columns,) of a table, (channels, height, width) of images.
+        (columns,) of a table, (channels, height, width) of images, `TEXTS` of texts.
     classes : int
     train : int
         Training examples.
@@ -40,10 +41,12 @@ class DatasetFacts:
     train: int
 
     @property
-    def is_table(self) -> bool:
-        """Whether an input is a row of features."""
-        return len(self.input_shape) == 1
+    def kind(self) -> Kind:
+        """What the inputs are."""
+        return kind_of(self.input_shape)
 
+
+TEXTS = (0, 0)  # what section `texts` says of their shape comes in its place: `facts_of`
 
 DATASETS = {
     "compas": DatasetFacts("pipeline.data.compas", (11,), classes=2, train=3858),
@@ -59,9 +62,17 @@ DATASETS = {
     "uci/abalone": DatasetFacts("pipeline.data.uci:ABALONE", (10,), classes=3, train=3341),
     "uci/wine": DatasetFacts("pipeline.data.uci:WINE", (13,), classes=3, train=142),
     "uci/glass": DatasetFacts("pipeline.data.uci:GLASS", (9,), classes=6, train=170),
+    "reuters_r8": DatasetFacts("pipeline.data.texts:REUTERS_R8", TEXTS, classes=8, train=4936),
+    "newsgroups": DatasetFacts("pipeline.data.texts:NEWSGROUPS", TEXTS, classes=20, train=10_163),
 }
 """By name; those of a collection, which are downloaded and prepared together, as
 ``collection/table``."""
+
+
+def facts_of(dataset: str, text_shape: tuple[int, int]) -> DatasetFacts:
+    """What is known of `dataset`, an input of which has `text_shape` if `TEXTS` stands for it."""
+    facts = DATASETS[dataset]
+    return replace(facts, input_shape=text_shape) if facts.input_shape == TEXTS else facts
 
 
 def collection_of(dataset: str) -> str:
@@ -83,11 +94,15 @@ def implementation(place: str) -> Any:
 
 
 class Part(kind.Section):
-    """Settings of a part of the model; the class at `built_by` takes them by name."""
+    """Settings of a part of the model; the class at `built_by` takes them by name.
+
+    It is for data of some `kinds`.
+    """
 
     name: str
     built_by: ClassVar[str]
     section: ClassVar[str]
+    kinds: ClassVar[tuple[Kind, ...]] = KINDS
 
     def settings(self) -> dict[str, Any]:
         """All but the name."""
@@ -95,6 +110,14 @@ class Part(kind.Section):
 
     def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         """What does not fit the dataset or the experiment; keys are the experiment's."""
+        if data.kind in self.kinds:
+            yield from self.misfits(data, num_concepts, dropout)
+        else:
+            words = f"must be one for {data.kind}, inputs have shape {data.input_shape}"
+            yield f"{self.section}.name", words, self.name
+
+    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+        """The same for a dataset of a kind that it is for."""
         return iter(())
 
 
@@ -109,12 +132,10 @@ class IdentityConceptizer(Conceptizer):
 
     name: Literal["identity"]
     built_by = "pipeline.models.conceptizers:IdentityConceptizer"
+    kinds = ("tables",)
 
-    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
-        if not data.is_table:
-            words = f"must be one for images, inputs have shape {data.input_shape}"
-            yield "conceptizer.name", words, self.name
-        elif (num_concepts,) != data.input_shape:
+    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+        if (num_concepts,) != data.input_shape:
             words = f"must be {data.input_shape[0]}, the features, with the identity conceptizer"
             yield "num_concepts", words, num_concepts
 
@@ -135,8 +156,9 @@ class ConvConceptizer(Conceptizer):
     decoder_channels: kind.TwoSizes
     decoder_shared: bool = False
     built_by = "pipeline.models.conceptizers:ConvConceptizer"
+    kinds = ("images",)
 
-    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         layers = len(self.channels) + 1
         problems = list(_convolution_problems(self, data, self.kernel_size, layers))
         yield from problems
@@ -156,6 +178,18 @@ class VaeConceptizer(Conceptizer):
 
     name: Literal["vae"]
     built_by = "pipeline.models.conceptizers:VaeConceptizer"
+    kinds = ("tables", "images")
+
+
+class WordsConceptizer(Conceptizer):
+    """A text's words: h_k is 1 if there is a k-th word, else 0."""
+
+    name: Literal["words"]
+    built_by = "pipeline.models.words:WordsConceptizer"
+    kinds = ("texts",)
+
+    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+        return _concept_per_word(data, num_concepts)
 
 
 class Parameterizer(Part):
@@ -174,7 +208,7 @@ class MlpParameterizer(Parameterizer):
     hidden_sizes: kind.Sizes
     built_by = "pipeline.models.parameterizers:MlpParameterizer"
 
-    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         if dropout > 0 and not self.hidden_sizes:
             words = "must be 0 with parameterizer.hidden_sizes [], which leaves no units to drop"
             yield "dropout", words, dropout
@@ -193,9 +227,29 @@ class ConvParameterizer(Parameterizer):
     kernel_size: kind.Count
     hidden_sizes: kind.Sizes
     built_by = "pipeline.models.parameterizers:ConvParameterizer"
+    kinds = ("images",)
 
-    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         return _convolution_problems(self, data, self.kernel_size, len(self.channels))
+
+
+class RecurrentParameterizer(Parameterizer):
+    """A recurrent layer over a text's words, and a linear map of its state at each to relevances.
+
+    cell : `gru` or `lstm`.
+    hidden_size : units of its state, in each direction.
+    bidirectional : whether it reads the text backwards, too.
+    """
+
+    name: Literal["recurrent"]
+    cell: Literal["gru", "lstm"]
+    hidden_size: kind.Count
+    bidirectional: bool
+    built_by = "pipeline.models.words:RecurrentParameterizer"
+    kinds = ("texts",)
+
+    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+        return _concept_per_word(data, num_concepts)
 
 
 def pooled_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) -> tuple[int, int]:
@@ -225,15 +279,18 @@ def rebuilt_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) -
 def _convolution_problems(
     part: Part, data: DatasetFacts, kernel_size: int, layers: int
 ) -> Iterator[Problem]:
-    if data.is_table:
-        words = f"must be one for tables, inputs have shape {data.input_shape}"
-        yield f"{part.section}.name", words, part.name
-    elif min(pooled_shape(data.input_shape, kernel_size, layers)) < 1:
+    if min(pooled_shape(data.input_shape, kernel_size, layers)) < 1:
         words = (
             f"must leave a pixel of {_pixels(data.input_shape[1:])} after {layers} convolutions, "
             "each followed by pooling by 2"
         )
         yield f"{part.section}.kernel_size", words, kernel_size
+
+
+def _concept_per_word(data: DatasetFacts, num_concepts: int) -> Iterator[Problem]:
+    if num_concepts != data.input_shape[0]:
+        words = f"must be {data.input_shape[0]}, texts.max_length, since every word is a concept"
+        yield "num_concepts", words, num_concepts
 
 
 def _pixels(sides: tuple[int, ...]) -> str:

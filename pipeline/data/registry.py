@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pipeline.core.dataset import Prepared
 from pipeline.core.errors import PipelineError
+from pipeline.core.params import Texts
 from pipeline.core.params_choices import DATASETS as FACTS
-from pipeline.core.params_choices import collection_of, implementation
+from pipeline.core.params_choices import TEXTS, collection_of, facts_of, implementation
 from pipeline.data.scales import Scale
 from pipeline.data.sources import RawFile
 
@@ -21,15 +22,15 @@ class Recipe:
     ----------
     files : function () -> tuple of RawFile
         The raw files it needs.
-    prepare : function (folder of the raw files, split seed) -> Prepared
+    prepare : function (folder of the raw files, split seed, section `texts`) -> Prepared
         Parses and splits them; deterministic.
     """
 
     files: Callable[[], tuple[RawFile, ...]]
-    prepare: Callable[[Path, int], Prepared]
+    prepare: Callable[[Path, int, Texts], Prepared]
 
 
-def _prepare(name: str, raw: Path, split_seed: int) -> Prepared:
+def _prepare(name: str, raw: Path, split_seed: int, texts: Texts) -> Prepared:
     """Prepare a dataset, and check it against what pipeline/core/params_choices.py says of it.
 
     Raises
@@ -37,12 +38,12 @@ def _prepare(name: str, raw: Path, split_seed: int) -> Prepared:
     PipelineError
         If they differ, or the raw files are not what they should be.
     """
-    facts = FACTS[name]
-    prepared: Prepared = implementation(facts.module).prepare(raw, split_seed)
-    shape, classes = tuple(prepared.train.x.shape[1:]), len(prepared.class_names)
+    facts = facts_of(name, texts.input_shape)
+    settings = (texts,) if FACTS[name].input_shape == TEXTS else ()
+    prepared: Prepared = implementation(facts.module).prepare(raw, split_seed, *settings)
     for key, stated, actual in (
-        ("input_shape", facts.input_shape, shape),
-        ("classes", facts.classes, classes),
+        ("input_shape", facts.input_shape, prepared.input_shape),
+        ("classes", facts.classes, len(prepared.class_names)),
         ("train", facts.train, len(prepared.train)),
     ):
         if stated != actual:

@@ -30,18 +30,28 @@ def stratified_split(
     PipelineError
         If the rows cannot be split, for instance because a class has too few.
     """
+    rest, test_rows = hold_out(np.arange(len(labels)), labels, test, seed)
+    train_rows, valid_rows = hold_out(rest, labels, valid, seed)
+    return np.sort(train_rows), np.sort(valid_rows), np.sort(test_rows)
+
+
+def hold_out(
+    rows: np.ndarray, labels: np.ndarray, size: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some of `rows` without the part that is held out, and that part, in random order.
+
+    Every class has the same share in both; sizes, seed and errors are as for `stratified_split`.
+    """
     # Takes a second to import, which a download need not wait.
     from sklearn.model_selection import train_test_split
 
-    rows = np.arange(len(labels))
     try:
-        rest, test_rows = train_test_split(rows, test_size=test, random_state=seed, stratify=labels)
-        train_rows, valid_rows = train_test_split(
-            rest, test_size=valid, random_state=seed, stratify=labels[rest]
+        rest, held_out = train_test_split(
+            rows, test_size=size, random_state=seed, stratify=labels[rows]
         )
     except ValueError as error:
         raise PipelineError(f"cannot split {len(labels)} rows: {error}") from error
-    return np.sort(train_rows), np.sort(valid_rows), np.sort(test_rows)
+    return rest, held_out
 
 
 def split_each_class(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.core.dataset import Dataset
@@ -25,7 +26,7 @@ class Background(NamedTuple):
     Attributes
     ----------
     baseline : Tensor (*input_shape)
-        An input that stands for absence: the training median of every feature.
+        An input that stands for absence: the training median of every feature; a text of no words.
     low, high : Tensor () or (*input_shape)
         The range of the inputs, of all features or of each.
     """
@@ -37,7 +38,10 @@ class Background(NamedTuple):
     @classmethod
     def of(cls, data: Dataset) -> "Background":
         """From a dataset; of two medians the lower, which is a value that the feature takes."""
-        return cls(data.train.x.median(0).values, data.low, data.high)
+        x = data.train.x
+        is_text = data.kind == "texts"
+        baseline = torch.zeros_like(x[0]) if is_text else x.median(0).values
+        return cls(baseline, data.low, data.high)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,6 @@ def in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
 
     `tensors` are of equal length. The result is detached, so that no batch's graph outlives it.
     """
-    size = max(1, _NUMBERS // max(1, tensors[0][:1].numel()))
+    size = max(BATCH_SIZE, _NUMBERS // max(1, tensors[0][:1].numel()))
     slices = zip(*(tensor.split(size) for tensor in tensors), strict=True)
     return torch.cat([function(*batch).detach() for batch in slices])

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.core.dataset import PATCH, Dataset, read_dataset
+from pipeline.core.dataset import PATCH, Dataset, present, read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Explain
 from pipeline.core.workers import Report
@@ -127,14 +127,14 @@ class Examination:
         drawn = drawn.to(data.test.x.device)
         self.x, self.y = data.test.x[drawn], data.test.y[drawn]
         self.target = in_batches(lambda x: logits(model, x).argmax(1), self.x)
-        deviation = data.train.x.std(0, unbiased=False)
         generator = torch.Generator().manual_seed(_NOISE_SEED)
-        self.noise = torch.randn(self.x.shape, generator=generator).to(self.x) * deviation
+        noise = torch.randn(self.x.shape, generator=generator).to(self.x) * data.deviation()
+        self.noise = noise * present(self.x)
         near = nearest(settings.lipschitz_neighbours)
         self.neighbours = neighbours(self.x, data.test.x, near)
         # Random points alone: not every method can be differentiated.
         self.search = Search(
-            Box(evaluate.lipschitz_local_radius * deviation, data.low, data.high),
+            Box.around(data, evaluate.lipschitz_local_radius),
             evaluate.lipschitz_concept_resolution,
             steps=0,
             restarts=settings.lipschitz_points,

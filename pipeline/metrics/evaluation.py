@@ -51,18 +51,29 @@ from pipeline.training.robustness import linearise, residuals
 
 # A constant, not a parameter: another draw of anchors would be another yardstick.
 _ANCHOR_SEED = 0
-# Of anchors that are images, one in so many is certified: all would nearly double the time.
-_CERTIFIED_IMAGES = 8
+# Of anchors that are no rows of a table, one in so many is certified: all would nearly double the
+# time.
+_CERTIFIED = 8
 
 Row = dict[str, float | int]
 
+
+def _if_aligned(metric: Callable[[Senn, Tensor], float]) -> Callable[[Senn, Dataset], float]:
+    """`metric` of a model and test inputs; NaN, undefined, of concepts that are not aligned."""
+
+    def of_data(model: Senn, data: Dataset) -> float:
+        return metric(model, data.test.x) if model.conceptizer.is_aligned else torch.nan
+
+    return of_data
+
+
 METRICS: dict[str, Callable[[Senn, Dataset], float | int]] = {
     "test_robustness_loss": lambda model, data: _mean(residual_norm(model, data.test.x)),
-    "reconstruction_mse": lambda model, data: _mean(reconstruction_mse(model, data.test.x)),
-    "concept_correlation": lambda model, data: concept_correlation(encode(model, data.test.x)),
-    "concept_sparsity": lambda model, data: concept_sparsity(encode(model, data.test.x)),
-    "constant_concepts": lambda model, data: int(
-        constant_concepts(encode(model, data.test.x)).sum()
+    "reconstruction_mse": _if_aligned(lambda model, x: _mean(reconstruction_mse(model, x))),
+    "concept_correlation": _if_aligned(lambda model, x: concept_correlation(encode(model, x))),
+    "concept_sparsity": _if_aligned(lambda model, x: concept_sparsity(encode(model, x))),
+    "constant_concepts": _if_aligned(
+        lambda model, x: int(constant_concepts(encode(model, x)).sum())
     ),
     "cross_entropy": lambda model, data: cross_entropy(model, data.test),
     "cross_entropy_ratio": lambda model, data: cross_entropy_ratio(model, data.test),
@@ -101,13 +112,12 @@ def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
     """
     anchors = data.test.x[draw_anchors(data, settings.anchors)]
     radius = settings.lipschitz_discrete_radius * spread(data.train.x)
-    deviation = data.train.x.std(0, unbiased=False)
     return Protocol(
         data,
         settings,
         anchors,
         neighbours(anchors, data.test.x, within(radius)),
-        Box(settings.lipschitz_local_radius * deviation, data.low, data.high),
+        Box.around(data, settings.lipschitz_local_radius),
     )
 
 
@@ -166,7 +176,7 @@ def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
     """Stability of the relevances: relative to the concepts, and to the input at some anchors."""
     settings, data, box = protocol.settings, protocol.data, protocol.box
     anchors, target = protocol.anchors, predict(model, protocol.anchors)
-    some = slice(None, None, _CERTIFIED_IMAGES if data.has_images else 1)
+    some = slice(None, None, 1 if data.kind == "tables" else _CERTIFIED)
 
     def local(of: slice, concepts: Encode[Senn], train: Tensor) -> Tensor:
         search = Search(
@@ -179,10 +189,12 @@ def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
             model, relevances, anchors[of], target[of], concepts, search, exactly=True
         )
 
-    discrete = lipschitz_discrete(
-        model, relevances, anchors, target, data.test.x, protocol.neighbours, to_concepts
-    )
-    relative_to_concepts = local(slice(None), to_concepts, train_concepts)
+    discrete = relative_to_concepts = anchors.new_full((len(anchors),), torch.nan)
+    if model.conceptizer.is_aligned:
+        discrete = lipschitz_discrete(
+            model, relevances, anchors, target, data.test.x, protocol.neighbours, to_concepts
+        )
+        relative_to_concepts = local(slice(None), to_concepts, train_concepts)
     if isinstance(model.conceptizer, IdentityConceptizer):
         lower = relative_to_concepts[some]  # which are the input
     else:

@@ -6,6 +6,8 @@ in a text document?", section "Measuring model explanatory power"). Complexity i
 number of features.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -41,11 +43,9 @@ def explanatory_power(vectors: Tensor, labels: Tensor, counts: tuple[int, ...]) 
     """Whether the k nearest of the other examples tell each example's class, at the best k.
 
     Every example is classified by all others, leave-one-out: that uses small samples fully, where
-    Arras et al. draw halves at random. The mean over examples, the accuracy, is the explanatory
-    power index; k is that of `counts` which maximises it, the smallest where several do.
-
-    Neighbours at the same distance, up to rounding, share the votes that are left for them, so that
-    the order of the examples does not matter.
+    Arras et al. draw halves at random (`documents.power_of_halves`). The mean over examples, the
+    accuracy, is the explanatory power index; k is that of `counts` which maximises it, the smallest
+    where several do.
 
     Parameters
     ----------
@@ -55,24 +55,35 @@ def explanatory_power(vectors: Tensor, labels: Tensor, counts: tuple[int, ...]) 
 
     Returns
     -------
-    (N,), float64: 1 right, 0 wrong. Of classes with equally many votes the first counts. NaN,
-    undefined, throughout where there are too few examples for the largest k.
+    (N,), float64: 1 right, 0 wrong. NaN, undefined, throughout where there are too few examples for
+    the largest k.
     """
     if len(vectors) <= counts[-1]:
         return vectors.new_full((len(vectors),), torch.nan)
-    is_of_class, k = F.one_hot(labels).double(), torch.tensor(counts, device=labels.device)
-
-    def votes(distances: Tensor) -> Tensor:
-        """Of all others for each class, (B, K, C), times a number that makes them whole."""
-        farthest = distances.sort(1).values[:, k - 1].unsqueeze(2)
-        beyond = distances.unsqueeze(1) - farthest  # (B, K, N)
-        nearer, tied = (beyond < -_ROUNDING).double(), (beyond.abs() <= _ROUNDING).double()
-        places = k.view(-1, 1) - nearer.sum(2, keepdim=True)
-        return nearer @ is_of_class * tied.sum(2, keepdim=True) + places * (tied @ is_of_class)
-
-    told = neighbours_among(vectors, votes).argmax(2)
-    right = (told == labels.unsqueeze(1)).double()
+    choose = partial(told, labels=labels, counts=counts)
+    right = (neighbours_among(vectors, choose) == labels.unsqueeze(1)).double()
     return right[:, right.mean(0).argmax()]
+
+
+def told(distances: Tensor, labels: Tensor, counts: tuple[int, ...]) -> Tensor:
+    """The class that the k nearest of N others tell, (B, K), for each k of `counts`.
+
+    Neighbours at the same distance, up to rounding, share the votes that are left for them, so that
+    the order of the others does not matter. Of classes with equally many votes the first counts.
+
+    Parameters
+    ----------
+    distances : (B, N), to the others, as of vectors of length 1.
+    labels : (N,), int64, the others' classes.
+    """
+    is_of_class, k = F.one_hot(labels).double(), torch.tensor(counts, device=labels.device)
+    farthest = distances.sort(1).values[:, k - 1].unsqueeze(2)
+    beyond = distances.unsqueeze(1) - farthest  # (B, K, N)
+    nearer, tied = (beyond < -_ROUNDING).double(), (beyond.abs() <= _ROUNDING).double()
+    places = k.view(-1, 1) - nearer.sum(2, keepdim=True)
+    # Times a number that makes them whole.
+    votes = nearer @ is_of_class * tied.sum(2, keepdim=True) + places * (tied @ is_of_class)
+    return votes.argmax(2)
 
 
 def effective_features(model: ModelT, explain: Method[ModelT], x: Tensor, target: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from pipeline.core.dataset import patches
 from pipeline.metrics.batches import in_batches
-from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.logits import logits
 from pipeline.models.senn import Senn
 
@@ -50,7 +49,7 @@ class InputRemoval:
     baseline : Tensor (*input_shape)
         Such as a `Background` has.
     patch : int
-        Side of an image's `patches`, the groups; a table's features are groups of their own.
+        Side of an image's `patches`, the groups; a table's features and a text's words are groups.
     """
 
     baseline: Tensor
@@ -61,6 +60,8 @@ class InputRemoval:
         return int(self._groups_of_features().max()) + 1
 
     def pool(self, attributions: Tensor) -> Tensor:
+        if attributions.flatten(1).shape[1] == self.groups:  # they are of groups
+            return attributions.flatten(1)
         index = self._groups_of_features().flatten().expand(len(attributions), -1)
         pooled = attributions.new_zeros(len(attributions), self.groups)
         return pooled.scatter_add(1, index, attributions.flatten(1))
@@ -120,14 +121,14 @@ class RelevanceRemoval:
 def removal_of_concepts(model: Senn, baseline: Tensor, train_concepts: Tensor) -> Removal:
     """How the concepts of `model` are removed.
 
-    Concepts that are the features are removed from the input; learned ones are set to their mean.
+    Features and words are removed from the input; learned concepts are set to their mean.
 
     Parameters
     ----------
     baseline : (*input_shape), the input that stands for absence.
     train_concepts : (N, K), the concepts of the training set.
     """
-    if isinstance(model.conceptizer, IdentityConceptizer):
+    if model.conceptizer.are_inputs:
         return InputRemoval(baseline)
     return ConceptRemoval(train_concepts.mean(0))
 

@@ -1,9 +1,9 @@
 """A run whose trained models are measured: side by side, and none twice."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from rich.console import Console
@@ -19,11 +19,14 @@ from pipeline.core.fingerprint import (
     fingerprint,
 )
 from pipeline.core.inputs import File
-from pipeline.core.params import Params
+from pipeline.core.params import Compute, Params
 from pipeline.core.store import CellStore
 from pipeline.core.tasks import run_tasks
 from pipeline.core.workers import Work
 from pipeline.models.cells import Cell
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 # What measures a cell, and what scores a method on it: every line counts.
 EVALUATING = (
@@ -35,6 +38,22 @@ EVALUATING = (
 )
 EXPLAINING = (*EVALUATING, "explanations/**/*.py")
 _OFF = CellStore(None, 0)
+
+
+def with_progress(
+    title: str,
+    work: Work[Task, Result],
+    tasks: Sequence[Task],
+    device: torch.device,
+    compute: Compute,
+) -> Iterator[tuple[int, Result]]:
+    """`run_tasks`, with a progress bar on a terminal."""
+    console = Console()
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(title, total=len(tasks))
+        for done in run_tasks(work, tasks, device, compute):
+            progress.advance(bar)
+            yield done
 
 
 class Measurement(NamedTuple):
@@ -128,18 +147,15 @@ class Run:
         new = [index for index in range(len(subjects)) if index not in results]
         data = {subject.data: file_of(subject.data) for subject in subjects}
         tasks = [(File(cell), data[folder], task) for cell, folder, _, task in subjects]
-        todo, console = [tasks[index] for index in new], Console()
-        with Progress(console=console, disable=not console.is_terminal) as progress:
-            bar = progress.add_task(measurement.title, total=len(new))
-            done = run_tasks(measurement.work, todo, self.device, self.params.compute)
-            for place, result in done:
-                index = new[place]
-                progress.advance(bar)
-                if line is not None:
-                    print(line(index, result), flush=True)
-                saved = measurement.save(result)
-                self.store.keep_measured(keys[index], saved)
-                results[index] = measurement.load(saved)  # as it comes from the store
+        todo, compute = [tasks[index] for index in new], self.params.compute
+        done = with_progress(measurement.title, measurement.work, todo, self.device, compute)
+        for place, result in done:
+            index = new[place]
+            if line is not None:
+                print(line(index, result), flush=True)
+            saved = measurement.save(result)
+            self.store.keep_measured(keys[index], saved)
+            results[index] = measurement.load(saved)  # as it comes from the store
         if new:
             self.store.shrink()
         return [results[index] for index in range(len(subjects))]

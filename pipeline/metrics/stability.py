@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pipeline.core.arithmetic import square_root
+from pipeline.core.dataset import Dataset, present
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import BATCH_SIZE, in_batches
 from pipeline.metrics.neighbours import apart
@@ -32,17 +33,22 @@ _TINY = 1e-30  # the norm of a gradient that is none
 class Box(NamedTuple):
     """The neighbourhood |x'_d − x_d| ≤ `half_width`_d, low ≤ x'_d ≤ high.
 
-    `half_width` (*input_shape); a feature whose half width is 0 does not move. `low` and `high` ()
-    or (*input_shape).
+    `half_width` (*input_shape); a feature whose half width is 0 does not move, nor does what is no
+    word of a text. `low` and `high` () or (*input_shape), or to be broadcast with it.
     """
 
     half_width: Tensor
     low: Tensor
     high: Tensor
 
+    @classmethod
+    def around(cls, data: Dataset, radius: float) -> "Box":
+        """Half as wide as `radius` standard deviations of each feature of `data`, in its range."""
+        return cls(radius * data.deviation(), data.low, data.high)
+
     def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The lowest and the highest value of each feature of x' in the box, each as x."""
-        half_width = self.half_width.to(x)
+        half_width = self.half_width.to(x) * present(x)
         low = (x - half_width).clamp(min=self.low)
         return low, (x + half_width).clamp(max=self.high)
 

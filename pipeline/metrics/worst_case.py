@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.core.dataset import Dataset, is_image, read_dataset
+from pipeline.core.dataset import Dataset, read_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
+from pipeline.core.kinds import kind_of
 from pipeline.core.params import Attack, Certify, Params
-from pipeline.core.params_choices import DATASETS
 from pipeline.core.workers import Report
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.activation_patterns import exact_constant
@@ -85,14 +85,14 @@ def measure_worst_case(run: Run, entry: str) -> list[Result]:
 
 def _tasks(params: Params, name: str) -> list[Task]:
     """What is measured of an experiment; the longest tasks first."""
-    is_table = DATASETS[params.experiment(name).dataset].is_table
+    has_images = params.facts_of(params.experiment(name).dataset).kind == "images"
     certify, attack = params.certify, params.attack
     cells = [Cell(name, params.robust_reg, seed) for seed in params.seeds_of(name)]
-    attacked = [] if is_table else cells[: attack.seeds]
+    attacked = cells[: attack.seeds] if has_images else []
     certified = cells[: certify.seeds] if name in certify.experiments else []
     # Of images each radius is a task, since they take long, the largest longest.
     images = [(radius,) for radius in reversed(certify.image_radii)]
-    parts = [certify.table_radii] if is_table else images
+    parts = images if has_images else [certify.table_radii]
     return [
         *(Task(cell, "attack", attack.radii) for cell in attacked),
         *(Task(cell, "certify", radii) for cell in certified for radii in parts),
@@ -130,13 +130,12 @@ def certify(
     `anchor` is ‖J_e‖₂ at the point itself; `intervals` is `certified` without linear bounds. Their
     `…_ratio` is over `exact` where that is known, else over `found`.
     """
-    anchors = settings.image_anchors if data.has_images else settings.table_anchors
+    anchors = settings.image_anchors if data.kind == "images" else settings.table_anchors
     x = data.test.x[draw_anchors(data, anchors)]
     target = predict(model, x)
-    deviation = data.train.x.std(0, unbiased=False)
     results: list[Measured] = []
     for radius in radii:
-        box = Box(radius * deviation, data.low, data.high)
+        box = Box.around(data, radius)
         # Where a small box has too many patterns for all points, a larger one has, too.
         undefined = results and all(map(math.isnan, results[-1].get("exact", [0.0])))
         branches = 0 if undefined else settings.branches
@@ -155,7 +154,7 @@ def _in_boxes(
     try:
         measured["certified"] = certified_constant(model, x, target, box)
         measured["intervals"] = certified_constant(model, x, target, box, linear=False)
-        if not is_image(x.shape[1:]):
+        if kind_of(x.shape[1:]) == "tables":
             measured["exact"] = exact_constant(model, x, target, box, measured["found"], branches)
     except PipelineError:  # of layers that are not known there
         pass

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.core import params_choices
-from pipeline.core.dataset import is_image
+from pipeline.core.kinds import kind_of
 from pipeline.models import standard
 from pipeline.models.layers import Linear, PerChannelLinear, PooledConv2d, TransposedConv2d
 
@@ -38,7 +38,17 @@ class Conceptizer(nn.Module):
     """What all conceptizers share.
 
     A new one subclasses this in a file of its own, and has an entry in `params_choices`.
+
+    Attributes
+    ----------
+    is_aligned : bool
+        Whether a concept is the same thing in every example, so that its values can be compared,
+        and x rebuilt from them.
+    are_inputs : bool
+        Whether concepts are parts of the input, and are removed with them.
     """
+
+    is_aligned, are_inputs = True, False
 
     def as_layers(self) -> list[nn.Module]:
         """`encode` as layers of ``torch.nn``, with the same weights (see `standard`).
@@ -66,6 +76,8 @@ class Conceptizer(nn.Module):
 
 class IdentityConceptizer(Conceptizer):
     """h(x) = x: the raw features are the concepts (paper, section 3.1)."""
+
+    are_inputs = True
 
     def __init__(self, input_shape: tuple[int, ...], num_concepts: int | None = None) -> None:
         super().__init__()
@@ -222,7 +234,7 @@ def pooled_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) ->
     ValueError
         If the input is not an image, or too small for so many layers.
     """
-    if not is_image(input_shape):
+    if kind_of(input_shape) != "images":
         raise ValueError(f"convolutions need images (channels, height, width), got {input_shape}")
     height, width = params_choices.pooled_shape(input_shape, kernel_size, layers)
     if min(height, width) < 1:

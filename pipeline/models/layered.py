@@ -12,6 +12,8 @@ from pipeline.models.aggregators import sum_aggregator
 from pipeline.models.conceptizers import Conceptizer
 from pipeline.models.parameterizers import Parameterizer
 from pipeline.models.senn import Senn
+from pipeline.models.unrolled import WordSum
+from pipeline.models.words import WordsConceptizer
 
 
 class WeightedSum(nn.Module):
@@ -24,14 +26,15 @@ class WeightedSum(nn.Module):
 class LayeredSenn(nn.Module):
     """A `Senn` in evaluation mode, without decoder: (B, *input_shape) to logits (B, C).
 
-    `concepts` is h, (B, *input_shape) to (B, K), and `relevances` is θ, to (B, K, C). No layer is
-    used twice, as libraries that hook layers require.
+    `concepts` is h, (B, *input_shape) to (B, K), and `relevances` is θ, to (B, K, C). Except in a
+    recurrent network no layer is used twice, as libraries that hook layers require.
     """
 
-    def __init__(self, concepts: nn.Sequential, relevances: nn.Sequential) -> None:
+    def __init__(
+        self, concepts: nn.Sequential, relevances: nn.Sequential, product: nn.Module
+    ) -> None:
         super().__init__()
-        self.concepts, self.relevances = concepts, relevances
-        self.product = WeightedSum()
+        self.concepts, self.relevances, self.product = concepts, relevances, product
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.product(self.concepts(x), self.relevances(x))
@@ -55,6 +58,7 @@ def layered(model: nn.Module) -> nn.Module:
     layers = LayeredSenn(
         _layers_of("conceptizer", model.conceptizer),
         _layers_of("parameterizer", model.parameterizer),
+        WordSum() if isinstance(model.conceptizer, WordsConceptizer) else WeightedSum(),
     )
     return layers.train(model.training)
 

@@ -34,8 +34,9 @@ Axis = tuple[int, int, int]  # of an image, rows or columns: their number; kerne
 
 def plain(model: ModuleT, is_plain: bool = True) -> ModuleT:
     """`model`, all of whose layers are from now on torch's own operations, or no longer."""
+    layer: Any
     for layer in model.modules():
-        if isinstance(layer, Linear | PooledConv2d | TransposedConv2d):
+        if hasattr(layer, "is_plain"):
             layer.is_plain = is_plain
     return model
 
@@ -43,6 +44,14 @@ def plain(model: ModuleT, is_plain: bool = True) -> ModuleT:
 def placed(model: ModuleT, device: torch.device) -> ModuleT:
     """`model`, moved to `device`, its layers `plain` on a GPU."""
     return plain(model.to(device), device.type == "cuda")
+
+
+def product(a: Tensor, b: Tensor, is_plain: bool) -> Tensor:
+    """a @ b, of matrices (..., I, K) and (..., K, J)."""
+    if is_plain:
+        return a @ b
+    result: Tensor = _Product.apply(a, b)
+    return result
 
 
 class Linear(nn.Linear):
@@ -53,7 +62,7 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if self.is_plain:
             return super().forward(x)
-        return _Product.apply(x, self.weight.mT) + self.bias
+        return product(x, self.weight.mT, False) + self.bias
 
 
 class PerChannelLinear(nn.Module):
@@ -167,12 +176,12 @@ def _wanted(ctx: Any, index: int) -> bool:
 
 
 class _Product(Function):
-    """Matrix product (I, K) @ (K, J). Its derivatives are such products again."""
+    """Matrix products (..., I, K) @ (..., K, J). Its derivatives are such products again."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        return multiply(a, b, a.new_empty(a.shape[0], b.shape[1]))
+        return multiply(a, b, a.new_empty(*a.shape[:-1], b.shape[-1]))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -20,10 +20,14 @@ def perceptron(linear: Iterable[nn.Module]) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for layer in linear:
         assert isinstance(layer, nn.Linear)
-        outputs, inputs = layer.weight.shape
-        standard = nn.Linear(inputs, outputs, device="meta")
-        layers += [_with_weights(standard, layer.weight, layer.bias), nn.ReLU()]
+        layers += [linear_layer(layer.weight, layer.bias), nn.ReLU()]
     return layers[:-1]
+
+
+def linear_layer(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """A linear layer with these parameters, (outputs, inputs) and (outputs,)."""
+    outputs, inputs = weight.shape
+    return _with_weights(nn.Linear(inputs, outputs, device="meta"), weight, bias)
 
 
 def pooled_convolutions(convolutions: Iterable[nn.Module]) -> list[nn.Module]:

@@ -129,7 +129,7 @@ def _key() -> str:
 def _collapse_note(verdict: Verdict, results: Results) -> str:
     """A sentence if the verdict rests on models that collapsed."""
     claim = verdict.claim
-    experiments = results.experiments | results.tables
+    experiments = results.experiments | results.tables | results.texts
     if verdict.here is None or claim.experiment not in experiments:
         return ""
     cells = experiments[claim.experiment].cells
@@ -144,7 +144,7 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
         measured = wording.MISSING
     elif claim.kind in ("qualitative", "attack"):
         measured = f"{here.mean:.2f}\n{wording.bounds(here)}"
-    elif claim.kind in ("accuracy lost", "ahead of linear", "trade-off"):
+    elif claim.kind in ("accuracy lost", "ahead of linear", "trade-off", "power"):
         measured = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
     else:
         measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
@@ -153,6 +153,7 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
     of_words = {
         "qualitative": results.params.robust_reg,
         "attack": results.params.robust_reg,
+        "power": results.params.robust_reg,
         "contest": results.params.rivals.robust_reg,
     }
     lambdas = (of_words[claim.kind],) if claim.kind in of_words else claim.lambdas

@@ -136,7 +136,7 @@ def _shown(example: Example, p: np.ndarray, names: list[str]) -> dict[str, Any]:
 
 def _input(data: Dataset, index: int, place: int) -> dict[str, Any]:
     label = f"{place}: {data.class_names[int(data.test.y[index])]}"
-    if not data.has_images:
+    if data.kind != "images":
         return {"label": label}
     return {"label": label, "image": _data_uri(raw(data.test.x[index], data).numpy())}
 

@@ -36,7 +36,7 @@ def vae(results: Results) -> Several:
         assert isinstance(conceptizer, VaeConceptizer)
         conceptizers[name] = conceptizer
     parts: list[Part] = [Prose(_activity_sentence(conceptizers, data))]
-    if data.has_images:
+    if data.kind == "images":
         x = data.test.x[pick(data.test.y, 10)]
         rows = {"input": raw(x, data).numpy()} | {
             name.replace("_", "\n"): decoded(conceptizer(x).reconstruction, conceptizer)
@@ -131,7 +131,7 @@ def training(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
 def provenance(results: Results) -> Several:
     """Versions, devices, data and code: what determines the numbers above."""
     rows = []
-    for name, experiment in (results.experiments | results.tables).items():
+    for name, experiment in (results.experiments | results.tables | results.texts).items():
         cells = experiment.metadata
         versions = (_distinct(cells, key) for key in ("torch", "device"))
         digests = (_distinct(cells, key, length=12) for key in ("data", "code"))

@@ -59,14 +59,13 @@ class Subject:
 
     def __init__(self, model: Senn, data: Dataset, settings: Rivals, evaluate: Evaluate) -> None:
         self.model, self.data, self.settings, self.evaluate = model, data, settings, evaluate
-        count = settings.image_anchors if data.has_images else settings.anchors
+        count = settings.image_anchors if data.kind == "images" else settings.anchors
         generator = torch.Generator().manual_seed(_SEED)
         splits = (data.test.x, data.valid.x, data.train.x)
         shuffled = [x[torch.randperm(len(x), generator=generator)] for x in splits]
         self.x = torch.cat(shuffled)[:count]
         self.target = self.predicted(self.x)
-        deviation = data.train.x.std(0, unbiased=False)
-        self.box = Box(evaluate.lipschitz_local_radius * deviation, data.low, data.high)
+        self.box = Box.around(data, evaluate.lipschitz_local_radius)
         self.baseline = Background.of(data).baseline
         self.inputs = InputRemoval(self.baseline, PATCH)
 
@@ -111,7 +110,7 @@ def measure(rival: Rival, subject: Subject) -> dict[str, np.ndarray]:
     0, as published. ``length``, of the explanations at the anchors, the root of the mean square,
     over the training set's spread: (1,).
     """
-    settings, is_table = subject.settings, not subject.data.has_images
+    settings, is_table = subject.settings, subject.data.kind == "tables"
     groups, samples = subject.inputs.groups, settings.samples
     method = _flat(rival.method(subject.baseline, groups, samples))
     budget = Budget(settings.evaluations, settings.rounds)

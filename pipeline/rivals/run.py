@@ -10,7 +10,6 @@ import torch
 from pipeline.core.dataset import read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Params, Rivals
-from pipeline.core.params_choices import DATASETS
 from pipeline.core.workers import Report
 from pipeline.metrics.run import EXPLAINING, Measurement, Run
 from pipeline.models.cells import Cell, load_cell
@@ -54,11 +53,11 @@ def compare(run: Run) -> dict[str, Measured]:
 
 def _pairs(params: Params) -> Iterator[tuple[Cell, str]]:
     """Models and methods; the costliest, of images, first."""
-    tables = {
-        name: DATASETS[params.experiment(name).dataset].is_table for name in params.compared()
+    kinds = {
+        name: params.facts_of(params.experiment(name).dataset).kind for name in params.compared()
     }
-    for name in sorted(tables, key=tables.__getitem__):
-        images = not tables[name]
+    for name in sorted(kinds, key=lambda name: kinds[name] != "images"):
+        images = kinds[name] == "images"
         seeds = params.rivals.image_seeds if images else params.rivals.seeds
         for seed in params.seeds_of(name)[:seeds]:
             cell = Cell(name, params.rivals.robust_reg, seed)

@@ -102,7 +102,7 @@ def facts_of(senn: Senn, data: Dataset, table: Path) -> Facts:
         feature_range=_ranges(raw) if columns else (),
         concept_range=_ranges(concepts),
         never_together=_never_together(raw) if columns else (),
-        ground=_ground(raw) if data.has_images else None,
+        ground=_ground(raw) if data.kind == "images" else None,
         latent_spread=spread,
         caveat=caveat(data.name),
     )

@@ -17,12 +17,13 @@ of norms, from √(1 − 1/C) · max ‖x_b‖.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.core.dataset import Dataset
+from pipeline.core.dataset import Dataset, Split
 from pipeline.core.params import Experiment
 from pipeline.core.params_types import Reduction
 
@@ -50,12 +51,34 @@ def majority_accuracy(data: Dataset) -> float:
 
 
 def linear_accuracy(data: Dataset) -> float:
-    """Test accuracy of a SENN on a table with constant θ: logistic regression, no intercept."""
+    """Test accuracy of a SENN with constant θ: logistic regression, no intercept.
+
+    Of texts θ is the same wherever a word occurs, that is a linear classifier of how often each
+    word does. There are more words than it takes to tell the training documents apart, so it is
+    penalised: half the squared norm of θ is added to the sum of their cross-entropies.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8, max_iter=10_000)
-    model.fit(data.train.x.double().numpy(), data.train.y.numpy())
-    return float(model.score(data.test.x.double().numpy(), data.test.y.numpy()))
+    is_text = data.kind == "texts"
+    x, test_x = (
+        _word_counts(split, len(data.vocabulary)) if is_text else split.x.double().numpy()
+        for split in (data.train, data.test)
+    )
+    strength = 1.0 if is_text else np.inf
+    model = LogisticRegression(C=strength, fit_intercept=False, tol=1e-8, max_iter=10_000)
+    model.fit(x, data.train.y.numpy())
+    return float(model.score(test_x, data.test.y.numpy()))
+
+
+def _word_counts(split: Split, words: int) -> Any:
+    """How often each word of the vocabulary occurs in each text, (N, words), sparse."""
+    from scipy import sparse
+
+    assert split.words is not None
+    rows, columns = split.words.nonzero(as_tuple=True)  # the first stands for no word
+    of_words = split.words[rows, columns]
+    ones = np.ones(len(rows))
+    return sparse.csr_array((ones, (rows.numpy(), of_words.numpy())), (len(split), words))
 
 
 def constant_from(x: Tensor, classes: int, batch_size: int, reduction: Reduction) -> float:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.func import vjp, vmap
 
+from pipeline.core.kinds import kind_of
 from pipeline.core.params import Robustness
 from pipeline.core.params_choices import VARIANTS, Variant, implementation
 from pipeline.core.params_types import Reduction
@@ -199,7 +200,7 @@ def directions(robustness: Robustness, input_shape: Sequence[int]) -> int | Lite
     `robustness.probes`, but where one gradient serves all classes, which is as exact as it is
     cheap.
     """
-    is_table = len(input_shape) == 1
+    is_table = kind_of(input_shape) == "tables"
     return "exact" if robustness.variant == "review2020" and is_table else robustness.probes
 
 

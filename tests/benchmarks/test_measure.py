@@ -31,6 +31,7 @@ from pipeline.core.dataset import load_dataset
 from pipeline.core.device import cores
 from pipeline.core.params import load_params
 from pipeline.data.registry import DATASETS
+from tests.training.grids import SMOKE
 
 CPU = torch.device("cpu")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
@@ -44,7 +45,7 @@ WAIT = (
 
 
 def test_compas_has_the_published_size(tmp_path, raw_data):
-    prepared = DATASETS["compas"].prepare(raw_data("compas"), 0)
+    prepared = DATASETS["compas"].prepare(raw_data("compas"), 0, SMOKE.texts)
     sizes = [len(split) for split in (prepared.train, prepared.valid, prepared.test)]
     assert sizes == list(COMPAS_EXAMPLES)
     made_up = load_dataset(compas(tmp_path).data)

@@ -62,6 +62,8 @@ PUBLISHED = {  # id: λ, and all published numbers
     "stability-compas": ((), {}),
     "faithfulness-uci": ((), {}),
     "concepts-attackable": ((), {}),
+    "power-reuters": ((), {}),
+    "power-newsgroups": ((), {}),
 }
 
 
@@ -126,7 +128,13 @@ def test_experiments_and_datasets():
         if family in ("compas", "mnist", "disenn"):
             expected = {"compas": "compas_senn", "mnist": "mnist_senn", "disenn": "mnist_disenn"}
             assert claim.experiment == expected[family]
-        datasets = {"compas_senn": "compas", "uci_breast_cancer": "uci/breast_cancer", "uci": "uci"}
+        datasets = {
+            "compas_senn": "compas",
+            "uci_breast_cancer": "uci/breast_cancer",
+            "uci": "uci",
+            "reuters_senn": "reuters_r8",
+            "newsgroups_senn": "newsgroups",
+        }
         assert claim.dataset == datasets.get(claim.experiment, "mnist")
 
 

@@ -72,7 +72,7 @@ def test_neighbours_are_sought_in_the_latent_space_of_each_seed(folder):
 
 
 def test_without_a_fitting_latent_space_neighbours_are_sought_in_pixels(tmp_path):
-    params = default_params() | {"datasets": ["compas", "mnist_5k", "mnist", "uci"]}
+    params = default_params() | {"datasets": ["compas", "mnist_5k", "mnist", "uci", "reuters_r8"]}
     params["experiments"]["mnist_senn"]["dataset"] = "mnist"
     make_workspace(tmp_path, params)
     results = read(tmp_path)

@@ -68,7 +68,7 @@ def test_images_are_normalised_as_torchvision_does(tmp_path):
         assert torch.equal(split.x, torch.stack(expected))
         assert torch.equal(split.y, stored.y)
         assert split.x.dtype == torch.float32 and split.y.dtype == torch.int64
-    assert dataset.input_shape == (1, 6, 5) and dataset.has_images
+    assert dataset.input_shape == (1, 6, 5) and dataset.kind == "images"
     # Black and white are exactly the ends of the range to which metrics clip.
     assert (dataset.low, dataset.high) == (dataset.test.x.min(), dataset.test.x.max())
     assert dataset.low == pytest.approx(-0.1307 / 0.3081)
@@ -82,7 +82,7 @@ def test_table_is_kept_as_it_is(tmp_path):
     dataset = load_dataset(tmp_path)
     for name in SPLITS:
         assert torch.equal(getattr(dataset, name).x, getattr(prepared, name).x)
-    assert (dataset.name, dataset.input_shape, dataset.has_images) == ("table", (2,), False)
+    assert (dataset.name, dataset.input_shape, dataset.kind) == ("table", (2,), "tables")
     assert dataset.feature_names == ("age", "größe")
     assert dataset.class_names == ("Low", "High")
     assert (dataset.low, dataset.high) == (0, 1)

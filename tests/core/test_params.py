@@ -17,7 +17,9 @@ from pipeline.models.aggregators import AGGREGATORS
 PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
 del CONTENT["experiments"]["uci"]  # see test_params_tables.py
+del CONTENT["experiments"]["newsgroups_senn"]
 CONTENT["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
+CONTENT["power"]["experiments"] = []
 CONTENT["certify"]["experiments"] = ["compas_senn"]
 
 
@@ -53,8 +55,8 @@ def test_all_problems_are_told_together(content, in_tmp):
         "params.yaml: seeds: must not repeat 1, got [1, 1]",
         "params.yaml: vae.hidden_sizes[1]: must be ≥ 1, got -1",
         "params.yaml: vae.hidden_sizes[2]: must be a whole number, got 2.5",
-        "params.yaml: experiments.compas_senn.conceptizer.name: must be identity, conv or vae, "
-        'got "identiy"; did you mean identity?',
+        "params.yaml: experiments.compas_senn.conceptizer.name: must be identity, conv, vae or "
+        'words, got "identiy"; did you mean identity?',
         "params.yaml: experiments.mnist_senn.lr: is required",
         "params.yaml: experiments.mnist_senn.lrr: unknown key; did you mean lr?",
         "params.yaml: experiments.mnist_disenn.initial_weights: must be "
@@ -197,6 +199,16 @@ def test_params_are_immutable_and_survive_json():
         params.robust_reg = 1.0
     for again in (params.model_dump_json(), json.dumps(params.model_dump())):
         assert Params.model_validate(json.loads(again)) == params
+
+
+def test_rivals_are_compared_on_tables_and_images(content, in_tmp):
+    news = YAML(typ="safe", pure=True).load(PAPER)["experiments"]["newsgroups_senn"]
+    content["experiments"]["news"] = news
+    Params.model_validate(content)
+    content["rivals"]["experiments"] = ["compas_senn", "news"]
+    assert load_text(dumps_yaml(content)) == [
+        'params.yaml: rivals.experiments[1]: must be an experiment on tables or images, got "news"'
+    ]
 
 
 def test_choices_are_those_there_are():

@@ -13,9 +13,11 @@ from pipeline.core.params_errors import explain
 PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 MISSING = object()
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
+WORDS = CONTENT["experiments"].pop("newsgroups_senn")
 del CONTENT["experiments"]["uci"]  # see test_params_tables.py
 CONTENT["certify"]["experiments"].remove("uci_diabetes")
 CONTENT["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
+CONTENT["power"]["experiments"] = []
 
 
 @pytest.fixture
@@ -129,7 +131,8 @@ WRONG_VALUES = [
     (
         "datasets",
         ["compas", "minst"],
-        'datasets[1]: must be compas, mnist_5k, mnist or uci, got "minst"; did you mean mnist?',
+        "datasets[1]: must be compas, mnist_5k, mnist, uci, reuters_r8 or newsgroups, got "
+        '"minst"; did you mean mnist?',
     ),
     (f"{SENN}.conceptizer.channels", [], f"{SENN}.conceptizer.channels: must not be empty, got []"),
     (
@@ -219,9 +222,14 @@ WRONG_VALUES = [
     (
         f"{SENN}.conceptizer.name",
         "vea",
-        f'{SENN}.conceptizer.name: must be identity, conv or vae, got "vea"; did you mean vae?',
+        f'{SENN}.conceptizer.name: must be identity, conv, vae or words, got "vea"; did you mean '
+        "vae?",
     ),
-    (f"{SENN}.parameterizer.name", 5, f"{SENN}.parameterizer.name: must be mlp or conv, got 5"),
+    (
+        f"{SENN}.parameterizer.name",
+        5,
+        f"{SENN}.parameterizer.name: must be mlp, conv or recurrent, got 5",
+    ),
     (
         f"{SENN}.conceptizer.kernel_size",
         0,
@@ -384,6 +392,55 @@ WRONG_VALUES = [
             "'review2020', 'authors2018']",
         ],
     ),
+    (
+        f"{SENN}.conceptizer",
+        {"name": "words"},
+        f"{SENN}.conceptizer.name: must be one for images, inputs have shape (1, 28, 28), got "
+        '"words"',
+    ),
+    (
+        f"{COMPAS}.parameterizer",
+        {"name": "recurrent", "cell": "gru", "hidden_size": 4, "bidirectional": False},
+        f"{COMPAS}.parameterizer.name: must be one for tables, inputs have shape (11,), got "
+        '"recurrent"',
+    ),
+    (
+        "experiments.news",
+        WORDS | {"num_concepts": 9},
+        # for the conceptizer, and for the parameterizer; load_params tells it once
+        2
+        * [
+            "experiments.news.num_concepts: must be 100, texts.max_length, since every word is a "
+            "concept, got 9"
+        ],
+    ),
+    ("texts.max_length", 0, "texts.max_length: must be ≥ 1, got 0"),
+    ("texts.max_lenght", 9, "texts.max_lenght: unknown key; did you mean max_length?"),
+    ("texts", MISSING, "texts: is required"),
+    *(
+        (
+            "experiments.news",
+            WORDS | {key: value},
+            f"experiments.news.{key}{part}: must be {what}, got {shown}",
+        )
+        for key, value, part, what, shown in (
+            ("num_classes", 8, "", "20, the classes of newsgroups", "8"),
+            (
+                "conceptizer",
+                {"name": "identity"},
+                ".name",
+                "one for texts, inputs have shape (100, 100)",
+                '"identity"',
+            ),
+            (
+                "parameterizer",
+                WORDS["parameterizer"] | {"cell": "grü"},
+                ".cell",
+                "gru or lstm",
+                '"grü"; did you mean gru?',
+            ),
+        )
+    ),
     *(
         (
             f"{SENN}.{part}.kernel_size",
@@ -424,6 +481,28 @@ WRONG_VALUES = [
         ["compas_senn", "uci_heart"],
         "rivals.experiments[1]: must be among experiments (compas_senn, mnist_senn, mnist_disenn), "
         'got "uci_heart"',
+    ),
+    (
+        "power.experiments",
+        ["compas_senn", "news"],
+        [
+            'power.experiments[0]: must be an experiment on texts, got "compas_senn"',
+            "power.experiments[1]: must be among experiments (compas_senn, mnist_senn, "
+            'mnist_disenn), got "news"',
+        ],
+    ),
+    (
+        "power.documents",
+        59,
+        "power.documents: must be ≥ 60, for halves with 30 neighbours, got 59",
+    ),
+    ("power.halves", 5, "power.halves: must be even, got 5"),
+    ("tokenizer.characters", 7, "tokenizer.characters: must be even, got 7"),
+    ("tokenizer.characters", 0, "tokenizer.characters: must be ≥ 2, got 0"),
+    (
+        "tokenizer.dataset",
+        "compas",
+        'tokenizer.dataset: must be reuters_r8 or newsgroups, got "compas"',
     ),
     (
         "rivals.lime_evaluations",

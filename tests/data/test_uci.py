@@ -10,11 +10,13 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from pipeline.core.dataset import Dataset, load_dataset, save_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import sha256_of
+from pipeline.core.params import load_params
 from pipeline.core.stage import pins
 from pipeline.data import uci
 from pipeline.data.registry import collections
 from pipeline.data.sources import RawFile
 from pipeline.data.uci import Table
+from tests.conftest import REPOSITORY
 
 TABLES = {name.partition("/")[2]: recipe for name, recipe in collections()["uci"].items()}
 # Columns and rows of each class, as the UCI repository describes them; of heart, 6 of 303 rows have
@@ -42,7 +44,8 @@ EXPECTED = {
 @pytest.fixture(scope="module")
 def prepared(raw_data):
     """``prepared(name)``: a table as it is prepared."""
-    return {name: recipe.prepare(raw_data("uci"), split_seed=0) for name, recipe in TABLES.items()}
+    raw, texts = raw_data("uci"), load_params(REPOSITORY / "params.yaml").texts
+    return {name: recipe.prepare(raw, 0, texts) for name, recipe in TABLES.items()}
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,8 @@ def files(project: Project) -> set[str]:
         ("evaluate", "compas_senn"),
         ("explain", "compas_senn"),
         ("rivals",),
+        ("power",),
+        ("tokenizer",),
         ("study", "compas_senn"),
         ("report",),
     ],

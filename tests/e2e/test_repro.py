@@ -22,6 +22,8 @@ ALL = [
     *(f"explain@{name}" for name in EXPERIMENTS),
     *(f"share@{name}" for name in (*EXPERIMENTS, "uci")),
     "rivals",
+    "power",
+    "tokenizer",
     "study@compas_senn",
     "study@mnist_senn",
     "report",

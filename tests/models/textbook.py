@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from pipeline.models.conceptizers import (
@@ -20,17 +21,22 @@ from pipeline.models.conceptizers import (
     VaeConceptizer,
 )
 from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer, Parameterizer
+from pipeline.models.recurrent import WEIGHTS
 from pipeline.models.senn import Senn
+from pipeline.models.words import RecurrentParameterizer, WordsConceptizer
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of a SENN; the parameterizer is convolutional if it has `channels`."""
+    """Sizes of a SENN; the parameterizer is convolutional if it has `channels`.
+
+    It is recurrent if it has a `cell`, with `hidden_sizes` of one number.
+    """
 
     input_shape: tuple[int, ...]
     concepts: int
     classes: int
-    conceptizer: Literal["identity", "conv", "vae"] = "identity"
+    conceptizer: Literal["identity", "conv", "vae", "words"] = "identity"
     concept_channels: tuple[int, ...] = (3,)
     decoder_channels: tuple[int, int] = (4, 3)
     decoder_shared: bool = False
@@ -42,6 +48,8 @@ class Architecture:
     kernel_size: int = 5
     hidden_sizes: tuple[int, ...] = ()
     dropout: float = 0.0
+    cell: Literal["", "gru", "lstm"] = ""
+    bidirectional: bool = False
 
     def with_(self, **changes: Any) -> "Architecture":
         return replace(self, **changes)
@@ -60,11 +68,17 @@ class Architecture:
         if self.conceptizer == "conv":
             sizes = (self.concept_channels, self.kernel_size, self.decoder_channels)
             return ConvConceptizer(self.input_shape, self.concepts, *sizes, self.decoder_shared)
+        if self.conceptizer == "words":
+            return WordsConceptizer(self.input_shape, self.concepts)
         scaling = (self.target, self.mean, self.std)
         return VaeConceptizer(self.input_shape, self.concepts, self.vae_sizes, *scaling)
 
     def _parameterizer(self) -> Parameterizer:
         sizes = (self.input_shape, self.concepts, self.classes)
+        if self.cell:
+            (hidden_size,) = self.hidden_sizes
+            of_cell = (self.cell, hidden_size, self.bidirectional)
+            return RecurrentParameterizer(*sizes, self.dropout, *of_cell)
         if not self.channels:
             return MlpParameterizer(*sizes, self.hidden_sizes, self.dropout)
         layers = (self.channels, self.kernel_size, self.hidden_sizes)
@@ -88,6 +102,15 @@ ARCHITECTURES = {
     "digits-vae": DIGITS_VAE,
     "colours-vae": COLOURS_VAE,
     "pixels": PIXELS,
+}
+
+
+WORDS = Architecture((5, 3), 5, 3, "words", hidden_sizes=(4,), cell="gru")
+TEXTS = {
+    "gru": WORDS,
+    "gru-both-ways": WORDS.with_(bidirectional=True, dropout=0.5),
+    "lstm": WORDS.with_(cell="lstm", dropout=0.5),
+    "lstm-both-ways": WORDS.with_(cell="lstm", bidirectional=True),
 }
 
 
@@ -137,6 +160,10 @@ class Textbook(nn.Module):
             activations = [nn.ReLU() for _ in layers[1:]]
             pairs = zip(layers, [*activations, nn.Sigmoid()], strict=True)
             self.decoder = nn.Sequential(*(module for pair in pairs for module in pair))
+        if a.cell:
+            self.recurrent = RecurrentLayer(a)
+            self.linear = nn.Linear(a.hidden_sizes[0] * (1 + a.bidirectional), a.classes)
+            return
         widths = (a.input_shape[0], *a.channels)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(i, o, a.kernel_size) for i, o in pairwise(widths)
@@ -160,12 +187,16 @@ class Textbook(nn.Module):
             return x.flatten(1)
         if self.a.conceptizer == "vae":
             return self.posterior(x)[0]
+        if self.a.conceptizer == "words":
+            return (x != 0).any(2).to(x.dtype)
         for layer in self.encoder:
             x = torch.relu(F.max_pool2d(layer(x), 2))
         return self.to_scalar(x.flatten(2)).squeeze(2)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Reconstruction, (B, *input_shape), in normalised units."""
+        """Reconstruction, (B, *input_shape), in normalised units; of words there is none."""
+        if self.a.conceptizer == "words":
+            return z.new_zeros(len(z), *self.a.input_shape)
         if self.a.conceptizer == "conv":
             return self.decoder(self.from_scalar(z.unsqueeze(2)).view(*z.shape, *self.map_shape))
         x = z if self.a.conceptizer == "identity" else self.decoder(z)
@@ -176,6 +207,8 @@ class Textbook(nn.Module):
 
     def theta(self, x: Tensor, masks: list[Tensor] | None = None) -> Tensor:
         """Relevances, (B, K, C); `masks` in the order of use, a layer's output is multiplied by."""
+        if self.a.cell:
+            return self.words(x, masks)
         left = list(masks) if masks is not None else None
 
         def dropout(x: Tensor) -> Tensor:
@@ -195,6 +228,17 @@ class Textbook(nn.Module):
         assert not left, "not all masks were used"
         return x.view(len(x), self.a.concepts, self.a.classes)
 
+    def words(self, x: Tensor, masks: list[Tensor] | None) -> Tensor:
+        """Relevances of the words that each text has, read by themselves; of others 0."""
+        of_texts = []
+        for index, text in enumerate(x):
+            is_there = (text != 0).any(1)
+            states = self.recurrent(text[is_there].unsqueeze(0)).squeeze(0)
+            states = states if masks is None else states * masks[0][index]
+            theta = x.new_zeros(len(text), self.a.classes)
+            of_texts.append(theta.masked_scatter(is_there.unsqueeze(1), self.linear(states)))
+        return torch.stack(of_texts)
+
     def forward(
         self, x: Tensor, masks: list[Tensor] | None = None, noise: Tensor | None = None
     ) -> TextbookOutput:
@@ -208,6 +252,27 @@ class Textbook(nn.Module):
         return TextbookOutput(logits, h, theta, self.decode(z), mean, logvar)
 
 
+class RecurrentLayer(nn.Module):
+    """torch's own, of weights that are stacked over directions."""
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        kind = {"gru": nn.GRU, "lstm": nn.LSTM}[a.cell]
+        sizes = (a.input_shape[1], *a.hidden_sizes)
+        self.layer = [kind(*sizes, batch_first=True, bidirectional=a.bidirectional, device="meta")]
+        for name in WEIGHTS:
+            shape = getattr(self.layer[0], f"{name}_l0").shape
+            self.register_parameter(name, nn.Parameter(torch.empty(1 + a.bidirectional, *shape)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        named = {
+            f"{name}_l0{suffix}": rows
+            for name in WEIGHTS
+            for rows, suffix in zip(getattr(self, name), ("", "_reverse"), strict=False)
+        }
+        return functional_call(self.layer[0], named, x)[0]
+
+
 def same_weights(source: nn.Module, target: nn.Module) -> Any:
     """Copy the parameters of `source` into `target`, in order, and return `target`."""
     pairs = zip(source.parameters(), target.parameters(), strict=True)
@@ -218,10 +283,13 @@ def same_weights(source: nn.Module, target: nn.Module) -> Any:
 
 
 def random_batch(architecture: Architecture, examples: int = 4, seed: int = 0) -> Tensor:
-    """Standard normal inputs in float64, (examples, *input_shape)."""
+    """Standard normal inputs in float64, (examples, *input_shape); texts lack some of the words."""
     generator = torch.Generator().manual_seed(seed)
     shape = (examples, *architecture.input_shape)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64)
+    if architecture.conceptizer == "words":
+        x[torch.rand(shape[:2], generator=generator) < 0.2] = 0
+    return x
 
 
 def _map_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) -> tuple[int, int]:

@@ -80,7 +80,7 @@ def _changes(model, data, index, label) -> np.ndarray:
     probabilities = []
     output = model(x[None])
     for k in range(output.concepts.shape[1]):
-        if not data.has_images:
+        if data.kind != "images":
             without = x.clone()
             without[k] = Background.of(data).baseline[k]
             logits = model(without[None]).logits

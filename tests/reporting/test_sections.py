@@ -21,6 +21,7 @@ from pipeline.reporting import (
     study,
     training,
 )
+from pipeline.reporting import text as on_texts
 from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
 from tests.reporting.workspace import default_params
 
@@ -39,6 +40,9 @@ SECTIONS = {
     "concepts": concepts.quality,
     "correlations": concepts.correlations,
     "vae": training.vae,
+    "words": on_texts.words,
+    "power": on_texts.power,
+    "tokenizer": on_texts.tokenizer,
     "training": training.training,
     "provenance": training.provenance,
 }
@@ -84,7 +88,7 @@ def test_the_default_run_shows_everything(run):
     explained = [f"explanation_{n}_{i}" for n in ("compas_senn", senn, disenn) for i in (1, 2)]
     others = ["claims", "accuracy_compas_senn", f"accuracy_{senn}", f"filters_{senn}"]
     others += [f"collapse_{name}" for name in ("compas_senn", senn, disenn)]
-    others += ["reconstructions", "pretraining", "training_compas_senn"]
+    others += ["reconstructions", "pretraining", "training_compas_senn", "tokenizer"]
     others += [f"study_{kind}_{n}" for kind in ("lambda", "axes") for n in ("compas_senn", senn)]
     others += [f"stability_{name}" for name in ("compas_senn", senn, disenn)]
     others += [
@@ -120,9 +124,9 @@ def test_other_runs_can_be_reported(run, changes):
 def test_lead_counts_the_verdicts(run):
     text = claims.lead(run()).markdown
     assert text.startswith(
-        "**Of 22 published claims, this run cannot decide between the published answers in 1, does "
-        "not reproduce 2, cannot test 16 and leaves 3 for the reader to judge.** A claim is one "
-        "quantity, however many numbers were published of it."
+        "**Of 24 published claims, this run reproduces 1, cannot decide between the published "
+        "answers in 1, does not reproduce 2, cannot test 17 and leaves 3 for the reader to "
+        "judge.** A claim is one quantity, however many numbers were published of it."
     )
     assert "12 models: SENN on compas, SENN on mnist_5k and DiSENN on mnist_5k" in text
     assert "with λ = 0.01 and 1, 2 seeds each, and 10 small ones on 2 tables" in text
@@ -145,8 +149,8 @@ def test_lead_of_a_run_that_tests_claims(run):
     # random, so a linear classifier has about 50 %, not the paper's 78.54 %, and SENN is ahead.
     # Relevances become less stable as λ grows, on COMPAS and on breast cancer.
     assert text.startswith(
-        "**Of 22 published claims, this run reproduces 2, cannot decide between the published "
-        "answers in 2, does not reproduce 3, cannot test 12 and leaves 3 for the reader to judge.**"
+        "**Of 24 published claims, this run reproduces 3, cannot decide between the published "
+        "answers in 2, does not reproduce 3, cannot test 13 and leaves 3 for the reader to judge.**"
     )
     assert "7 published numbers, and 3 of them lie outside this run’s intervals. It trained" in text
     assert "SENN on mnist_5k (λ = 0.0001 and 0.5)" in text
@@ -156,7 +160,7 @@ def test_lead_of_a_run_that_tests_claims(run):
 def test_claims_table_has_every_claim_with_a_verdict(run):
     (table,) = shown(claims.claims(run(robust_reg=1e-4)), Table)
     rows = {row[0].split("\n")[1]: row for row in table.rows}
-    assert len(rows) == 22
+    assert len(rows) == 24
     assert rows["tradeoff-breast-cancer"][1] == "0 to 1"
     assert rows["tradeoff-breast-cancer"][2].endswith("figure 5B, paper")
     claim, reg, published, here, verdict = rows["compas-accuracy"]
@@ -173,12 +177,12 @@ def test_claims_table_has_every_claim_with_a_verdict(run):
     assert rows["compas-tradeoff"][3].split("\n")[0] == "2.0 points"
     statuses = [row[4].split("\n")[0] for row in rows.values()]
     each = ("reproduced", "undecided", "not reproduced", "not tested")
-    assert [statuses.count(status) for status in each] == [2, 2, 3, 12]
+    assert [statuses.count(status) for status in each] == [3, 2, 3, 13]
     # Whatever a claim's verdict is, it is coloured by it, and says why.
     html = table.html()
-    assert html.count('class="status yes"') == 2
+    assert html.count('class="status yes"') == 3
     assert html.count('class="status no"') == 3
-    assert html.count('class="status open"') == 17
+    assert html.count('class="status open"') == 18
     assert all(len(row[4].split("\n")) > 1 for row in rows.values())
     assert [rows[name][1] for name in ("compas-linear", "poor-explanations")] == ["–", "0.0001"]
 
@@ -268,7 +272,8 @@ def test_features_are_no_learned_concepts(run):
 def test_provenance_says_what_decides_the_numbers_and_not_who_was_asked(run):
     section = training.provenance(run(device="cuda:3", compute={"engine": "ray"}))
     (weights,) = shown(section, Table)
-    experiments = ["compas_senn", "mnist_senn", "mnist_disenn", "uci_breast_cancer", "uci_wine"]
+    alone, tables = ["compas_senn", "mnist_senn", "mnist_disenn"], ["breast_cancer", "wine"]
+    experiments = [*alone, *(f"uci_{name}" for name in tables), "reuters_senn"]
     assert [row[0] for row in weights.rows] == experiments
     assert weights.rows[0][1:4] == ("4", "9.9.9", "a device")
     assert weights.rows[0][5] == "c0dec0dec0de"

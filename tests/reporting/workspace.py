@@ -14,12 +14,14 @@ from pipeline.core.params import Params, load_params
 from pipeline.core.params_choices import DATASETS
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.scores import CURVES, SCORES
+from pipeline.metrics.word_power import NO_MODEL, SPACES, WordPower, power_table
 from pipeline.models.building import Inputs, build_senn, build_vae
 from pipeline.models.cells import grid
 from pipeline.rivals.methods import rivals_for
 from pipeline.rivals.tables import table
 from pipeline.study.definitions import definitions
 from pipeline.study.run import MEASURES
+from pipeline.tokenizer.run import Measured, tokenizer_table
 from tests.weights import save_weights
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,6 +43,7 @@ METRICS = {
     "commonest_share": 0.65,
     "selection_gain": 0.1,
 }
+TEXT_SHAPE = 6, 4
 _ABOUT = {"step": 30, "torch": "9.9.9", "device": "a device", "code": "c0de" * 16}
 
 
@@ -49,6 +52,11 @@ def default_params() -> dict[str, Any]:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params |= {"robust_reg": 0.01, "lambda_grid": [0.01, 1.0], "seeds": [5, 6]}
     params["experiments"]["compas_senn"].pop("seeds")
+    length, size = TEXT_SHAPE
+    params["texts"] |= {"max_length": length, "embedding_size": size}
+    words = params["experiments"]["reuters_senn"]
+    words.pop("lambda_grid")
+    words["num_concepts"] = length
     uci = params["experiments"]["uci"]
     uci.pop("seeds"), uci.pop("lambda_grid")
     uci["tables"] = {name: uci["tables"][name] for name in ("breast_cancer", "wine")}
@@ -69,7 +77,7 @@ def of_what_there_is(params: dict[str, Any]) -> dict[str, Any]:
     """`params` without what concerns experiments that are not among them."""
     there = params["experiments"]
     fewer = {"study": {name: s for name, s in params["study"].items() if name in there}}
-    for section in ("explain", "rivals", "certify"):
+    for section in ("explain", "rivals", "certify", "power"):
         names = [name for name in params[section]["experiments"] if name in there]
         fewer[section] = params[section] | {"experiments": names}
     return params | fewer
@@ -88,7 +96,8 @@ def make_workspace(folder: Path, params: dict[str, Any]) -> None:
     of_experiments = [experiment.dataset for experiment in validated.experiments.values()]
     for name in dict.fromkeys([*alone, *of_experiments]):
         prepared = folder / "data/prepared" / name
-        save_dataset(prepared, _table(name) if DATASETS[name].is_table else _images(name))
+        make = {"tables": _table, "texts": _texts, "images": _images}[DATASETS[name].kind]
+        save_dataset(prepared, make(name))
         data[name] = load_dataset(prepared)
     for name, experiment in validated.experiments.items():
         _experiment(folder, validated, name, data[experiment.dataset])
@@ -96,7 +105,36 @@ def make_workspace(folder: Path, params: dict[str, Any]) -> None:
         _rivals(folder, validated, name, data[validated.experiments[name].dataset])
     for name in validated.study:
         _study(folder, validated, name)
+    _power(folder, validated)
+    _tokenizer(folder, validated)
     _pretraining(folder, validated, data[validated.pretrain.dataset])
+
+
+def _power(folder: Path, params: Params) -> None:
+    """LRP-ε leads all weights that know no model."""
+    measured = {
+        name: {
+            weights: [
+                WordPower(*([0.9 - 0.1 * place + 0.01 * (index % 3)] * 40 for _ in SPACES))
+                for index in range(2)
+            ]
+            for place, weights in enumerate(("lrp_epsilon", "squared_sensitivity", *NO_MODEL))
+        }
+        for name in params.power.experiments
+    }
+    table = power_table(measured, resamples=100)
+    _write(folder / "reports/text/power.csv", table.to_dict("records") or [{"experiment": ""}])
+
+
+def _tokenizer(folder: Path, params: Params) -> None:
+    """Relevance that halves with every character."""
+    half = params.tokenizer.characters // 2
+    relevance = np.exp2([*range(-half, 0), *range(-1, -half - 1, -1)]).repeat(20).reshape(-1, 20).T
+    measured = [Measured(np.full(20, f1), relevance) for f1 in (0.8, 0.9)]
+    table = tokenizer_table(measured, resamples=100).assign(dataset=params.tokenizer.dataset)
+    path = folder / "reports/text/tokenizer.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
 
 
 def _table(name: str) -> Prepared:
@@ -114,6 +152,25 @@ def _table(name: str) -> Prepared:
     if name == "compas":
         return Prepared(name, *splits, features, classes)
     return Prepared(name, *splits, features, classes, (0.5,) * columns, (0.3,) * columns)
+
+
+def _texts(name: str) -> Prepared:
+    """Ten words at random, in texts of two and more; classes by turns."""
+    generator, facts = torch.Generator().manual_seed(1), DATASETS[name]
+    length, size = TEXT_SHAPE
+
+    def split(count: int) -> Split:
+        words = torch.randint(1, 11, (count, length), generator=generator)
+        lengths = torch.randint(2, length + 1, (count, 1), generator=generator)
+        return Split(words.where(torch.arange(length) < lengths, 0), torch.arange(count) % 8)
+
+    embeddings = torch.randn(11, size, generator=generator)
+    embeddings[0] = 0
+    vocabulary = ("", *(f"word{chr(ord('a') + index)}" for index in range(10)))
+    classes = tuple(f"topic {index}" for index in range(facts.classes))
+    splits = split(60), split(20), split(40)
+    about = {"vocabulary": vocabulary, "embeddings": embeddings}
+    return Prepared(name, *splits, (), classes, **about)
 
 
 def _images(name: str) -> Prepared:
@@ -169,7 +226,7 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
     _write(folder / "reports/curves" / f"{entry}.csv", curves)
     if name in params.explain.experiments:
         _methods(folder, name)
-    _worst_case(folder, params, name, data.has_images)
+    _worst_case(folder, params, name, data.kind == "images")
 
 
 def _worst_case(folder: Path, params: Params, name: str, has_images: bool) -> None:
@@ -237,13 +294,13 @@ def _methods(folder: Path, name: str) -> None:
 def _rivals(folder: Path, params: Params, name: str, data: Dataset) -> None:
     """Ratios and correlations at random, the same for all methods but for a factor."""
     measured = {}
-    for place, (method, rival) in enumerate(rivals_for(data.has_images).items(), start=1):
+    for place, (method, rival) in enumerate(rivals_for(data.kind == "images").items(), start=1):
         measured[method] = []
         for seed in params.seeds_of(name)[: params.rivals.seeds]:
             generator = np.random.default_rng(seed)
             settings = ("paper", "fair", *(["gradient"] if rival.differentiable else []))
             values = {f"local/{one}": place * generator.lognormal(size=7) for one in settings}
-            if not data.has_images:
+            if data.kind == "tables":
                 for one in ("paper", "fair"):
                     values[f"discrete/{one}"] = place * generator.lognormal(size=9)
             for one in ("paper", "fair"):

@@ -97,7 +97,7 @@ def test_every_method_for_any_class(given, name):
     assert list(model.methods) == list(METHODS)
     target = data.class_names[1]
     for method in METHODS.values():
-        if method.is_costly and data.has_images:
+        if method.is_costly and data.kind == "images":
             continue
         why = model.explain(x, method.name, target)
         build = method.build(Background.of(data))
@@ -115,7 +115,7 @@ def test_the_figure_is_the_reports(given, name):
     example = report.Example(**{**vars(example), "truth": example.prediction})
     relevance, contribution = report.common_limits([example], "relevances", "contributions")
     concept, value = report.common_limits([example], "concepts", "x")
-    if not data.has_images:
+    if data.kind != "images":
         plain = model.facts.plain_names
         expected = report.table_explanation(example, plain, value, (relevance, contribution))
     elif name == "mnist_senn":

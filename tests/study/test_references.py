@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
 from pipeline.core.dataset import Dataset, Split
@@ -52,6 +54,30 @@ def test_linear_classifier_has_no_intercept(x):
     positive = x.abs()  # of one orthant, cut where only an intercept could
     y = (positive.sum(1) > positive.sum(1).median()).long()
     assert linear_accuracy(dataset(positive, y)) < 1.0
+
+
+def test_of_texts_it_is_a_bag_of_words():
+    """Against scikit-learn's own way to count words; topics differ by how often words occur."""
+    generator = torch.Generator().manual_seed(0)
+
+    def split(count: int) -> Split:
+        y = torch.arange(count) % 2
+        words = torch.randint(1, 9, (count, 12), generator=generator)
+        words[:, :3] = torch.randint(1, 4, (count, 3), generator=generator) + 2 * y[:, None]
+        words[:, 9:] = 0
+        return Split(torch.ones(count, 12, 2), y, words)
+
+    words = ("", *"abcdefgh")
+    train, test = split(200), split(400)
+    ends = torch.zeros(2), torch.ones(2)
+    data = Dataset("any", train, test, test, (), ("a", "b"), 0.0, 1.0, *ends, "", words)
+    counter = CountVectorizer(token_pattern=r"\S+", vocabulary=words[1:])
+    texts = [[" ".join(words[place] for place in row) for row in of.words] for of in (train, test)]
+    x, test_x = (counter.transform(of) for of in texts)
+    model = LogisticRegression(fit_intercept=False, tol=1e-8).fit(x, train.y)
+    expected = model.score(test_x, test.y)
+    assert 0.6 < expected < 1
+    assert linear_accuracy(data) == pytest.approx(expected, abs=0.005)
 
 
 def test_constant_from_in_closed_form():

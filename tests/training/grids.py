@@ -35,6 +35,9 @@ ARCHITECTURES = {
     "mnist_disenn": Architecture(
         (1, 28, 28), 5, 10, "vae", vae_sizes=(32, 16), channels=(4, 8), dropout=0.5
     ),
+    "reuters_senn": Architecture(
+        (10, 8), 10, 8, "words", hidden_sizes=(4,), cell="gru", bidirectional=True
+    ),
 }
 
 EXPERIMENTS = tuple(ARCHITECTURES)
@@ -85,9 +88,32 @@ def write_digits(folder: Path, train: int = 110, valid: int = 40, test: int = 20
     return folder
 
 
+def write_texts(folder: Path, train: int = 110, valid: int = 40, test: int = 20) -> Path:
+    """Texts of at most 10 words out of 40, 8 topics with noisy words of their own, as written."""
+    generator = torch.Generator().manual_seed(0)
+    words = ("", *(f"word {i}" for i in range(1, 41)))
+    embeddings = torch.randn(len(words), 8, generator=generator)
+    embeddings[0] = 0
+
+    def split(examples: int) -> Split:
+        y = torch.arange(examples) % 8
+        places = torch.randint(1, 41, (examples, 10), generator=generator)
+        of_topic = torch.rand(examples, 10, generator=generator) < 0.5
+        places = torch.where(of_topic, 1 + y.unsqueeze(1), places)
+        lengths = torch.randint(3, 11, (examples, 1), generator=generator)
+        return Split(places.where(torch.arange(10) < lengths, 0), y)
+
+    splits = [split(examples) for examples in (train, valid, test)]
+    topics = tuple(f"topic {i}" for i in range(8))
+    about = {"vocabulary": words, "embeddings": embeddings}
+    save_dataset(folder, Prepared("reuters_r8", *splits, (), topics, **about))
+    return folder
+
+
 def write_data(name: str, folder: Path, **sizes: int) -> Path:
     """The data set that experiment `name` needs."""
-    return (write_table if name == "compas_senn" else write_digits)(folder, **sizes)
+    write = {"compas_senn": write_table, "reuters_senn": write_texts}.get(name, write_digits)
+    return write(folder, **sizes)
 
 
 def double(data: Dataset) -> Dataset:

@@ -178,18 +178,29 @@ TOGETHER: dict[str, dict[str, Any]] = {
     },
     **{
         key: {
-            "datasets": ["compas", "mnist_5k", "mnist", "uci"],
+            "datasets": ["compas", "mnist_5k", "mnist", "uci", "reuters_r8"],
             "pretrain.dataset": "mnist",
             "experiments.mnist_disenn.dataset": "mnist",
         }
         for key in ("pretrain.dataset", "experiments.mnist_disenn.dataset")
     },
     "experiments.mnist_senn.dataset": {
-        "datasets": ["compas", "mnist_5k", "mnist", "uci"],
+        "datasets": ["compas", "mnist_5k", "mnist", "uci", "reuters_r8"],
         "experiments.mnist_senn.dataset": "mnist",
     },
-    "experiments.mnist_senn.parameterizer.name": {"experiments.mnist_senn.parameterizer": MLP},
-    "experiments.mnist_disenn.parameterizer.name": {"experiments.mnist_disenn.parameterizer": MLP},
+    "experiments.reuters_senn.dataset": {
+        "datasets": ["compas", "mnist_5k", "uci", "reuters_r8", "newsgroups"],
+        "experiments.reuters_senn.dataset": "newsgroups",
+        "experiments.reuters_senn.num_classes": 20,
+    },
+    **{
+        key: {"texts.max_length": 11, "experiments.reuters_senn.num_concepts": 11}
+        for key in ("texts.max_length", "experiments.reuters_senn.num_concepts")
+    },
+    **{
+        f"experiments.{n}.parameterizer.name": {f"experiments.{n}.parameterizer": MLP}
+        for n in ("mnist_senn", "mnist_disenn", "reuters_senn")
+    },
 }
 # Where the other values or the data leave no choice, or there is none.
 SETTLED = {
@@ -204,6 +215,7 @@ SETTLED = {
     "experiments.compas_senn.parameterizer.name",
     "experiments.compas_senn.beta",
     "experiments.mnist_senn.beta",
+    "experiments.reuters_senn.beta",
     "experiments.mnist_disenn.sparsity_reg",
 }
 
@@ -317,7 +329,7 @@ def inside(one: str, other: str) -> bool:
 def test_every_cell_has_its_own(fixed):
     wide = settings({"lambda_grid": [0.0, 1e-6, 0.1, 1.0]})
     fingerprints = [one for name in EXPERIMENTS for one in fixed.fingerprints(name, wide).values()]
-    assert len(fingerprints) == 3 * 5 * 2 == len(set(fingerprints))
+    assert len(fingerprints) == 4 * 5 * 2 == len(set(fingerprints))
 
 
 REUSED: dict[str, tuple[dict[str, Any], int, int]] = {

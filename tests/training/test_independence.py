@@ -52,8 +52,9 @@ def assert_same_bits(one: TrainedCell, other: TrainedCell) -> None:
         ("mnist_disenn", short("mnist_disenn", epochs=2), (1, 2), 0),
         ("mnist_disenn", short("mnist_disenn", SMOKE, PAPER_EXACT, epochs=1), (1,), 0),
         ("mnist_disenn", short("mnist_disenn", PAPER, epochs=1, batch_size=9), (1,), 0),
+        ("reuters_senn", short("reuters_senn", epochs=2), (1, 2), 1),
     ],
-    ids=["table", "table, exact", "paper's sizes", "vae", "vae, exact", "paper's vae"],
+    ids=["table", "table, exact", "paper's sizes", "vae", "vae, exact", "paper's vae", "words"],
 )
 def test_neither_company_nor_place_changes_a_bit(name, params, seeds, shuffles, device, tmp_path):
     data: Dataset = load_dataset(write_data(name, tmp_path, train=50, valid=40)).to(device)
@@ -95,7 +96,7 @@ class Interrupted(Exception):
     """Somebody pressed Ctrl-C."""
 
 
-@pytest.mark.parametrize("name", ["compas_senn", "mnist_disenn"])
+@pytest.mark.parametrize("name", ["compas_senn", "mnist_disenn", "reuters_senn"])
 def test_an_interruption_does_not_change_a_bit(name, device, tmp_path):
     data = load_dataset(write_data(name, tmp_path / "data", train=50, valid=40)).to(device)
     # Validations every 3 steps, 4 steps an epoch: an epoch ends between two validations.

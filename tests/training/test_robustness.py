@@ -16,6 +16,8 @@ from tests.models.textbook import (
     DIGITS_VAE,
     TABLE_7,
     TABLE_11,
+    TEXTS,
+    WORDS,
     Architecture,
     random_batch,
 )
@@ -34,7 +36,10 @@ def networks(architecture: Architecture, seed: int):
     return architecture.senn(seed).double(), architecture.textbook(seed).double()
 
 
-@pytest.fixture(params=ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
+EACH = ARCHITECTURES | TEXTS
+
+
+@pytest.fixture(params=EACH.values(), ids=EACH.keys())
 def architecture(request) -> Architecture:
     return request.param
 
@@ -102,7 +107,7 @@ def test_linearised_output_is_the_models(architecture):
 
 THREE_CLASSES = [
     (architecture.with_(classes=3), variant)
-    for architecture in (TABLE_7, DIGITS, DIGITS_VAE)
+    for architecture in (TABLE_7, DIGITS, DIGITS_VAE, WORDS)
     for variant in VARIANTS
     if not (architecture is TABLE_7 and variant == "review2020")
 ]
@@ -184,7 +189,9 @@ def test_probes_are_independent_signs():
 
 @pytest.mark.parametrize("probes", [None, 2])
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("architecture", [TABLE_11, COLOURS], ids=["table", "colours"])
+@pytest.mark.parametrize(
+    "architecture", [TABLE_11, COLOURS, WORDS], ids=["table", "colours", "words"]
+)
 def test_reductions_and_batch_size(architecture, variant, probes):
     senn, x = architecture.senn(1).double(), random_batch(architecture, 5)
     if probes is not None:

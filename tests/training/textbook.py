@@ -9,6 +9,8 @@ from tests.models.textbook import Textbook
 
 def gradient(output: Tensor, x: Tensor) -> Tensor:
     """∇ₓ of every example's output (B,), which no other example's input enters; shaped like x."""
+    if not output.requires_grad:  # a constant
+        return torch.zeros_like(x)
     (result,) = torch.autograd.grad(
         output.sum(), x, create_graph=True, allow_unused=True, materialize_grads=True
     )

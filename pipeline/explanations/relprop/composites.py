@@ -23,20 +23,24 @@ from pipeline.explanations.relprop.rules import (
     Pass,
     Rectify,
     Relprop,
+    Signal,
     SplitProduct,
     Transposed,
     ZPlus,
 )
 from pipeline.models.layered import WeightedSum, layered
+from pipeline.models.unrolled import Complement, Gate
 
 EPSILON = 0.01  # of LRP-ε, in units of a layer's output
 ACTIVATIONS: Pairs = [((nn.ReLU, nn.Tanh), Pass())]
+# What leads to a gate gets nothing, whatever its rule.
+CELLS: Pairs = [((Gate,), Signal()), ((nn.Sigmoid, Complement), Pass())]
 OPERATIONS: Pairs = [((Add, Dense), Relprop()), ((MatMul,), Relprop(share=0.5))]
 
 
 def lrp(rule: LinearRule) -> Composite:
-    """`rule` at every linear layer (Bach et al. 2015)."""
-    return Composite([(LINEAR, rule), *ACTIVATIONS, *OPERATIONS], first=[])
+    """`rule` at every linear layer (Bach et al. 2015), also of recurrent cells (`Signal`)."""
+    return Composite([(LINEAR, rule), *ACTIVATIONS, *CELLS, *OPERATIONS], first=[])
 
 
 def lrp_split(epsilon: float) -> Composite:

@@ -17,18 +17,20 @@ from torch.autograd.function import once_differentiable
 
 from pipeline.core.errors import PipelineError
 from pipeline.explanations.relprop.operations import Clone, IndexSelect
+from pipeline.models.unrolled import Presence
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 CHOOSING = (
-    nn.Flatten, nn.Unflatten, nn.Identity, nn.MaxPool2d, *DROPOUT, IndexSelect, Clone
+    nn.Flatten, nn.Unflatten, nn.Identity, nn.MaxPool2d, *DROPOUT, IndexSelect, Clone, Presence
 )  # fmt: skip
 
 # Their autograd nodes, inside or outside of modules.
 _CHOOSING_NODES = (
     "AccumulateGrad", "AliasBackward", "CatBackward", "CloneBackward", "ExpandBackward",
     "IndexSelectBackward", "MaxPool2DWithIndicesBackward", "PermuteBackward",
-    "ReshapeAliasBackward", "SelectBackward", "SliceBackward", "SqueezeBackward", "StackBackward",
-    "TransposeBackward", "UnsafeViewBackward", "UnsqueezeBackward", "ViewBackward",
+    "ReshapeAliasBackward", "SelectBackward", "SliceBackward", "SplitBackward", "SqueezeBackward",
+    "StackBackward", "TransposeBackward", "UnsafeViewBackward", "UnsqueezeBackward", "ViewBackward",
+    "WhereBackward",
 )  # fmt: skip
 
 

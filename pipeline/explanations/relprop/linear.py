@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from pipeline.models.aggregators import sum_aggregator
 from pipeline.models.layered import WeightedSum
+from pipeline.models.unrolled import Joined, Sum
 
-LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, WeightedSum)
+LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, WeightedSum, Joined, Sum)
 
 
 class LinearMap(NamedTuple):
@@ -33,9 +34,9 @@ class LinearMap(NamedTuple):
 def linear_map(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> LinearMap:
     """A layer of one of the types `LINEAR` as a linear map of its first input.
 
-    The weights of average pooling are equal, and rules depend on their ratios alone, so one weight
-    of 1 stands for them. The product of a SENN is linear in its concepts; its weights are the
-    relevances θ.
+    The weights of average pooling and of a sum are equal, and rules depend on their ratios alone,
+    so one weight of 1 stands for them. The product of a SENN is linear in its concepts; its weights
+    are the relevances θ.
     """
     x, none = inputs[0], output.new_zeros(())
     match layer:
@@ -51,9 +52,11 @@ def linear_map(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> 
                 bias,
                 output,
             )
-        case nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
+        case nn.AvgPool2d() | nn.AdaptiveAvgPool2d() | Sum():
             one = output.new_ones(())
             return LinearMap(lambda x, weight: layer.forward(x) * weight, x, one, none, output)
+        case Joined():
+            return LinearMap(F.linear, x, layer.weight.detach(), layer.bias.detach(), output)
         case WeightedSum():
             return LinearMap(sum_aggregator, x, inputs[1], none, output)
     raise TypeError(f"{type(layer).__name__} is not linear")

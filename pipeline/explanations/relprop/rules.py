@@ -169,6 +169,19 @@ class Pass:
         return (relevance,)
 
 
+class Signal:
+    """The signal takes all relevance of signal ⊙ gate, the gate none (Arras et al. 2017b).
+
+    "Explaining recurrent neural network predictions in sentiment analysis", section 2.2: the gate
+    lies in [0, 1] and decides already in the forward pass how much of the signal goes on.
+    """
+
+    def __call__(
+        self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
+    ) -> Relevances:
+        return relevance, None
+
+
 @dataclass(frozen=True)
 class Relprop:
     """Give each input `share` times what the layer's ``relprop`` method gives it (`operations`)."""

@@ -1,0 +1,206 @@
+"""The explanatory power index of explanation methods, on texts (`documents`).
+
+A word's relevance for the predicted class is the sum over the numbers of its embedding. Beside the
+methods stand two weights that know no model: ``uniform``, 1 for every word, and ``tf_idf``.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.core.dataset import Dataset, Split, read_dataset
+from pipeline.core.inputs import File
+from pipeline.core.params import Power
+from pipeline.core.workers import Report
+from pipeline.explanations.method import Background
+from pipeline.explanations.methods import METHODS
+from pipeline.metrics.batches import in_batches
+from pipeline.metrics.documents import (
+    embedded_documents,
+    idf,
+    one_hot_documents,
+    power_of_halves,
+)
+from pipeline.metrics.intervals import estimate
+from pipeline.metrics.run import EXPLAINING, Measurement, Run
+from pipeline.models.cells import Cell, load_cell
+from pipeline.models.layers import placed
+from pipeline.models.logits import logits
+from pipeline.models.senn import Senn
+
+COMPARED = (
+    "contribution",
+    "squared_sensitivity",
+    "gradient_times_input",
+    "integrated_gradients",
+    "lrp_0",
+    "lrp_epsilon",
+    "occlusion",
+)
+REFERENCE = "lrp_epsilon"  # whose lead over every other row is in the table
+NO_MODEL = {"uniform": "uniform weights", "tf_idf": "tf-idf"}
+SPACES = ("embedding", "one_hot")
+NO_WORD = 0  # in a vocabulary
+_SEED = 0  # of the draw of documents
+
+
+class WordPower(NamedTuple):
+    """`documents.power_of_halves` of one kind of weights: in each of `SPACES`, (N,)."""
+
+    embedding: list[float]
+    one_hot: list[float]
+
+
+def measure_power(run: Run) -> dict[str, dict[str, list[WordPower]]]:
+    """The power of every kind of weights, one a seed, each on the headline model of that seed.
+
+    Returns
+    -------
+    By experiment of ``power.experiments``, per kind of weights.
+
+    Raises
+    ------
+    PipelineError
+        If the data or a cell is missing or damaged.
+    """
+    params, settings = run.params, run.params.power
+    cells = [
+        Cell(name, params.robust_reg, seed)
+        for name in settings.experiments
+        for seed in params.seeds_of(name)[: settings.seeds]
+    ]
+    pairs = [(cell, weights) for cell in cells for weights in (*COMPARED, *NO_MODEL)]
+
+    def line(index: int, power: WordPower) -> str:
+        cell, weights = pairs[index]
+        return f"{cell}: {weights}, explanatory power {np.mean(power.embedding):.3f}"
+
+    protocol = settings.model_dump(mode="json", exclude={"experiments", "seeds"})
+    subjects = [
+        run.subject(cell, {"power of": weights, **protocol}, weights) for cell, weights in pairs
+    ]
+    work = partial(_measure, settings, run.device)
+    measurement = Measurement(
+        "power", work, EXPLAINING, WordPower._asdict, lambda saved: WordPower(**saved)
+    )
+    measured = dict(zip(pairs, run.measure(measurement, subjects, line), strict=True))
+    return {
+        name: {
+            weights: [measured[cell, weights] for cell in cells if cell.experiment == name]
+            for weights in (*COMPARED, *NO_MODEL)
+        }
+        for name in settings.experiments
+    }
+
+
+def power_table(
+    measured: Mapping[str, Mapping[str, Sequence[WordPower]]], resamples: int
+) -> pd.DataFrame:
+    """One row an experiment, space and kind of weights: its index, and how far it is behind LRP-ε.
+
+    With 95 % intervals over seeds and documents; ``behind`` is of the differences, document by
+    document.
+
+    Parameters
+    ----------
+    measured : from `measure_power`.
+    resamples : of the bootstrap.
+    """
+    rows = []
+    for experiment, of_weights in measured.items():
+        for space in SPACES:
+            values = {
+                weights: np.array([getattr(of_seed, space) for of_seed in of_seeds])
+                for weights, of_seeds in of_weights.items()
+            }
+            for weights, here in values.items():
+                power, _ = estimate(here, "mean", resamples)
+                behind, _ = estimate(values[REFERENCE] - here, "mean", resamples)
+                row = {
+                    "experiment": experiment,
+                    "vectors": space,
+                    "weights": weights,
+                    "label": label_of(weights),
+                    **power.within(0, 1).columns("power"),
+                    **behind.columns("behind"),
+                    "seeds": len(here),
+                    "documents": here.shape[1],
+                }
+                rows.append(row)
+    return pd.DataFrame(rows or {"experiment": [], "vectors": [], "weights": []})
+
+
+def label_of(weights: str) -> str:
+    """The name of a kind of weights in tables and figures."""
+    return NO_MODEL.get(weights) or METHODS[weights].label
+
+
+def word_relevance(name: str, model: Senn, data: Dataset, x: Tensor) -> Tensor:
+    """What method `name` says of every word of texts x (N, T, D), for the predicted class: (N, T).
+
+    A text's words are its concepts, so methods that speak of concepts speak of words, too.
+    """
+    explain = METHODS[name].build(Background.of(data))
+
+    def of_batch(x: Tensor) -> Tensor:
+        return per_word(explain(model, x, logits(model, x).argmax(1)))
+
+    return in_batches(of_batch, x)
+
+
+def per_word(attributions: Tensor) -> Tensor:
+    """Attributions (B, T, D) of embeddings, or (B, T) of words: of words, (B, T)."""
+    return attributions.sum(2) if attributions.ndim > 2 else attributions
+
+
+def word_weights(name: str, data: Dataset, words: Tensor) -> Tensor:
+    """The weight of every word of texts (N, T) by one of `NO_MODEL`, (N, T), float64; 0 for none.
+
+    Parameters
+    ----------
+    data : whose training documents tell how rare a word is.
+    words : places in its vocabulary.
+    """
+    is_word = words != NO_WORD
+    if name == "uniform":
+        return is_word.double()
+    train = words_of(data.train)
+    return idf(train, train != NO_WORD, len(data.vocabulary))[words] * is_word
+
+
+def _measure(
+    settings: Power, device: torch.device, subject: tuple[File, File, str], report: Report
+) -> WordPower:
+    """Measure one kind of weights on one model; runs in a worker."""
+    cell, data_file, weights = subject
+    data = _data(data_file)
+    draw = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(_SEED))
+    chosen = draw[: settings.documents]
+    x, y, words = data.test.x[chosen], data.test.y[chosen], words_of(data.test)[chosen]
+    if weights in NO_MODEL:
+        values = word_weights(weights, data, words)
+    else:
+        model = placed(load_cell(cell)[0], device)
+        values = word_relevance(weights, model, data.to(device), x.to(device)).cpu()
+    documents = embedded_documents(x, values), one_hot_documents(words, values)
+    embedded, one_hot = (
+        power_of_halves(vectors, y, settings.neighbours, settings.halves).tolist()
+        for vectors in documents
+    )
+    return WordPower(embedded, one_hot)
+
+
+@lru_cache(maxsize=1)
+def _data(file: File) -> Dataset:
+    return read_dataset(file)
+
+
+def words_of(split: Split) -> Tensor:
+    """Where the words of texts are in the vocabulary, (N, T), int64."""
+    assert split.words is not None, "of texts"
+    return split.words.long()

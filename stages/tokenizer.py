@@ -1,0 +1,25 @@
+"""Train and measure the tokenizer: ``python -m stages.tokenizer``."""
+
+from pathlib import Path
+
+from pipeline.core.files import write_csv
+from pipeline.core.params import load_params
+from pipeline.core.stage import run_stage
+from pipeline.data.texts import CORPORA
+from pipeline.tokenizer.run import run_tokenizer, tokenizer_table
+
+
+def main() -> None:
+    """Write ``reports/text/tokenizer.csv``."""
+    params = load_params(Path("params.yaml"))
+    settings = params.tokenizer
+    raw = Path("data/raw", settings.dataset)
+    training, held_out = CORPORA[settings.dataset].documents(raw)
+    measured = run_tokenizer(settings, training, held_out, params.compute)
+    table = tokenizer_table(measured, params.evaluate.bootstrap)
+    table.insert(0, "dataset", settings.dataset)
+    write_csv(Path("reports/text/tokenizer.csv"), table)
+
+
+if __name__ == "__main__":
+    run_stage(main)
