@@ -88,7 +88,7 @@ def _per_feature(
     baseline: Tensor,
 ) -> Tensor:
     """Values of patches from captum's `attribute`, spread evenly over the features of a patch."""
-    mask = patches(x.shape[1:]).unsqueeze(0).to(x.device)
+    mask = patches(x.shape[1:]).contiguous().unsqueeze(0).to(x.device)
     values = attribute(
         x.detach(),
         baseline.unsqueeze(0),

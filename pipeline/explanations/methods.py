@@ -26,6 +26,7 @@ from pipeline.explanations.relprop.rules import AlphaBeta, Epsilon, Oriented, WS
 from pipeline.explanations.senn import contributions, pulled_back, relevances
 from pipeline.explanations.surrogates import kernel_shap, lime
 from pipeline.explanations.taylor import taylor_along_gradient, taylor_towards
+from pipeline.models.recurrent import Recurrent
 from pipeline.models.senn import Senn
 
 Build: TypeAlias = Callable[[Background], Method[Any]]
@@ -107,13 +108,20 @@ METHODS: dict[str, ExplanationMethod] = {
     )
 }
 
+FEED_FORWARD = ("deep_taylor", "deep_taylor_w2", "deconvolution", "guided_backprop", "deep_lift")
+"""Those defined by what ReLU units do, which recurrent layers have none of."""
+
 
 def methods_for(model: nn.Module) -> dict[str, ExplanationMethod]:
     """The methods that apply to `model`; SENN's own explanations apply to a `Senn` alone.
 
     Some coincide: where the concepts are the features and the baseline is 0, the pulled-back
-    relevances are the contributions.
+    relevances are the contributions. `FEED_FORWARD` do not apply where there are recurrent layers.
     """
-    if isinstance(model, Senn):
-        return METHODS
-    return {name: method for name, method in METHODS.items() if method.family != "self-explaining"}
+    is_recurrent = any(isinstance(module, Recurrent) for module in model.modules())
+    return {
+        name: method
+        for name, method in METHODS.items()
+        if not (method.family == "self-explaining" and not isinstance(model, Senn))
+        and not (name in FEED_FORWARD and is_recurrent)
+    }

@@ -10,9 +10,10 @@ from torch import nn
 from pipeline.core.params import load_params
 from pipeline.explanations import library, surrogates
 from pipeline.explanations.method import Background
-from pipeline.explanations.methods import METHODS, methods_for
+from pipeline.explanations.methods import FEED_FORWARD, METHODS, methods_for
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
+from pipeline.models.words import RecurrentParameterizer, WordsConceptizer
 from tests.conftest import REPOSITORY
 
 PARAMS = load_params(REPOSITORY / "params.yaml")
@@ -117,6 +118,29 @@ def test_computed_without_gradients_too(name):
 def test_self_explaining_methods_need_a_senn():
     others = METHODS.keys() - methods_for(nn.Sequential()).keys()
     assert others == {"relevance", "contribution", "pull_back"}
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_recurrent_layers_have_methods_of_their_own(name):
+    torch.manual_seed(0)
+    shape, parts = (5, 4), (5, 3, 0.0, name, 6, True)
+    model = Senn(WordsConceptizer(shape, 5), RecurrentParameterizer(shape, *parts)).eval()
+    x, target = torch.randn(2, *shape), torch.tensor([1, 2])
+    x[0, 3:] = 0  # a text of three words
+    methods = methods_for(model)
+    assert methods.keys() == METHODS.keys() - set(FEED_FORWARD)
+    for method in methods.values():
+        if method.family == "propagation":
+            continue  # tests/explanations/relprop
+        explain = method.build(Background(torch.zeros(shape), x.amin(), x.amax()))
+        attributions = explain(model, x, target)
+        assert attributions.shape == (x.shape if method.speaks_of == "inputs" else x.shape[:2])
+        assert (attributions[0, 3:] == 0).all()
+        if method.name not in (
+            "pull_back",
+            "taylor_segment",
+        ):  # gradients of presence, and of no text
+            assert (attributions[0, :3] != 0).all()
 
 
 def test_enough_methods_and_families_stand_together():
