@@ -119,7 +119,7 @@ class Dataset:
         number of an embedding.
     digest : str
         SHA-256 of the prepared file.
-    vocabulary : tuple of str
+    vocabulary, embeddings : tuple of str, Tensor or None
         As in `Prepared`.
     """
 
@@ -135,6 +135,7 @@ class Dataset:
     high: Tensor
     digest: str
     vocabulary: tuple[str, ...] = ()
+    embeddings: Tensor | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -251,6 +252,7 @@ def read_dataset(file: File) -> Dataset:
             high=high,
             digest=file.digest(),
             vocabulary=tuple(described.get("vocabulary", ())),
+            embeddings=embeddings,
         )
     except (KeyError, IndexError, ValueError) as error:
         raise PipelineError(

@@ -6,6 +6,7 @@ texts, everything else has become a space. A document is a sequence of places in
 and embeddings come from the training documents alone, as a model reads them.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from pipeline.data.splits import hold_out
 NO_WORD, UNKNOWN = 0, 1
 RESERVED = ("", "<unknown>")
 VALID_SHARE = 0.1  # of the published training documents
+_NO_LETTERS = re.compile("[^a-z]+")
 _HEADER = 3  # lines
 _ROUNDS = 7  # of subspace iteration
 
@@ -66,13 +68,9 @@ class Corpus:
         train = np.sort(rest)
         heads = [document[: texts.max_length] for document in documents]
         vocabulary = choose_vocabulary([heads[row] for row in train], texts)
-        place = {word: index for index, word in enumerate(vocabulary)}
 
         def split(documents: Iterable[Sequence[str]], y: np.ndarray) -> Split:
-            places = np.full((len(y), texts.max_length), NO_WORD, np.int64)
-            for row, words in zip(places, documents, strict=True):
-                words = words[: texts.max_length]
-                row[: len(words)] = [place.get(word, UNKNOWN) for word in words]
+            places = places_of(documents, vocabulary, texts.max_length)
             return Split(torch.from_numpy(places), torch.from_numpy(y))
 
         of_train, of_valid = (
@@ -117,6 +115,21 @@ def read(path: Path) -> tuple[list[list[str]], list[str]]:
         documents.append(text.split())
         topics.append(topic)
     return documents, topics
+
+
+def words_of(text: str) -> list[str]:
+    """The words of any text, cleaned as these collections were."""
+    return _NO_LETTERS.sub(" ", text.lower()).split()
+
+
+def places_of(
+    documents: Iterable[Sequence[str]], vocabulary: Sequence[str], length: int
+) -> np.ndarray:
+    """Where in the vocabulary the first words of each document are, (N, length), int64."""
+    place = {word: index for index, word in enumerate(vocabulary)}
+    rows = [[place.get(word, UNKNOWN) for word in words[:length]] for words in documents]
+    filled = [row + [NO_WORD] * (length - len(row)) for row in rows]
+    return np.array(filled, np.int64).reshape(len(filled), length)
 
 
 def choose_vocabulary(documents: Iterable[Sequence[str]], texts: Texts) -> tuple[str, ...]:

@@ -70,6 +70,17 @@ def load_cell(file: Path | File) -> tuple[Senn, dict[str, Any]]:
         If the file is missing or damaged, or no cell of this version.
     """
     weights, metadata = load_weights(file)
+    return rebuilt(file, weights, metadata), metadata
+
+
+def rebuilt(file: Path | File, weights: dict[str, Tensor], metadata: dict[str, Any]) -> Senn:
+    """The model with these weights, which `load_weights` read from `file`, in evaluation mode.
+
+    Raises
+    ------
+    PipelineError
+        If they are no cell's of this version.
+    """
     try:
         params = metadata["params"]
         inputs = Inputs(tuple(metadata["input_shape"]), metadata["mean"], metadata["std"])
@@ -83,7 +94,7 @@ def load_cell(file: Path | File) -> tuple[Senn, dict[str, Any]]:
         senn.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, RuntimeError, PipelineError) as error:
         raise _foreign(file, error) from error
-    return senn.eval().requires_grad_(False), metadata
+    return senn.eval().requires_grad_(False)
 
 
 def _foreign(file: Path | File, error: Exception) -> PipelineError:
