@@ -5,6 +5,7 @@
 >>> explanation = model.explain({"Number_of_Priors": 3, "Age_Below_TwentyFive": 1})
 >>> print(explanation)                       # prediction, concepts, relevances, contributions
 >>> explanation.plot().savefig("why.png")
+>>> print(load("reuters_senn").explain("Wheat exports rose, the ministry said."))
 
 docs/models.md says more. Nothing is trained, and no data are needed.
 """
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,14 +24,14 @@ from torch import Tensor
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
+from pipeline.core.kinds import Kind
 from pipeline.core.params_errors import did_you_mean
-from pipeline.models.conceptizers import IdentityConceptizer, VaeConceptizer
+from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn
 from pipeline.sharing.explanation import Explanation
 from pipeline.sharing.facts import Facts
 from pipeline.sharing.files import Shared, read
-from pipeline.sharing.images import read_image
-from pipeline.sharing.rows import read_row, unlike_training
+from pipeline.sharing.inputs import Given, read_input
 
 if TYPE_CHECKING:
     from pipeline.explanations.method import ExplanationMethod
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[1]
 MODELS = REPOSITORY / "reports/models"
 PREPARED = REPOSITORY / "data/prepared"
-
-Input: TypeAlias = Union[Tensor, np.ndarray, Mapping[str, Any], str, "os.PathLike[str]"]
 
 
 def names() -> list[str]:
@@ -107,13 +106,21 @@ class Model:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(features,) of a table, or (channels, height, width)."""
-        return tuple(self.about["input_shape"])
+        """(features,) of a table, (words, D) of a text, or (channels, height, width)."""
+        return self.shared.input_shape
+
+    @property
+    def kind(self) -> Kind:
+        """What its inputs are: tables, texts or images."""
+        return self.shared.kind
 
     @property
     def concept_names(self) -> tuple[str, ...]:
-        """The features' plain names where these are the concepts, otherwise h1, h2, …."""
-        if isinstance(self.senn.conceptizer, IdentityConceptizer):
+        """The features' plain names where these are the concepts, otherwise h1, h2, ….
+
+        Of texts none: the concepts of each are its own words.
+        """
+        if self.senn.conceptizer.are_inputs:
             return self.facts.plain_names
         return tuple(f"h{k + 1}" for k in range(len(self.facts.concept_range)))
 
@@ -125,23 +132,19 @@ class Model:
         return methods_for(self.senn)
 
     def __str__(self) -> str:
-        chosen = self.about["params"]["experiment"]
-        return (
-            f"{self.about['experiment']}: {chosen['model_class']} on {chosen['dataset']}, "
-            f"λ = {self.about['robust_reg']:g}, seed {self.about['seed']}"
-        )
+        return str(self.shared)
 
     def explain(
-        self, given: Input, method: str = "contribution", target: str | None = None
+        self, given: Given, method: str = "contribution", target: str | None = None
     ) -> Explanation:
         """Predict the class of one input, and explain it.
 
         Parameters
         ----------
         given
-            An image file (its path); or a mapping from names of features to values in their own
-            units, others are as usual in training; or raw values of shape `input_shape`, such as
-            pixels in [0, 1] or, as whole numbers, in 0..255.
+            A text; or an image file (its path); or a mapping from names of features to values in
+            their own units, others are as usual in training; or raw values of a table or an image
+            of shape `input_shape`, such as pixels in [0, 1] or, as whole numbers, in 0..255.
         method
             One of `methods`.
         target
@@ -152,11 +155,10 @@ class Model:
         PipelineError
             If the input, the method or the class cannot be; says what would be right.
         """
-        raw, notes = self._raw(given)
+        read_as = read_input(self.shared, given)
         chosen = self._chosen("method", method, self.methods)
         classes = self.facts.class_names
-        mean, std = torch.tensor(self.about["mean"]), torch.tensor(self.about["std"])
-        x = ((raw - mean) / std).unsqueeze(0)
+        x = read_as.x.unsqueeze(0)
         with torch.no_grad():
             output = self.senn(x)
         logits, probabilities = output.logits[0], output.logits[0].softmax(0)
@@ -170,17 +172,25 @@ class Model:
         built = chosen.build(self.facts.background(self.input_shape))
         attributions = built(self.senn, x, torch.tensor([label]))[0].detach()
         concepts, relevances = output.concepts[0], output.relevances[0]
+        names = read_as.names if self.senn.conceptizer.are_inputs else self.concept_names
+        if self.kind == "texts":  # of the words that there are, all numbers of each
+            if chosen.speaks_of == "inputs":
+                attributions = attributions.sum(1)
+            attributions, concepts, relevances = (
+                each[: len(names)] for each in (attributions, concepts, relevances)
+            )
         return Explanation(
             model=str(self),
-            input=raw.numpy(),
-            feature_names=self.facts.plain_names,
-            values=self._values(raw),
+            kind=self.kind,
+            input=read_as.raw.numpy(),
+            feature_names=read_as.names,
+            values=read_as.values,
             logits=dict(zip(classes, logits.tolist(), strict=True)),
             probabilities=dict(zip(classes, probabilities.tolist(), strict=True)),
             prediction=classes[predicted],
             target=classes[label],
             contrast=classes[contrast],
-            concept_names=self.concept_names,
+            concept_names=names,
             concepts=concepts.numpy(),
             relevances=relevances[:, label].numpy(),
             contributions=(relevances[:, label] * concepts).numpy(),
@@ -190,37 +200,10 @@ class Model:
             attributions=attributions.numpy(),
             speaks_of=chosen.speaks_of,
             strips=self._strips(concepts),
-            notes=tuple(notes),
-            warnings=tuple(self._warnings(raw, concepts)),
+            notes=tuple(read_as.notes),
+            warnings=(*read_as.warnings, *self._unusual(concepts)),
             caveat=self.facts.caveat,
         )
-
-    def _raw(self, given: Input) -> tuple[Tensor, list[str]]:
-        """Raw values, (*input_shape), and how they were made."""
-        is_table = bool(self.facts.feature_names)
-        if isinstance(given, Mapping):
-            if not is_table:
-                raise PipelineError(f"{self}: takes images, not values of features")
-            return read_row(given, self.facts)
-        if isinstance(given, str | os.PathLike):
-            if is_table:
-                raise PipelineError(f"{self}: takes values of features, not the file {given}")
-            return read_image(Path(given), self.input_shape, self.facts.ground)
-        values = torch.as_tensor(given)
-        if tuple(values.shape) != self.input_shape:
-            raise PipelineError(
-                f"{self}: takes one input of shape {self.input_shape}, got {tuple(values.shape)}"
-            )
-        if is_table:
-            return values.float(), []
-        pixels = values.float() if values.dtype.is_floating_point else values.float() / 255
-        low, high = pixels.aminmax()
-        if low < 0 or high > 1:
-            raise PipelineError(
-                f"{self}: takes pixels in [0, 1], got {low:.3g} to {high:.3g}; what is normalised "
-                "is for `senn`"
-            )
-        return pixels, []
 
     def _chosen(self, kind: str, name: str, allowed: Mapping[str, Any]) -> Any:
         if name not in allowed:
@@ -228,15 +211,9 @@ class Model:
             raise PipelineError(f"{self}: has no {kind} {name}{hint}")
         return allowed[name]
 
-    def _values(self, raw: Tensor) -> tuple[float, ...]:
-        if not self.facts.feature_names:
-            return ()
-        pairs = zip(self.facts.scales, raw.tolist(), strict=True)
-        return tuple(scale.value(x) for scale, x in pairs)
-
     def _strips(self, concepts: Tensor) -> np.ndarray | None:
         conceptizer = self.senn.conceptizer
-        if not isinstance(conceptizer, VaeConceptizer) or self.facts.feature_names:
+        if not isinstance(conceptizer, VaeConceptizer) or self.kind != "images":
             return None
         from pipeline.explanations.latents import prototype_strips
         from pipeline.reporting.common import decoded
@@ -247,18 +224,11 @@ class Model:
         strips = prototype_strips(conceptizer, concepts, scale, STRIP_STEPS, STRIP_WIDTH)
         return decoded(strips, conceptizer)
 
-    def _warnings(self, raw: Tensor, concepts: Tensor) -> list[str]:
-        """In which way the input is unlike all training examples."""
-        found = unlike_training(raw, self.facts) if self.facts.feature_names else []
-        if self.concept_names == self.facts.plain_names:
-            return found
-        if (ground := self.facts.ground) is not None:
-            drawn, (least, most) = float(ground.drawn_on(raw.unsqueeze(0))), ground.drawn
-            if not least <= drawn <= most:
-                found.append(
-                    f"{100 * drawn:.1f} % of the image is drawn; of training images it was "
-                    f"{100 * least:.1f} to {100 * most:.1f} %."
-                )
+    def _unusual(self, concepts: Tensor) -> list[str]:
+        """Which learned concepts have a value that no training example has."""
+        if self.senn.conceptizer.are_inputs:
+            return []
+        found = []
         for name, value, (low, high) in zip(
             self.concept_names, concepts.tolist(), self.facts.concept_range, strict=True
         ):

@@ -13,6 +13,7 @@ import pandas as pd
 
 from pipeline.core.dataset import Dataset
 from pipeline.core.files import sha256_of
+from pipeline.data.texts import RESERVED, UNKNOWN
 from pipeline.metrics.intervals import Interval, accuracy_interval, interval
 from pipeline.reporting.wording import MISSING, bounds, counted, significant
 from pipeline.sharing.files import Shared
@@ -32,6 +33,7 @@ _NAMES = {
     "DiSENN": "self-explaining neural network whose concepts are the latent variables of a β-VAE "
     "(DiSENN)",
 }
+_EXCERPT = 12  # words
 _SHOWN = ("dataset", "model_class", "num_concepts", "num_classes")  # elsewhere on the card
 
 
@@ -60,7 +62,7 @@ def card(shared: Shared, file: Path, data: Dataset, cells: pd.DataFrame) -> str:
             "",
             "## Use",
             "",
-            *_use(shared),
+            *_use(shared, data),
             "",
             "## What it does",
             "",
@@ -106,12 +108,15 @@ def _which(seeds: int) -> str:
     )
 
 
-def _use(shared: Shared) -> Iterable[str]:
+def _use(shared: Shared, data: Dataset) -> Iterable[str]:
     name, facts = shared.about["experiment"], shared.facts
-    if facts.feature_names:
+    if shared.kind == "tables":
         feature, most = facts.feature_names[0], facts.scales[0].value(facts.feature_range[0][1])
         given = f"--set {shlex.quote(f'{feature}={most:g}')}"
         call = f'{{"{feature}": {most:g}}}'
+    elif shared.kind == "texts":
+        call = f'"{_excerpt(data)}"'
+        given = f"--text {call}"
     else:
         given, call = "image.png", '"image.png"'
     yield from ("```sh", f"python -m pipeline.explain {name} {given}", "```", "", "```python")
@@ -120,11 +125,22 @@ def _use(shared: Shared) -> Iterable[str]:
     yield "[Trained models](../../../docs/models.md) has more."
 
 
+def _excerpt(data: Dataset) -> str:
+    """Known words of the first text for testing, in its order."""
+    assert data.test.words is not None
+    known = [data.vocabulary[place] for place in data.test.words[0] if place > UNKNOWN]
+    return " ".join(known[:_EXCERPT])
+
+
 def _what(shared: Shared) -> Iterable[str]:
     about, facts = shared.about, shared.facts
     chosen = about["params"]["experiment"]
-    shape = " × ".join(map(str, about["input_shape"]))
-    input_ = f"a row of {shape} features" if facts.feature_names else f"an image of {shape}"
+    shape = " × ".join(map(str, shared.input_shape))
+    input_ = {
+        "tables": f"a row of {shape} features",
+        "texts": f"a text of up to {shared.input_shape[0]} words",
+        "images": f"an image of {shape}",
+    }[shared.kind]
     weights = sum(parameter.numel() for parameter in shared.senn.parameters())
     yield (
         f"It maps {input_} to {chosen['num_concepts']} concepts h(x) "
@@ -134,6 +150,13 @@ def _what(shared: Shared) -> Iterable[str]:
     )
     yield ""
     yield f"Classes: {', '.join(facts.class_names)}."
+    if facts.vocabulary:
+        yield ""
+        yield (
+            f"Vocabulary: {len(facts.vocabulary) - len(RESERVED):,} words, each with an embedding "
+            f"of {shared.input_shape[1]} numbers, which came with the data and was not trained. "
+            "All other words share one."
+        )
     if facts.feature_names:
         names = zip(facts.feature_names, facts.plain_names, strict=True)
         yield ""
@@ -182,6 +205,13 @@ def _limits(shared: Shared, data: Dataset, own: pd.Series, cells: pd.DataFrame) 
             "* Its relevances do not say on which concepts a prediction depends: the interval of "
             "their faithfulness is not above 0."
         )
+    if shared.kind == "texts":
+        yield (
+            "* It reads the letters a to z, whatever their case; everything else only separates "
+            f"words. What follows the first {shared.input_shape[0]} words it does not read; it is "
+            "said if a text is longer, and which of its words are unknown."
+        )
+        return
     if facts.feature_names:
         absent = [
             plain

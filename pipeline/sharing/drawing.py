@@ -14,15 +14,19 @@ from pipeline.reporting.explanations import (
 from pipeline.reporting.heat_maps import image_heat_maps
 from pipeline.sharing.explanation import Explanation
 
+_STRONGEST = 15  # words of a text that are drawn
+
 
 @style.styled
 def draw(explanation: Explanation) -> Figure:
     """The figure of `explanation`.
 
     Of a SENN's own explanations as in the report's section on single predictions; of another
-    method's attributions a heat map of an image, or bars.
+    method's attributions a heat map of an image, or bars. Of a text, bars of the strongest words.
     """
-    if explanation.method not in ("relevance", "contribution"):
+    if explanation.kind == "texts":
+        return _of_words(explanation)
+    if not explanation.is_own:
         return _of_method(explanation)
     figure = _of_concepts(explanation)
     if explanation.target != explanation.prediction:
@@ -52,14 +56,14 @@ def _of_concepts(explanation: Explanation) -> Figure:
     if explanation.concepts_are_features:
         names = explanation.feature_names
         return table_explanation(example, names, value, (relevance, contribution))
-    if not explanation.feature_names:
+    if explanation.kind == "images":
         return image_explanation(example, (relevance, concept, contribution))
     return bars(explanation.concept_names, explanation.contributions, _title(explanation))
 
 
 def _of_method(explanation: Explanation) -> Figure:
-    title = f"{_title(explanation)}: {explanation.label}"
-    if explanation.speaks_of == "inputs" and not explanation.feature_names:
+    title = _title(explanation)
+    if explanation.speaks_of == "inputs" and explanation.kind == "images":
         values = explanation.attributions.sum(0)
         most = np.abs(values).max()
         maps = {explanation.label: (values / most if most > 0 else values)[np.newaxis]}
@@ -69,9 +73,29 @@ def _of_method(explanation: Explanation) -> Figure:
     return bars(names, explanation.attributions, title)
 
 
+def _of_words(explanation: Explanation) -> Figure:
+    """The strongest words in their order: what they say for `target` and `contrast`.
+
+    Or, by another method, what they say for `target` beside their contributions.
+    """
+    own, rival, *by_method = explanation.said_by_words()
+    shown = [*by_method, own, rival][:2]
+    strength = np.max([np.abs(part.values) / part.limit for part in shown], axis=0)
+    order = np.sort(np.argsort(-strength, kind="stable")[:_STRONGEST])
+    figure = style.new_figure(0.85 + 0.17 * len(order), _title(explanation))
+    for axes, part in zip(figure.subplots(1, 2), shown, strict=True):
+        style.signed_bars(axes, part.values[order], 1.05 * part.limit)
+        axes.set_title(part.title)
+    first = figure.axes[0]
+    first.set_yticks(np.arange(len(order)), [explanation.feature_names[i] for i in order])
+    first.tick_params(axis="y", length=0)
+    return figure
+
+
 def _title(explanation: Explanation) -> str:
     share = 100 * explanation.probabilities[explanation.target]
-    return f"Why {explanation.target} ({share:.0f} %)"
+    title = f"Why {explanation.target} ({share:.0f} %)"
+    return title if explanation.is_own else f"{title}: {explanation.label}"
 
 
 @style.styled

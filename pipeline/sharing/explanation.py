@@ -1,18 +1,27 @@
-"""One explained prediction: as numbers, as text for a terminal, and as the report's figure."""
+"""One explained prediction, as numbers."""
 
-import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+
+from pipeline.core.kinds import Kind
 
 if TYPE_CHECKING:  # slow to import: not before something is drawn
     from matplotlib.figure import Figure
 
-_WIDTH, _BAR = 88, 12  # characters: of sentences, and of the longest bar on either side
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
-_SHADES = " ░▒▓█"
+
+class Said(NamedTuple):
+    """What the words of a text say.
+
+    `title` names for which class, `sum_is` what the `values` (words,) add up to; `limit` is the
+    largest absolute value of all that they are compared with, or 1.
+    """
+
+    title: str
+    sum_is: str
+    values: np.ndarray
+    limit: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,17 +32,21 @@ class Explanation:
     ----------
     model : str
         The model: experiment, λ, seed.
+    kind : "tables", "texts" or "images"
+        What the input is one of.
     input : ndarray
-        Raw values: (features,), or pixels in [0, 1], (channels, height, width).
+        Raw values: (features,), or pixels in [0, 1], (channels, height, width); of a text, where
+        in the vocabulary its words are, (words,).
     feature_names : tuple of str
-        In plain words, one per feature; empty for images.
+        In plain words, one per feature; of a text its words; empty for images.
     values : tuple of float
-        Of the features in their own units; empty for images.
+        Of the features of a table, in their own units; empty for others.
     logits, probabilities : dict
         By class.
     prediction, target, contrast : str
         The most probable class; the class that is explained; the most probable class but that.
     concept_names : tuple of str
+        Of a text its words, in their order.
     concepts, relevances, contributions : ndarray (K,)
         h_k, θ_kc and θ_kc h_k for c = `target`. The contributions add up to its logit.
     contrast_contributions : ndarray (K,)
@@ -41,7 +54,8 @@ class Explanation:
     method, label : str
         The explanation method: its key, and its name for people.
     attributions : ndarray
-        What the method says of the logit of `target`: per concept (K,) or per input, like `input`.
+        What the method says of the logit of `target`: per concept (K,), or per feature, pixel or
+        word, like `input`.
     speaks_of : "concepts" or "inputs"
     strips : ndarray or None
         For a β-VAE, what it draws as each concept moves, (K, steps, channels, height, width).
@@ -52,6 +66,7 @@ class Explanation:
     """
 
     model: str
+    kind: Kind
     input: np.ndarray
     feature_names: tuple[str, ...]
     values: tuple[float, ...]
@@ -76,8 +91,29 @@ class Explanation:
 
     @property
     def concepts_are_features(self) -> bool:
-        """Whether each concept is a feature of a table."""
+        """Whether each concept is a feature of a table, or a word."""
         return self.concept_names == self.feature_names
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the method is the model's own explanation."""
+        return self.method in ("relevance", "contribution")
+
+    def said_by_words(self) -> list[Said]:
+        """What the words of a text say for `target` and for `contrast`, and by another method."""
+        own = (self.contributions, self.contrast_contributions)
+        limit = _largest(*own)
+        place = "the runner-up" if self.target == self.prediction else "the prediction"
+        titles = (f"for {self.target}", f"for {self.contrast}, {place}")
+        classes = (self.target, self.contrast)
+        said = [
+            Said(title, f"logit of {name}", values, limit)
+            for title, name, values in zip(titles, classes, own, strict=True)
+        ]
+        if not self.is_own:
+            title, values = f"for {self.target}, by {self.label}", self.attributions
+            said.append(Said(title, "sum", values, _largest(values)))
+        return said
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the strips, as JSON values."""
@@ -97,120 +133,31 @@ class Explanation:
         return png(self.plot())
 
     def __repr__(self) -> str:
-        share = _percent(self.probabilities[self.target])
+        share = f"{100 * self.probabilities[self.target]:.1f} %"
         return f"<Explanation of {self.target}, {share}, by {self.method}; {self.model}>"
 
     def __str__(self) -> str:
         """The explanation as text, for a terminal."""
-        remarks = [_filled("- ", note) for note in self.notes]
-        remarks += [_filled("! ", f"Careful: {warning}") for warning in self.warnings]
-        blocks = (
-            self.model,
-            "" if self.feature_names else _in_blocks(self.input.mean(0)),
-            self._prediction(),
-            self._contributions(),
-            self._attributions(),
-            "\n".join(remarks),
-            _filled("", self.caveat.replace("*", "")),
-        )
-        return "\n\n".join(filter(None, blocks))
+        return self.text()
 
-    def _prediction(self) -> str:
-        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])
-        shown = [f"{name}, {_percent(share)}" for name, share in ranked[:4] if share >= 5e-4]
-        if len(shown) < len(ranked):
-            shown.append("others less" if len(shown) > 1 else "others below 0.1 %")
-        return f"Prediction: {shown[0]}   ({'; '.join(shown[1:])})"
+    def text(self, coloured: bool = False) -> str:
+        """The explanation as text; words may be `coloured` by escape sequences for a terminal."""
+        from pipeline.sharing.terminal import text
 
-    def _contributions(self) -> str:
-        """Concepts, relevances and contributions for `target`, largest first, and their sum."""
-        order = np.argsort(-np.abs(self.contributions), kind="stable")
-        units = [(f"{value:.4g}",) for value in self.values]
-        rows = [
-            (
-                self.concept_names[k],
-                *(units[k] if self.concepts_are_features else ()),
-                _signed(self.concepts[k]),
-                _signed(self.relevances[k]),
-                _signed(self.contributions[k]),
-                _bar(self.contributions[k], np.abs(self.contributions).max()),
-            )
-            for k in order
-        ]
-        value = ("value",) if self.concepts_are_features else ()
-        heading = (f"why {self.target}", *value, "concept", "relevance", "contribution", "")
-        total = _signed(self.contributions.sum())
-        rows.append((f"sum = logit of {self.target}", *("" for _ in value), "", "", total, ""))
-        return _table([heading, *rows]) + f"\n{self._from_sum_to_probability()}"
+        return text(self, coloured)
 
-    def _from_sum_to_probability(self) -> str:
-        share = _percent(self.probabilities[self.target])
-        logit, other = self.logits[self.target], self.logits[self.contrast]
-        rival = f"The logit of {self.contrast} is {_plain(other)}"
-        if len(self.logits) == 2:
-            return f"{rival}: 1 / (1 + exp({_plain(other - logit)})) = {share} for {self.target}."
-        return f"{rival}. Softmax of all {len(self.logits)}: {share} for {self.target}."
+    def html(self) -> str:
+        """A page with the words of a text, coloured by what they say; it needs nothing else.
 
-    def _attributions(self) -> str:
-        """What another method says; SENN's own explanations are in the other table."""
-        if self.method in ("relevance", "contribution"):
-            return ""
-        heading = f"{self.label} ({self.method}), of the logit of {self.target}"
-        if self.speaks_of == "inputs" and not self.feature_names:
-            return f"{heading}: sum {_signed(self.attributions.sum())}; the figure has the map."
-        names = self.feature_names if self.speaks_of == "inputs" else self.concept_names
-        order = np.argsort(-np.abs(self.attributions), kind="stable")
-        most = np.abs(self.attributions).max()
-        rows = [
-            (names[i], _signed(self.attributions[i]), _bar(self.attributions[i], most))
-            for i in order
-        ]
-        return f"{heading}\n{_table(rows)}"
+        Raises
+        ------
+        PipelineError
+            If the input is no text.
+        """
+        from pipeline.sharing.page import page
+
+        return page(self)
 
 
-def _signed(value: float) -> str:
-    text = f"{value:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "−")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _plain(value: float) -> str:
-    return _signed(value).removeprefix("+")
-
-
-def _bar(value: float, most: float) -> str:
-    """A bar from the middle, to the left if negative; its longest is _BAR characters."""
-    eighths = round(8 * _BAR * abs(value) / most) if most > 0 else 0
-    whole, part = divmod(eighths, 8)
-    if value >= 0:
-        return " " * _BAR + "│" + "█" * whole + _EIGHTHS[part].strip()
-    half = "▐" if part >= 4 else ""  # there are no eighths that fill from the right
-    return (half + "█" * whole).rjust(_BAR)[-_BAR:] + "│"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns: the first and, with its bars, the last to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        first, *numbers, bar = row
-        cells = [text.rjust(width) for text, width in zip(numbers, widths[1:-1], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells, bar]).rstrip())
-    return "\n".join(lines)
-
-
-def _filled(mark: str, text: str) -> str:
-    return textwrap.fill(text, _WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark))
-
-
-def _in_blocks(pixels: np.ndarray) -> str:
-    """An image (height, width) in [0, 1] in shades; a character is one pixel wide and two high."""
-    height = len(pixels) - len(pixels) % 2
-    pairs = pixels[:height].reshape(height // 2, 2, -1).mean(1)
-    levels = (pairs * (len(_SHADES) - 1)).round().astype(int)
-    rows = ["".join(_SHADES[level] for level in row) for row in levels]
-    edge = "─" * pixels.shape[1]
-    return "\n".join((f"┌{edge}┐", *(f"│{row}│" for row in rows), f"└{edge}┘"))
+def _largest(*values: np.ndarray) -> float:
+    return max(float(np.abs(each).max()) for each in values) or 1.0

@@ -40,7 +40,7 @@ class Ground(BaseModel):
 class Facts(BaseModel):
     """What explaining an input needs besides the model; floats have the 9 digits of a float32.
 
-    feature_names, plain_names, scales : one per column of a table; empty for images.
+    feature_names, plain_names, scales : one per column of a table; empty for others.
     baseline : the training median of every feature, normalised and flattened (`Background`).
     usual : training median of each column of a table, raw; of indicators that are the categories of
         one feature, ``feature=category``, the commonest is 1.
@@ -50,6 +50,7 @@ class Facts(BaseModel):
     never_together : pairs of indicators (columns that are 0 or 1), which no training row has both.
     ground : of images, if they have one.
     latent_spread : of each latent variable, if a β-VAE makes the concepts.
+    vocabulary : the words of texts; the first, "", is none, the second all that are unknown.
     caveat : what everyone must know who uses the model, or nothing.
     """
 
@@ -68,6 +69,7 @@ class Facts(BaseModel):
     ground: Ground | None
     latent_spread: tuple[float, ...] | None
     caveat: str
+    vocabulary: tuple[str, ...] = ()
 
     def background(self, input_shape: tuple[int, ...]) -> Background:
         """What explanation methods may know of the data."""
@@ -105,6 +107,7 @@ def facts_of(senn: Senn, data: Dataset, table: Path) -> Facts:
         ground=_ground(raw) if data.kind == "images" else None,
         latent_spread=spread,
         caveat=caveat(data.name),
+        vocabulary=data.vocabulary,
     )
 
 

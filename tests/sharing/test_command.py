@@ -1,3 +1,4 @@
+import io
 import json
 
 import numpy as np
@@ -38,9 +39,41 @@ def test_an_image_as_json(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
 
 
+def test_a_text(run, tmp_path, monkeypatch):
+    expected = load("reuters_senn").explain("topica, said the topicb", "occlusion")
+    text = ["--text", "topica, said the topicb", "--method", "occlusion"]
+    printed = run("reuters_senn", *text)
+    assert printed == f"{expected}\n\nPage: explanation.html\n"
+    assert (tmp_path / "explanation.html").read_text(encoding="utf-8") == expected.html()
+    assert run("reuters_senn", *text, "--out", "why.png").endswith("Figure: why.png\n")
+    assert (tmp_path / "why.png").read_bytes() == expected._repr_png_()
+    monkeypatch.setattr("sys.stdin", io.StringIO("topica,\nsaid the topicb\n"))
+    printed = run("reuters_senn", "--text", "-", *text[2:], "--json")
+    assert json.loads(printed) == json.loads(json.dumps(expected.as_dict()))
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "environment", "is_coloured"),
+    [
+        (False, {}, False),
+        (True, {}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+        (False, {"FORCE_COLOR": "1"}, True),
+        (False, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_colours_are_for_terminals(run, monkeypatch, is_terminal, environment, is_coloured):
+    for name, value in {"NO_COLOR": "", "FORCE_COLOR": "", "TERM": "xterm", **environment}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
+    assert ("\x1b[" in run("reuters_senn", "--text", "topica said the topicb")) == is_coloured
+
+
 def test_lists(run):
     assert run() == run("--list")
-    for name in ("compas_senn", "mnist_senn", "mnist_disenn"):
+    for name in ("compas_senn", "mnist_senn", "mnist_disenn", "reuters_senn"):
         assert f"{load(name)}\n" in run("--list")
     described = run("compas_senn", "--list")
     for words in (
@@ -53,19 +86,31 @@ def test_lists(run):
     ):
         assert words in described
     assert "28 × 28 pixels" in run("mnist_senn", "--list")
+    described = run("reuters_senn", "--list")
+    assert "the model reads its first 12 words" in described
+    assert "vocabulary: 12 words, such as topica, topicb" in described
+    assert "lime" in described and "deep_lift" not in described
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["compas_senn", "a.png"], "takes features, not a file: --set FEATURE=VALUE"),
+        (
+            ["compas_senn", "a.png"],
+            "takes features (--set FEATURE=VALUE; --list names them), not an image file",
+        ),
         (["compas_senn", "--set", "a"], "--set a: must be FEATURE=VALUE"),
         (
             ["compas_senn", "--set", "a=1", "--set", "a=2"],
             "--set a=2: a is already 1; give it once",
         ),
-        (["mnist_senn", "--set", "a=1"], "takes an image file, not --set"),
-        (["mnist_senn"], "name an image file after the model"),
+        (["mnist_senn", "--set", "a=1"], "takes an image file, not features (--set"),
+        (["mnist_senn", "--text", ""], 'takes an image file, not a text (--text "…")'),
+        (["mnist_senn"], "takes an image file, and none is given"),
+        (["reuters_senn"], 'takes a text (--text "…"), and none is given'),
+        (["reuters_senn", "a.txt"], 'takes a text (--text "…"), not an image file'),
+        (["reuters_senn", "--text", "1 2 3"], "the text '1 2 3' has no words"),
+        (["reuters_senn", "--text", "topica", "--for", "topicz"], "has no class topicz; did you"),
         (["mnist_senn", "a.png"], "cannot read a.png: No such file or directory"),
         (["mnist"], "has no model mnist"),
     ],
