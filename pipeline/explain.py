@@ -5,7 +5,7 @@
 >>> explanation = model.explain({"Number_of_Priors": 3, "Age_Below_TwentyFive": 1})
 >>> print(explanation)                       # prediction, concepts, relevances, contributions
 >>> explanation.plot().savefig("why.png")
->>> print(load("reuters_senn").explain("Wheat exports rose, the ministry said."))
+>>> print(load("reuters_senn").explain("Oil prices rose after OPEC cut output."))
 
 docs/models.md says more. Nothing is trained, and no data are needed.
 """

@@ -6,6 +6,7 @@ from the model's file or from the tables of stage `evaluate`.
 
 import shlex
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ _NAMES = {
     "DiSENN": "self-explaining neural network whose concepts are the latent variables of a β-VAE "
     "(DiSENN)",
 }
-_EXCERPT = 12  # words
 _SHOWN = ("dataset", "model_class", "num_concepts", "num_classes")  # elsewhere on the card
 
 
@@ -126,10 +126,11 @@ def _use(shared: Shared, data: Dataset) -> Iterable[str]:
 
 
 def _excerpt(data: Dataset) -> str:
-    """Known words of the first text for testing, in its order."""
+    """The longest passage of the first test text in which the model knows every word."""
     assert data.test.words is not None
-    known = [data.vocabulary[place] for place in data.test.words[0] if place > UNKNOWN]
-    return " ".join(known[:_EXCERPT])
+    words = groupby(data.test.words[0].tolist(), lambda place: place > UNKNOWN)
+    passages = [list(places) for is_known, places in words if is_known]
+    return " ".join(data.vocabulary[place] for place in max(passages, key=len))
 
 
 def _what(shared: Shared) -> Iterable[str]:
@@ -154,8 +155,8 @@ def _what(shared: Shared) -> Iterable[str]:
         yield ""
         yield (
             f"Vocabulary: {len(facts.vocabulary) - len(RESERVED):,} words, each with an embedding "
-            f"of {shared.input_shape[1]} numbers, which came with the data and was not trained. "
-            "All other words share one."
+            f"of {shared.input_shape[1]} numbers, which was computed from the training texts and "
+            "then fixed. All other words share one."
         )
     if facts.feature_names:
         names = zip(facts.feature_names, facts.plain_names, strict=True)

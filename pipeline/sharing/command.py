@@ -18,7 +18,7 @@ _EXAMPLES = """examples:
   python -m pipeline.explain compas_senn --set Number_of_Priors=3 --set Age_Below_TwentyFive=yes
   python -m pipeline.explain mnist_senn digit.png
   python -m pipeline.explain mnist_senn digit.png --method integrated_gradients --for 7
-  python -m pipeline.explain reuters_senn --text "Wheat exports rose, the ministry said."
+  python -m pipeline.explain reuters_senn --text "Oil prices rose after OPEC cut output."
 """
 _GIVEN_AS: dict[Kind, str] = {
     "tables": "features (--set FEATURE=VALUE; --list names them)",

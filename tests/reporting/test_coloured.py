@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from pipeline.reporting import style
-from pipeline.reporting.coloured import coloured_words
+from pipeline.reporting.coloured import coloured_words, words_in_terminal
 
 _SPAN = re.compile(
     r'<span style="background:rgba\((\d+),(\d+),(\d+),([\d.]+)\)" title="([^"]*)">([^<]*)</span>'
 )
+_ANSI = re.compile(r"\x1b\[38;5;16;48;5;(\d+)m(\w+)\x1b\[0m")
 PAGES = [
     ("#ffffff", "#1b1b1b"),
     ("#171717", "#e4e4e2"),
@@ -56,3 +57,30 @@ def test_the_strongest_is_legible_on_every_page(paper, ink, sign):
     ]
     dark, light = sorted((luminance(ground), luminance(rgb(ink))))
     assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def of_256(number):
+    """A colour of the cube of xterm's 256 colours."""
+    levels = (0, 95, 135, 175, 215, 255)
+    return tuple(levels[(number - 16) // step % 6] for step in (36, 6, 1))
+
+
+def test_words_in_a_terminal():
+    words = [f"w{i}" for i in range(9)]
+    values = np.array([0.0, 0.2, 0.9, 2.0, 9.0, -0.2, -0.9, -2.0, -9.0])
+    text = words_in_terminal(words, values, 2.0, 80)
+    assert _ANSI.sub(r"\2", text) == " ".join(words)
+    grounds = {word: of_256(int(number)) for number, word in _ANSI.findall(text)}
+    assert set(grounds) == {"w2", "w3", "w4", "w6", "w7", "w8"}  # the others are too weak
+    lights = {word: luminance(ground) for word, ground in grounds.items()}
+    assert lights["w2"] > lights["w3"] and lights["w6"] > lights["w7"]
+    assert (grounds["w4"], grounds["w8"]) == (grounds["w3"], grounds["w7"])
+    for word, (red, _, blue) in grounds.items():
+        assert (blue > red) == (word < "w5")
+        assert (lights[word] + 0.05) / 0.05 >= 4.5  # of black on it
+
+
+def test_lines_in_a_terminal():
+    words = ["ab", "cde", "f", "ghijklmn", "o"]
+    lines = words_in_terminal(words, np.ones(5), 1.0, 6).split("\n")
+    assert [_ANSI.sub(r"\2", line) for line in lines] == ["ab cde", "f", "ghijklmn", "o"]

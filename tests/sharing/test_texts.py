@@ -77,8 +77,9 @@ def test_the_file_has_all_that_it_takes(models, shared_run):
     assert torch.equal(tensors["embeddings"], data.embeddings)
     assert json.loads(metadata["facts"])["vocabulary"] == list(data.vocabulary)
     card = file.with_suffix(".md").read_text(encoding="utf-8")
-    known = [data.vocabulary[place] for place in data.test.words[0] if place > 1]
-    assert f'reuters_senn --text "{" ".join(known)}"' in card
+    text = " ".join(data.vocabulary[place] for place in data.test.words[0])
+    passage = max(text.split("<unknown>"), key=lambda part: len(part.split())).strip()
+    assert f'reuters_senn --text "{passage}"' in card
     assert "a text of up to 12 words" in card
     assert f"{len(data.vocabulary) - 2} words, each with an embedding of 6 numbers" in card
 
