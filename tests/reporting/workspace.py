@@ -12,6 +12,7 @@ import yaml
 from pipeline.core.dataset import Dataset, Prepared, Split, load_dataset, save_dataset
 from pipeline.core.params import Params, load_params
 from pipeline.core.params_choices import DATASETS
+from pipeline.data.texts import RESERVED
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.scores import CURVES, SCORES
 from pipeline.metrics.word_power import NO_MODEL, SPACES, WordPower, power_table
@@ -155,7 +156,7 @@ def _table(name: str) -> Prepared:
 
 
 def _texts(name: str) -> Prepared:
-    """Ten words at random, in texts of two and more; classes by turns."""
+    """Nine words and unknown ones at random, in texts of two and more; classes by turns."""
     generator, facts = torch.Generator().manual_seed(1), DATASETS[name]
     length, size = TEXT_SHAPE
 
@@ -166,7 +167,7 @@ def _texts(name: str) -> Prepared:
 
     embeddings = torch.randn(11, size, generator=generator)
     embeddings[0] = 0
-    vocabulary = ("", *(f"word{chr(ord('a') + index)}" for index in range(10)))
+    vocabulary = (*RESERVED, *(f"word{chr(ord('a') + index)}" for index in range(9)))
     classes = tuple(f"topic {index}" for index in range(facts.classes))
     splits = split(60), split(20), split(40)
     about = {"vocabulary": vocabulary, "embeddings": embeddings}

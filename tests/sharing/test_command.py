@@ -40,14 +40,14 @@ def test_an_image_as_json(run, tmp_path):
 
 
 def test_a_text(run, tmp_path, monkeypatch):
-    expected = load("reuters_senn").explain("topica, said the topicb", "occlusion")
-    text = ["--text", "topica, said the topicb", "--method", "occlusion"]
+    expected = load("reuters_senn").explain("worda, said the wordb", "occlusion")
+    text = ["--text", "worda, said the wordb", "--method", "occlusion"]
     printed = run("reuters_senn", *text)
     assert printed == f"{expected}\n\nPage: explanation.html\n"
     assert (tmp_path / "explanation.html").read_text(encoding="utf-8") == expected.html()
     assert run("reuters_senn", *text, "--out", "why.png").endswith("Figure: why.png\n")
     assert (tmp_path / "why.png").read_bytes() == expected._repr_png_()
-    monkeypatch.setattr("sys.stdin", io.StringIO("topica,\nsaid the topicb\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("worda,\nsaid the wordb\n"))
     printed = run("reuters_senn", "--text", "-", *text[2:], "--json")
     assert json.loads(printed) == json.loads(json.dumps(expected.as_dict()))
 
@@ -68,7 +68,7 @@ def test_colours_are_for_terminals(run, monkeypatch, is_terminal, environment, i
     for name, value in {"NO_COLOR": "", "FORCE_COLOR": "", "TERM": "xterm", **environment}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
-    assert ("\x1b[" in run("reuters_senn", "--text", "topica said the topicb")) == is_coloured
+    assert ("\x1b[" in run("reuters_senn", "--text", "worda said the wordb")) == is_coloured
 
 
 def test_lists(run):
@@ -87,8 +87,8 @@ def test_lists(run):
         assert words in described
     assert "28 × 28 pixels" in run("mnist_senn", "--list")
     described = run("reuters_senn", "--list")
-    assert "the model reads its first 12 words" in described
-    assert "vocabulary: 12 words, such as topica, topicb" in described
+    assert "the model reads its first 6 words" in described
+    assert "vocabulary: 9 words, such as worda, wordb" in described
     assert "lime" in described and "deep_lift" not in described
 
 
@@ -110,7 +110,7 @@ def test_lists(run):
         (["reuters_senn"], 'takes a text (--text "…"), and none is given'),
         (["reuters_senn", "a.txt"], 'takes a text (--text "…"), not an image file'),
         (["reuters_senn", "--text", "1 2 3"], "the text '1 2 3' has no words"),
-        (["reuters_senn", "--text", "topica", "--for", "topicz"], "has no class topicz; did you"),
+        (["reuters_senn", "--text", "worda", "--for", "topic"], "has no class topic; did you mean"),
         (["mnist_senn", "a.png"], "cannot read a.png: No such file or directory"),
         (["mnist"], "has no model mnist"),
     ],

@@ -114,7 +114,7 @@ def test_every_method_for_any_class(given, name):
         build = method.build(Background.of(data))
         expected = build(model.senn, data.test.x[:1], torch.tensor([1]))[0].detach()
         if data.kind == "texts":
-            expected = expected.reshape(12, -1).sum(1)[: len(why.feature_names)]
+            expected = expected.reshape(data.input_shape[0], -1).sum(1)[: len(why.feature_names)]
         np.testing.assert_allclose(why.attributions, expected, rtol=1e-3, atol=1e-4)
         assert (why.target, why.method, why.speaks_of) == (target, method.name, method.speaks_of)
         json.dumps(why.as_dict(), allow_nan=False)
