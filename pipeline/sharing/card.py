@@ -5,6 +5,7 @@ from the model's file or from the tables of stage `evaluate`.
 """
 
 import shlex
+import textwrap
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -34,6 +35,7 @@ _NAMES = {
     "DiSENN": "self-explaining neural network whose concepts are the latent variables of a β-VAE "
     "(DiSENN)",
 }
+_EXCERPT = 50  # characters
 _SHOWN = ("dataset", "model_class", "num_concepts", "num_classes")  # elsewhere on the card
 
 
@@ -126,11 +128,12 @@ def _use(shared: Shared, data: Dataset) -> Iterable[str]:
 
 
 def _excerpt(data: Dataset) -> str:
-    """The longest passage of the first test text in which the model knows every word."""
+    """From the longest passage of the first test text in which the model knows every word."""
     assert data.test.words is not None
     words = groupby(data.test.words[0].tolist(), lambda place: place > UNKNOWN)
     passages = [list(places) for is_known, places in words if is_known]
-    return " ".join(data.vocabulary[place] for place in max(passages, key=len))
+    passage = " ".join(data.vocabulary[place] for place in max(passages, key=len))
+    return textwrap.wrap(passage, _EXCERPT)[0]
 
 
 def _what(shared: Shared) -> Iterable[str]:
