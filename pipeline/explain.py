@@ -155,10 +155,10 @@ class Model:
         PipelineError
             If the input, the method or the class cannot be; says what would be right.
         """
-        read_as = read_input(self.shared, given)
+        input_ = read_input(self.shared, given)
         chosen = self._chosen("method", method, self.methods)
         classes = self.facts.class_names
-        x = read_as.x.unsqueeze(0)
+        x = input_.x.unsqueeze(0)
         with torch.no_grad():
             output = self.senn(x)
         logits, probabilities = output.logits[0], output.logits[0].softmax(0)
@@ -172,7 +172,7 @@ class Model:
         built = chosen.build(self.facts.background(self.input_shape))
         attributions = built(self.senn, x, torch.tensor([label]))[0].detach()
         concepts, relevances = output.concepts[0], output.relevances[0]
-        names = read_as.names if self.senn.conceptizer.are_inputs else self.concept_names
+        names = input_.names if self.senn.conceptizer.are_inputs else self.concept_names
         if self.kind == "texts":  # of the words that there are, all numbers of each
             if chosen.speaks_of == "inputs":
                 attributions = attributions.sum(1)
@@ -182,9 +182,9 @@ class Model:
         return Explanation(
             model=str(self),
             kind=self.kind,
-            input=read_as.raw.numpy(),
-            feature_names=read_as.names,
-            values=read_as.values,
+            input=input_.raw.numpy(),
+            feature_names=input_.names,
+            values=input_.values,
             logits=dict(zip(classes, logits.tolist(), strict=True)),
             probabilities=dict(zip(classes, probabilities.tolist(), strict=True)),
             prediction=classes[predicted],
@@ -200,8 +200,8 @@ class Model:
             attributions=attributions.numpy(),
             speaks_of=chosen.speaks_of,
             strips=self._strips(concepts),
-            notes=tuple(read_as.notes),
-            warnings=(*read_as.warnings, *self._unusual(concepts)),
+            notes=tuple(input_.notes),
+            warnings=(*input_.warnings, *self._unusual(concepts)),
             caveat=self.facts.caveat,
         )
 

@@ -45,8 +45,8 @@ def read_text(text: str, vocabulary: Sequence[str], length: int) -> Text:
     known = vocabulary[len(RESERVED) :]
     if len(unknown) == len(words):
         raise PipelineError(
-            f"the model knows none of the words {_listed(unknown)}; it knows {len(known):,}, "
-            f"first of all {', '.join(known[:_NAMED])}"
+            f"the model knows none of the words {_listed(unknown)}; it knows {len(known):,} "
+            f"words, such as {', '.join(known[:_NAMED])}"
         )
     notes = []
     if unknown:
