@@ -24,7 +24,7 @@ def coloured_words(words: Sequence[str], values: np.ndarray, limit: float) -> st
     limit : > 0; the absolute value from which on a ground is as opaque as any, such as
         `style.common_limit` of all values that are shown together.
     """
-    return " ".join(map(_coloured, words, values / limit, values))
+    return " ".join(_coloured(*each) for each in zip(words, values / limit, values, strict=True))
 
 
 def _coloured(word: str, strength: float, value: float) -> str:

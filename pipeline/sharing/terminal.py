@@ -82,7 +82,8 @@ def _attributions(explanation: Explanation) -> str:
     """What another method says; SENN's own explanations are in the other table."""
     if explanation.is_own:
         return ""
-    values, heading = explanation.attributions, _method(explanation)
+    values, label = explanation.attributions, f"{explanation.label} ({explanation.method})"
+    heading = f"{label}, of the logit of {explanation.target}"
     if explanation.speaks_of == "inputs" and explanation.kind == "images":
         return f"{heading}: sum {signed(values.sum())}; the figure has the map."
     is_of_inputs = explanation.speaks_of == "inputs"
@@ -90,11 +91,6 @@ def _attributions(explanation: Explanation) -> str:
     most = np.abs(values).max()
     rows = [(names[i], signed(values[i]), _bar(values[i], most)) for i in _strongest_first(values)]
     return f"{heading}\n{_table(rows)}"
-
-
-def _method(explanation: Explanation) -> str:
-    label, method = explanation.label, explanation.method
-    return f"{label} ({method}), of the logit of {explanation.target}"
 
 
 def _words(explanation: Explanation, coloured: bool) -> list[str]:
