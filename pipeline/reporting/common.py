@@ -15,9 +15,9 @@ from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.display import Picture, Prose, Several, Table
+from pipeline.reporting.display import Html, Picture, Prose, Several, Table
 
-Part: TypeAlias = Prose | Picture | Table
+Part: TypeAlias = Prose | Picture | Table | Html
 _Show: TypeAlias = Callable[[ExperimentResults, Results], Iterator[Part]]
 
 SHARES = ("accuracy", "balanced_accuracy", "commonest_share", "selection_gain")  # in per cent

@@ -101,38 +101,14 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Words:
-    """A text whose words are coloured by `weights` from -1, vermilion, to 1, blue."""
+class Html:
+    """Markup of its own, whose maker has escaped all texts; `text` says the same without."""
 
-    heading: str
-    words: Sequence[str]
-    weights: Sequence[float]
-
-    def html(self) -> str:
-        """A paragraph."""
-        shown = (
-            f'<span style="background:rgba({_POSITIVE if weight > 0 else _NEGATIVE},'
-            f'{_DARKEST * abs(weight):.2f})" title="{weight:+.2f}">{escape(word)}</span>'
-            for word, weight in zip(self.words, self.weights, strict=True)
-        )
-        return f"<p><small>{escape(self.heading)}</small><br>\n{' '.join(shown)}</p>"
+    html: str
+    text: str
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        plain = f"{self.heading}\n{' '.join(self.words)}"
-        return {"text/html": self.html(), "text/plain": plain}
-
-
-@dataclass(frozen=True)
-class Folded:
-    """Coloured texts that open on demand."""
-
-    summary: str
-    texts: Sequence[Words]
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        html = "\n".join(text.html() for text in self.texts)
-        shown = f"<details><summary>{escape(self.summary)}</summary>\n{html}</details>"
-        return {"text/html": shown, "text/plain": self.summary}
+        return {"text/html": self.html, "text/plain": self.text}
 
 
 @dataclass(frozen=True)
@@ -160,8 +136,6 @@ class Several:
         for part in self.parts:
             display(part)
 
-
-_POSITIVE, _NEGATIVE, _DARKEST = "0,114,178", "213,94,0", 0.6
 
 STATUSES = {
     "reproduced": ("✓", "yes"),

@@ -19,9 +19,9 @@ from pipeline.reporting import (
     method_scores,
     stability,
     study,
+    texts,
     training,
 )
-from pipeline.reporting import text as on_texts
 from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
 from tests.reporting.workspace import default_params
 
@@ -40,9 +40,10 @@ SECTIONS = {
     "concepts": concepts.quality,
     "correlations": concepts.correlations,
     "vae": training.vae,
-    "words": on_texts.words,
-    "power": on_texts.power,
-    "tokenizer": on_texts.tokenizer,
+    "texts": texts.accuracy,
+    "documents": texts.documents,
+    "power": texts.power,
+    "tokenizer": texts.tokenizer,
     "training": training.training,
     "provenance": training.provenance,
 }

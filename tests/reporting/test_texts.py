@@ -1,0 +1,86 @@
+"""Words are coloured by what they say, whatever they contain; numbers are those of the tables."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.explanations.methods import METHODS
+from pipeline.metrics.word_power import COMPARED, label_of
+from pipeline.reporting import texts
+from pipeline.reporting.display import Html, Picture, Prose
+from pipeline.reporting.examples import Example
+from pipeline.reporting.style import png
+from tests.reporting.conftest import read
+from tests.reporting.workspace import default_params, make_workspace
+
+NAME = "reuters_senn"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    make_workspace(folder, default_params())
+    return read(folder)
+
+
+def test_five_documents_each_explained_by_every_method(results):
+    shown = [part for part in texts.documents(results).parts if isinstance(part, Html)]
+    experiment = results.texts[NAME]
+    assert len(shown) == texts.DOCUMENTS
+    words = (experiment.data.test.words > 0).sum(1)
+    for index, part in enumerate(shown):
+        assert part.html.count("<span ") == int(words[index]) * 2 * len(COMPARED)
+        for name in COMPARED:
+            assert part.html.count(f"<small>{METHODS[name].label}, for topic") == 2
+        assert part.text.startswith(f"Document {index + 1}: predicted topic ")
+
+
+def test_colours_are_the_contributions_and_texts_are_escaped():
+    values = np.array([[0.5, -1.0], [-0.25, 1.0]])
+    shown = texts.document(1, ["a<b", "c"], example(), {texts.OWN: values, "lrp_0": values})
+    assert "a&lt;b" in shown.html and "a<b" not in shown.html
+    titles = re.findall(r'title="([^"]*)"', shown.html)
+    assert [float(title.replace("−", "-")) for title in titles] == 2 * [0.5, -1.0, -0.25, 1.0]
+    assert "“c”" in shown.text
+
+
+def test_power_is_drawn_by_rank(results):
+    (picture,) = texts.power(results).parts
+    assert isinstance(picture, Picture) and png(picture.figure)
+    table = results.texts[NAME].power.query("vectors == 'embedding'")
+    best = table.sort_values("power", ascending=False)["weights"]
+    panel = picture.figure.axes[0]
+    assert [text.get_text() for text in panel.get_yticklabels()] == list(map(label_of, best))
+
+
+def test_the_tokenizer_in_words_and_in_a_figure(results):
+    told, picture = texts.tokenizer(results).parts
+    assert isinstance(told, Prose) and isinstance(picture, Picture)
+    f1 = results.tokenizer.set_index("quantity").loc["f1", "value"]
+    assert f"an F1 of {f1:.3f} (" in told.markdown
+    bars = picture.figure.axes[0].patches
+    shares = results.tokenizer.query("quantity == 'relevance'")["value"]
+    assert [bar.get_height() for bar in bars] == pytest.approx(list(100 * shares))
+    assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx(list(range(-4, 4)))
+
+
+def test_accuracy_stands_beside_a_linear_classifier(results):
+    told, table, _ = texts.accuracy(results).parts
+    linear = results.texts[NAME].linear
+    assert f"gets {100 * linear.mean:.1f} %" in told.markdown
+    assert [row[0] for row in table.rows] == ["0.01", "1"]
+
+
+def test_a_run_without_texts(results, monkeypatch):
+    monkeypatch.setattr(results, "texts", {})
+    monkeypatch.setitem(vars(results), "tokenizer", pd.DataFrame({"quantity": []}))
+    for section in (texts.accuracy, texts.documents, texts.power, texts.tokenizer):
+        (only,) = section(results).parts
+        assert isinstance(only, Prose)
+
+
+def example() -> Example:
+    ones = np.ones(2)
+    return Example(ones, "x", "x", "y", 0.9, ones, ones, ones, ones)
