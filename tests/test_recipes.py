@@ -18,6 +18,7 @@ import yaml
 
 from tests.conftest import REPOSITORY
 from tests.processes import run_stage
+from tests.stages.test_tokenizer import write_texts
 
 PAGE = REPOSITORY / "docs/extending.md"
 BLOCK = re.compile(r"`([\w/]+\.py)`:\n\n```(python|diff)\n(.*?)```", re.DOTALL)
@@ -91,6 +92,7 @@ def own_params() -> dict:
     params["explain"]["experiments"] = ["new"]
     params["rivals"]["experiments"] = params["certify"]["experiments"] = ["new"]
     params["power"]["experiments"] = []
+    params["tokenizer"]["batch_size"] = 16
     params["robustness"]["variant"] = "squashed"
     params["pretrain"] |= {"dataset": "corners", "batch_size": 20}
     return params
@@ -109,6 +111,7 @@ def repository(tmp_path_factory) -> Path:
     mirror = folder / "mirror"
     mirror.mkdir()
     (mirror / "corners.csv").write_text(RAW)
+    write_texts(folder / "data/raw/reuters_r8")
     (folder / "reports").mkdir()
     shutil.copy(REPOSITORY / "reports/template.ipynb", folder / "reports")
     for stage, *name in (
@@ -119,6 +122,7 @@ def repository(tmp_path_factory) -> Path:
         ("explain", "new"),
         ("rivals",),
         ("power",),
+        ("tokenizer",),
         ("share", "new"),
         ("study", "new"),
         ("report",),

@@ -20,11 +20,15 @@ def workspace(tmp_path, monkeypatch):
     content["tokenizer"] |= {"documents": 60, "characters": 8, "epochs": 8, "batch_size": 16}
     content["tokenizer"] |= {"seeds": [1, 2], "lr": 0.05}
     Path("params.yaml").write_text(yaml.safe_dump(content))
-    raw = Path("data/raw/reuters_r8")
+    write_texts(Path("data/raw/reuters_r8"))
+
+
+def write_texts(raw: Path) -> None:
+    """Files of `raw` texts of three words, of which each ends with its only x, or is it."""
     raw.mkdir(parents=True)
     random = np.random.default_rng(0)
     for part, count in (("train", 60), ("test", 6)):
-        texts = (" ".join(random.choice(["abx", "x", "bax"], size=30)) for _ in range(count))
+        texts = (" ".join(random.choice(["abx", "x", "bbax"], size=30)) for _ in range(count))
         lines = ["Category\tText", "d\tstring", "class\t", *(f"earn\t{text}" for text in texts)]
         (raw / f"reuters-r8-{part}.tab").write_text("\n".join(lines))
 
