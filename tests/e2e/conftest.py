@@ -100,7 +100,7 @@ def first_run(tmp_path_factory, raw_data) -> tuple[Project, str]:
         (tmp_path_factory.getbasetemp().parent / "first run").mkdir()
     root = tmp_path_factory.mktemp("e2e")
     mirror = root / "mirror"
-    for name in ("compas", "mnist_5k", "uci"):
+    for name in ("compas", "mnist_5k", "uci", "reuters_r8"):
         shutil.copytree(raw_data(name), mirror, dirs_exist_ok=True)
     project = Project(root / "clone", environment(root, mirror), ONE_CORE)
     few_steps.digest("compas_senn")  # compiles the kernel here, for the clone and all other tests

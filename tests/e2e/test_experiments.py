@@ -20,6 +20,8 @@ AXES = (
 pytestmark = pytest.mark.e2e
 
 EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
+ENTRIES = [*EXPERIMENTS, "reuters_senn", "uci"]
+UNBOUNDED = ["reuters_senn", "uci"]  # what `certify` leaves out
 TABLES = ["uci_breast_cancer", "uci_wine"]
 STUDIED = ["compas_senn", "mnist_senn"]
 STAGE = "prepare@compas"
@@ -51,12 +53,10 @@ def test_another_lambda(project):
     before, weights = project.outs(), cells_of(project)
     changes = ("-S", "robust_reg=0.1", "-S", "report.explanations=1")
     printed = project.run("dvc", "exp", "run", "--name", "stronger", *changes)
-    per_experiment = ("train", "evaluate", "explain", "share")
-    rerun = [f"{stage}@{name}" for stage in per_experiment for name in EXPERIMENTS]
-    assert sorted(stages_run(printed)) == sorted(
-        [*rerun, "train@uci", "evaluate@uci", "share@uci", "report", "rivals"]
-    )
-    for name in (*EXPERIMENTS, "uci_wine"):  # those with the old λ
+    rerun = [f"{stage}@{name}" for stage in ("train", "evaluate", "share") for name in ENTRIES]
+    rerun += [f"explain@{name}" for name in EXPERIMENTS]
+    assert sorted(stages_run(printed)) == sorted([*rerun, "report", "rivals", "power"])
+    for name in (*EXPERIMENTS, "reuters_senn", "uci_wine"):  # those with the old λ
         assert f"{name}: 4 of 6 cells reused from the cell store" in printed
     assert "uci_breast_cancer: 8 of 10 cells reused from the cell store" in printed
     assert "up to date" in project.run("dvc", "status")
@@ -65,22 +65,21 @@ def test_another_lambda(project):
     assert len(list((project.folder / "reports/figures").glob("explanation_compas*"))) == 1
     after = project.outs()
     assert set(after) == set(before)
-    of_rerun = {
-        path for path in after if path.startswith(("models/mnist", "models/compas", "models/uci"))
-    }
-    of_rerun |= {path for path in after if path.startswith("reports/")}
+    made = ("reports/", *(f"models/{name}" for name in ENTRIES))
+    of_rerun = {path for path in after if path.startswith(made)}
     folders = ("study", "roundings")
     study = {f"reports/{folder}/{name}.csv" for folder in folders for name in STUDIED}
-    study |= {"reports/rivals", "reports/worst_case/uci.csv"}  # the latter has no rows
-    upstream = set(after) - of_rerun | study | {"reports/curves/vae.csv"}
-    assert len(upstream) == 13
+    empty = {f"reports/worst_case/{name}.csv" for name in UNBOUNDED}
+    others = {"reports/rivals", "reports/text/tokenizer.csv", "reports/curves/vae.csv"}
+    upstream = set(after) - of_rerun | study | empty | others
+    assert len(upstream) == 18
     unchanged = {path for path in after if after[path] == before[path]}
     assert unchanged == upstream | {"reports/claims.json"}  # the same verdicts, by other numbers
 
     # Cells of the old λ did not care that there is another.
     now = cells_of(project)
     assert {path: now[path] for path in weights} == weights
-    models = (*EXPERIMENTS, *(f"uci/{name}" for name in TABLES))
+    models = (*EXPERIMENTS, "reuters_senn", *(f"uci/{name}" for name in TABLES))
     added = {f"models/{n}/lambda=0.1/seed={s}.safetensors" for n in models for s in (111, 333)}
     assert set(now) - set(weights) == added
     _check_comparisons(project)
@@ -93,7 +92,8 @@ def _check_comparisons(project: Project) -> None:
     assert (explanations["old"], explanations["new"]) == (2, 1)
     assert params == {"params.yaml": {"robust_reg": {"old": 0.0001, "new": 0.1, "diff": 0.0999}}}
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
-    files = (*(f"{name}/{name}" for name in EXPERIMENTS), *(f"uci/{name}" for name in TABLES))
+    alone = [name for name in ENTRIES if name != "uci"]
+    files = (*(f"{name}/{name}" for name in alone), *(f"uci/{name}" for name in TABLES))
     assert set(metrics) == {f"reports/metrics/{name}.json" for name in files}
     for of_experiment in metrics.values():
         assert of_experiment["test_robustness_loss"]["diff"] != 0
@@ -115,14 +115,16 @@ def _check_comparisons(project: Project) -> None:
 def test_plots_of_a_run(project):
     plots = json.loads(project.run("dvc", "plots", "show", "--json"))
     assert "errors" not in plots
-    assert plots["data"].pop("reports/worst_case/uci.csv") == []  # no bounds, and no row
+    for name in UNBOUNDED:
+        assert plots["data"].pop(f"reports/worst_case/{name}.csv") == []  # no bounds, and no row
     expected = {
         f"reports/{folder}/{name}.csv"
         for folder in ("lambda", "cells", "curves", "methods", "methods_curves", "worst_case")
         for name in EXPERIMENTS
     }
     expected |= {f"reports/study/{name}.csv" for name in STUDIED}
-    expected |= {f"reports/{folder}/uci.csv" for folder in ("lambda", "cells", "curves")}
+    of_all = ("lambda", "cells", "curves")
+    expected |= {f"reports/{folder}/{name}.csv" for folder in of_all for name in UNBOUNDED}
     expected |= {f"reports/rivals/{name}.csv" for name in ("compas_senn", "mnist_senn")}
     assert set(plots["data"]) == expected | {"reports/curves/vae.csv"}
     for of_file in plots["data"].values():

@@ -12,15 +12,13 @@ from tests.e2e.digests import COMMITTED, digests
 pytestmark = pytest.mark.e2e
 
 EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn"]
-DATASETS = ["compas", "mnist_5k", "uci"]
+DATASETS = ["compas", "mnist_5k", "reuters_r8", "uci"]
+ENTRIES = [*EXPERIMENTS, "reuters_senn", "uci"]
 ALL = [
     *(f"{stage}@{name}" for stage in ("download", "prepare") for name in DATASETS),
     "pretrain",
-    *(f"train@{name}" for name in EXPERIMENTS),
-    *(f"evaluate@{name}" for name in EXPERIMENTS),
-    *("train@uci", "evaluate@uci"),
+    *(f"{stage}@{name}" for stage in ("train", "evaluate", "share") for name in ENTRIES),
     *(f"explain@{name}" for name in EXPERIMENTS),
-    *(f"share@{name}" for name in (*EXPERIMENTS, "uci")),
     "rivals",
     "power",
     "tokenizer",
