@@ -25,11 +25,11 @@ _COLUMNS = {
     "accuracy": "accuracy, %",
     "cross_entropy": "cross-entropy",
     "test_robustness_loss": "robustness loss",
-    "lipschitz_input_exact": "Lipschitz, input: exact\nat least, at most",
+    "lipschitz_input_lower": "Lipschitz, input",
     "faithfulness_relevance": "faithfulness",
     "selection_gain": "gain by selection, %",
 }
-_SPACES = {"embedding": "of embeddings", "one_hot": "of words (one-hot)"}
+_SPACES = {"embedding": "embeddings", "one_hot": "one-hot vectors"}
 
 
 def accuracy(results: Results) -> Several:
@@ -152,7 +152,7 @@ def power_figure(table: pd.DataFrame, title: str) -> Figure:
             ends = [100 * row["power_low"], 100 * row["power_high"]]
             axes.plot(ends, [place, place], color=colour, alpha=0.4, linewidth=2)
             axes.plot(100 * row["power"], place, "o", color=colour)
-        axes.set_title(f"vectors {about}")
+        axes.set_title(about)
         axes.set_xlabel("accuracy, %")
         axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
     panels[0].set_yticks(range(len(names)), [label_of(name) for name in names])
@@ -214,7 +214,7 @@ def tokenizer_figure(shares: pd.DataFrame) -> Figure:
     axes.vlines(places, low, high, color=style.BLUE, linewidth=1)
     axes.axvline(-0.5, color=style.GREY, linestyle="--", linewidth=0.8)
     chosen = [
-        place for place, offset in zip(places, offsets, strict=True) if abs(offset) in (1, 5, 10)
+        place for place, offset in zip(places, offsets, strict=True) if abs(offset) in (5, 10, 15)
     ]
     axes.set_xticks(chosen, [wording.minus(f"{place + (place >= 0):+d}") for place in chosen])
     axes.set_xlabel("character before (−) or behind (+) the boundary")

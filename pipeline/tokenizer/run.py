@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.core.errors import PipelineError
 from pipeline.core.params import Compute
 from pipeline.core.params import Tokenizer as Settings
 from pipeline.core.workers import Report
@@ -73,9 +74,16 @@ def run_tokenizer(
     Raises
     ------
     PipelineError
-        If a text has a character that is neither a letter nor a space.
+        If a text has a character that is neither a letter nor a space, or the texts have fewer
+        pieces than a batch.
     """
     pieces = windows(map(unspaced, training[: settings.documents]), settings.characters)
+    if len(pieces.ends) < settings.batch_size:
+        raise PipelineError(
+            f"params.yaml: tokenizer.batch_size: must be ≤ {len(pieces.ends)}, the pieces of "
+            f"{settings.characters} characters in {settings.documents} documents, got "
+            f"{settings.batch_size}"
+        )
     read = map(unspaced, held_out[: settings.examples])
     texts = [Unspaced(*(part[:LONGEST] for part in text)) for text in read]
     work = partial(_measure, settings, pieces, texts)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
+from pipeline.core.errors import PipelineError
 from pipeline.core.params import Compute
 from pipeline.core.params import Tokenizer as Settings
 from pipeline.explanations.relprop.composites import lrp, relevance_of_logit
@@ -37,6 +38,13 @@ def texts(count, seed):
 @pytest.fixture(scope="module")
 def measured():
     return run_tokenizer(SETTINGS, texts(40, 0), texts(6, 1), Compute())
+
+
+def test_texts_too_short_for_a_batch_are_refused():
+    few = [["ab"] * 10]
+    told = r"tokenizer.batch_size: must be ≤ 1, the pieces of 12 characters in 30 doc.*, got 16"
+    with pytest.raises(PipelineError, match=told):
+        run_tokenizer(SETTINGS, few, few, Compute())
 
 
 def test_f1_by_hand():
