@@ -35,7 +35,8 @@ from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors, write_tensors
 from pipeline.models.cells import grid
 
-STAGES = ("pretrain", "train", "evaluate", "explain", "rivals", "share", "study", "report")
+STAGES = ("pretrain", "train", "evaluate", "explain", "rivals", "share", "study", "power",
+          "tokenizer", "report")  # fmt: skip
 _EPOCH_STEPS = 10  # of the textbook: the clock is read after each epoch
 
 
@@ -81,7 +82,8 @@ def _stages(params: Params) -> dict[str, int | None]:
     stages |= {f"explain {entry}": cells[entry] for entry in params.explain.experiments}
     stages["rivals"] = None
     stages |= {f"share {entry}": None for entry in cells}
-    return stages | {f"study {name}": None for name in params.study} | {"report": None}
+    stages |= {f"study {name}": None for name in params.study}
+    return stages | dict.fromkeys(("power", "tokenizer", "report"))
 
 
 def _begin(folder: Path, params: Params, go_on: bool) -> None:

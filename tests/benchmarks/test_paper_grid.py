@@ -28,16 +28,20 @@ def published(tmp_path_factory, raw_data):
     folder = tmp_path_factory.mktemp("paper")
     mirror = folder / "mirror"
     mirror.mkdir()
-    for file in raw_data("compas").iterdir():
-        (mirror / file.name).symlink_to(file)
+    for name in ("compas", "reuters_r8"):
+        for file in raw_data(name).iterdir():
+            (mirror / file.name).symlink_to(file)
     params = SMOKE.model_dump(mode="json")
     params["evaluate"] |= {"anchors": 5, "lipschitz_local_steps": 1, "bootstrap": 100}
     params["explain"] |= {"examples": 4, "curve_steps": 2, "experiments": ["compas_senn"]}
     params["certify"] |= {"experiments": ["compas_senn"]}
+    params["power"] |= {"experiments": []}
+    params["tokenizer"] |= {"seeds": [1], "documents": 30, "examples": 2}
     params["study"]["compas_senn"] |= {"variants": ["paper2018"], "anchors": 2}
     params["report"] = {"explanations": 1, "prototypes": 1}
     # The quickest experiment: stages have tests with images elsewhere.
-    params |= {"datasets": ["compas"], "pretrain": params["pretrain"] | {"dataset": "compas"}}
+    params |= {"datasets": ["compas", "reuters_r8"]}
+    params |= {"pretrain": params["pretrain"] | {"dataset": "compas"}}
     for section in ("experiments", "study"):
         params[section] = {"compas_senn": params[section]["compas_senn"]}
     params["rivals"] |= {"experiments": ["compas_senn"], "anchors": 3, "evaluations": 4}
@@ -64,7 +68,7 @@ def published(tmp_path_factory, raw_data):
 def test_everything_is_published_and_nothing_else(published):
     names = {path.name for path in published.iterdir()}
     folders = {"cells", "curves", "figures", "lambda", "methods", "methods_curves", "metrics"}
-    folders |= {"models", "rivals", "roundings", "study", "worst_case"}
+    folders |= {"models", "rivals", "roundings", "study", "text", "worst_case"}
     claims = {"claims.csv", "claims.json"}
     assert names == folders | claims | {"report.html", "report.ipynb", "timings.json"}
     assert not list(published.parent.glob(".*")), "a half-written copy was left behind"
@@ -86,7 +90,7 @@ def test_every_stage_is_timed(published):
     stages = {row["stage"]: row for row in timings["stages"]}
     of_experiment = [f"{stage} compas_senn" for stage in ("train", "evaluate", "explain")]
     assert list(stages) == ["pretrain", *of_experiment, "rivals", "share compas_senn",
-                            "study compas_senn", "report"]  # fmt: skip
+                            "study compas_senn", "power", "tokenizer", "report"]  # fmt: skip
     assert stages["train compas_senn"]["cells"] == 4
     for row in stages.values():
         assert row["seconds"] > 0
@@ -101,10 +105,11 @@ def test_goes_on_where_the_last_run_ended(tmp_path, published, monkeypatch):
     places = {"params": published.parents[1] / "tiny.yaml", "work": work, "output": output}
     options = [text for key, path in places.items() for text in (f"--{key}", str(path))]
     main([*options, "--device", "cpu", "--go-on"])
-    assert ran == ["download", "prepare"]
+    data = 2 * ["download", "prepare"]
+    assert ran == data
     assert (output / "timings.json").read_bytes() == (published / "timings.json").read_bytes()
     main([*options, "--device", "cpu", "--stages", "pretrain"])
-    assert ran[2:] == ["download", "prepare", "pretrain"]
+    assert ran[4:] == [*data, "pretrain"]
     assert not (work / "models").exists(), "nothing is left of the earlier run"
 
 
