@@ -75,6 +75,7 @@ def test_trains_and_compares(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     places = {"params": tmp_path / "params.yaml", "data": data, "work": tmp_path / "work"}
     options = [text for key, path in places.items() for text in (f"--{key}", str(path))]
+    options += ["--experiments", "compas_senn", "mnist_senn", "mnist_disenn"]
     main([*options, "--output", str(output), "--device", "cpu", "--seeds", "1", "2", "3"])
 
     trained = pd.read_csv(output / "probes_agreement_cells.csv")

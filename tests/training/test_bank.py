@@ -391,7 +391,7 @@ def test_banks_are_even_and_as_many_for_every_worker(count, workers):
 def test_a_gpu_has_wider_banks_of_smaller_models():
     gpu, smoke = torch.device("cuda"), short("compas_senn")
     widths = {name: most_cells(smoke.experiment(name), gpu) for name in EXPERIMENTS}
-    assert widths == {"compas_senn": 256, "mnist_senn": 16, "mnist_disenn": 16}
+    assert widths.pop("compas_senn") == 256 and set(widths.values()) == {16}
     cells = grid("mnist_senn", lambdas=tuple(range(5)), seeds=tuple(range(7)))
     banks = pack(cells, smoke.experiment("mnist_senn"), SMOKE.robustness, gpu, 1)
     assert [len(packed) for packed in banks] == [12, 11, 12]

@@ -171,6 +171,9 @@ TOGETHER: dict[str, dict[str, Any]] = {
         for section in ("certify", "explain", "rivals")
     },
     "device": {"device": "auto"},
+    "power.experiments": {"power.experiments": []},
+    "power.halves": {"power.halves": 12},  # both are even
+    "tokenizer.characters": {"tokenizer.characters": 34},
     "vae.num_concepts": {"vae.num_concepts": 6, "experiments.mnist_disenn.num_concepts": 6},
     "experiments.mnist_disenn.num_concepts": {
         "experiments.mnist_disenn.num_concepts": 6,
@@ -526,6 +529,7 @@ WITHOUT_EFFECT = {
     "core/errors.py",
     "core/files.py",
     "core/inputs.py",
+    "core/kinds.py",  # a name for the inputs' shape, which the data decide
     "core/params.py",
     "core/params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
     "core/params_errors.py",
