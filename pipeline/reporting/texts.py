@@ -13,7 +13,15 @@ from matplotlib.figure import Figure
 from pipeline.claims.results import Results
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS
-from pipeline.metrics.word_power import COMPARED, NO_MODEL, label_of, per_word, words_of
+from pipeline.metrics.intervals import Interval
+from pipeline.metrics.word_power import (
+    COMPARED,
+    NO_MODEL,
+    NO_WORD,
+    label_of,
+    per_word,
+    words_of,
+)
 from pipeline.reporting import style, wording
 from pipeline.reporting.coloured import coloured_words
 from pipeline.reporting.common import Part, metric_table, over_seeds, pick
@@ -67,7 +75,7 @@ def documents(results: Results) -> Several:
             for name in (OWN, *(name for name in COMPARED if name != OWN))
         }
         for index, example in enumerate(explained(model, data, chosen)):
-            there = places[index] > 0
+            there = places[index] != NO_WORD
             words = [data.vocabulary[place] for place in places[index, there].tolist()]
             values = {name: of[index][:, there].numpy() for name, of in by_method.items()}
             parts.append(document(index + 1, words, example, values))
@@ -223,7 +231,5 @@ def tokenizer_figure(shares: pd.DataFrame) -> Figure:
 
 
 def _with_interval(row: Mapping[Any, Any], decimals: int) -> str:
-    value, low, high = (
-        f"{row[name]:.{decimals}f}" for name in ("value", "value_low", "value_high")
-    )
-    return f"{value} ({low} to {high})"
+    here = Interval(row["value"], row["value_low"], row["value_high"])
+    return wording.with_bounds(f"{here.mean:.{decimals}f}", here, decimals=decimals)
