@@ -33,6 +33,11 @@ class Folders:
     prepared: Path
     reports: Path
 
+    @property
+    def full(self) -> Path:
+        """Reports of the full run, that of presets/paper.yaml, where they are."""
+        return self.reports / "paper"
+
 
 class ExperimentResults:
     """One experiment of a run."""
@@ -248,6 +253,12 @@ class Results:
     def verdicts(self) -> pd.DataFrame:
         """One row a claim, as stage `report` judged it before this page was made."""
         return _read(self.folders.reports / "claims.csv")
+
+    @cached_property
+    def full_verdicts(self) -> pd.DataFrame:
+        """`verdicts` of the full run, that of presets/paper.yaml; without it, none."""
+        path = self.folders.full / "claims.csv"
+        return _read(path) if path.exists() else self.verdicts.iloc[:0]
 
     @cached_property
     def vae_curves(self) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The report's first section: what the run is, and its verdict on every published claim."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import get_args
 
 import numpy as np
@@ -23,6 +24,8 @@ _SOURCES = {
     "ETH": (style.FURTHER[0], "s"),
 }
 _ABOVE = 0.33  # rows between the published numbers and the one measured below them
+_BELOW = 0.2  # and between this and that of the full run
+_FULL_RUN = "[the run on full MNIST](paper/report.html)"
 _MARKED = ("reproduced", "undecided", "not reproduced", "not tested")  # in the figure
 _COUNTS = {
     "reproduced": "reproduces {}",
@@ -70,12 +73,31 @@ def lead(results: Results) -> Prose:
     )
     return Prose(
         f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** "
-        f"{_evidence(verdicts)}It trained {wording.counted(models, 'model')}: "
+        f"{_full_run(results)}{_evidence(verdicts)}It trained {wording.counted(models, 'model')}: "
         f"{wording.listed(trained)}{together}{besides}. Training and test examples: "
         f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
         f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
         f"they are for one model, its seed is the first, {first_seeds}."
     )
+
+
+def elsewhere(results: Results) -> dict[str, Verdict]:
+    """The full run's verdicts on claims that it decides and this run cannot test, by claim."""
+    untested = {v.claim.id for v in from_table(results.verdicts) if v.status == "not tested"}
+    return {
+        verdict.claim.id: verdict
+        for verdict in from_table(results.full_verdicts)
+        if verdict.claim.id in untested and verdict.status in get_args(Decided)
+    }
+
+
+def _full_run(results: Results) -> str:
+    """What the full run says of the claims that this one cannot test; empty without."""
+    statuses = [verdict.status for verdict in elsewhere(results).values()]
+    counts = [f"{statuses.count(s)} {s}" for s in get_args(Decided) if s in statuses]
+    if not counts:
+        return ""
+    return f"Of those that it cannot test, {_FULL_RUN} decides more: {wording.listed(counts)}. "
 
 
 def _evidence(verdicts: Sequence[Verdict]) -> str:
@@ -101,25 +123,30 @@ def _evidence(verdicts: Sequence[Verdict]) -> str:
 
 def claims(results: Results) -> Several:
     """All claims: figure and table."""
-    verdicts = from_table(results.verdicts)
+    verdicts, full = from_table(results.verdicts), elsewhere(results)
     measured = [v for v in verdicts if v.here is not None and v.claim.numbers]
     parts: list[Part] = []
     if measured:
         tested = sum(verdict.status != "not tested" for verdict in measured)
         parts.append(
             Picture(
-                claims_at_a_glance(measured, "Published numbers and this run’s intervals"),
+                claims_at_a_glance(measured, "Published numbers and this run’s intervals", full),
                 "claims",
                 f"Dot plot of {len(measured)} quantities: all published numbers of each beside the "
                 "95 % interval of this run; the table below has the same numbers.",
                 f"{wording.counted(tested, 'claim')} tested: {_key()}. Blue lines are "
-                "95 % intervals; they exclude the numbers outside them. Rows are the claims of the "
-                "table below.",
+                "95 % intervals; they exclude the numbers outside them. "
+                f"{_FULL_CAPTION * bool(full)}Rows are the claims of the table below.",
             )
         )
-    rows = [_claim_row(verdict, results) for verdict in verdicts]
+    rows = [_claim_row(verdict, results, full.get(verdict.claim.id)) for verdict in verdicts]
     header = ("claim", "λ", "published", "this run", "verdict")
     return Several([*parts, Table(header, rows, kind="claims")])
+
+
+_FULL_CAPTION = (
+    "Black ones below are those of the run on full MNIST, which the table quotes as “full run”. "
+)
 
 
 def _key() -> str:
@@ -138,17 +165,26 @@ def _collapse_note(verdict: Verdict, results: Results) -> str:
     return collapse_note(cells[np.logical_or.reduce(close)])
 
 
-def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
-    claim, here = verdict.claim, verdict.here
+def _measured(verdict: Verdict) -> tuple[str, str]:
+    """The number of a run, and its interval."""
+    here, kind = verdict.here, verdict.claim.kind
     if here is None:
-        measured = wording.MISSING
-    elif claim.kind in ("qualitative", "attack"):
-        measured = f"{here.mean:.2f}\n{wording.bounds(here)}"
-    elif claim.kind in ("accuracy lost", "ahead of linear", "trade-off", "power"):
-        measured = f"{wording.points(here.mean)} points\n{wording.bounds(here, 100, 1)}"
-    else:
-        measured = f"{wording.percent(here.mean)}\n{wording.bounds(here, 100, 1)}"
-    note = _collapse_note(verdict, results)
+        return wording.MISSING, ""
+    if kind in ("qualitative", "attack"):
+        return f"{here.mean:.2f}", wording.bounds(here)
+    if kind in ("accuracy lost", "ahead of linear", "trade-off", "power"):
+        return f"{wording.points(here.mean)} points", wording.bounds(here, 100, 1)
+    return wording.percent(here.mean), wording.bounds(here, 100, 1)
+
+
+def _claim_row(verdict: Verdict, results: Results, full: Verdict | None) -> tuple[str, ...]:
+    claim = verdict.claim
+    measured, said = list(_measured(verdict)), [verdict.status, verdict.reason, verdict.remark]
+    if full is not None:
+        number, interval = _measured(full)
+        measured.append(f"full run: {number} ({interval})" if interval else "")
+        said.append(f"full run: {_sentence(full)}")
+    said.append(_collapse_note(verdict, results))
     published = [f"{number.printed}, {number}" for number in claim.numbers]
     of_words = {
         "qualitative": results.params.robust_reg,
@@ -161,17 +197,24 @@ def _claim_row(verdict: Verdict, results: Results) -> tuple[str, ...]:
         f"{claim.text}\n{claim.id}",
         " to ".join(lambda_label(value) for value in lambdas) or wording.MISSING,
         "\n".join(published or [claim.in_words]),
-        measured,
-        "\n".join(filter(None, (verdict.status, verdict.reason, verdict.remark, note))),
+        "\n".join(filter(None, measured)),
+        "\n".join(filter(None, said)),
     )
     return tuple(text.replace(" %", "\u00a0%").replace(" λ", "\u00a0λ") for text in row)
 
 
+def _sentence(verdict: Verdict) -> str:
+    return ": ".join(filter(None, (verdict.status, verdict.reason, verdict.remark)))
+
+
 @style.styled
-def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
+def claims_at_a_glance(
+    verdicts: Sequence[Verdict], title: str, full: Mapping[str, Verdict] = MappingProxyType({})
+) -> Figure:
     """A row per claim that has both published numbers and one of this run.
 
-    This run's mean is filled if it tests the claim, hollow if it does not.
+    This run's mean is filled if it tests the claim, hollow if it does not. `full` has verdicts of
+    the full run, by claim.
     """
     figure = style.new_figure(0.95 + 0.34 * len(verdicts), title)
     axes = figure.subplots()
@@ -190,6 +233,12 @@ def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
         axes.plot(here.mean, row, "o", color=style.BLUE, mfc=face, markersize=6, zorder=3)
         mean = wording.with_bounds(wording.percent(here.mean), here, 100, 1)
         style.spot(axes, here.mean, row, f"this run: {mean}")
+        if (other := full.get(claim.id)) and other.here:
+            low, high, place = other.here.low, other.here.high, row + _BELOW
+            axes.plot([low, high], 2 * [place], color=style.INK, linewidth=2.2, zorder=2)
+            axes.plot(other.here.mean, place, "o", color=style.INK, markersize=4, zorder=3)
+            mean = wording.with_bounds(wording.percent(other.here.mean), other.here, 100, 1)
+            style.spot(axes, other.here.mean, place, f"full run: {mean}")
     labels = [f"{verdict.claim.id}  {STATUSES[verdict.status][0]}" for verdict in verdicts]
     axes.set_yticks(np.arange(len(verdicts)), labels)
     axes.set_ylim(len(verdicts) - 0.5, -0.7)
@@ -201,10 +250,13 @@ def claims_at_a_glance(verdicts: Sequence[Verdict], title: str) -> Figure:
     handles = [
         Line2D([], [], color=style.BLUE, marker="o", label="this run"),
         Line2D([], [], color=style.BLUE, marker="o", mfc="white", label="this run (not tested)"),
+        *([Line2D([], [], color=style.INK, marker="o", label="full run")] if full else []),
         *(
             Line2D([], [], color=colour, marker=marker, linestyle="", label=source)
             for source, (colour, marker) in _SOURCES.items()
         ),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, columnspacing=1.2)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=5 - bool(full), columnspacing=1.2
+    )
     return figure

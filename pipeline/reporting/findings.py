@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.claims.comparison import Decided
+from pipeline.claims.comparison import Comparison, Decided
 from pipeline.claims.protocol import PROTOCOLS, deviations
-from pipeline.claims.published import with_article
+from pipeline.claims.published import CLAIMS, with_article
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.claims.verdicts import from_table
+from pipeline.metrics.intervals import accuracy_interval
 from pipeline.models.senn import SennOutput
 from pipeline.reporting import wording
 from pipeline.reporting.display import Prose
@@ -39,6 +40,7 @@ def findings(results: Results) -> Prose:
         *_other_methods(results),
         *_configs(results),
         *_full_mnist(results),
+        *_strongest(results),
     ]
     return Prose("\n".join(f"- {sentence}" for sentence in found))
 
@@ -162,12 +164,9 @@ def _configs(results: Results) -> Iterator[str]:
 
 def _full_mnist(results: Results) -> Iterator[str]:
     """What the run of presets/paper.yaml says of the claims about full MNIST, if it is there."""
-    path = results.folders.reports / "paper" / "claims.csv"
-    if not path.exists():
-        return
     tested = [
         verdict
-        for verdict in from_table(pd.read_csv(path))
+        for verdict in from_table(results.full_verdicts)
         if verdict.claim.dataset == "mnist" and verdict.status in get_args(Decided)
     ]
     statuses = [verdict.status for verdict in tested]
@@ -180,7 +179,40 @@ def _full_mnist(results: Results) -> Iterator[str]:
     if counts and accuracies:
         yield (
             f"**On full MNIST, {len(tested)} claims are tested: {wording.listed(counts)}.** SENN "
-            f"reaches {wording.listed(accuracies)} ([verdicts](paper/claims.csv))."
+            f"reaches {wording.listed(accuracies)} ([its report](paper/report.html))."
+        )
+
+
+def _strongest(results: Results) -> Iterator[str]:
+    """Which published accuracy of MNIST at the largest λ each definition of the loss gives."""
+    (claim,) = (claim for claim in CLAIMS if claim.id == "mnist-collapse")
+    here = results.experiments.get(claim.experiment)
+    is_full = here is not None and here.settings.dataset == claim.dataset
+    reports, page = results.folders.reports, ""
+    if not is_full:
+        reports, page = results.folders.full, "paper/report.html"
+    path = reports / "study" / f"{claim.experiment}.csv"
+    if not path.exists():
+        return
+    cells = pd.read_csv(path)
+    at_most = cells[cells["robust_reg"] == claim.lambdas[0]]
+    said = []
+    for (variant, reduction), of_seeds in at_most.groupby(["variant", "reduction"], sort=False):
+        accuracy = accuracy_interval(of_seeds)
+        compared = Comparison(accuracy, claim.numbers)
+        numbers = wording.with_bounds(wording.percent(accuracy.mean), accuracy, 100, 1)
+        left = [number.name for group in compared.left for number in group]
+        said.append(
+            f"{numbers} under `{variant}, {reduction}`, which leaves "
+            f"{wording.listed(left) if left else 'none of them'}"
+        )
+    if said:
+        sources = wording.listed([number.name for number in claim.numbers])
+        most = lambda_label(claim.lambdas[0])
+        yield (
+            f"**The accuracy on MNIST at λ = {most} is a matter of the loss.** "
+            f"Published are {len(claim.numbers)}: {sources}. Of these, full MNIST gives "
+            f"{'; '.join(said)} ([Figure]({page}#figure-study_lambda_{claim.experiment}))."
         )
 
 

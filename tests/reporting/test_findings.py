@@ -1,5 +1,6 @@
 """What was found, from the results alone: other results, other findings."""
 
+import pandas as pd
 import pytest
 import torch
 
@@ -98,8 +99,31 @@ def test_full_mnist(run):
     write_csv(results.folders.reports / "paper/claims.csv", as_table(verdicts))
     assert said(results, "full MNIST") == (
         "- **On full MNIST, 3 claims are tested: 2 reproduced and 1 undecided.** SENN reaches "
-        "98.9 % at λ = 0.0001 and 26.3 % at λ = 1 ([verdicts](paper/claims.csv))."
+        "98.9 % at λ = 0.0001 and 26.3 % at λ = 1 ([its report](paper/report.html))."
     )
+
+
+def test_whose_accuracy_at_the_strongest_regularisation(run):
+    results = run()
+    assert "matter of the loss" not in findings(results).markdown
+    seeds = {"robust_reg": 1.0, "accuracy_low": 0.98, "accuracy_high": 0.99}
+    rows = [
+        {"variant": "review2020", "reduction": reduction, "seed": seed, "accuracy": value, **seeds}
+        for reduction, values in {"batch": (0.26, 0.27), "example": (0.986, 0.988)}.items()
+        for seed, value in enumerate(values)
+    ]
+    others = [row | {"robust_reg": 0.1, "accuracy": 0.5} for row in rows]
+    path = results.folders.reports / "paper/study/mnist_senn.csv"
+    write_csv(path, pd.DataFrame(rows + others))
+    text = said(results, "matter of the loss")
+    assert (
+        "Published are 5: the paper (98.7 %), the review (40 %), the review’s checkpoints" in text
+    )
+    assert "26.5 % (" in text and "98.7 % (" in text
+    first, second = text.split(";")
+    assert "`review2020, batch`, which leaves the review’s checkpoints (26.30 %)" in first
+    assert "the paper (98.7 %)" in second and "`review2020, example`" in second
+    assert text.endswith("([Figure](paper/report.html#figure-study_lambda_mnist_senn)).")
 
 
 def test_a_run_with_nothing_to_find(run):

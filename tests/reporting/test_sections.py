@@ -2,13 +2,17 @@
 
 import re
 import warnings
+from dataclasses import replace
 
 import matplotlib
 import pandas as pd
 import pytest
 import torch
 
+from pipeline.claims.verdicts import as_table, from_table
+from pipeline.core.files import write_csv
 from pipeline.explanations.methods import METHODS
+from pipeline.metrics.intervals import Interval
 from pipeline.metrics.scores import SCORES
 from pipeline.reporting import (
     accuracy,
@@ -19,10 +23,12 @@ from pipeline.reporting import (
     method_scores,
     stability,
     study,
+    style,
     texts,
     training,
 )
 from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
+from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params
 
 SECTIONS = {
@@ -187,6 +193,28 @@ def test_claims_table_has_every_claim_with_a_verdict(run):
     assert html.count('class="status open"') == 18
     assert all(len(row[4].split("\n")) > 1 for row in rows.values())
     assert [rows[name][1] for name in ("compas-linear", "poor-explanations")] == ["–", "0.0001"]
+
+
+def test_claims_that_the_full_run_decides(run):
+    results = run(robust_reg=1e-4)
+    judged = {verdict.claim.id: verdict for verdict in from_table(results.verdicts)}
+    untested, tested = judged["mnist-accuracy"], judged["compas-accuracy"]
+    full = Interval(0.9894, 0.988, 0.990)
+    theirs = [replace(v, status="reproduced", here=full, reason="so") for v in (untested, tested)]
+    write_csv(results.folders.full / "claims.csv", as_table(theirs))
+    results = read(results.folders.reports.parent)
+    (table,) = shown(claims.claims(results), Table)
+    rows = {row[0].split("\n")[1]: row for row in table.rows}
+    *_, here, verdict = rows["mnist-accuracy"]
+    assert here.split("\n")[-1] == "full run: 98.9\u00a0% (98.8 to 99.0)"
+    assert verdict.startswith("not tested\n") and "\nfull run: reproduced: so" in verdict
+    assert sum("full run" in cell for row in table.rows for cell in row) == 2  # not of COMPAS
+    assert "[the run on full MNIST](paper/report.html) decides more: 1 reproduced." in (
+        claims.lead(results).markdown
+    )
+    (picture,) = shown(claims.claims(results), Picture)
+    black = [line for line in picture.figure.axes[0].lines if line.get_color() == style.INK]
+    assert [line.get_xdata().tolist() for line in black] == [[0.988, 0.99], [0.9894]]
 
 
 def test_titles_say_what_the_numbers_say(run):
