@@ -9,6 +9,7 @@ from pipeline.claims.verdicts import Verdict, as_table
 from pipeline.core.files import write_csv
 from pipeline.metrics.intervals import Interval
 from pipeline.reporting.findings import findings
+from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params
 
 
@@ -97,7 +98,7 @@ def test_full_mnist(run):
     }
     verdicts = [Verdict(c, *measured[c.id], "") for c in CLAIMS if c.id in measured]
     write_csv(results.folders.reports / "paper/claims.csv", as_table(verdicts))
-    assert said(results, "full MNIST") == (
+    assert said(read(results.folders.reports.parent), "full MNIST") == (
         "- **On full MNIST, 3 claims are tested: 2 reproduced and 1 undecided.** SENN reaches "
         "98.9 % at λ = 0.0001 and 26.3 % at λ = 1 ([its report](paper/report.html))."
     )
