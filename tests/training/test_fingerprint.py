@@ -529,6 +529,7 @@ WITHOUT_EFFECT = {
     "core/errors.py",
     "core/files.py",
     "core/inputs.py",
+    "core/kinds.py",  # a name for the inputs' shape, which the data decide
     "core/params.py",
     "core/params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
     "core/params_errors.py",
