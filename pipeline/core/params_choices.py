@@ -27,7 +27,8 @@ class DatasetFacts:
     ----------
     module : str
         The module, or ``module:object``, that has ``files()`` and ``prepare(raw, split_seed)``; see
-        pipeline/data/compas.py. With `TEXTS`, `prepare` takes section `texts` of the params, too.
+        pipeline/data/compas.py. With `TEXTS`, `prepare` takes section `texts` of the params, too,
+        and ``documents(raw)`` has the texts word by word (pipeline/data/texts.py).
     input_shape : tuple of int
         (columns,) of a table, (channels, height, width) of images, `TEXTS` of texts.
     classes : int
@@ -301,12 +302,14 @@ def _pixels(sides: tuple[int, ...]) -> str:
 if TYPE_CHECKING:
     DatasetName: TypeAlias = str
     CollectionName: TypeAlias = str
+    TextsName: TypeAlias = str
     Variant: TypeAlias = str
     AnyConceptizer: TypeAlias = Conceptizer
     AnyParameterizer: TypeAlias = Parameterizer
 else:
     DatasetName = Literal[tuple(DATASETS)]
     CollectionName = Literal[tuple(dict.fromkeys(map(collection_of, DATASETS)))]
+    TextsName = Literal[tuple(name for name, d in DATASETS.items() if d.input_shape == TEXTS)]
     Variant = Literal[tuple(VARIANTS)]
     _ByName = Field(discriminator="name")
     AnyConceptizer = Annotated[reduce(or_, Conceptizer.__subclasses__()), _ByName]

@@ -73,6 +73,7 @@ def test_all_that_does_not_fit_together_is_told_together(content, in_tmp):
     assert load_text(dumps_yaml(content)) == [
         "params.yaml: experiments.compas_senn.dataset: must be among datasets (mnist), "
         'got "compas"',
+        'params.yaml: tokenizer.dataset: must be among datasets (mnist), got "newsgroups"',
         "params.yaml: experiments.mnist_disenn.num_concepts: must be vae.num_concepts, 5, with "
         "model_class DiSENN, got 6",
         "params.yaml: robust_reg: must equal the grid's 0.1 or differ from it in the first 6 "

@@ -280,6 +280,7 @@ WRONG_VALUES = [
             'pretrain.dataset: must be among datasets (compas), got "mnist"',
             f'{SENN}.dataset: must be among datasets (compas), got "mnist"',
             f'{DISENN}.dataset: must be among datasets (compas), got "mnist"',
+            'tokenizer.dataset: must be among datasets (compas), got "newsgroups"',
         ],
     ),
     (
