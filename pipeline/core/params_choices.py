@@ -123,9 +123,13 @@ class Part(kind.Section):
 
 
 class Conceptizer(Part):
-    """Called as ``Class(input_shape, num_concepts, **settings)``."""
+    """Called as ``Class(input_shape, num_concepts, **settings)``.
+
+    `are_inputs` is as the class at `built_by` has it: whether concepts are parts of the input.
+    """
 
     section = "conceptizer"
+    are_inputs: ClassVar[bool] = False
 
 
 class IdentityConceptizer(Conceptizer):
@@ -133,6 +137,7 @@ class IdentityConceptizer(Conceptizer):
 
     name: Literal["identity"]
     built_by = "pipeline.models.conceptizers:IdentityConceptizer"
+    are_inputs = True
     kinds = ("tables",)
 
     def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
@@ -187,6 +192,7 @@ class WordsConceptizer(Conceptizer):
 
     name: Literal["words"]
     built_by = "pipeline.models.words:WordsConceptizer"
+    are_inputs = True
     kinds = ("texts",)
 
     def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:

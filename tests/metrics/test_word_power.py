@@ -6,6 +6,7 @@ import torch
 
 from pipeline.core.dataset import Dataset, Split, present
 from pipeline.metrics.documents import embedded_documents, power_of_halves
+from pipeline.metrics.evaluation import evaluate_cell, prepare_protocol
 from pipeline.metrics.word_power import (
     COMPARED,
     NO_MODEL,
@@ -16,6 +17,7 @@ from pipeline.metrics.word_power import (
 )
 from pipeline.models.senn import Senn
 from pipeline.models.words import RecurrentParameterizer, WordsConceptizer
+from tests.metrics.data import EVALUATE
 
 WORDS, SIZE, CLASSES, VOCABULARY = 6, 4, 3, 12
 
@@ -56,6 +58,26 @@ def test_every_word_has_a_relevance_and_what_is_no_word_has_none(name, model, da
     assert torch.equal(relevance != 0, present(x).squeeze(2))
     alone = torch.cat([word_relevance(name, model, data, x[[i]], target[[i]]) for i in range(5)])
     torch.testing.assert_close(relevance[:5], alone, rtol=1e-4, atol=1e-6)
+
+
+def test_texts_are_evaluated_for_faithfulness_at_the_anchors(model, data):
+    settings = EVALUATE.model_copy(update={"anchors": 9})
+    protocol = prepare_protocol(data, settings)
+    correlations = []
+    for x in protocol.anchors:
+        is_word = present(x[None]).flatten()
+        here = model(x[None])
+        target = here.logits.argmax()
+        without = x.repeat(WORDS, 1, 1)
+        for word in range(WORDS):  # what follows moves up
+            rest = torch.cat([x[:word], x[word + 1 :]])
+            without[word] = torch.cat([rest, torch.zeros(1, SIZE)])
+        drop = here.logits.softmax(1)[0, target] - model(without).logits.softmax(1)[:, target]
+        drop = torch.where(is_word, drop, 0)
+        relevance = here.relevances[0, :, target]
+        correlations.append(np.corrcoef(relevance.numpy(), drop.numpy())[0, 1])
+    row = evaluate_cell(model, protocol)
+    assert row["faithfulness_relevance"] == pytest.approx(np.mean(correlations), abs=1e-4)
 
 
 def test_occlusion_deletes_a_word(model, data):
