@@ -432,8 +432,10 @@ class Params(Section):
 
     def _problems(self) -> Iterator[Problem]:
         experiments = {f"experiments.{name}": e for name, e in self.experiments.items()}
-        trained = {"pretrain": self.pretrain, **experiments, "tokenizer": self.tokenizer}
-        for key, dataset in {key: section.dataset for key, section in trained.items()}.items():
+        datasets = {"pretrain": self.pretrain.dataset}
+        datasets |= {key: e.dataset for key, e in experiments.items()}
+        datasets["tokenizer"] = self.tokenizer.dataset
+        for key, dataset in datasets.items():
             if collection_of(dataset) not in self.datasets:
                 words = f"must be among datasets ({', '.join(self.datasets)})"
                 yield f"{key}.dataset", words, dataset

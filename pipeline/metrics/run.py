@@ -119,8 +119,8 @@ class Run:
         Raises
         ------
         PipelineError
-            If params.yaml is wrong, or asks for a device that is not there, or the environment
-            names no cell store.
+            If params.yaml is wrong or asks for a device that is not there, or the environment is
+            wrong about the cell store.
         """
         params = load_params(Path("params.yaml"))
         device, store = choose_device(params.device), CellStore.from_environment()

@@ -140,9 +140,8 @@ def label_of(weights: str) -> str:
 
 
 def word_relevance(name: str, model: Senn, data: Dataset, x: Tensor, target: Tensor) -> Tensor:
-    """What method `name` says of every word of texts x (N, T, D), (N, T).
+    """What method `name` says of each word of texts x (N, T, D) for classes `target` (N,): (N, T).
 
-    Of its part in the logit of class `target` (N,), int64, of each text.
     A text's words are its concepts, so methods that speak of concepts speak of words, too.
     """
     explain = METHODS[name].build(Background.of(data))
@@ -160,6 +159,7 @@ def word_weights(name: str, data: Dataset, texts: Split) -> Tensor:
     Parameters
     ----------
     data : whose training documents tell how rare a word is.
+    texts : of its vocabulary.
     """
     is_word, is_train_word = (present(split.x).squeeze(2) for split in (texts, data.train))
     if name == "uniform":
