@@ -4,11 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv, write_json
-from pipeline.core.params import load_params
 from pipeline.core.stage import argument, run_stage
-from pipeline.core.store import CellStore
 from pipeline.metrics.grid import cells_table, evaluate_grids, headline, lambda_table
 from pipeline.metrics.run import Run
 from pipeline.metrics.worst_case import measure_worst_case, worst_case_table
@@ -17,10 +14,8 @@ from pipeline.metrics.worst_case import measure_worst_case, worst_case_table
 def main() -> None:
     """Write ``reports/{cells,lambda,worst_case}`` (CSV) and ``reports/metrics`` (JSON)."""
     entry = argument("entry", __doc__)
-    params = load_params(Path("params.yaml"))
-
-    device, store = choose_device(params.device), CellStore.from_environment()
-    run = Run(params, device, Path("data/prepared"), Path("models"), store)
+    run = Run.of_workspace()
+    params = run.params
     evaluations, worst = evaluate_grids(run, entry), measure_worst_case(run, entry)
     cells = {name: cells_table(measured) for name, measured in evaluations.items()}
     lambdas = {name: lambda_table(measured) for name, measured in evaluations.items()}

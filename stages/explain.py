@@ -4,11 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
-from pipeline.core.params import load_params
 from pipeline.core.stage import argument, run_stage
-from pipeline.core.store import CellStore
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.comparison_tables import curves_table, scores_table
@@ -18,10 +15,8 @@ from pipeline.metrics.run import Run
 def main() -> None:
     """Write ``reports/methods`` and ``reports/methods_curves`` (CSV)."""
     entry = argument("entry", __doc__)
-    params = load_params(Path("params.yaml"))
-
-    device, store = choose_device(params.device), CellStore.from_environment()
-    run = Run(params, device, Path("data/prepared"), Path("models"), store)
+    run = Run.of_workspace()
+    params = run.params
     compared = compare_methods(run, entry)
     tables: dict[str, list[pd.DataFrame]] = {"methods": [], "methods_curves": []}
     for name, scores in compared.items():

@@ -2,20 +2,16 @@
 
 from pathlib import Path
 
-from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
-from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
-from pipeline.core.store import CellStore
 from pipeline.metrics.run import Run
 from pipeline.metrics.word_power import measure_power, power_table
 
 
 def main() -> None:
     """Write ``reports/text/power.csv``."""
-    params = load_params(Path("params.yaml"))
-    device, store = choose_device(params.device), CellStore.from_environment()
-    run = Run(params, device, Path("data/prepared"), Path("models"), store)
+    run = Run.of_workspace()
+    params = run.params
     table = power_table(measure_power(run), params.evaluate.bootstrap)
     table.insert(1, "robust_reg", params.robust_reg)
     write_csv(Path("reports/text/power.csv"), table)

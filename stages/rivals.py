@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
-from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
-from pipeline.core.store import CellStore
 from pipeline.metrics.run import Run
 from pipeline.rivals.run import compare
 from pipeline.rivals.tables import table
@@ -14,11 +11,10 @@ from pipeline.rivals.tables import table
 
 def main() -> None:
     """Write ``reports/rivals/<experiment>.csv``."""
-    params = load_params(Path("params.yaml"))
-    device, store = choose_device(params.device), CellStore.from_environment()
+    run = Run.of_workspace()
+    params = run.params
     folder = Path("reports/rivals")
     folder.mkdir(parents=True, exist_ok=True)  # also where nothing is compared
-    run = Run(params, device, Path("data/prepared"), Path("models"), store)
     for name, measured in compare(run).items():
         rows = table(measured, params.rivals.bootstrap)
         rows.insert(0, "experiment", name)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
-from pipeline.data.texts import CORPORA
+from pipeline.data.registry import documents
 from pipeline.tokenizer.run import run_tokenizer, tokenizer_table
 
 
@@ -13,8 +13,7 @@ def main() -> None:
     """Write ``reports/text/tokenizer.csv``."""
     params = load_params(Path("params.yaml"))
     settings = params.tokenizer
-    raw = Path("data/raw", settings.dataset)
-    training, held_out = CORPORA[settings.dataset].documents(raw)
+    training, held_out = documents(settings.dataset, Path("data/raw", settings.dataset))
     measured = run_tokenizer(settings, training, held_out, params.compute)
     table = tokenizer_table(measured, params.evaluate.bootstrap)
     table.insert(0, "dataset", settings.dataset)

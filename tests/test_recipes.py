@@ -88,7 +88,8 @@ def own_params() -> dict:
         "concept_reg": 1.0,
         "batch_size": 20,
     }
-    params |= {"datasets": ["corners"], "experiments": {"new": experiment}, "study": {"new": study}}
+    params |= {"experiments": {"new": experiment}, "study": {"new": study}}
+    params["datasets"] = ["corners", "reuters_r8"]
     params["explain"]["experiments"] = ["new"]
     params["rivals"]["experiments"] = params["certify"]["experiments"] = ["new"]
     params["power"]["experiments"] = []

@@ -109,7 +109,7 @@ class ExperimentResults:
     @property
     def learns_concepts(self) -> bool:
         """Whether its concepts are learned, rather than the raw features or words."""
-        return self.settings.conceptizer.name not in ("identity", "words")
+        return not self.settings.conceptizer.are_inputs
 
     @property
     def is_disenn(self) -> bool:

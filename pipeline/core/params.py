@@ -185,7 +185,7 @@ class Evaluate(Section):
     lipschitz_local_restarts : random starting points per anchor.
     lipschitz_concept_resolution : smallest concept distance in eq. 5 (smaller ones are raised to
         it), in root-mean-square distances of the training points' concepts from their mean.
-    anchors : test points at which stability is measured.
+    anchors : test points at which stability is measured; of texts, faithfulness, too.
     bootstrap : resamples of test examples, for the 95 % intervals of the methods' scores.
     """
 
@@ -336,7 +336,7 @@ class Tokenizer(Section):
     examples : texts that it is measured on, at most.
     """
 
-    dataset: Literal["reuters_r8", "newsgroups"]
+    dataset: choice.TextsName
     documents: kind.Count
     characters: kind.EvenCount
     hidden_size: kind.Count
@@ -432,8 +432,10 @@ class Params(Section):
 
     def _problems(self) -> Iterator[Problem]:
         experiments = {f"experiments.{name}": e for name, e in self.experiments.items()}
-        datasets = {key: e.dataset for key, e in experiments.items()}
-        for key, dataset in {"pretrain": self.pretrain.dataset, **datasets}.items():
+        datasets = {"pretrain": self.pretrain.dataset}
+        datasets |= {key: e.dataset for key, e in experiments.items()}
+        datasets["tokenizer"] = self.tokenizer.dataset
+        for key, dataset in datasets.items():
             if collection_of(dataset) not in self.datasets:
                 words = f"must be among datasets ({', '.join(self.datasets)})"
                 yield f"{key}.dataset", words, dataset

@@ -27,7 +27,8 @@ class DatasetFacts:
     ----------
     module : str
         The module, or ``module:object``, that has ``files()`` and ``prepare(raw, split_seed)``; see
-        pipeline/data/compas.py. With `TEXTS`, `prepare` takes section `texts` of the params, too.
+        pipeline/data/compas.py. With `TEXTS`, `prepare` takes section `texts` of the params, too,
+        and ``documents(raw)`` has the texts word by word (pipeline/data/texts.py).
     input_shape : tuple of int
         (columns,) of a table, (channels, height, width) of images, `TEXTS` of texts.
     classes : int
@@ -122,9 +123,13 @@ class Part(kind.Section):
 
 
 class Conceptizer(Part):
-    """Called as ``Class(input_shape, num_concepts, **settings)``."""
+    """Called as ``Class(input_shape, num_concepts, **settings)``.
+
+    `are_inputs` is as the class at `built_by` has it: whether concepts are parts of the input.
+    """
 
     section = "conceptizer"
+    are_inputs: ClassVar[bool] = False
 
 
 class IdentityConceptizer(Conceptizer):
@@ -132,6 +137,7 @@ class IdentityConceptizer(Conceptizer):
 
     name: Literal["identity"]
     built_by = "pipeline.models.conceptizers:IdentityConceptizer"
+    are_inputs = True
     kinds = ("tables",)
 
     def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
@@ -186,6 +192,7 @@ class WordsConceptizer(Conceptizer):
 
     name: Literal["words"]
     built_by = "pipeline.models.words:WordsConceptizer"
+    are_inputs = True
     kinds = ("texts",)
 
     def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
@@ -301,12 +308,14 @@ def _pixels(sides: tuple[int, ...]) -> str:
 if TYPE_CHECKING:
     DatasetName: TypeAlias = str
     CollectionName: TypeAlias = str
+    TextsName: TypeAlias = str
     Variant: TypeAlias = str
     AnyConceptizer: TypeAlias = Conceptizer
     AnyParameterizer: TypeAlias = Parameterizer
 else:
     DatasetName = Literal[tuple(DATASETS)]
     CollectionName = Literal[tuple(dict.fromkeys(map(collection_of, DATASETS)))]
+    TextsName = Literal[tuple(name for name, d in DATASETS.items() if d.input_shape == TEXTS)]
     Variant = Literal[tuple(VARIANTS)]
     _ByName = Field(discriminator="name")
     AnyConceptizer = Annotated[reduce(or_, Conceptizer.__subclasses__()), _ByName]

@@ -81,6 +81,22 @@ def caveat(dataset: str) -> str:
     return str(getattr(implementation(FACTS[dataset].module), "CAVEAT", ""))
 
 
+def documents(dataset: str, raw: Path) -> tuple[list[list[str]], list[list[str]]]:
+    """All texts of `dataset` for training, and all for testing, word by word.
+
+    Parameters
+    ----------
+    raw : folder of its raw files.
+
+    Raises
+    ------
+    PipelineError
+        If a raw file is missing or not as it was published.
+    """
+    training, held_out = implementation(FACTS[dataset].module).documents(raw)
+    return training, held_out
+
+
 # A dataset's module is imported when the dataset is asked for.
 DATASETS = {name: Recipe(partial(_files, name), partial(_prepare, name)) for name in FACTS}
 

@@ -60,20 +60,8 @@ def split_each_class(
     """Split the rows of every class alike, so that each part has all classes, however rare.
 
     Of each class, parts take the nearest whole number of rows to their share, and at least one.
-
-    Parameters
-    ----------
-    labels : ndarray (N,)
-        Class of each row.
-    test, valid : float
-        Shares of all rows.
-    seed : int
-        Determines the rows.
-
-    Returns
-    -------
-    train, valid, test : ndarray of int
-        Row numbers, ascending.
+    Parameters and result are as for `stratified_split`, but `test` and `valid` are shares of all
+    rows.
 
     Raises
     ------

@@ -213,5 +213,3 @@ NEWSGROUPS = Corpus(
         "34a4c6261eda98d87f66d8e12a2cccba06918b7877442536ef6a13810a47ba39",
     ),
 )
-
-CORPORA = {corpus.name: corpus for corpus in (REUTERS_R8, NEWSGROUPS)}

@@ -90,7 +90,7 @@ class Protocol:
     Attributes
     ----------
     anchors : Tensor (A, *input_shape)
-        Test points at which stability is measured.
+        Test points at which stability is measured; of texts faithfulness, too.
     neighbours : Tensor (A, N), bool
         Which test points lie within ε of each anchor.
     box : Box
@@ -143,7 +143,7 @@ def evaluate_cell(model: Senn, protocol: Protocol) -> Row:
     return {
         **accuracy.columns("accuracy"),
         **_stability(model, protocol, train_concepts),
-        **_faithfulness(model, protocol.data, train_concepts),
+        **_faithfulness(model, protocol, train_concepts),
         **{name: metric(model, protocol.data) for name, metric in METRICS.items()},
     }
 
@@ -228,9 +228,13 @@ def _over_anchors(metrics: dict[str, Tensor]) -> Row:
     return row
 
 
-def _faithfulness(model: Senn, data: Dataset, train_concepts: Tensor) -> Row:
-    """Faithfulness of SENN's own explanations, mean over the whole test set."""
-    x = data.test.x
+def _faithfulness(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
+    """Faithfulness of SENN's own explanations, mean over the test set; of texts, over the anchors.
+
+    Each word of a text is a concept, and costs a forward pass to remove.
+    """
+    data = protocol.data
+    x = protocol.anchors if data.kind == "texts" else data.test.x
     target = predict(model, x)
     removal = removal_of_concepts(model, Background.of(data).baseline, train_concepts)
     p = leave_one_out(removal, model, x, target)

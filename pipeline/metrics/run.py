@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pipeline.core.dataset import file_of
+from pipeline.core.device import choose_device
 from pipeline.core.files import digest_of
 from pipeline.core.fingerprint import (
     COMPUTING_CODE,
@@ -19,7 +20,7 @@ from pipeline.core.fingerprint import (
     fingerprint,
 )
 from pipeline.core.inputs import File
-from pipeline.core.params import Compute, Params
+from pipeline.core.params import Compute, Params, load_params
 from pipeline.core.store import CellStore
 from pipeline.core.tasks import run_tasks
 from pipeline.core.workers import Work
@@ -110,6 +111,20 @@ class Run:
     prepared: Path
     models: Path
     store: CellStore = _OFF
+
+    @classmethod
+    def of_workspace(cls) -> "Run":
+        """The run of the working folder, on the device of its params, with the user's cell store.
+
+        Raises
+        ------
+        PipelineError
+            If params.yaml is wrong or asks for a device that is not there, or the environment is
+            wrong about the cell store.
+        """
+        params = load_params(Path("params.yaml"))
+        device, store = choose_device(params.device), CellStore.from_environment()
+        return cls(params, device, Path("data/prepared"), Path("models"), store)
 
     def subject(self, cell: Cell, protocol: dict[str, Any], task: Any = None) -> Subject:
         """`cell`, to be measured."""

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.core.dataset import Dataset, Split, read_dataset
+from pipeline.core.dataset import Dataset, Split, present, read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Power
 from pipeline.core.workers import Report
@@ -45,7 +45,6 @@ COMPARED = (
 REFERENCE = "lrp_epsilon"  # whose lead over every other row is in the table
 NO_MODEL = {"uniform": "uniform weights", "tf_idf": "tf-idf"}
 SPACES = ("embedding", "one_hot")
-NO_WORD = 0  # in a vocabulary
 _SEED = 0  # of the draw of documents
 
 
@@ -140,37 +139,33 @@ def label_of(weights: str) -> str:
     return NO_MODEL.get(weights) or METHODS[weights].label
 
 
-def word_relevance(name: str, model: Senn, data: Dataset, x: Tensor) -> Tensor:
-    """What method `name` says of every word of texts x (N, T, D), for the predicted class: (N, T).
+def word_relevance(name: str, model: Senn, data: Dataset, x: Tensor, target: Tensor) -> Tensor:
+    """What method `name` says of each word of texts x (N, T, D) for classes `target` (N,): (N, T).
 
     A text's words are its concepts, so methods that speak of concepts speak of words, too.
     """
     explain = METHODS[name].build(Background.of(data))
 
-    def of_batch(x: Tensor) -> Tensor:
-        return per_word(explain(model, x, logits(model, x).argmax(1)))
+    def of_batch(x: Tensor, target: Tensor) -> Tensor:
+        attributions = explain(model, x, target)
+        return attributions.sum(2) if attributions.ndim > 2 else attributions
 
-    return in_batches(of_batch, x)
-
-
-def per_word(attributions: Tensor) -> Tensor:
-    """Attributions (B, T, D) of embeddings, or (B, T) of words: of words, (B, T)."""
-    return attributions.sum(2) if attributions.ndim > 2 else attributions
+    return in_batches(of_batch, x, target)
 
 
-def word_weights(name: str, data: Dataset, words: Tensor) -> Tensor:
-    """The weight of every word of texts (N, T) by one of `NO_MODEL`, (N, T), float64; 0 for none.
+def word_weights(name: str, data: Dataset, texts: Split) -> Tensor:
+    """The weight of every word of N texts by one of `NO_MODEL`, (N, T), float64; 0 for none.
 
     Parameters
     ----------
     data : whose training documents tell how rare a word is.
-    words : places in its vocabulary.
+    texts : of its vocabulary.
     """
-    is_word = words != NO_WORD
+    is_word, is_train_word = (present(split.x).squeeze(2) for split in (texts, data.train))
     if name == "uniform":
         return is_word.double()
-    train = words_of(data.train)
-    return idf(train, train != NO_WORD, len(data.vocabulary))[words] * is_word
+    rarity = idf(places_in(data.train), is_train_word, len(data.vocabulary))
+    return rarity[places_in(texts)] * is_word
 
 
 def _measure(
@@ -181,12 +176,13 @@ def _measure(
     data = _data(data_file)
     draw = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(_SEED))
     chosen = draw[: settings.documents]
-    x, y, words = data.test.x[chosen], data.test.y[chosen], words_of(data.test)[chosen]
+    x, y, words = data.test.x[chosen], data.test.y[chosen], places_in(data.test)[chosen]
     if weights in NO_MODEL:
-        values = word_weights(weights, data, words)
+        values = word_weights(weights, data, Split(x, y, words))
     else:
-        model = placed(load_cell(cell)[0], device)
-        values = word_relevance(weights, model, data.to(device), x.to(device)).cpu()
+        model, there = placed(load_cell(cell)[0], device), x.to(device)
+        target = in_batches(lambda x: logits(model, x).argmax(1), there)
+        values = word_relevance(weights, model, data.to(device), there, target).cpu()
     documents = embedded_documents(x, values), one_hot_documents(words, values)
     embedded, one_hot = (
         power_of_halves(vectors, y, settings.neighbours, settings.halves).tolist()
@@ -200,7 +196,7 @@ def _data(file: File) -> Dataset:
     return read_dataset(file)
 
 
-def words_of(split: Split) -> Tensor:
+def places_in(split: Split) -> Tensor:
     """Where the words of texts are in the vocabulary, (N, T), int64."""
     assert split.words is not None, "of texts"
     return split.words.long()

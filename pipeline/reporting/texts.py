@@ -11,16 +11,15 @@ import torch
 from matplotlib.figure import Figure
 
 from pipeline.claims.results import Results
-from pipeline.explanations.method import Background
+from pipeline.core.dataset import present
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.intervals import Interval
 from pipeline.metrics.word_power import (
     COMPARED,
     NO_MODEL,
-    NO_WORD,
     label_of,
-    per_word,
-    words_of,
+    places_in,
+    word_relevance,
 )
 from pipeline.reporting import style, wording
 from pipeline.reporting.coloured import coloured_words
@@ -65,17 +64,15 @@ def documents(results: Results) -> Several:
     for experiment in results.texts.values():
         data, model = experiment.data, experiment.model
         chosen = pick(data.test.y, DOCUMENTS)
-        x, places = data.test.x[chosen], words_of(data.test)[chosen]
+        x, places = data.test.x[chosen], places_in(data.test)[chosen]
+        is_word = present(x).squeeze(2)
         classes = model(x).logits.topk(2, dim=1).indices  # the predicted one, the runner-up
-        background = Background.of(data)
         by_method = {
-            name: torch.stack(
-                [per_word(METHODS[name].build(background)(model, x, c)) for c in classes.T], 1
-            )
+            name: torch.stack([word_relevance(name, model, data, x, c) for c in classes.T], 1)
             for name in (OWN, *(name for name in COMPARED if name != OWN))
         }
         for index, example in enumerate(explained(model, data, chosen)):
-            there = places[index] != NO_WORD
+            there = is_word[index]
             words = [data.vocabulary[place] for place in places[index, there].tolist()]
             values = {name: of[index][:, there].numpy() for name, of in by_method.items()}
             parts.append(document(index + 1, words, example, values))

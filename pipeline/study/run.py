@@ -52,6 +52,7 @@ def run_study(
     """
     study = params.study_of(name)
     settings = params.evaluate.model_copy(update={"anchors": study.anchors})
+    protocol = protocol_of(settings)
     cells: list[tuple[Definition, Cell]] = []
     with TemporaryDirectory(prefix="senn-study-") as folder:
         subjects = []
@@ -62,7 +63,6 @@ def run_study(
             train_grid(Job(defined, name, device, data, Path(folder, "vae"), models, store))
             trained = sorted(grid(defined, name))
             cells += [(definition, cell) for cell in trained]
-            protocol = protocol_of(settings)
             subjects += [Subject(cell.path(models), data, protocol) for cell in trained]
         print(f"study of {name}: measuring {len(subjects)} models", flush=True)
         run = Run(params, device, data.parent, Path(folder), store)

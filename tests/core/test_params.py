@@ -12,12 +12,14 @@ from pipeline.core import params_choices as choice
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Params, load_params
 from pipeline.data.registry import DATASETS
+from pipeline.data.texts import Corpus
 from pipeline.models.aggregators import AGGREGATORS
 
 PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
 del CONTENT["experiments"]["uci"]  # see test_params_tables.py
 del CONTENT["experiments"]["newsgroups_senn"]
+del CONTENT["experiments"]["mnist_senn"]["lambda_grid"]  # for the top-level one
 CONTENT["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
 CONTENT["power"]["experiments"] = []
 CONTENT["certify"]["experiments"] = ["compas_senn"]
@@ -73,6 +75,7 @@ def test_all_that_does_not_fit_together_is_told_together(content, in_tmp):
     assert load_text(dumps_yaml(content)) == [
         "params.yaml: experiments.compas_senn.dataset: must be among datasets (mnist), "
         'got "compas"',
+        'params.yaml: tokenizer.dataset: must be among datasets (mnist), got "newsgroups"',
         "params.yaml: experiments.mnist_disenn.num_concepts: must be vae.num_concepts, 5, with "
         "model_class DiSENN, got 6",
         "params.yaml: robust_reg: must equal the grid's 0.1 or differ from it in the first 6 "
@@ -178,6 +181,19 @@ def test_this_machine_computes_unless_something_else_is_said(content):
 def test_empty_lambda_grid_leaves_the_headline(content):
     content["lambda_grid"] = []
     assert Params.model_validate(content).lambdas("mnist_senn") == (0.0001,)
+
+
+@pytest.mark.parametrize("part", choice.Conceptizer.__subclasses__(), ids=lambda p: p.__name__)
+def test_conceptizers_are_inputs_where_their_classes_are(part):
+    assert part.are_inputs == choice.implementation(part.built_by).are_inputs
+
+
+def test_the_tokenizer_reads_any_dataset_of_texts(content):
+    for name in ("reuters_r8", "newsgroups"):
+        content["datasets"] = ["compas", "mnist", name]
+        content["tokenizer"]["dataset"] = name
+        assert Params.model_validate(content).tokenizer.dataset == name
+        assert isinstance(choice.implementation(choice.DATASETS[name].module), Corpus)
 
 
 def test_experiment_by_name():

@@ -18,7 +18,6 @@ CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(DEFAULT)
 def content() -> dict[str, Any]:
     """The default file's content, with two tables."""
     content = copy.deepcopy(CONTENT)
-    content["datasets"].remove("reuters_r8")
     del content["experiments"]["reuters_senn"]
     tables = content["experiments"]["uci"]["tables"]
     content["experiments"]["uci"]["tables"] = {name: tables[name] for name in ("heart", "wine")}
@@ -136,7 +135,7 @@ def test_two_experiments_of_one_name(content, tmp_path):
 def test_the_collection_must_be_downloaded(content, tmp_path):
     content["datasets"].remove("uci")
     content["explain"]["experiments"] = ["compas_senn", "uci_wine"]
-    there = "compas, mnist_5k"
+    there = "compas, mnist_5k, reuters_r8"
     entries = "compas_senn, mnist_senn, mnist_disenn, uci"
     assert problems(content, tmp_path) == [
         f'experiments.uci.dataset: must be among datasets ({there}), got "uci/heart"',

@@ -6,6 +6,7 @@ import torch
 
 from pipeline.core.dataset import Dataset, Split, present
 from pipeline.metrics.documents import embedded_documents, power_of_halves
+from pipeline.metrics.evaluation import evaluate_cell, prepare_protocol
 from pipeline.metrics.word_power import (
     COMPARED,
     NO_MODEL,
@@ -16,6 +17,7 @@ from pipeline.metrics.word_power import (
 )
 from pipeline.models.senn import Senn
 from pipeline.models.words import RecurrentParameterizer, WordsConceptizer
+from tests.metrics.data import EVALUATE
 
 WORDS, SIZE, CLASSES, VOCABULARY = 6, 4, 3, 12
 
@@ -50,11 +52,32 @@ def model() -> Senn:
 @pytest.mark.parametrize("name", COMPARED)
 def test_every_word_has_a_relevance_and_what_is_no_word_has_none(name, model, data):
     x = data.test.x
-    relevance = word_relevance(name, model, data, x)
+    target = torch.arange(len(x)) % CLASSES
+    relevance = word_relevance(name, model, data, x, target)
     assert relevance.shape == (40, WORDS) and relevance.isfinite().all()
     assert torch.equal(relevance != 0, present(x).squeeze(2))
-    alone = torch.cat([word_relevance(name, model, data, one.unsqueeze(0)) for one in x[:5]])
+    alone = torch.cat([word_relevance(name, model, data, x[[i]], target[[i]]) for i in range(5)])
     torch.testing.assert_close(relevance[:5], alone, rtol=1e-4, atol=1e-6)
+
+
+def test_texts_are_evaluated_for_faithfulness_at_the_anchors(model, data):
+    settings = EVALUATE.model_copy(update={"anchors": 9})
+    protocol = prepare_protocol(data, settings)
+    correlations = []
+    for x in protocol.anchors:
+        is_word = present(x[None]).flatten()
+        here = model(x[None])
+        target = here.logits.argmax()
+        without = x.repeat(WORDS, 1, 1)
+        for word in range(WORDS):  # what follows moves up
+            rest = torch.cat([x[:word], x[word + 1 :]])
+            without[word] = torch.cat([rest, torch.zeros(1, SIZE)])
+        drop = here.logits.softmax(1)[0, target] - model(without).logits.softmax(1)[:, target]
+        drop = torch.where(is_word, drop, 0)
+        relevance = here.relevances[0, :, target]
+        correlations.append(np.corrcoef(relevance.numpy(), drop.numpy())[0, 1])
+    row = evaluate_cell(model, protocol)
+    assert row["faithfulness_relevance"] == pytest.approx(np.mean(correlations), abs=1e-4)
 
 
 def test_occlusion_deletes_a_word(model, data):
@@ -63,7 +86,7 @@ def test_occlusion_deletes_a_word(model, data):
     logit = model(x).logits.gather(1, target.unsqueeze(1)).squeeze(1)
     shorter = torch.cat([x[:, :1], x[:, 2:], torch.zeros(3, 1, SIZE)], 1)  # without word 1
     without = model(shorter).logits.gather(1, target.unsqueeze(1)).squeeze(1)
-    drop = word_relevance("occlusion", model, data, x)[:, 1]
+    drop = word_relevance("occlusion", model, data, x, target)[:, 1]
     torch.testing.assert_close(drop, logit - without, rtol=1e-4, atol=1e-5)
 
 
@@ -72,13 +95,13 @@ def test_integrated_gradients_start_at_words_without_content(model, data):
     target = model(x).logits.argmax(1)
     difference = model(x).logits - model(1e-20 * x).logits
     expected = difference.gather(1, target.unsqueeze(1)).squeeze(1)
-    sums = word_relevance("integrated_gradients", model, data, x).sum(1)
+    sums = word_relevance("integrated_gradients", model, data, x, target).sum(1)
     torch.testing.assert_close(sums, expected, rtol=0, atol=1e-3)
 
 
 def test_weights_that_know_no_model(data):
     x, words = data.test.x, data.test.words
-    uniform, tf_idf = (word_weights(name, data, words) for name in NO_MODEL)
+    uniform, tf_idf = (word_weights(name, data, data.test) for name in NO_MODEL)
     assert torch.equal(uniform, present(x).squeeze(2).double())
     assert list(NO_MODEL) == ["uniform", "tf_idf"]
     seen = [set(document) for document in data.train.words.tolist()]
@@ -94,7 +117,7 @@ def test_the_first_word_tells_the_topic(data):
     first = torch.zeros(40, WORDS)
     first[:, 0] = 1
     best = power_of_halves(embedded_documents(x, first), y, (1,), 10).mean()
-    uniform = word_weights("uniform", data, data.test.words)
+    uniform = word_weights("uniform", data, data.test)
     assert best > power_of_halves(embedded_documents(x, uniform), y, (1,), 10).mean() + 0.3
 
 
