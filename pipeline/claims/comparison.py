@@ -64,15 +64,18 @@ class Comparison:
             return "not reproduced"
         return "reproduced" if len(self.left) == 1 else "undecided"
 
-    def sentence(self) -> str:
-        """``agrees with the review (80.9 %), does not exclude the paper (82.02 %)``."""
+    def sentence(self, with_numbers: bool = True) -> str:
+        """``agrees with the review (80.9 %), does not exclude the paper (82.02 %)``.
+
+        Without the numbers: ``agrees with the review, does not exclude the paper``.
+        """
         said = {
             "agrees with": self.left[0] if self.left else [],
             "does not exclude": list(chain(*self.left[1:])),
             "excludes": self.excluded,
         }
         return ", ".join(
-            f"{verb} {listed([number.name for number in which])}"
+            f"{verb} {listed([one.name if with_numbers else one.whose for one in which])}"
             for verb, which in said.items()
             if which
         )

@@ -48,9 +48,14 @@ class Number:
         return f"{self.source}’s {self.of}" if self.of else self.source
 
     @property
+    def whose(self) -> str:
+        """In a sentence: ``the review’s checkpoints``."""
+        return with_article(str(self))
+
+    @property
     def name(self) -> str:
-        """In a sentence: ``the review’s checkpoints (98.89 %)``."""
-        return f"{with_article(str(self))} ({self.printed})"
+        """The same with the number: ``the review’s checkpoints (98.89 %)``."""
+        return f"{self.whose} ({self.printed})"
 
     @property
     def low(self) -> float:

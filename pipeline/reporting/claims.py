@@ -24,8 +24,8 @@ _SOURCES = {
     "ETH": (style.FURTHER[0], "s"),
 }
 _ABOVE = 0.33  # rows between the published numbers and the one measured below them
-_BELOW = 0.2  # and between this and that of the full run
-_FULL_RUN = "[the run on full MNIST](paper/report.html)"
+_BELOW = 0.3  # and between this and that of the full run
+_FULL_RUN = "[the run on full MNIST](paper/report.html#the-published-claims-one-by-one)"
 _MARKED = ("reproduced", "undecided", "not reproduced", "not tested")  # in the figure
 _COUNTS = {
     "reproduced": "reproduces {}",
@@ -40,12 +40,6 @@ def lead(results: Results) -> Prose:
     """The verdicts in one sentence, and what this run is."""
     params = results.params
     verdicts = from_table(results.verdicts)
-    statuses = [verdict.status for verdict in verdicts]
-    counts = [
-        words.format(statuses.count(status))
-        for status, words in _COUNTS.items()
-        if status in statuses
-    ]
     models, small = (
         sum(len(experiment.cells) for experiment in some.values())
         for some in (results.experiments, results.tables)
@@ -72,7 +66,7 @@ def lead(results: Results) -> Prose:
         else f"estimated with {wording.counted(robustness.probes, 'random probe')} per example"
     )
     return Prose(
-        f"**Of {len(statuses)} published claims, this run {wording.listed(counts)}.** "
+        f"**Of {len(verdicts)} published claims, this run {_counts(verdicts)}.** "
         f"{_full_run(results)}{_evidence(verdicts)}It trained {wording.counted(models, 'model')}: "
         f"{wording.listed(trained)}{together}{besides}. Training and test examples: "
         f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
@@ -93,11 +87,16 @@ def elsewhere(results: Results) -> dict[str, Verdict]:
 
 def _full_run(results: Results) -> str:
     """What the full run says of the claims that this one cannot test; empty without."""
-    statuses = [verdict.status for verdict in elsewhere(results).values()]
-    counts = [f"{statuses.count(s)} {s}" for s in get_args(Decided) if s in statuses]
-    if not counts:
-        return ""
-    return f"Of those that it cannot test, {_FULL_RUN} decides more: {wording.listed(counts)}. "
+    full = [*elsewhere(results).values()]
+    return f"**Of the others, {_FULL_RUN} {_counts(full)}.** " if full else ""
+
+
+def _counts(verdicts: Sequence[Verdict]) -> str:
+    """``reproduces 3, does not reproduce 2 and cannot test 1``."""
+    statuses = [verdict.status for verdict in verdicts]
+    return wording.listed(
+        [_COUNTS[one].format(statuses.count(one)) for one in _COUNTS if one in statuses]
+    )
 
 
 def _evidence(verdicts: Sequence[Verdict]) -> str:
@@ -124,7 +123,7 @@ def _evidence(verdicts: Sequence[Verdict]) -> str:
 def claims(results: Results) -> Several:
     """All claims: figure and table."""
     verdicts, full = from_table(results.verdicts), elsewhere(results)
-    measured = [v for v in verdicts if v.here is not None and v.claim.numbers]
+    measured = [v for v in verdicts if v.claim.numbers and (v.here or v.claim.id in full)]
     parts: list[Part] = []
     if measured:
         tested = sum(verdict.status != "not tested" for verdict in measured)
@@ -145,7 +144,8 @@ def claims(results: Results) -> Several:
 
 
 _FULL_CAPTION = (
-    "Black ones below are those of the run on full MNIST, which the table quotes as “full run”. "
+    "Black ones below are those of the run on full MNIST, which the table quotes as “full run”; "
+    "the second mark is its verdict. "
 )
 
 
@@ -179,12 +179,12 @@ def _measured(verdict: Verdict) -> tuple[str, str]:
 
 def _claim_row(verdict: Verdict, results: Results, full: Verdict | None) -> tuple[str, ...]:
     claim = verdict.claim
-    measured, said = list(_measured(verdict)), [verdict.status, verdict.reason, verdict.remark]
+    note = _collapse_note(verdict, results)
+    measured, said = [*_measured(verdict)], [verdict.status, verdict.reason, verdict.remark, note]
     if full is not None:
         number, interval = _measured(full)
-        measured.append(f"full run: {number} ({interval})" if interval else "")
-        said.append(f"full run: {_sentence(full)}")
-    said.append(_collapse_note(verdict, results))
+        measured += [f"full run: {number}", interval] if interval else []
+        said.append(f"full run: {STATUSES[full.status][0]} {_sentence(full)}")
     published = [f"{number.printed}, {number}" for number in claim.numbers]
     of_words = {
         "qualitative": results.params.robust_reg,
@@ -211,16 +211,15 @@ def _sentence(verdict: Verdict) -> str:
 def claims_at_a_glance(
     verdicts: Sequence[Verdict], title: str, full: Mapping[str, Verdict] = MappingProxyType({})
 ) -> Figure:
-    """A row per claim that has both published numbers and one of this run.
+    """A row per claim that has both published numbers and one of this run or the full one.
 
     This run's mean is filled if it tests the claim, hollow if it does not. `full` has verdicts of
-    the full run, by claim.
+    the full run, by claim; they are drawn below.
     """
     figure = style.new_figure(0.95 + 0.34 * len(verdicts), title)
-    axes = figure.subplots()
+    axes, labels, lows = figure.subplots(), [], [0.0]
     for row, verdict in enumerate(verdicts):
-        claim, here = verdict.claim, verdict.here
-        assert here is not None
+        claim, other = verdict.claim, full.get(verdict.claim.id)
         for number in claim.numbers:
             colour, marker = _SOURCES[number.source]
             wide: dict = {"color": colour, "linewidth": 5, "alpha": 0.35, "zorder": 1}
@@ -228,24 +227,26 @@ def claims_at_a_glance(
             middle = (number.low + number.high) / 2
             axes.plot(middle, row - _ABOVE, marker, color=colour, markersize=5, zorder=4)
             style.spot(axes, middle, row - _ABOVE, f"{number}: {number.printed}")
-        axes.plot([here.low, here.high], [row, row], color=style.BLUE, linewidth=2.2, zorder=2)
         face = "white" if verdict.status == "not tested" else style.BLUE
-        axes.plot(here.mean, row, "o", color=style.BLUE, mfc=face, markersize=6, zorder=3)
-        mean = wording.with_bounds(wording.percent(here.mean), here, 100, 1)
-        style.spot(axes, here.mean, row, f"this run: {mean}")
-        if (other := full.get(claim.id)) and other.here:
-            low, high, place = other.here.low, other.here.high, row + _BELOW
-            axes.plot([low, high], 2 * [place], color=style.INK, linewidth=2.2, zorder=2)
-            axes.plot(other.here.mean, place, "o", color=style.INK, markersize=4, zorder=3)
-            mean = wording.with_bounds(wording.percent(other.here.mean), other.here, 100, 1)
-            style.spot(axes, other.here.mean, place, f"full run: {mean}")
-    labels = [f"{verdict.claim.id}  {STATUSES[verdict.status][0]}" for verdict in verdicts]
+        own: dict = {"color": style.BLUE, "mfc": face, "markersize": 6}
+        theirs: dict = {"color": style.INK, "markersize": 4}
+        drawn = (("this run", verdict, 0, own), ("full run", other, _BELOW, theirs))
+        for name, one, below, look in drawn:
+            if one and (here := one.here):
+                place = row + below
+                axes.plot([here.low, here.high], 2 * [place], color=look["color"], linewidth=2.2)
+                axes.plot(here.mean, place, "o", zorder=3, **look)
+                mean = wording.with_bounds(wording.percent(here.mean), here, 100, 1)
+                style.spot(axes, here.mean, place, f"{name}: {mean}")
+                lows.append(here.low)
+        marks = "".join(STATUSES[one.status][0] for one in (verdict, other) if one)
+        labels.append(f"{claim.id}  {marks}")
     axes.set_yticks(np.arange(len(verdicts)), labels)
     axes.set_ylim(len(verdicts) - 0.5, -0.7)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
-    axes.set_xlim(min(0, *(verdict.here.low for verdict in verdicts if verdict.here)) - 0.01, 1.02)
+    axes.set_xlim(min(lows) - 0.01, 1.02)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     handles = [
         Line2D([], [], color=style.BLUE, marker="o", label="this run"),

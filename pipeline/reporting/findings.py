@@ -16,7 +16,7 @@ from pipeline.claims.protocol import PROTOCOLS, deviations
 from pipeline.claims.published import CLAIMS, with_article
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.claims.verdicts import from_table
-from pipeline.metrics.intervals import accuracy_interval
+from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.models.senn import SennOutput
 from pipeline.reporting import wording
 from pipeline.reporting.display import Prose
@@ -26,6 +26,7 @@ from pipeline.study.definitions import Definition
 
 _SATURATED = 0.9  # of |θ|, which tanh bounds by 1
 _MOSTLY = 0.5
+_FULL = "paper/report.html"  # of the full run, beside this run's
 _OTHER_METHODS = "#senn-beside-other-methods-the-papers-figures"
 _WHAT_WAS_RUN = "../docs/published-code.md#what-the-review-ran"
 
@@ -172,14 +173,15 @@ def _full_mnist(results: Results) -> Iterator[str]:
     statuses = [verdict.status for verdict in tested]
     counts = [f"{statuses.count(s)} {s}" for s in get_args(Decided) if s in statuses]
     accuracies = [
-        f"{wording.percent(one.here.mean)} at λ = {lambda_label(one.claim.lambdas[0])}"
+        f"{_with_bounds(one.here)} at λ = {lambda_label(one.claim.lambdas[0])}"
         for one in tested
         if one.here and one.claim.experiment == "mnist_senn" and one.claim.kind == "accuracy"
     ]
     if counts and accuracies:
         yield (
-            f"**On full MNIST, {len(tested)} claims are tested: {wording.listed(counts)}.** SENN "
-            f"reaches {wording.listed(accuracies)} ([its report](paper/report.html))."
+            f"**On full MNIST, {wording.counted(len(tested), 'claim')} can be tested: "
+            f"{wording.listed(counts)}.** SENN reaches {wording.listed(accuracies)} "
+            f"([verdicts]({_FULL}#the-published-claims-one-by-one))."
         )
 
 
@@ -190,30 +192,35 @@ def _strongest(results: Results) -> Iterator[str]:
     is_full = here is not None and here.settings.dataset == claim.dataset
     reports, page = results.folders.reports, ""
     if not is_full:
-        reports, page = results.folders.full, "paper/report.html"
+        reports, page = results.folders.full, _FULL
     path = reports / "study" / f"{claim.experiment}.csv"
     if not path.exists():
         return
     cells = pd.read_csv(path)
     at_most = cells[cells["robust_reg"] == claim.lambdas[0]]
-    said = []
-    for (variant, reduction), of_seeds in at_most.groupby(["variant", "reduction"], sort=False):
-        accuracy = accuracy_interval(of_seeds)
-        compared = Comparison(accuracy, claim.numbers)
-        numbers = wording.with_bounds(wording.percent(accuracy.mean), accuracy, 100, 1)
-        left = [number.name for group in compared.left for number in group]
-        said.append(
-            f"{numbers} under `{variant}, {reduction}`, which leaves "
-            f"{wording.listed(left) if left else 'none of them'}"
-        )
-    if said:
-        sources = wording.listed([number.name for number in claim.numbers])
-        most = lambda_label(claim.lambdas[0])
-        yield (
-            f"**The accuracy on MNIST at λ = {most} is a matter of the loss.** "
-            f"Published are {len(claim.numbers)}: {sources}. Of these, full MNIST gives "
-            f"{'; '.join(said)} ([Figure]({page}#figure-study_lambda_{claim.experiment}))."
-        )
+    compared = {
+        Definition(*pair): Comparison(accuracy_interval(of_seeds), claim.numbers)
+        for pair, of_seeds in at_most.groupby(["variant", "reduction"], sort=False)
+    }
+    if not compared:
+        return
+    nearest = [one.left[0] if one.left else [] for one in compared.values()]
+    depends = any(one != nearest[0] for one in nearest)
+    whose = "depends on the" if depends else "is the same under every"
+    said = [
+        f"{_with_bounds(one.here)} under `{definition}`, which {one.sentence(with_numbers=False)}"
+        for definition, one in compared.items()
+    ]
+    yield (
+        f"**Which published accuracy SENN gets on full MNIST at λ = "
+        f"{lambda_label(claim.lambdas[0])} {whose} loss.** Published are "
+        f"{wording.listed([number.name for number in claim.numbers])}. Full MNIST gives "
+        f"{'; '.join(said)} ([evidence]({page}#figure-study_lambda_{claim.experiment}))."
+    )
+
+
+def _with_bounds(accuracy: Interval) -> str:
+    return wording.with_bounds(wording.percent(accuracy.mean), accuracy, 100, 1)
 
 
 def _model(experiment: ExperimentResults) -> str:

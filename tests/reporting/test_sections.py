@@ -199,22 +199,33 @@ def test_claims_that_the_full_run_decides(run):
     results = run(robust_reg=1e-4)
     judged = {verdict.claim.id: verdict for verdict in from_table(results.verdicts)}
     untested, tested = judged["mnist-accuracy"], judged["compas-accuracy"]
+    without_own = judged["mnist-unregularised"]  # λ = 0 is not on this run's grid
+    assert untested.here and not without_own.here
     full = Interval(0.9894, 0.988, 0.990)
-    theirs = [replace(v, status="reproduced", here=full, reason="so") for v in (untested, tested)]
+    theirs = [
+        replace(v, status="reproduced", here=full, reason="so")
+        for v in (without_own, untested, tested)
+    ]
     write_csv(results.folders.full / "claims.csv", as_table(theirs))
     results = read(results.folders.reports.parent)
     (table,) = shown(claims.claims(results), Table)
     rows = {row[0].split("\n")[1]: row for row in table.rows}
     *_, here, verdict = rows["mnist-accuracy"]
-    assert here.split("\n")[-1] == "full run: 98.9\u00a0% (98.8 to 99.0)"
-    assert verdict.startswith("not tested\n") and "\nfull run: reproduced: so" in verdict
-    assert sum("full run" in cell for row in table.rows for cell in row) == 2  # not of COMPAS
-    assert "[the run on full MNIST](paper/report.html) decides more: 1 reproduced." in (
-        claims.lead(results).markdown
-    )
+    assert here.split("\n")[-2:] == ["full run: 98.9\u00a0%", "98.8 to 99.0"]
+    assert verdict.startswith("not tested\n") and verdict.endswith("\nfull run: ✓ reproduced: so")
+    assert sum("full run" in cell for row in table.rows for cell in row) == 4  # not of COMPAS
+    assert rows["mnist-unregularised"][-2] == "–\nfull run: 98.9\u00a0%\n98.8 to 99.0"
+    address = "paper/report.html#the-published-claims-one-by-one"
+    lead = claims.lead(results).markdown
+    assert f"judge.** **Of the others, [the run on full MNIST]({address}) reproduces 2.** " in lead
     (picture,) = shown(claims.claims(results), Picture)
     black = [line for line in picture.figure.axes[0].lines if line.get_color() == style.INK]
-    assert [line.get_xdata().tolist() for line in black] == [[0.988, 0.99], [0.9894]]
+    assert [line.get_xdata().tolist() for line in black] == 2 * [[0.988, 0.99], [0.9894]]
+    labels = [label.get_text() for label in picture.figure.axes[0].get_yticklabels()]
+    assert [label for label in labels if label[-2:] == "○✓"] == [
+        "mnist-unregularised  ○✓",
+        "mnist-accuracy  ○✓",
+    ]
 
 
 def test_titles_say_what_the_numbers_say(run):
