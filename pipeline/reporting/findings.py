@@ -199,8 +199,8 @@ def _strongest(results: Results) -> Iterator[str]:
     cells = pd.read_csv(path)
     at_most = cells[cells["robust_reg"] == claim.lambdas[0]]
     compared = {
-        Definition(*pair): Comparison(accuracy_interval(of_seeds), claim.numbers)
-        for pair, of_seeds in at_most.groupby(["variant", "reduction"], sort=False)
+        f"{variant}, {reduction}": Comparison(accuracy_interval(of_seeds), claim.numbers)
+        for (variant, reduction), of_seeds in at_most.groupby(["variant", "reduction"], sort=False)
     }
     if not compared:
         return
