@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
+from pipeline.core.kinds import Kind
 from pipeline.explanations.gradients import gradient_times_input, sensitivity, squared_sensitivity
 from pipeline.explanations.library import integrated_gradients, occlusion, shapley_sampling
 from pipeline.explanations.library_layers import deep_lift, guided_backprop
@@ -110,6 +111,27 @@ METHODS: dict[str, ExplanationMethod] = {
 
 FEED_FORWARD = ("deep_taylor", "deep_taylor_w2", "deconvolution", "guided_backprop", "deep_lift")
 """Those defined by what ReLU units do, which recurrent layers have none of."""
+
+_NOT_OF_WORDS = (
+    "relevance",
+    "pull_back",
+    "sensitivity",
+    "taylor_segment",
+    "lrp_epsilon_split",
+    *FEED_FORWARD,
+)
+
+
+def methods_on(kind: Kind) -> dict[str, ExplanationMethod]:
+    """The methods that are scored on data of a kind: of texts, each that says its own of words.
+
+    Recurrent layers read texts. There h = 1 of every word: relevances are the contributions, LRP-ε
+    passes all through θ, and pulled-back relevances are 0. A sensitivity, summed over a word's
+    embedding, depends on the axes of the embeddings. On the way to no words at all there rarely is
+    a root before the end, where the gradient is 0.
+    """
+    left_out = _NOT_OF_WORDS if kind == "texts" else ()
+    return {name: method for name, method in METHODS.items() if name not in left_out}
 
 
 def methods_for(model: nn.Module) -> dict[str, ExplanationMethod]:

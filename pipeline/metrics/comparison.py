@@ -9,6 +9,9 @@ the Lipschitz ratios, and distances between inputs, or between concepts, are in 
 training set's spread. Both ratios are largest values over a finite sample, for every method: not
 all methods can be differentiated, so none is searched by gradient ascent here (the table of λ has
 that, for SENN's own relevances).
+
+Of texts, every method is scored on what it says of their words: attributions of an embedding's
+numbers are summed.
 """
 
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Explain
 from pipeline.core.workers import Report
 from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT
-from pipeline.explanations.methods import METHODS
+from pipeline.explanations.methods import METHODS, methods_on
 from pipeline.metrics.batches import in_batches
 from pipeline.metrics.concepts import encode
 from pipeline.metrics.faithfulness import area, faithfulness, removal_curves, removal_shares
@@ -53,6 +56,7 @@ from pipeline.metrics.stability import (
     spread,
     to_concepts,
 )
+from pipeline.metrics.word_power import per_word
 from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
 from pipeline.models.logits import logits
@@ -143,14 +147,16 @@ class Examination:
 
     @cached_property
     def inputs(self) -> Space:
-        """The inputs: images in the patches of the perturbation methods, tables by feature."""
+        """The inputs: images in the patches of perturbation methods, tables by feature, words."""
         removal = InputRemoval(self.background.baseline, PATCH)
         unit = spread(self.data.train.x)
         return self._space(removal, lambda _, x: x / unit)
 
     @cached_property
     def concepts(self) -> Space:
-        """The concepts."""
+        """The concepts; of a text they are its words, the inputs."""
+        if not self.model.conceptizer.is_aligned:
+            return self.inputs
         h = encode(self.model, self.data.train.x)
         removal = removal_of_concepts(self.model, self.background.baseline, h)
         unit = spread(h)
@@ -171,7 +177,9 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
     count = settings.costly_examples if method.is_costly else settings.examples
     x, y, target = examination.x[:count], examination.y[:count], examination.target[:count]
     space = examination.concepts if method.speaks_of == "concepts" else examination.inputs
-    explain = remembering(method.build(examination.background))
+    is_text = examination.data.kind == "texts"
+    explain = method.build(examination.background)
+    explain = remembering(_of_words(explain) if is_text else explain)
 
     removed = removal_curves(model, explain, x, target, space.removal, settings.curve_steps)
     shares = removal_shares(space.removal.groups, settings.curve_steps)
@@ -188,11 +196,10 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
     }
     features = in_batches(partial(space.encode, model), x)
     vectors = relevance_weighted(model, explain, x, target, features)
-    values = {
-        "faithfulness": faithfulness(model, explain, x, target, space.p[:count], space.removal),
-        "deletion": area(*curves["deletion"]),
-        "insertion": area(*curves["insertion"]),
-        "lipschitz_discrete": lipschitz_discrete(
+    if is_text:  # words at the same place have nothing in common
+        between_examples = x.new_full((len(x),), torch.nan)
+    else:
+        between_examples = lipschitz_discrete(
             model,
             _unit_length(explain),
             x,
@@ -200,7 +207,12 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
             examination.data.test.x,
             examination.neighbours[:count],
             space.encode,
-        ),
+        )
+    values = {
+        "faithfulness": faithfulness(model, explain, x, target, space.p[:count], space.removal),
+        "deletion": area(*curves["deletion"]),
+        "insertion": area(*curves["insertion"]),
+        "lipschitz_discrete": between_examples,
         "lipschitz_local": lipschitz_local(
             model, _unit_length(explain), x, target, space.encode, examination.search
         ),
@@ -253,8 +265,8 @@ def compare_methods(run: Run, entry: str) -> dict[str, dict[str, list[MethodScor
 
     Returns
     -------
-    By experiment, per method, in the order of `METHODS`, its scores on the model of each of the
-    first ``explain.seeds`` seeds.
+    By experiment, per method that applies to its data, in the order of `METHODS`, its scores on the
+    model of each of the first ``explain.seeds`` seeds.
 
     Raises
     ------
@@ -267,9 +279,14 @@ def compare_methods(run: Run, entry: str) -> dict[str, dict[str, list[MethodScor
         for name in names
         for seed in params.seeds_of(name)[: settings.seeds]
     ]
+    datasets = {name: params.experiment(name).dataset for name in names}
+    methods = {name: methods_on(params.facts_of(one).kind) for name, one in datasets.items()}
     # Seed by seed, for what methods share; the long tasks of a seed first.
-    methods = sorted(METHODS.values(), key=lambda method: not method.is_costly)
-    pairs = [(cell, method.name) for cell in cells for method in methods]
+    pairs = [
+        (cell, method.name)
+        for cell in cells
+        for method in sorted(methods[cell.experiment].values(), key=lambda one: not one.is_costly)
+    ]
 
     def line(index: int, scores: MethodScores) -> str:
         cell, method = pairs[index]
@@ -289,7 +306,7 @@ def compare_methods(run: Run, entry: str) -> dict[str, dict[str, list[MethodScor
     return {
         name: {
             method: [scores[cell, method] for cell in cells if cell.experiment == name]
-            for method in METHODS
+            for method in methods[name]
         }
         for name in names
     }
@@ -315,6 +332,11 @@ def _examination(
     """What all methods of a model share, made once in a worker."""
     model, _ = load_cell(cell)
     return Examination(placed(model, device), read_dataset(data).to(device), settings, evaluate)
+
+
+def _of_words(explain: Method[Senn]) -> Method[Senn]:
+    """`explain`, of words (B, T)."""
+    return lambda model, x, target: per_word(explain(model, x, target))
 
 
 def _unit_length(explain: Method[Senn]) -> Method[Senn]:

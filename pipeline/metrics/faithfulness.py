@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import in_batches
-from pipeline.metrics.removal import Removal, probabilities
+from pipeline.metrics.removal import Removal, probabilities, there
 
 _ROUNDING = 1e-6  # relative error of attributions and logits computed in float32
 
@@ -50,21 +50,26 @@ def faithfulness(
     -------
     (N,), float64; NaN, undefined, where the attributions or the drops are constant up to rounding.
     """
-    whole, drops = p[:, 0], p[:, :1] - p[:, 1:]
+    whole, drops, counted = p[:, 0], p[:, :1] - p[:, 1:], there(x, removal.groups)
     # An error of the logit moves p by p (1 - p) as much, however small the drops are.
     rounding = _ROUNDING * whole * (1 - whole) * whole.logit(eps=1e-15).abs().clamp(min=1)
-    drops = drops.where((drops.std(1, unbiased=False) > rounding).unsqueeze(1), 0)
+    variance = _centred(drops, counted).square().sum(1) / counted.sum(1)
+    drops = drops.where((variance > rounding.square()).unsqueeze(1), 0)
 
-    def correlations(x: Tensor, target: Tensor, drops: Tensor) -> Tensor:
+    def correlations(x: Tensor, target: Tensor, drops: Tensor, counted: Tensor) -> Tensor:
         attributions = removal.pool(explain(model, x, target))
-        return correlation(attributions.double(), drops)
+        return correlation(attributions.double(), drops, counted)
 
-    return in_batches(correlations, x, target, drops)
+    return in_batches(correlations, x, target, drops, counted)
 
 
-def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson correlation of the rows of a and b, (N,); NaN where either is constant."""
-    a, b = _standardised(a), _standardised(b)
+def correlation(a: Tensor, b: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Pearson correlation of the rows of a and b, (N,); NaN where either is constant.
+
+    Only the columns that are `counted` in a row, bool, as a; all by default.
+    """
+    counted = torch.ones_like(a, dtype=torch.bool) if counted is None else counted
+    a, b = _standardised(a, counted), _standardised(b, counted)
     return (a * b).sum(1).clamp(-1, 1)
 
 
@@ -88,7 +93,8 @@ def removal_curves(
 ) -> RemovalCurves:
     """Deletion and insertion curves of each example.
 
-    Groups of equal attribution go in their own order.
+    Groups of equal attribution go in their own order. What an example has none of (`there`) goes
+    last, and shares are of the groups that it has, rounded to whole ones.
 
     Parameters
     ----------
@@ -98,18 +104,21 @@ def removal_curves(
     removal : of what `explain` speaks of.
     steps : at most so many, of about equally many groups each.
     """
-    counts = torch.tensor(removal_counts(removal.groups, steps), device=x.device)
+    shares = removal_shares(removal.groups, steps).to(x.device)
 
     def points(x: Tensor, target: Tensor) -> Tensor:
-        order = removal.pool(explain(model, x, target)).argsort(dim=1, descending=True, stable=True)
+        has = there(x, removal.groups)
+        pooled = removal.pool(explain(model, x, target)).where(has, -torch.inf)
+        order = pooled.argsort(dim=1, descending=True, stable=True)
         rank = order.argsort(1).unsqueeze(1)  # 0 for the most relevant group
-        deleted = rank < counts.view(1, -1, 1)
+        counts = (shares * has.sum(1, keepdim=True)).round()
+        deleted = rank < counts.unsqueeze(2)
         # Nothing inserted is all deleted, and all inserted is none.
         inserted = ~deleted[:, 1:-1]
         return probabilities(removal, model, x, target, torch.cat([deleted, inserted], 1))
 
     p = in_batches(points, x, target)
-    deletion, between = p[:, : len(counts)], p[:, len(counts) :]
+    deletion, between = p[:, : len(shares)], p[:, len(shares) :]
     return RemovalCurves(deletion, torch.cat([deletion[:, -1:], between, deletion[:, :1]], 1))
 
 
@@ -121,9 +130,15 @@ def area(positions: Tensor, curves: Tensor) -> Tensor:
     return torch.trapezoid(curves, positions) / (positions[-1] - positions[0])
 
 
-def _standardised(rows: Tensor) -> Tensor:
-    """Rows with mean 0 and norm 1; NaN where a row is constant up to rounding."""
-    centred = rows - rows.mean(1, keepdim=True)
+def _standardised(rows: Tensor, counted: Tensor) -> Tensor:
+    """Rows with mean 0 and norm 1 of what is counted; NaN where that is constant up to rounding."""
+    centred, rows = _centred(rows, counted), rows.where(counted, 0)
     norm = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
     constant = norm <= _ROUNDING * torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     return torch.where(constant, torch.nan, centred / norm)
+
+
+def _centred(rows: Tensor, counted: Tensor) -> Tensor:
+    """Rows less the mean of what is counted in each; 0 where nothing is."""
+    mean = rows.where(counted, 0).sum(1, keepdim=True) / counted.sum(1, keepdim=True)
+    return (rows - mean).where(counted, 0)

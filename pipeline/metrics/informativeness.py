@@ -24,17 +24,22 @@ def relevance_weighted(
 ) -> Tensor:
     """Examples as their explanations weight them, e ⊙ z / ‖e ⊙ z‖, (N, G), float64; 0 where 0.
 
+    Of a text, with e of its words, it is the sum over words: Σ_t e_t z_t / ‖Σ_t e_t z_t‖, (N, D).
+
     Parameters
     ----------
     explain : any explanation method.
     x : (N, *input_shape)
     target : (N,), int64, the predicted classes.
-    features : z, what `explain` speaks of: the inputs (N, *input_shape) or the concepts (N, K).
+    features : z, what `explain` speaks of: the inputs (N, *input_shape), embeddings (N, T, D) of a
+        text's words, or the concepts (N, K).
     """
 
     def weighted(x: Tensor, target: Tensor, features: Tensor) -> Tensor:
-        e = explain(model, x, target).flatten(1).double()
-        return F.normalize(e * features.flatten(1), eps=1e-300)
+        e = explain(model, x, target).double()
+        is_of_words = e.ndim < features.ndim
+        weights = (e.unsqueeze(2) * features).sum(1) if is_of_words else e * features
+        return F.normalize(weights.flatten(1), eps=1e-300)
 
     return in_batches(weighted, x, target, features)
 

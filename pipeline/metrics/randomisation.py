@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import in_batches
 from pipeline.metrics.faithfulness import correlation
+from pipeline.metrics.removal import there
 from pipeline.models.layered import LayeredSenn, layered
 
 
@@ -64,13 +65,15 @@ def similarities(
 
     Returns
     -------
-    (N, D), float64; NaN, undefined, where an explanation is constant.
+    (N, D), float64; NaN, undefined, where an explanation is constant. Of texts only words count.
     """
 
     def correlations(x: Tensor, target: Tensor) -> Tensor:
-        before = _ranks(explain(model, x, target))
-        after = [_ranks(explain(other, x, target)) for other in randomised]
-        return torch.stack([correlation(before, ranks) for ranks in after], 1)
+        e = explain(model, x, target).flatten(1)
+        counted = there(x, e.shape[1])
+        before = _ranks(e, counted)
+        after = [_ranks(explain(other, x, target).flatten(1), counted) for other in randomised]
+        return torch.stack([correlation(before, ranks, counted) for ranks in after], 1)
 
     return in_batches(correlations, x, target)
 
@@ -79,9 +82,12 @@ def _with_parameters(model: nn.Module) -> list[nn.Module]:
     return [layer for layer in model.modules() if list(layer.parameters(recurse=False))]
 
 
-def _ranks(e: Tensor) -> Tensor:
-    """Ranks of absolute values in each row, the mean of those tied, (B, K), float64."""
+def _ranks(e: Tensor, counted: Tensor) -> Tensor:
+    """Ranks of absolute values in each row, the mean of those tied, (B, K), float64.
+
+    What is not counted comes first.
+    """
     from scipy.stats import rankdata  # slow to import: not before a method is scored
 
-    magnitudes = e.detach().flatten(1).abs()
+    magnitudes = e.detach().abs().where(counted, -1)
     return torch.from_numpy(rankdata(magnitudes.cpu().numpy(), axis=1)).to(e.device)

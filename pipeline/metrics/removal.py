@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.core.dataset import patches
+from pipeline.core.dataset import patches, present
+from pipeline.core.kinds import kind_of
 from pipeline.metrics.batches import in_batches
 from pipeline.models.logits import logits
 from pipeline.models.senn import Senn
@@ -131,6 +132,16 @@ def removal_of_concepts(model: Senn, baseline: Tensor, train_concepts: Tensor) -
     if model.conceptizer.are_inputs:
         return InputRemoval(baseline)
     return ConceptRemoval(train_concepts.mean(0))
+
+
+def there(x: Tensor, groups: int) -> Tensor:
+    """Which of its groups each input (B, *input_shape) has, (B, groups) bool.
+
+    All, but of a text its words alone: padding is none, and counts nowhere.
+    """
+    if kind_of(x.shape[1:]) == "texts":
+        return present(x).squeeze(2)
+    return x.new_ones(len(x), groups, dtype=torch.bool)
 
 
 def probabilities(

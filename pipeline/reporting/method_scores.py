@@ -1,7 +1,7 @@
 """The report's section that compares explanation methods: heat maps, scores and curves."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from pipeline.metrics.intervals import Interval, shared_by
 from pipeline.metrics.scores import SCORES, Score
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, per_experiment
-from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.display import Picture, Prose, Several, Table
 from pipeline.reporting.heat_maps import heat_maps, prototypes_of_classes
 
 _ARROWS = {"high": "↑", "low": "↓"}
@@ -42,13 +42,29 @@ def comparison(experiment: ExperimentResults, results: Results) -> Iterator[Part
     if experiment.name not in results.params.explain.experiments:
         return
     scores = experiment.methods
-    yield Prose(_sentences(experiment))
+    yield Prose(_sentences(experiment, scores))
     yield from heat_maps(experiment, results)
     if experiment.has_images:
         yield prototypes_of_classes(experiment, results)
-    yield _scatter(experiment)
-    yield _scores(scores, experiment.learns_concepts)
+    yield _scatter(experiment, scores)
+    yield _scores(scores, experiment.learns_concepts, list(SCORES.values()))
     yield _curves(experiment)
+
+
+def words(results: Results) -> Several:
+    """The same of texts, whose methods all speak of words; their documents are coloured instead."""
+    parts: list[Part] = []
+    for name, experiment in results.texts.items():
+        if name in results.params.explain.experiments:
+            scores = experiment.methods.assign(speaks_of="words")
+            defined = [score for score in SCORES.values() if scores[score.name].notna().any()]
+            parts += [
+                Prose(_sentences(experiment, scores)),
+                _scatter(experiment, scores),
+                _scores(scores, experiment.learns_concepts, defined),
+                _curves(experiment),
+            ]
+    return Several(parts or [Prose("This run scores no methods on texts.")])
 
 
 def peers(scores: pd.DataFrame, learns_concepts: bool) -> list[pd.DataFrame]:
@@ -96,17 +112,16 @@ def _eligible(score: Score, group: pd.DataFrame) -> pd.Series:
     return group[score.name].mask(group["by_removal"] & score.by_removal)
 
 
-def _scores(scores: pd.DataFrame, learns_concepts: bool) -> Table:
+def _scores(scores: pd.DataFrame, learns_concepts: bool, shown: Sequence[Score]) -> Table:
     groups = peers(scores, learns_concepts)
-    best, rivals = (_placed(scores, groups, which) for which in (best_of, rivals_of))
-    header = ["method"]
-    header += [f"{score.label} {_ARROWS[score.best]}" for score in SCORES.values()]
+    best, rivals = (_placed(scores, groups, shown, which) for which in (best_of, rivals_of))
+    header = ["method", *(f"{score.label} {_ARROWS[score.best]}" for score in shown)]
     rows = [
         (
             f"{_marked(row)}\n{row['speaks_of']}, n\u00a0=\u00a0{row['examples']}",
             *(
-                _cell(row, name, (index, column) in rivals)
-                for column, name in enumerate(SCORES, start=1)
+                _cell(row, score.name, (index, column) in rivals)
+                for column, score in enumerate(shown, start=1)
             ),
         )
         for index, row in enumerate(scores.to_dict("records"))
@@ -117,13 +132,14 @@ def _scores(scores: pd.DataFrame, learns_concepts: bool) -> Table:
 def _placed(
     scores: pd.DataFrame,
     groups: list[pd.DataFrame],
+    shown: Sequence[Score],
     which: Callable[[Score, pd.DataFrame], pd.Series],
 ) -> frozenset[tuple[int, int]]:
     """The (row, column) in the table of what `which` chooses of each score in each group."""
     return frozenset(
         (int(row), column)
         for group in groups
-        for column, score in enumerate(SCORES.values(), start=1)
+        for column, score in enumerate(shown, start=1)
         for row in np.flatnonzero(scores["method"].isin(group["method"][which(score, group)]))
     )
 
@@ -149,10 +165,12 @@ def _number(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
-def _sentences(experiment: ExperimentResults) -> str:
+def _sentences(experiment: ExperimentResults, scores: pd.DataFrame) -> str:
     """Who leads, what SENN's prediction rests on, and how much was compared."""
-    scores = experiment.methods
-    of_inputs = peers(scores[scores["speaks_of"] == "inputs"], True)[0]
+    explained, removed = ("inputs", "parts of them")
+    if (scores["speaks_of"] == "words").all():
+        explained, removed = ("words", "any of them")
+    of_inputs = peers(scores[scores["speaks_of"] == explained], True)[0]
     independent = of_inputs[~of_inputs["by_removal"]]
     faithful = independent.iloc[int(independent["faithfulness"].argmax())]
     stable = of_inputs.iloc[int(of_inputs["lipschitz_local"].argmin())]
@@ -165,7 +183,7 @@ def _sentences(experiment: ExperimentResults) -> str:
     )
     ratio = f"(Lipschitz ratio in the box {most_stable})."
     text = (
-        f"Of the methods that explain inputs without removing parts of them, "
+        f"Of the methods that explain {explained} without removing {removed}, "
         f"**{faithful['label']}** has the highest faithfulness (correlation {most_faithful}); "
     )
     text += (
@@ -205,8 +223,7 @@ def _rivals(group: pd.DataFrame, leader: str, name: str) -> str:
     return f"not told apart from {wording.counted(int(alike.sum()), 'other')}"
 
 
-def _scatter(experiment: ExperimentResults) -> Picture:
-    scores = experiment.methods
+def _scatter(experiment: ExperimentResults, scores: pd.DataFrame) -> Picture:
     figure = faithfulness_against_stability(scores, "Faithfulness against stability")
     values = [
         f"{_marked(row)} {_number(row['faithfulness'])} and {_number(row['lipschitz_local'])}"
