@@ -18,7 +18,7 @@ ALL = [
     *(f"{stage}@{name}" for stage in ("download", "prepare") for name in DATASETS),
     "pretrain",
     *(f"{stage}@{name}" for stage in ("train", "evaluate", "share") for name in ENTRIES),
-    *(f"explain@{name}" for name in EXPERIMENTS),
+    *(f"explain@{name}" for name in (*EXPERIMENTS, "reuters_senn")),
     "rivals",
     "power",
     "tokenizer",

@@ -1,5 +1,7 @@
 """Random data to measure models on, and how they are measured."""
 
+import dataclasses
+
 import torch
 
 from pipeline.core.dataset import Dataset, Split
@@ -28,3 +30,17 @@ def dataset(shape, classes, examples=120):
     names = tuple(map(str, range(classes)))
     return Dataset("random", **splits, feature_names=(), class_names=names, mean=0, std=1,
                    low=0.0, high=1.0, digest="")  # fmt: skip
+
+
+def texts(padding: int = 0) -> Dataset:
+    """Texts of 2 to 5 words of three numbers each, and `padding` more places behind."""
+    data = dataset((5, 3), classes=3)
+    generator = torch.Generator().manual_seed(1)
+    splits = {}
+    for name in ("train", "valid", "test"):
+        split = getattr(data, name)
+        lengths = torch.randint(2, 6, (len(split), 1), generator=generator)
+        is_there = (torch.arange(5) < lengths).unsqueeze(2)
+        x = torch.nn.functional.pad((2 * split.x - 1) * is_there, (0, 0, 0, padding))
+        splits[name] = Split(x, split.y)
+    return dataclasses.replace(data, **splits, low=torch.full((3,), -1.0), high=torch.ones(3))

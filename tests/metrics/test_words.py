@@ -1,12 +1,10 @@
 """Metrics of texts: what they leave undefined, and what absence and neighbourhood mean."""
 
-import dataclasses
-
 import pytest
 import torch
 from torch.testing import assert_close
 
-from pipeline.core.dataset import Dataset, Split, patches, present
+from pipeline.core.dataset import Dataset, patches, present
 from pipeline.explanations.method import Background
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.certified import jacobian_norm
@@ -14,7 +12,7 @@ from pipeline.metrics.evaluation import evaluate_cell, predict, prepare_protocol
 from pipeline.metrics.removal import InputRemoval, leave_one_out, removal_of_concepts
 from pipeline.metrics.stability import Box, Search, lipschitz_local, to_inputs
 from pipeline.models.senn import Senn
-from tests.metrics.data import EVALUATE, dataset
+from tests.metrics.data import EVALUATE, texts
 from tests.models.textbook import WORDS
 
 SENN = WORDS.senn(seed=1).eval()
@@ -22,16 +20,7 @@ SENN = WORDS.senn(seed=1).eval()
 
 @pytest.fixture
 def data() -> Dataset:
-    """Texts of 2 to 5 words."""
-    data = dataset(WORDS.input_shape, WORDS.classes)
-    generator = torch.Generator().manual_seed(1)
-    splits = {}
-    for name in ("train", "valid", "test"):
-        split = getattr(data, name)
-        lengths = torch.randint(2, 6, (len(split), 1), generator=generator)
-        is_there = (torch.arange(5) < lengths).unsqueeze(2)
-        splits[name] = Split((2 * split.x - 1) * is_there, split.y)
-    return dataclasses.replace(data, **splits, low=torch.full((3,), -1.0), high=torch.ones(3))
+    return texts()
 
 
 def test_a_word_is_a_patch():

@@ -49,6 +49,7 @@ SECTIONS = {
     "texts": texts.accuracy,
     "documents": texts.documents,
     "power": texts.power,
+    "words": method_scores.words,
     "tokenizer": texts.tokenizer,
     "training": training.training,
     "provenance": training.provenance,
@@ -102,6 +103,7 @@ def test_the_default_run_shows_everything(run):
     others += [
         f"{k}_{n}" for k in ("methods", "method_curves") for n in ("compas_senn", senn, disenn)
     ]
+    others += ["methods_reuters_senn", "method_curves_reuters_senn"]
     others += ["heat_maps_compas_senn_1", "heat_maps_compas_senn_2"]
     others += [f"{kind}_{n}" for kind in ("heat_maps", "class_prototypes") for n in (senn, disenn)]
     assert names == {*both, *explained, *others, f"accuracy_{disenn}"}

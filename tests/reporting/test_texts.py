@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.explanations.methods import METHODS
+from pipeline.explanations.methods import METHODS, methods_on
+from pipeline.metrics.scores import SCORES
 from pipeline.metrics.word_power import COMPARED, label_of
-from pipeline.reporting import texts
+from pipeline.reporting import method_scores, texts
 from pipeline.reporting.display import Html, Picture, Prose
 from pipeline.reporting.examples import Example
 from pipeline.reporting.style import png
@@ -55,6 +56,22 @@ def test_power_is_drawn_by_rank(results):
     assert [text.get_text() for text in panel.get_yticklabels()] == list(map(label_of, best))
 
 
+def test_methods_of_words_are_compared_on_all_that_is_defined(results):
+    told, scatter, table, curves = method_scores.words(results).parts
+    methods = methods_on("texts").values()
+    assert len(table.header) == len(SCORES)  # "method" instead of the one that is undefined
+    assert not any("test points" in name for name in table.header)
+    assert [row[0] for row in table.rows] == [
+        f"{m.label}{' ⊖' * m.by_removal}\nwords, n\u00a0=\u00a0{5 if m.is_costly else 50}"
+        for m in methods
+    ]
+    last = [m.label for m in methods if m.family != "perturbation"][-1]
+    assert f"explain words without removing any of them, **{last}** has" in told.markdown
+    assert f"covers {len(methods)} methods and 50 test examples" in told.markdown
+    assert (scatter.name, curves.name) == (f"methods_{NAME}", f"method_curves_{NAME}")
+    assert png(scatter.figure) and png(curves.figure)
+
+
 def test_the_tokenizer_in_words_and_in_a_figure(results):
     told, picture = texts.tokenizer(results).parts
     assert isinstance(told, Prose) and isinstance(picture, Picture)
@@ -78,7 +95,8 @@ def test_accuracy_stands_beside_a_linear_classifier(results):
 def test_a_run_without_texts(results, monkeypatch):
     monkeypatch.setattr(results, "texts", {})
     monkeypatch.setitem(vars(results), "tokenizer", pd.DataFrame({"quantity": []}))
-    for section in (texts.accuracy, texts.documents, texts.power, texts.tokenizer):
+    sections = texts.accuracy, texts.documents, texts.power, texts.tokenizer, method_scores.words
+    for section in sections:
         (only,) = section(results).parts
         assert isinstance(only, Prose)
 

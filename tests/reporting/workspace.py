@@ -10,10 +10,11 @@ import torch
 import yaml
 
 from pipeline.core.dataset import Dataset, Prepared, Split, load_dataset, save_dataset
+from pipeline.core.kinds import Kind
 from pipeline.core.params import Params, load_params
 from pipeline.core.params_choices import DATASETS
 from pipeline.data.texts import RESERVED
-from pipeline.explanations.methods import METHODS
+from pipeline.explanations.methods import METHODS, methods_on
 from pipeline.metrics.scores import CURVES, SCORES
 from pipeline.metrics.word_power import NO_MODEL, SPACES, WordPower, power_table
 from pipeline.models.building import Inputs, build_senn, build_vae
@@ -226,7 +227,7 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
     _write(folder / "reports/cells" / f"{entry}.csv", rows)
     _write(folder / "reports/curves" / f"{entry}.csv", curves)
     if name in params.explain.experiments:
-        _methods(folder, name)
+        _methods(folder, name, data.kind)
     _worst_case(folder, params, name, data.kind == "images")
 
 
@@ -264,10 +265,11 @@ def _worst_case(folder: Path, params: Params, name: str, has_images: bool) -> No
     _write(path, rows) if rows else path.write_text("experiment,measure,quantity,radius,value\n")
 
 
-def _methods(folder: Path, name: str) -> None:
+def _methods(folder: Path, name: str, kind: Kind) -> None:
     """Scores and curves of every method, better from each to the next."""
     rows, points = [], []
-    for index, method in enumerate(METHODS.values()):
+    undefined = {"lipschitz_discrete"} if kind == "texts" else set()
+    for index, method in enumerate(methods_on(kind).values()):
         examples = 5 if method.is_costly else 50
         about = {"method": method.name, "label": method.label, "family": method.family}
         row = {
@@ -279,6 +281,10 @@ def _methods(folder: Path, name: str) -> None:
             "examples": examples,
         }
         for score in SCORES.values():
+            if score.name in undefined:
+                ends = (score.name, f"{score.name}_low", f"{score.name}_high")
+                row |= dict.fromkeys(ends, np.nan) | {f"{score.name}_undefined": examples}
+                continue
             value = 0.1 + 0.03 * (index if score.best == "high" else len(METHODS) - index)
             row |= {score.name: value, f"{score.name}_undefined": 0}
             row |= {f"{score.name}_low": value - 0.01, f"{score.name}_high": value + 0.01}
