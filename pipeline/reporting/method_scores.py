@@ -162,7 +162,7 @@ def _marked(row: dict) -> str:
 def _number(value: float) -> str:
     """Two decimals below 10, none from 100 on: as many as the width of the intervals justifies."""
     decimals = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-    return f"{value:.{decimals}f}"
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # no −0
 
 
 def _sentences(experiment: ExperimentResults, scores: pd.DataFrame) -> str:
