@@ -147,10 +147,14 @@ def word_relevance(name: str, model: Senn, data: Dataset, x: Tensor, target: Ten
     explain = METHODS[name].build(Background.of(data))
 
     def of_batch(x: Tensor, target: Tensor) -> Tensor:
-        attributions = explain(model, x, target)
-        return attributions.sum(2) if attributions.ndim > 2 else attributions
+        return per_word(explain(model, x, target))
 
     return in_batches(of_batch, x, target)
+
+
+def per_word(attributions: Tensor) -> Tensor:
+    """Attributions (B, T, D) of embeddings, or (B, T) of words: of words, (B, T)."""
+    return attributions.sum(2) if attributions.ndim > 2 else attributions
 
 
 def word_weights(name: str, data: Dataset, texts: Split) -> Tensor:
