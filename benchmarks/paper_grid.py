@@ -153,10 +153,16 @@ def _textbook(
 
 
 def _publish(reports: Path, output: Path) -> None:
-    """Replace `output` by a copy of `reports`, without the template."""
+    """Replace `output`, a folder in reports/, by a copy of `reports` without the template.
+
+    Links of the page to files outside of reports/ are a folder longer there.
+    """
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(reports, part, ignore=shutil.ignore_patterns("template.ipynb"))
+    for page, link in {"report.html": 'href="../', "report.ipynb": "](../"}.items():
+        content = (part / page).read_text(encoding="utf-8")
+        (part / page).write_text(content.replace(link, f"{link}../"), encoding="utf-8")
     shutil.rmtree(output, ignore_errors=True)
     part.rename(output)
 
