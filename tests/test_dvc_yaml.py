@@ -186,6 +186,13 @@ def test_stages_depend_on_the_params_they_read(script):
         assert names == {name.format(key=key) for name in READ[script]}
 
 
+def test_the_report_depends_on_what_it_shows_of_the_full_run():
+    (report,) = named("report")
+    full = {dep.def_path for dep in report.deps if dep.def_path.startswith("reports/paper")}
+    assert full == {"reports/paper/claims.csv", "reports/paper/study/mnist_senn.csv"}
+    assert all((REPOSITORY / path).is_file() for path in full), "committed, not made by a stage"
+
+
 def test_only_large_outs_are_cached():
     for stage in stages().values():
         for out in stage.outs:
