@@ -31,7 +31,9 @@ def anchor(heading: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Those of all headings of `page`; repeated ones are numbered."""
+    """Those of all headings of `page`; repeated ones are numbered. Of HTML, all ids."""
+    if page.suffix == ".html":
+        return set(re.findall(r'\bid="([^"]+)"', text_of(page)))
     headings = re.findall(r"^#+ +(.+?) *$", FENCED.sub("", text_of(page)), re.MULTILINE)
     seen: dict[str, int] = {}
     for name in map(anchor, headings):

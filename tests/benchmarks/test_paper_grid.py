@@ -74,6 +74,7 @@ def test_everything_is_published_and_nothing_else(published):
     assert not list(published.parent.glob(".*")), "a half-written copy was left behind"
     page = (published / "report.html").read_text("utf-8")
     assert "<title>Which results of self-explaining neural networks hold up?</title>" in page
+    assert 'href="../../README.md"' in page
 
 
 def test_every_cell_is_evaluated(published):
