@@ -150,17 +150,24 @@ def _other_methods(results: Results) -> Iterator[str]:
 
 def _configs(results: Results) -> Iterator[str]:
     """What the review ran, and in how much this run differs from it."""
-    differing = [
-        f"{len(deviations(results.params, name))} for {_model(results.experiments[name])}"
+    counts = {
+        _model(results.experiments[name]): len(deviations(results.params, name))
         for name in PROTOCOLS
         if name in results.experiments
-    ]
-    if differing:
-        yield (
-            "**The review’s configs are not what it ran**, as [its checkpoints and logs show]"
-            f"({_WHAT_WAS_RUN}). From what it ran, this run departs in some settings, which the "
-            f"[verdicts](#the-published-claims-one-by-one) name: {wording.listed(differing)}."
+    }
+    if not counts:
+        return
+    departs = "This run follows what it ran."
+    if any(counts.values()):
+        named = wording.listed([f"{count} for {model}" for model, count in counts.items()])
+        departs = (
+            "From what it ran, this run departs in some settings, which the "
+            f"[verdicts](#the-published-claims-one-by-one) name: {named}."
         )
+    yield (
+        "**The review’s configs are not what it ran**, as [its checkpoints and logs show]"
+        f"({_WHAT_WAS_RUN}). {departs}"
+    )
 
 
 def _full_mnist(results: Results) -> Iterator[str]:

@@ -87,6 +87,12 @@ def test_departures_from_what_the_review_ran(run):
     assert "0 for SENN on compas" in text
 
 
+def test_a_run_that_departs_in_nothing(run, monkeypatch):
+    monkeypatch.setattr("pipeline.reporting.findings.deviations", lambda *_: ())
+    text = said(run(), "configs are not what it ran")
+    assert text.endswith("This run follows what it ran.")
+
+
 def test_full_mnist(run):
     results = run()
     assert "full MNIST" not in findings(results).markdown
