@@ -47,8 +47,13 @@ def names() -> list[str]:
 
 
 def _files() -> dict[str, Path]:
-    """Their files, by name."""
-    return {path.stem: path for path in MODELS.glob("*/*.safetensors")}
+    """Their files, by name; that of a model of the full run, presets/paper.yaml, is ``paper/…``."""
+    folders = {"": MODELS, "paper/": MODELS.parent / "paper/models"}
+    return {
+        f"{prefix}{path.stem}": path
+        for prefix, folder in folders.items()
+        for path in folder.glob("*/*.safetensors")
+    }
 
 
 def load(model: "str | os.PathLike[str] | bytes") -> "Model":
@@ -67,13 +72,13 @@ def load(model: "str | os.PathLike[str] | bytes") -> "Model":
     """
     if isinstance(model, bytes):
         return Model(read(File(Path("the model"), model), PREPARED))
-    path = Path(model)
-    if path.suffix != ".safetensors" and len(path.parts) == 1:
-        files = _files()
-        if path.name not in files:
-            hint = did_you_mean(path.name, files) or f"; has {', '.join(sorted(files)) or 'none'}"
-            raise PipelineError(f"{MODELS}: has no model {path.name}{hint}")
-        path = files[path.name]
+    path, files = Path(model), _files()
+    name = path.as_posix()
+    if name in files:
+        path = files[name]
+    elif path.suffix != ".safetensors" and len(path.parts) == 1:
+        hint = did_you_mean(name, files) or f"; has {', '.join(sorted(files)) or 'none'}"
+        raise PipelineError(f"{MODELS}: has no model {name}{hint}")
     return Model(read(File(path), PREPARED))
 
 

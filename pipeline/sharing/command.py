@@ -139,7 +139,8 @@ def _models() -> str:
     """The models that there are, a line each."""
     if not names():
         raise PipelineError(f"{MODELS}: has no models; `dvc repro` makes them")
-    lines = [str(load(name)) for name in names()]
+    models = {name: load(name) for name in names()}
+    lines = [f"{n.removesuffix(m.about['experiment'])}{m}" for n, m in models.items()]
     more = "--list after a model's name shows its features, classes and methods."
     return "\n".join([*lines, "", more])
 

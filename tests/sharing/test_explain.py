@@ -1,6 +1,7 @@
 """The public module: what it says is what the network says, and what the report draws."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipeline.explanations.methods import methods_for
 from pipeline.reporting import explanations as report
 from pipeline.reporting.common import raw
 from pipeline.reporting.style import png
+from pipeline.sharing.command import _models
 from pipeline.sharing.facts import Ground
 
 EXPERIMENTS = ["compas_senn", "mnist_disenn", "mnist_senn", "reuters_senn", "uci_wine"]
@@ -54,6 +56,18 @@ def test_models_by_name_path_and_content(models, shared_run):
             weights = other.senn.state_dict()
             for key, value in load(name).senn.state_dict().items():
                 assert torch.equal(weights[key], value)
+
+
+def test_models_of_the_full_run(models, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.explain.MODELS", tmp_path / "models")
+    for folder, name in {"models": "compas_senn", "paper/models": "mnist_senn"}.items():
+        shutil.copytree(models / name, tmp_path / folder / name)
+    assert names() == ["compas_senn", "paper/mnist_senn"]
+    assert load("paper/mnist_senn").about["experiment"] == "mnist_senn"
+    listed = [line.partition(": ")[0] for line in _models().splitlines()]
+    assert listed[:2] == names()
+    with pytest.raises(PipelineError, match="no model mnist_senn; did you mean paper/mnist_senn"):
+        load("mnist_senn")
 
 
 @pytest.mark.parametrize(
