@@ -126,6 +126,7 @@ def test_plots_of_a_run(project):
     of_all = ("lambda", "cells", "curves")
     expected |= {f"reports/{folder}/{name}.csv" for folder in of_all for name in UNBOUNDED}
     expected |= {f"reports/rivals/{name}.csv" for name in ("compas_senn", "mnist_senn")}
+    expected |= {f"reports/{folder}/reuters_senn.csv" for folder in ("methods", "methods_curves")}
     assert set(plots["data"]) == expected | {"reports/curves/vae.csv"}
     for of_file in plots["data"].values():
         (plot,) = of_file

@@ -174,6 +174,10 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "power.experiments": {"power.experiments": []},
     "power.halves": {"power.halves": 12},  # both are even
     "tokenizer.characters": {"tokenizer.characters": 34},
+    "tokenizer.dataset": {
+        "datasets": ["compas", "mnist_5k", "uci", "reuters_r8", "newsgroups"],
+        "tokenizer.dataset": "newsgroups",
+    },
     "vae.num_concepts": {"vae.num_concepts": 6, "experiments.mnist_disenn.num_concepts": 6},
     "experiments.mnist_disenn.num_concepts": {
         "experiments.mnist_disenn.num_concepts": 6,
