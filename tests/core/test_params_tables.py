@@ -19,6 +19,7 @@ def content() -> dict[str, Any]:
     """The default file's content, with two tables."""
     content = copy.deepcopy(CONTENT)
     del content["experiments"]["reuters_senn"]
+    content["explain"]["experiments"].remove("reuters_senn")
     tables = content["experiments"]["uci"]["tables"]
     content["experiments"]["uci"]["tables"] = {name: tables[name] for name in ("heart", "wine")}
     content["rivals"]["experiments"] = ["compas_senn"]
