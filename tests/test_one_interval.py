@@ -94,7 +94,7 @@ def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
             assert metrics["accuracy_half_width"] == pytest.approx(half_width)
     params = SimpleNamespace(robust_reg=1.0, rivals=SimpleNamespace(robust_reg=1.0))
     table = as_table(judged(cells))
-    of_kind = {"experiments": {}, "tables": {}, "texts": {}}
+    of_kind = {"experiments": {}, "tables": {}, "texts": {}, "full_verdicts": table.iloc[:0]}
     results = SimpleNamespace(verdicts=table, params=params, **of_kind)
     table = claims(results).parts[-1]
     (row,) = (row for row in table.rows if "compas-accuracy" in row[0].split("\n"))

@@ -15,7 +15,9 @@ from tests.conftest import REPOSITORY
 
 METRICS = (REPOSITORY / "docs/metrics.md").read_text(encoding="utf-8")
 REPORTS = REPOSITORY / "reports"
-TABLES = sorted([*REPORTS.glob("*.csv"), *REPORTS.glob("*/*.csv")])
+EVERYWHERE = [*REPORTS.glob("*.csv"), *REPORTS.glob("*/*.csv")]
+# Those of the full run have the same columns.
+TABLES = sorted(path for path in EVERYWHERE if path.parent.name != "paper")
 
 
 def documented(folder: str) -> tuple[set[str], list[str]]:
