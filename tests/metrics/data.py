@@ -5,7 +5,7 @@ import dataclasses
 import torch
 
 from pipeline.core.dataset import Dataset, Split
-from pipeline.core.params import Evaluate
+from pipeline.core.params import Evaluate, Explain
 
 EVALUATE = Evaluate(
     lipschitz_discrete_radius=0.8,
@@ -15,6 +15,17 @@ EVALUATE = Evaluate(
     lipschitz_concept_resolution=0.01,
     anchors=30,
     bootstrap=200,
+)
+EXPLAIN = Explain(
+    experiments=("compas_senn",),
+    seeds=1,
+    examples=12,
+    costly_examples=5,
+    curve_steps=6,
+    lipschitz_neighbours=2,
+    lipschitz_points=2,
+    noise_levels=(0.1, 0.5),
+    power_neighbours=(1, 3),
 )
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.core.params import Explain
 from pipeline.explanations.method import ExplanationMethod
 from pipeline.explanations.methods import METHODS
 from pipeline.explanations.senn import contributions, pulled_back
@@ -14,20 +13,8 @@ from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, leave_one_out
 from pipeline.metrics.scores import CURVES, SCORES
-from tests.metrics.data import EVALUATE, dataset
+from tests.metrics.data import EVALUATE, EXPLAIN, dataset
 from tests.metrics.models import random_image_senn, random_table_senn
-
-EXPLAIN = Explain(
-    experiments=("compas_senn",),
-    seeds=1,
-    examples=12,
-    costly_examples=5,
-    curve_steps=6,
-    lipschitz_neighbours=2,
-    lipschitz_points=2,
-    noise_levels=(0.1, 0.5),
-    power_neighbours=(1, 3),
-)
 
 
 @pytest.fixture(scope="module", params=["table", "images"])

@@ -8,7 +8,6 @@ from torch import nn
 from torch.testing import assert_close
 
 from pipeline.core.dataset import present
-from pipeline.core.params import Explain
 from pipeline.explanations.method import Background, ExplanationMethod
 from pipeline.explanations.methods import METHODS, methods_on
 from pipeline.explanations.surrogates import kernel_shap, lime
@@ -16,20 +15,11 @@ from pipeline.metrics.comparison import Examination, MethodScores, score
 from pipeline.metrics.informativeness import relevance_weighted
 from pipeline.metrics.scores import SCORES
 from pipeline.metrics.word_power import per_word
-from tests.metrics.data import EVALUATE, texts
+from tests.metrics.data import EVALUATE, EXPLAIN, texts
 from tests.models.textbook import WORDS
 
-EXPLAIN = Explain(
-    experiments=("reuters_senn",),
-    seeds=1,
-    examples=15,
-    costly_examples=3,
-    curve_steps=5,
-    lipschitz_neighbours=1,
-    lipschitz_points=2,
-    noise_levels=(0.1, 0.5),
-    power_neighbours=(1, 3),
-)
+FEW = {"examples": 15, "costly_examples": 3, "curve_steps": 5, "lipschitz_neighbours": 1}
+OF_TEXTS = EXPLAIN.model_copy(update=FEW)
 ARCHITECTURE = WORDS.with_(bidirectional=True)
 
 
@@ -37,7 +27,7 @@ def examined(padding: int = 0) -> Examination:
     length = 5 + padding
     longer = ARCHITECTURE.with_(input_shape=(length, 3), concepts=length)
     model = longer.senn(seed=1).eval().requires_grad_(False)
-    return Examination(model, texts(padding), EXPLAIN, EVALUATE)
+    return Examination(model, texts(padding), OF_TEXTS, EVALUATE)
 
 
 @pytest.fixture(scope="module")
