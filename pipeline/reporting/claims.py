@@ -236,7 +236,7 @@ def claims_at_a_glance(
                 place = row + below
                 axes.plot([here.low, here.high], 2 * [place], color=look["color"], linewidth=2.2)
                 axes.plot(here.mean, place, "o", zorder=3, **look)
-                mean = wording.with_bounds(wording.percent(here.mean), here, 100, 1)
+                mean = wording.share(here)
                 style.spot(axes, here.mean, place, f"{name}: {mean}")
                 lows.append(here.low)
         marks = "".join(STATUSES[one.status][0] for one in (verdict, other) if one)

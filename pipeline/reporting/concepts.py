@@ -113,7 +113,7 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
         alt = (
             f"{title}: {columns} test images per concept. Commonest class: {wording.listed(notes)}."
         )
-        by_chance_text = wording.with_bounds(wording.percent(chance.mean, 0), chance, 100, 0)
+        by_chance_text = wording.share(chance, 0)
         caption = (
             "Dots: the share of the commonest class in a row. Grey: mean and 95 % range of this "
             f"share in rows of {columns} random images, {by_chance_text}. "

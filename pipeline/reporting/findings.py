@@ -16,7 +16,7 @@ from pipeline.claims.protocol import PROTOCOLS, deviations
 from pipeline.claims.published import CLAIMS, with_article
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.claims.verdicts import from_table
-from pipeline.metrics.intervals import Interval, accuracy_interval
+from pipeline.metrics.intervals import accuracy_interval
 from pipeline.models.senn import SennOutput
 from pipeline.reporting import wording
 from pipeline.reporting.display import Prose
@@ -180,7 +180,7 @@ def _full_mnist(results: Results) -> Iterator[str]:
     statuses = [verdict.status for verdict in tested]
     counts = [f"{statuses.count(s)} {s}" for s in get_args(Decided) if s in statuses]
     accuracies = [
-        f"{_with_bounds(one.here)} at λ = {lambda_label(one.claim.lambdas[0])}"
+        f"{wording.share(one.here)} at λ = {lambda_label(one.claim.lambdas[0])}"
         for one in tested
         if one.here and one.claim.experiment == "mnist_senn" and one.claim.kind == "accuracy"
     ]
@@ -215,7 +215,7 @@ def _strongest(results: Results) -> Iterator[str]:
     depends = any(one != nearest[0] for one in nearest)
     whose = "depends on the" if depends else "is the same under every"
     said = [
-        f"{_with_bounds(one.here)} under `{definition}`, which {one.sentence(with_numbers=False)}"
+        f"{wording.share(one.here)} under `{definition}`, which {one.sentence(with_numbers=False)}"
         for definition, one in compared.items()
     ]
     yield (
@@ -224,10 +224,6 @@ def _strongest(results: Results) -> Iterator[str]:
         f"{wording.listed([number.name for number in claim.numbers])}. Full MNIST gives "
         f"{'; '.join(said)} ([evidence]({page}#figure-study_lambda_{claim.experiment}))."
     )
-
-
-def _with_bounds(accuracy: Interval) -> str:
-    return wording.with_bounds(wording.percent(accuracy.mean), accuracy, 100, 1)
 
 
 def _model(experiment: ExperimentResults) -> str:

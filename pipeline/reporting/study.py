@@ -359,7 +359,7 @@ def accuracy_by_definition(
             places = np.array(lambdas) * 10 ** (_BESIDE * (place - (len(here) - 1) / 2))
             measured = [study.accuracy_at(definition, value) for value in lambdas]
             for x, value, at in zip(places, lambdas, measured, strict=True):
-                mean = wording.with_bounds(wording.percent(at.mean), at, 100, 1)
+                mean = wording.share(at)
                 text = f"{definition}, λ = {lambda_label(value)}: {mean}"
                 style.spot(axes, x, at.mean, text)
             style.intervals(

@@ -52,6 +52,11 @@ def with_bounds(text: str, here: Interval | None, scale: float = 1, decimals: in
     return f"{text} ({bounds(here, scale, decimals)})" if here else text
 
 
+def share(here: Interval, decimals: int = 1) -> str:
+    """``98.9 % (98.6 to 99.2)``: a share with its interval."""
+    return with_bounds(percent(here.mean, decimals), here, 100, decimals)
+
+
 def mean_and_spread(values: pd.Series) -> str:
     """Mean ± standard deviation over seeds, to the latter's first digit, or two if that is a 1.
 
