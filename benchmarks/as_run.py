@@ -6,7 +6,7 @@ compared with the log that the review ships for λ = 1e-4 (seed 29). It validate
 images, so a log made with the same settings is one more seed's: it lies within the 95 % prediction
 interval of a further seed, taken for all steps of the log at once.
 
-Every seed's accuracies go to benchmarks/results/as_run.csv. MNIST is read from ``--data``, or
+Every seed's accuracies go to benchmarks/results/as_run.csv. MNIST is read from ``--data``/mnist, or
 fetched and prepared as the stages do it (``SENN_DATA_MIRROR`` may have it). One CPU core takes two
 minutes a seed and setting; trained cells are kept in benchmarks/work.
 """
@@ -28,11 +28,12 @@ from pipeline.core.dataset import FILE_NAME, save_dataset
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
+from pipeline.core.run import Run
 from pipeline.core.stage import run_stage
 from pipeline.core.store import CellStore
 from pipeline.data import mnist
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
-from pipeline.training.engine import train_grid
+from pipeline.training.engine import train_grids
 from pipeline.training.task import Job
 
 RESULTS = Path(__file__).parent / "results/as_run.csv"
@@ -51,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train, write every seed's accuracies, print what they say of the log."""
     options = _options(arguments)
     device = choose_device(options.device)
-    data = options.data or _prepared(options.work / "data")
-    tables = [train(name, options.seeds, device, data, options.work) for name in SETTINGS]
+    prepared = options.data or _prepared(options.work / "data")
+    tables = [train(name, options.seeds, device, prepared, options.work) for name in SETTINGS]
     accuracies = pd.concat(tables, ignore_index=True)
     write_csv(options.output, accuracies)
     print(f"{len(options.seeds)} seeds on {in_words(machine(device))}")
@@ -60,15 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def train(
-    name: str, seeds: Sequence[int], device: torch.device, data: Path, work: Path
+    name: str, seeds: Sequence[int], device: torch.device, prepared: Path, work: Path
 ) -> pd.DataFrame:
     """Train under one of `SETTINGS`; a row a seed and validation: accuracy, training loss."""
     settings = {"epochs": EPOCHS, "lambda_grid": [ROBUST_REG], **SETTINGS[name]}
     changes = {f"experiments.{MNIST}.{key}": value for key, value in settings.items()}
     changes |= {"explain.seeds": 1, "seeds": list(seeds), "robust_reg": ROBUST_REG}
-    store = CellStore(work / "store", _STORE_BYTES)
-    folders = (data, work / "vae", work / "models" / name.replace(" ", "-"))
-    curves = train_grid(Job(changed(load_params(PAPER), changes), MNIST, device, *folders, store))
+    store, models = (
+        CellStore(work / "store", _STORE_BYTES),
+        work / "models" / name.replace(" ", "-"),
+    )
+    run = Run(changed(load_params(PAPER), changes), device, prepared, models, store)
+    (curves,) = train_grids([Job(run, MNIST)])
     columns = ["seed", "step", "valid_accuracy", "train_classification"]
     return curves[columns].assign(settings=name)[["settings", *columns]]
 
@@ -99,12 +103,12 @@ def summarise(accuracies: pd.DataFrame) -> pd.DataFrame:
 
 
 def _prepared(folder: Path) -> Path:
-    """Where full MNIST is prepared below `folder`; fetched and prepared if it is not there yet."""
-    raw, prepared = folder / "raw/mnist", folder / "prepared/mnist"
-    if not (prepared / FILE_NAME).exists():
+    """The folder of prepared data in `folder`; fetches and prepares full MNIST if it is missing."""
+    raw, prepared = folder / "raw/mnist", folder / "prepared"
+    if not (prepared / "mnist" / FILE_NAME).exists():
         mirror = os.environ.get(MIRROR_VARIABLE)
         fetch_all(mnist.files(), raw, mirror, report=partial(print, flush=True))
-        save_dataset(prepared, mnist.prepare(raw, split_seed=0))
+        save_dataset(prepared / "mnist", mnist.prepare(raw, split_seed=0))
     return prepared
 
 
@@ -114,7 +118,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, help="folder of MNIST as stage `prepare` writes it")
+    parser.add_argument("--data", type=Path, help="folder of prepared data, with mnist/ in it")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(_SEEDS))
     parser.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/as_run")

@@ -1,6 +1,6 @@
 """How long users wait: for everything from nothing, and then for another headline λ.
 
-    python -m benchmarks.commands      # writes benchmarks/results/commands.csv; some 10 minutes
+    python -m benchmarks.commands      # writes benchmarks/results/commands.csv; some 20 minutes
 
 Runs `COMMANDS` in a temporary clone of the last commit, with a cell store and a DVC cache of its
 own, and times their stages by what DVC prints. Leave the machine alone meanwhile.

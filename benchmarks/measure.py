@@ -31,7 +31,6 @@ from pipeline.models.building import Inputs, build_senn
 from pipeline.models.cells import Cell
 from pipeline.training.bank import train_bank
 from pipeline.training.objectives import Objective
-from pipeline.training.table_stepping import fits
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAPER = REPOSITORY / "presets/paper.yaml"
@@ -205,11 +204,8 @@ def textbooks_side_by_side(problem: Problem, device: torch.device, seconds: floa
 
 
 def bank_speed(problem: Problem, device: torch.device, seconds: float, width: int) -> Speed:
-    """Banks of `width` models as the pipeline runs them: one per core, or one bank of a table."""
-    params = problem.params
-    takes_all_cores = fits(params.experiment(problem.name), params.robustness, device)
-    run = Run(problem, device, seconds, width=width)
-    return _side_by_side(run, 1 if takes_all_cores else cores())
+    """Banks of `width` models as the pipeline runs them, one per core."""
+    return _side_by_side(Run(problem, device, seconds, width=width), cores())
 
 
 def in_fresh_process(work: Callable[[Argument], Result], argument: Argument) -> Result:

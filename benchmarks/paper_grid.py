@@ -80,8 +80,7 @@ def _stages(params: Params) -> dict[str, int | None]:
     for stage in ("train", "evaluate"):
         stages |= {f"{stage} {entry}": count for entry, count in cells.items()}
     stages |= {f"explain {entry}": cells[entry] for entry in params.explain.experiments}
-    stages["rivals"] = None
-    stages |= {f"share {entry}": None for entry in cells}
+    stages |= dict.fromkeys(("rivals", "share"))
     stages |= {f"study {name}": None for name in params.study}
     return stages | dict.fromkeys(("power", "tokenizer", "report"))
 
@@ -155,16 +154,26 @@ def _textbook(
 def _publish(reports: Path, output: Path) -> None:
     """Replace `output`, a folder in reports/, by a copy of `reports` without the template.
 
-    Links of the page to files outside of reports/ are a folder longer there.
+    Links to files outside of reports/ are a folder longer there, and so are the names of models.
     """
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(reports, part, ignore=shutil.ignore_patterns("template.ipynb"))
-    for page, link in {"report.html": 'href="../', "report.ipynb": "](../"}.items():
-        content = (part / page).read_text(encoding="utf-8")
-        (part / page).write_text(content.replace(link, f"{link}../"), encoding="utf-8")
+    _replace(part / "report.html", {'href="../': 'href="../../'})
+    _replace(part / "report.ipynb", {"](../": "](../../"})
+    longer = {"](../../../": "](../../../../"}
+    longer |= {named: f"{named}{output.name}/" for named in ("-m pipeline.explain ", 'load("')}
+    for card in part.glob("models/*/*.md"):
+        _replace(card, longer)
     shutil.rmtree(output, ignore_errors=True)
     part.rename(output)
+
+
+def _replace(file: Path, texts: dict[str, str]) -> None:
+    content = file.read_text(encoding="utf-8")
+    for old, new in texts.items():
+        content = content.replace(old, new)
+    file.write_text(content, encoding="utf-8")
 
 
 def _summary(folder: Path, timings: dict[str, Any]) -> str:

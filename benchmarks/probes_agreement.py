@@ -19,17 +19,18 @@ from scipy import stats
 from benchmarks.measure import REPOSITORY, changed
 from benchmarks.report import in_words, machine
 from benchmarks.timings import PROBES
-from pipeline.core.dataset import load_dataset
+from pipeline.core.dataset import load_dataset, read_dataset
 from pipeline.core.device import choose_device
 from pipeline.core.files import atomic_path, write_csv
 from pipeline.core.params import Params, load_params
+from pipeline.core.run import Run
 from pipeline.core.stage import run_stage
 from pipeline.core.store import CellStore
 from pipeline.metrics.evaluation import correct, residual_norm
-from pipeline.models.cells import grid, load_cell
+from pipeline.models.cells import load_cell
 from pipeline.reporting.wording import lambda_label
-from pipeline.training.engine import train_grid
-from pipeline.training.pretrain import Pretraining, pretrain_all
+from pipeline.training.engine import train_grids
+from pipeline.training.pretrain import pretrain_all
 from pipeline.training.task import Job
 
 METRICS = {"accuracy": "test accuracy", "test_robustness_loss": "test robustness loss"}
@@ -48,18 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     alone = [name for name in params.experiments if not params.group_of(name)]
     names = options.experiments or alone
     if any(params.experiment(name).model_class == "DiSENN" for name in names):
-        data = options.data / params.pretrain.dataset
-        pretrain_all(Pretraining(params, device, data, options.work / "vae"))
+        pretrain_all(Run(params, device, options.data, options.work))
     tables, store = [], CellStore.from_environment()
     for name in names:
         for variant in _variants(params, name, options.data):
             for probes in PROBES:
                 print(f"{name}, {variant}, probes {probes}", flush=True)
                 changes = {"robustness.variant": variant, "robustness.probes": probes}
-                data = options.data / params.experiment(name).dataset
-                models, vaes = options.work / variant / f"probes={probes}", options.work / "vae"
-                job = Job(changed(params, changes), name, device, data, vaes, models, store)
-                tables.append(train_and_test(job))
+                # Models overwrite the last ones, and are read at once.
+                run = Run(changed(params, changes), device, options.data, options.work, store)
+                tables.append(train_and_test(Job(run, name)))
     cells = pd.concat(tables, ignore_index=True)
     summary = summarise(cells)
     write_csv(options.output / "probes_agreement_cells.csv", cells)
@@ -138,11 +137,12 @@ def _variants(params: Params, name: str, prepared: Path) -> Iterator[str]:
 
 def train_and_test(job: Job) -> pd.DataFrame:
     """Train the cells of an experiment; their accuracy and exact robustness loss on test data."""
-    train_grid(job)
-    data, robustness = load_dataset(job.data).to(job.device), job.params.robustness
+    train_grids([job])
+    device, robustness = job.run.device, job.run.params.robustness
+    data = read_dataset(job.data).to(device)
     rows = []
-    for cell in grid(job.params, job.name):
-        model = load_cell(cell.path(job.models))[0].to(job.device)
+    for cell in job.grid():
+        model = load_cell(cell.path(job.models))[0].to(device)
         rows.append(
             {
                 "experiment": job.name,

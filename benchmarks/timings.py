@@ -27,8 +27,9 @@ from benchmarks.measure import (
 )
 from benchmarks.report import significant
 from pipeline.core.dataset import load_dataset
+from pipeline.core.run import Run
 from pipeline.core.store import CellStore
-from pipeline.training.engine import train_grid
+from pipeline.training.engine import train_grids
 from pipeline.training.task import Job
 
 PROBES: tuple[Literal["exact"] | int, ...] = ("exact", 1)
@@ -163,7 +164,7 @@ def time_growth(folder: Path, device: torch.device, settings: Settings, say: Say
     return rows
 
 
-class Run(NamedTuple):
+class Timed(NamedTuple):
     """A process that trained: `seconds` in all, `training` of them; the memory of its children."""
 
     seconds: float
@@ -216,7 +217,7 @@ def time_grids(
     }
 
 
-def _grid(problem: Problem, cells: int, folder: Path, device: torch.device) -> Run:
+def _grid(problem: Problem, cells: int, folder: Path, device: torch.device) -> Timed:
     """Train a grid of so many cells, from an empty store that is removed afterwards."""
     seeds = list(range(cells // len(LAMBDAS)))
     grid = {
@@ -227,24 +228,24 @@ def _grid(problem: Problem, cells: int, folder: Path, device: torch.device) -> R
     params, place = changed(problem.params, grid), folder / f"grid-{cells}"
     store = CellStore(place / "store", _STORE)
     try:
-        job = Job(params, problem.name, device, problem.data, Path(), place / "models", store)
-        return _run(_train_cells, job)
+        run = Run(params, device, problem.data.parent, place / "models", store)
+        return _run(_train_cells, Job(run, problem.name))
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _run(train: Callable[[Argument], float], argument: Argument) -> Run:
+def _run(train: Callable[[Argument], float], argument: Argument) -> Timed:
     """``train(argument)``, which returns how long it trained, in a process of its own."""
     begun = time.perf_counter()
     with peak_of_children() as totals:
         training = in_fresh_process(train, argument)
         seconds = time.perf_counter() - begun
-    return Run(seconds, training, max(totals, default=None))
+    return Timed(seconds, training, max(totals, default=None))
 
 
 def _train_cells(job: Job) -> float:
     begun = time.perf_counter()
-    train_grid(job)
+    train_grids([job])
     return time.perf_counter() - begun
 
 
@@ -259,7 +260,7 @@ def _train_textbooks(job: TextbookRuns) -> float:
     return time.perf_counter() - begun
 
 
-def _grid_row(cells: int, runs: Sequence[Run]) -> Row:
+def _grid_row(cells: int, runs: Sequence[Timed]) -> Row:
     peaks = [run.peak for run in runs if run.peak is not None]
     return {
         "cells": cells,
@@ -270,7 +271,7 @@ def _grid_row(cells: int, runs: Sequence[Run]) -> Row:
     }
 
 
-def _textbook_row(parts: Sequence[Run], measured: int, wanted: int) -> Row:
+def _textbook_row(parts: Sequence[Timed], measured: int, wanted: int) -> Row:
     """What `wanted` runs in one process would have taken, from the `measured` ones in several."""
     start = statistics.median(part.seconds - part.training for part in parts)
     training = sum(part.training for part in parts) / measured * wanted

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.core.files import write_csv, write_json
+from pipeline.core.run import Run
 from pipeline.core.stage import argument, run_stage
 from pipeline.metrics.grid import cells_table, evaluate_grids, headline, lambda_table
-from pipeline.metrics.run import Run
 from pipeline.metrics.worst_case import measure_worst_case, worst_case_table
 
 

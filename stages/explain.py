@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.core.files import write_csv
+from pipeline.core.run import Run
 from pipeline.core.stage import argument, run_stage
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.comparison_tables import curves_table, scores_table
-from pipeline.metrics.run import Run
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipeline.core.files import write_csv
+from pipeline.core.run import Run
 from pipeline.core.stage import run_stage
-from pipeline.metrics.run import Run
 from pipeline.rivals.run import compare
 from pipeline.rivals.tables import table
 

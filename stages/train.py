@@ -4,26 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
-from pipeline.core.params import load_params
+from pipeline.core.run import Run
 from pipeline.core.stage import argument, run_stage
-from pipeline.core.store import CellStore
-from pipeline.training.engine import train_grid
+from pipeline.training.engine import train_grids
 from pipeline.training.task import Job
 
 
 def main() -> None:
     """Write ``models/<experiment>/`` and ``reports/curves/<experiment>.csv``."""
-    entry = argument("entry", __doc__)
-    params = load_params(Path("params.yaml"))
-    device, store = choose_device(params.device), CellStore.from_environment()
-    curves = []
-    for name in params.names_of(entry):
-        data = Path("data/prepared", params.experiment(name).dataset)
-        models = Path("models", params.group_of(name))
-        job = Job(params, name, device, data, Path("models/vae"), models, store)
-        curves.append(train_grid(job))
+    entry, run = argument("entry", __doc__), Run.of_workspace()
+    curves = train_grids([Job(run, name) for name in run.params.names_of(entry)])
     write_csv(Path("reports/curves", f"{entry}.csv"), pd.concat(curves))
 
 

@@ -61,6 +61,20 @@ def code(page: Path) -> str:
     )
 
 
+CARDS = sorted((REPOSITORY / "reports").rglob("models/*/*.md"))
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.relative_to(REPOSITORY).as_posix())
+def test_cards_of_models_lead_somewhere_and_load_their_model(card):
+    for path, name in links(card):
+        assert path.exists(), path
+        assert not name or name in anchors(path), f"{path}#{name}"
+    run = card.relative_to(REPOSITORY / "reports").parts[0]
+    model = card.stem if run == "models" else f"{run}/{card.stem}"
+    named = re.findall(r'-m pipeline\.explain (\S+)|load\("(.+?)"\)', text_of(card))
+    assert {"".join(pair) for pair in named} == {model}
+
+
 @pytest.mark.parametrize(
     ("heading", "expected"),
     [

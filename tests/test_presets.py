@@ -35,7 +35,8 @@ def test_shipped_file_is_whole_and_valid(path):
     tables = {f"uci_{name}" for name in (OF_SMOKE if path == SMOKE else TABLES)}
     assert set(params.experiments) == EXPERIMENTS | tables | {TEXTS[path]}
     assert set(params.names_of("uci")) == tables
-    assert set(params.explain.experiments) == EXPERIMENTS | {TEXTS[path]}
+    texts = set() if path == PAPER else {TEXTS[path]}  # too many words to score all methods
+    assert set(params.explain.experiments) == EXPERIMENTS | texts
     assert params.model_fields_set == set(Params.model_fields)
 
 

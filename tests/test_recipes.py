@@ -124,7 +124,7 @@ def repository(tmp_path_factory) -> Path:
         ("rivals",),
         ("power",),
         ("tokenizer",),
-        ("share", "new"),
+        ("share",),
         ("study", "new"),
         ("report",),
     ):

@@ -154,7 +154,7 @@ class Dataset:
         """
         x = self.train.x
         if self.kind == "texts":
-            return x[present(x).squeeze(2)].std(0, unbiased=False).expand(self.input_shape)
+            return x[is_word(x)].std(0, unbiased=False).expand(self.input_shape)
         return x.std(0, unbiased=False)
 
     def to(self, device: torch.device | str) -> "Dataset":
@@ -184,7 +184,12 @@ def present(x: Tensor) -> Tensor:
     """
     if kind_of(x.shape[1:]) != "texts":
         return torch.ones_like(x, dtype=torch.bool)
-    return (x != 0).any(2, keepdim=True)
+    return is_word(x).unsqueeze(2)
+
+
+def is_word(x: Tensor) -> Tensor:
+    """Which places of texts (N, words, D) hold a word, (N, words) bool; zeros stand for none."""
+    return (x != 0).any(2)
 
 
 def save_dataset(folder: Path, prepared: Prepared) -> None:

@@ -20,6 +20,7 @@ COMPUTING_CODE = (
     "core/dataset.py",
     "core/device.py",
     "core/fingerprint.py",
+    "core/kinds.py",
     "core/portable.py",
     "core/tensors.py",
     "core/workers.py",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pipeline.core.dataset import Dataset
 from pipeline.core.params import Attack
-from pipeline.metrics.batches import in_batches
+from pipeline.metrics.batches import in_batches, predict
 from pipeline.metrics.neighbours import apart
 from pipeline.metrics.stability import Box
 from pipeline.models.senn import Senn
@@ -106,7 +106,7 @@ def attacked_images(
     radii : in raw pixels, ascending.
     steps : per radius.
     """
-    target = in_batches(lambda x: model(x).logits.argmax(1), x)
+    target = predict(model, x)
     generator = torch.Generator().manual_seed(_START_SEED)
     away = 2 * torch.rand(x.shape, generator=generator).to(x) - 1
     attacked = [x + away * ball(data, radii[0]).half_width]

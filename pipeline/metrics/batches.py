@@ -1,13 +1,19 @@
-"""Bounded memory: a function of examples, applied batch by batch."""
+"""Bounded memory: functions of examples, a model's predictions first, applied batch by batch."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from pipeline.core.kinds import kind_of
+from pipeline.models.logits import logits
 
 # On CPUs convolutions are fastest when a batch's activations stay in the cache: of MNIST, 100.
 BATCH_SIZE = 100
 _NUMBERS = BATCH_SIZE * 28 * 28
+# Recurrent networks compute word by word: of few texts, calls would outweigh the arithmetic.
+_NUMBERS_OF_TEXTS = 10 * _NUMBERS
 
 
 def in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
@@ -15,6 +21,18 @@ def in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
 
     `tensors` are of equal length. The result is detached, so that no batch's graph outlives it.
     """
-    size = max(BATCH_SIZE, _NUMBERS // max(1, tensors[0][:1].numel()))
+    example = tensors[0][:1]
+    numbers = _NUMBERS_OF_TEXTS if kind_of(example.shape[1:]) == "texts" else _NUMBERS
+    size = max(BATCH_SIZE, numbers // max(1, example.numel()))
     slices = zip(*(tensor.split(size) for tensor in tensors), strict=True)
     return torch.cat([function(*batch).detach() for batch in slices])
+
+
+def all_logits(model: nn.Module, x: Tensor) -> Tensor:
+    """Logits (N, C) of inputs (N, *input_shape)."""
+    return in_batches(partial(logits, model), x)
+
+
+def predict(model: nn.Module, x: Tensor) -> Tensor:
+    """Predicted classes (N,) of inputs (N, *input_shape)."""
+    return all_logits(model, x).argmax(1)

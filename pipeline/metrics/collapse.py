@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.core.dataset import Split
-from pipeline.metrics.batches import in_batches
+from pipeline.metrics.batches import all_logits, predict
 from pipeline.models.senn import Senn
 
 # A constant prediction does no better than the entropy of the class frequencies, and one that is
@@ -42,7 +42,7 @@ def class_entropy(labels: Tensor) -> float:
 
 def cross_entropy(model: Senn, split: Split) -> float:
     """Mean cross-entropy of `model` on `split`, in nats."""
-    return float(F.cross_entropy(_logits(model, split).double(), split.y))
+    return float(F.cross_entropy(all_logits(model, split.x).double(), split.y))
 
 
 def cross_entropy_ratio(model: Senn, split: Split) -> float:
@@ -53,14 +53,14 @@ def cross_entropy_ratio(model: Senn, split: Split) -> float:
 
 def balanced_accuracy(model: Senn, split: Split) -> float:
     """Mean over the classes in `split` of the share of their examples that are got right."""
-    predicted = _logits(model, split).argmax(1)
+    predicted = predict(model, split.x)
     right = (predicted == split.y).double()
     return float(torch.stack([right[split.y == label].mean() for label in split.y.unique()]).mean())
 
 
 def commonest_share(model: Senn, split: Split) -> float:
     """Share of the examples for which `model` predicts the class that it predicts most."""
-    return float(_logits(model, split).argmax(1).bincount().max()) / len(split)
+    return float(predict(model, split.x).bincount().max()) / len(split)
 
 
 def selection(metadata: Mapping[str, Any], valid: Split) -> dict[str, float | int]:
@@ -104,7 +104,3 @@ def collapse_note(cells: pd.DataFrame) -> str:
         f"models collapsed in training ({', '.join(counts)}): their accuracy is that of the best "
         "of many validations, not of what they learned"
     )
-
-
-def _logits(model: Senn, split: Split) -> Tensor:
-    return in_batches(lambda x: model(x).logits, split.x)

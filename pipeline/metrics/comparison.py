@@ -26,10 +26,11 @@ from torch.nn import functional as F
 from pipeline.core.dataset import PATCH, Dataset, present, read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Explain
+from pipeline.core.run import Run
 from pipeline.core.workers import Report
 from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT
 from pipeline.explanations.methods import METHODS, methods_on
-from pipeline.metrics.batches import in_batches
+from pipeline.metrics.batches import in_batches, predict
 from pipeline.metrics.concepts import encode
 from pipeline.metrics.faithfulness import area, faithfulness, removal_curves, removal_shares
 from pipeline.metrics.informativeness import (
@@ -37,6 +38,7 @@ from pipeline.metrics.informativeness import (
     explanatory_power,
     relevance_weighted,
 )
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, measure_models
 from pipeline.metrics.neighbours import nearest, neighbours
 from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
@@ -45,7 +47,6 @@ from pipeline.metrics.removal import (
     leave_one_out,
     removal_of_concepts,
 )
-from pipeline.metrics.run import EXPLAINING, Measurement, Run
 from pipeline.metrics.stability import (
     Box,
     Encode,
@@ -59,7 +60,6 @@ from pipeline.metrics.stability import (
 from pipeline.metrics.word_power import per_word
 from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
-from pipeline.models.logits import logits
 from pipeline.models.senn import Senn
 
 # A constant, not a parameter: another draw of examples would be another yardstick.
@@ -130,7 +130,7 @@ class Examination:
         drawn = torch.randperm(len(data.test), generator=generator)[: settings.examples]
         drawn = drawn.to(data.test.x.device)
         self.x, self.y = data.test.x[drawn], data.test.y[drawn]
-        self.target = in_batches(lambda x: logits(model, x).argmax(1), self.x)
+        self.target = predict(model, self.x)
         generator = torch.Generator().manual_seed(_NOISE_SEED)
         noise = torch.randn(self.x.shape, generator=generator).to(self.x) * data.deviation()
         self.noise = noise * present(self.x)
@@ -196,9 +196,8 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
     }
     features = in_batches(partial(space.encode, model), x)
     vectors = relevance_weighted(model, explain, x, target, features)
-    if is_text:  # words at the same place have nothing in common
-        between_examples = x.new_full((len(x),), torch.nan)
-    else:
+    between_examples = x.new_full((len(x),), torch.nan)
+    if model.conceptizer.is_aligned:
         between_examples = lipschitz_discrete(
             model,
             _unit_length(explain),
@@ -298,11 +297,11 @@ def compare_methods(run: Run, entry: str) -> dict[str, dict[str, list[MethodScor
             mode="json", include={"lipschitz_concept_resolution", "lipschitz_local_radius"}
         ),
     }
-    subjects = [run.subject(cell, {"method": name, **protocol}, name) for cell, name in pairs]
+    subjects = [Subject.of(run, cell, {"method": name, **protocol}, name) for cell, name in pairs]
     work = partial(_score, settings, params.evaluate, run.device)
     to_json, from_json = MethodScores.to_json, MethodScores.from_json
     measurement = Measurement(f"explain {entry}", work, EXPLAINING, to_json, from_json)
-    scores = dict(zip(pairs, run.measure(measurement, subjects, line), strict=True))
+    scores = dict(zip(pairs, measure_models(run, measurement, subjects, line), strict=True))
     return {
         name: {
             method: [scores[cell, method] for cell in cells if cell.experiment == name]

@@ -16,7 +16,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import Evaluate
 from pipeline.explanations.method import Background
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.batches import in_batches
+from pipeline.metrics.batches import in_batches, predict
 from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
 from pipeline.metrics.collapse import (
     balanced_accuracy,
@@ -146,11 +146,6 @@ def evaluate_cell(model: Senn, protocol: Protocol) -> Row:
         **_faithfulness(model, protocol, train_concepts),
         **{name: metric(model, protocol.data) for name, metric in METRICS.items()},
     }
-
-
-def predict(model: Senn, x: Tensor) -> Tensor:
-    """Predicted classes (N,) of inputs (N, *input_shape)."""
-    return in_batches(lambda x: model(x).logits.argmax(1), x)
 
 
 def correct(model: Senn, split: Split) -> Tensor:

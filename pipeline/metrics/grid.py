@@ -14,11 +14,12 @@ from pipeline.core.dataset import read_dataset
 from pipeline.core.files import json_number
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate
+from pipeline.core.run import Run
 from pipeline.core.workers import Report
 from pipeline.metrics.collapse import selection
 from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
 from pipeline.metrics.intervals import accuracy_interval
-from pipeline.metrics.run import EVALUATING, Measurement, Run, Subject
+from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, measure_models
 from pipeline.models.cells import Cell, grid, load_cell
 from pipeline.models.layers import placed
 
@@ -42,7 +43,7 @@ def evaluate_grids(run: Run, entry: str) -> dict[str, dict[Cell, Row]]:
         return f"{cells[index]}: test accuracy {row['accuracy']:.4f}"
 
     protocol = protocol_of(run.params.evaluate)
-    subjects = [run.subject(cell, protocol) for cell in cells]
+    subjects = [Subject.of(run, cell, protocol) for cell in cells]
     rows = evaluate(f"evaluate {entry}", run, run.params.evaluate, subjects, line)
     measured = dict(zip(cells, rows, strict=True))
     return {
@@ -60,7 +61,7 @@ def evaluate(
 ) -> list[Row]:
     """Evaluate cells, whose protocol is `protocol_of` the settings."""
     work = partial(_evaluate, settings, run.device)
-    return run.measure(Measurement(title, work, EVALUATING, dict, dict), subjects, line)
+    return measure_models(run, Measurement(title, work, EVALUATING, dict, dict), subjects, line)
 
 
 def protocol_of(settings: Evaluate) -> dict[str, Any]:

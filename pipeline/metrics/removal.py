@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.core.dataset import patches, present
+from pipeline.core.dataset import is_word, patches
 from pipeline.core.kinds import kind_of
 from pipeline.metrics.batches import in_batches
 from pipeline.models.logits import logits
@@ -140,7 +140,7 @@ def there(x: Tensor, groups: int) -> Tensor:
     All, but of a text its words alone: padding is none, and counts nowhere.
     """
     if kind_of(x.shape[1:]) == "texts":
-        return present(x).squeeze(2)
+        return is_word(x)
     return x.new_ones(len(x), groups, dtype=torch.bool)
 
 

@@ -13,13 +13,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.core.dataset import Dataset, Split, present, read_dataset
+from pipeline.core.dataset import Dataset, Split, is_word, read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Power
+from pipeline.core.run import Run
 from pipeline.core.workers import Report
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS
-from pipeline.metrics.batches import in_batches
+from pipeline.metrics.batches import in_batches, predict
 from pipeline.metrics.documents import (
     embedded_documents,
     idf,
@@ -27,10 +28,9 @@ from pipeline.metrics.documents import (
     power_of_halves,
 )
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.run import EXPLAINING, Measurement, Run
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, measure_models
 from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
-from pipeline.models.logits import logits
 from pipeline.models.senn import Senn
 
 COMPARED = (
@@ -81,13 +81,13 @@ def measure_power(run: Run) -> dict[str, dict[str, list[WordPower]]]:
 
     protocol = settings.model_dump(mode="json", exclude={"experiments", "seeds"})
     subjects = [
-        run.subject(cell, {"power of": weights, **protocol}, weights) for cell, weights in pairs
+        Subject.of(run, cell, {"power of": weights, **protocol}, weights) for cell, weights in pairs
     ]
     work = partial(_measure, settings, run.device)
     measurement = Measurement(
         "power", work, EXPLAINING, WordPower._asdict, lambda saved: WordPower(**saved)
     )
-    measured = dict(zip(pairs, run.measure(measurement, subjects, line), strict=True))
+    measured = dict(zip(pairs, measure_models(run, measurement, subjects, line), strict=True))
     return {
         name: {
             weights: [measured[cell, weights] for cell in cells if cell.experiment == name]
@@ -165,11 +165,11 @@ def word_weights(name: str, data: Dataset, texts: Split) -> Tensor:
     data : whose training documents tell how rare a word is.
     texts : of its vocabulary.
     """
-    is_word, is_train_word = (present(split.x).squeeze(2) for split in (texts, data.train))
+    present, in_training = (is_word(split.x) for split in (texts, data.train))
     if name == "uniform":
-        return is_word.double()
-    rarity = idf(places_in(data.train), is_train_word, len(data.vocabulary))
-    return rarity[places_in(texts)] * is_word
+        return present.double()
+    rarity = idf(places_in(data.train), in_training, len(data.vocabulary))
+    return rarity[places_in(texts)] * present
 
 
 def _measure(
@@ -185,7 +185,7 @@ def _measure(
         values = word_weights(weights, data, Split(x, y, words))
     else:
         model, there = placed(load_cell(cell)[0], device), x.to(device)
-        target = in_batches(lambda x: logits(model, x).argmax(1), there)
+        target = predict(model, there)
         values = word_relevance(weights, model, data.to(device), there, target).cpu()
     documents = embedded_documents(x, values), one_hot_documents(words, values)
     embedded, one_hot = (

@@ -20,15 +20,17 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
 from pipeline.core.kinds import kind_of
 from pipeline.core.params import Attack, Certify, Params
+from pipeline.core.run import Run
 from pipeline.core.workers import Report
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.activation_patterns import exact_constant
 from pipeline.metrics.attacks import attack
+from pipeline.metrics.batches import predict
 from pipeline.metrics.certified import jacobian_norm
-from pipeline.metrics.evaluation import draw_anchors, predict
+from pipeline.metrics.evaluation import draw_anchors
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.local_lipschitz import certified_constant, found_constant
-from pipeline.metrics.run import EVALUATING, Measurement, Run
+from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, measure_models
 from pipeline.metrics.stability import Box
 from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
@@ -76,10 +78,10 @@ def measure_worst_case(run: Run, entry: str) -> list[Result]:
         settings = params.certify if task.about == "certify" else params.attack
         described = settings.model_dump(mode="json", exclude=_ELSEWHERE)
         protocol = {task.about: described, "radii": list(task.radii)}
-        subjects.append(run.subject(task.cell, protocol, (settings, task.radii)))
+        subjects.append(Subject.of(run, task.cell, protocol, (settings, task.radii)))
     work = partial(_measure, run.device)
     measurement = Measurement(f"worst case of {entry}", work, EVALUATING, list, list)
-    of_tasks = run.measure(measurement, subjects, line)
+    of_tasks = measure_models(run, measurement, subjects, line)
     return [Result(task, at) for task, at in zip(tasks, of_tasks, strict=True)]
 
 

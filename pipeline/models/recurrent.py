@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.core.dataset import present
+from pipeline.core.dataset import is_word
 from pipeline.models.layers import product
 
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -68,7 +68,7 @@ class Recurrent(nn.Module):
 
     def _absence(self, x: Tensor) -> Tensor:
         """1 where there is no input and 0 elsewhere, (T, D, H, B)."""
-        absent = 1 - present(x).squeeze(2).to(x.dtype).mT[:, None, None]
+        absent = 1 - is_word(x).to(x.dtype).mT[:, None, None]
         absent = _both_ways(absent.expand(-1, self.directions, -1, -1))
         return absent.expand(-1, -1, self.hidden_size, -1)
 

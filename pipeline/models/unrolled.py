@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.core.dataset import present
+from pipeline.core.dataset import is_word, present
 from pipeline.models.recurrent import Gru, Lstm, Recurrent
 from pipeline.models.standard import linear_layer
 
@@ -155,7 +155,7 @@ class Presence(nn.Module):
     """1 for every word of a text (B, T, D), 0 where there is none: (B, T)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return present(x).squeeze(2).to(x.dtype)
+        return is_word(x).to(x.dtype)
 
 
 class OfWords(nn.Module):

@@ -6,7 +6,7 @@ its context: f_c = Σ_w θ_wc.
 
 from torch import Tensor, nn
 
-from pipeline.core.dataset import present
+from pipeline.core.dataset import is_word, present
 from pipeline.models.conceptizers import Conceptizer
 from pipeline.models.layers import Linear
 from pipeline.models.parameterizers import Masks, Parameterizer
@@ -39,7 +39,7 @@ class WordsConceptizer(Conceptizer):
 
     def encode(self, x: Tensor) -> Tensor:
         # A function of x for whoever differentiates it.
-        return present(x).squeeze(2) + 0 * x.sum(2)
+        return is_word(x) + 0 * x.sum(2)
 
     def decode(self, concepts: Tensor) -> Tensor:
         return concepts.new_zeros(*concepts.shape, self.embedding_size)

@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from pipeline.claims.results import Results
-from pipeline.core.dataset import present
+from pipeline.core.dataset import is_word
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.intervals import Interval
 from pipeline.metrics.word_power import (
@@ -65,14 +65,14 @@ def documents(results: Results) -> Several:
         data, model = experiment.data, experiment.model
         chosen = pick(data.test.y, DOCUMENTS)
         x, places = data.test.x[chosen], places_in(data.test)[chosen]
-        is_word = present(x).squeeze(2)
+        words_in = is_word(x)
         classes = model(x).logits.topk(2, dim=1).indices  # the predicted one, the runner-up
         by_method = {
             name: torch.stack([word_relevance(name, model, data, x, c) for c in classes.T], 1)
             for name in (OWN, *(name for name in COMPARED if name != OWN))
         }
         for index, example in enumerate(explained(model, data, chosen)):
-            there = is_word[index]
+            there = words_in[index]
             words = [data.vocabulary[place] for place in places[index, there].tolist()]
             values = {name: of[index][:, there].numpy() for name, of in by_method.items()}
             parts.append(document(index + 1, words, example, values))

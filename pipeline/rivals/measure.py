@@ -17,7 +17,7 @@ from pipeline.core.arithmetic import square_root
 from pipeline.core.dataset import PATCH, Dataset
 from pipeline.core.params import Evaluate, Rivals
 from pipeline.explanations.method import Background, Method
-from pipeline.metrics.batches import in_batches
+from pipeline.metrics.batches import in_batches, predict
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.removal import (
@@ -38,7 +38,6 @@ from pipeline.metrics.stability import (
     to_concepts,
     to_inputs,
 )
-from pipeline.models.logits import logits
 from pipeline.models.senn import Senn
 from pipeline.rivals.methods import SENN, Rival
 from pipeline.rivals.search import Budget, maximise
@@ -46,8 +45,8 @@ from pipeline.rivals.search import Budget, maximise
 _SEED = 0  # of the anchors: another draw would be another yardstick
 
 
-class Subject:
-    """A model to be explained, and what all methods are measured on.
+class Contest:
+    """What methods compete on: a model, and what they are all measured on.
 
     Attributes
     ----------
@@ -64,14 +63,10 @@ class Subject:
         splits = (data.test.x, data.valid.x, data.train.x)
         shuffled = [x[torch.randperm(len(x), generator=generator)] for x in splits]
         self.x = torch.cat(shuffled)[:count]
-        self.target = self.predicted(self.x)
+        self.target = predict(model, self.x)
         self.box = Box.around(data, evaluate.lipschitz_local_radius)
         self.baseline = Background.of(data).baseline
         self.inputs = InputRemoval(self.baseline, PATCH)
-
-    def predicted(self, x: Tensor) -> Tensor:
-        """The classes that the model predicts, (N,)."""
-        return in_batches(lambda x: logits(self.model, x).argmax(1), x)
 
     @cached_property
     def concepts(self) -> Tensor:
@@ -91,7 +86,7 @@ class Subject:
         return to_inputs, spread(self.data.train.x)
 
 
-def measure(rival: Rival, subject: Subject) -> dict[str, np.ndarray]:
+def measure(rival: Rival, contest: Contest) -> dict[str, np.ndarray]:
     """Everything that is measured of a method, by ``<measure>/<setting>``.
 
     Values (A,) of the anchors, or (N,) of the test examples for equation 6; NaN where undefined.
@@ -110,26 +105,26 @@ def measure(rival: Rival, subject: Subject) -> dict[str, np.ndarray]:
     0, as published. ``length``, of the explanations at the anchors, the root of the mean square,
     over the training set's spread: (1,).
     """
-    settings, is_table = subject.settings, subject.data.kind == "tables"
-    groups, samples = subject.inputs.groups, settings.samples
-    method = _flat(rival.method(subject.baseline, groups, samples))
+    settings, is_table = contest.settings, contest.data.kind == "tables"
+    groups, samples = contest.inputs.groups, settings.samples
+    method = _flat(rival.method(contest.baseline, groups, samples))
     budget = Budget(settings.evaluations, settings.rounds)
-    fair = _black_box(rival, method, subject, budget)
-    values = {"length/": _length(rival, method, subject), "local/fair": fair}
+    fair = _black_box(rival, method, contest, budget)
+    values = {"length/": _length(rival, method, contest), "local/fair": fair}
     if rival.differentiable:
-        values["local/gradient"] = _by_gradient(rival, method, subject)
+        values["local/gradient"] = _by_gradient(rival, method, contest)
     values["local/paper"] = values["local/gradient"] if rival.name == SENN else fair
     if is_table:
-        values["discrete/fair"] = values["discrete/paper"] = _discrete(rival, method, subject)
+        values["discrete/fair"] = values["discrete/paper"] = _discrete(rival, method, contest)
     if rival.draw is not None:
-        redrawn = _flat(rival.redrawn(subject.baseline, groups, samples))
+        redrawn = _flat(rival.redrawn(contest.baseline, groups, samples))
         if rival.name == "lime":
             budget = Budget(settings.lime_evaluations, settings.rounds)
-        values["local/paper"] = _black_box(rival, redrawn, subject, budget)
+        values["local/paper"] = _black_box(rival, redrawn, contest, budget)
         if is_table:
-            values["discrete/paper"] = _discrete(rival, redrawn, subject)
-    for setting, removal in _removals(rival, subject).items():
-        values[f"faithfulness/{setting}"] = _faithfulness(method, removal, subject)
+            values["discrete/paper"] = _discrete(rival, redrawn, contest)
+    for setting, removal in _removals(rival, contest).items():
+        values[f"faithfulness/{setting}"] = _faithfulness(method, removal, contest)
     return {name: value.double().cpu().numpy() for name, value in values.items()}
 
 
@@ -137,17 +132,17 @@ def _flat(method: Method[Senn]) -> Method[Senn]:
     return lambda model, x, target: method(model, x, target).flatten(1)
 
 
-def _length(rival: Rival, explain: Method[Senn], subject: Subject) -> Tensor:
-    e = explain(subject.model, subject.x, subject.target).detach().double()
+def _length(rival: Rival, explain: Method[Senn], contest: Contest) -> Tensor:
+    e = explain(contest.model, contest.x, contest.target).detach().double()
     mean_square = e.square().sum(1).mean()
-    return square_root(mean_square).view(1) / subject.space(rival)[1]
+    return square_root(mean_square).view(1) / contest.space(rival)[1]
 
 
-def _black_box(rival: Rival, explain: Method[Senn], subject: Subject, budget: Budget) -> Tensor:
-    model, x = subject.model, subject.x
-    (encode, unit), (low, high) = subject.space(rival), subject.box.ends(x)
-    resolution = subject.evaluate.lipschitz_concept_resolution * unit
-    e, h = explain(model, x, subject.target).detach(), encode(model, x).flatten(1)
+def _black_box(rival: Rival, explain: Method[Senn], contest: Contest, budget: Budget) -> Tensor:
+    model, x = contest.model, contest.x
+    (encode, unit), (low, high) = contest.space(rival), contest.box.ends(x)
+    resolution = contest.evaluate.lipschitz_concept_resolution * unit
+    e, h = explain(model, x, contest.target).detach(), encode(model, x).flatten(1)
 
     def ratios(places: np.ndarray) -> np.ndarray:
         """At places (A, M, D) of the anchors' boxes, (A, M)."""
@@ -160,36 +155,36 @@ def _black_box(rival: Rival, explain: Method[Senn], subject: Subject, budget: Bu
             there = explain(model, x, target), encode(model, x).flatten(1)
             return squared_ratio(*there, e, h, resolution)
 
-        repeated = (one.repeat_interleave(shape[1], 0) for one in (subject.target, e, h))
+        repeated = (one.repeat_interleave(shape[1], 0) for one in (contest.target, e, h))
         squared = in_batches(of_batch, inside.flatten(0, 1), *repeated)
         return np.sqrt(squared.double().view(shape[:2]).cpu().numpy())
 
     return torch.from_numpy(maximise(ratios, len(x), x[0].numel(), budget))
 
 
-def _by_gradient(rival: Rival, explain: Method[Senn], subject: Subject) -> Tensor:
-    (encode, unit), evaluate = subject.space(rival), subject.evaluate
+def _by_gradient(rival: Rival, explain: Method[Senn], contest: Contest) -> Tensor:
+    (encode, unit), evaluate = contest.space(rival), contest.evaluate
     resolution = evaluate.lipschitz_concept_resolution * unit
     steps, restarts = evaluate.lipschitz_local_steps, evaluate.lipschitz_local_restarts
-    search = Search(subject.box, resolution, steps, restarts)
-    return lipschitz_local(subject.model, explain, subject.x, subject.target, encode, search)
+    search = Search(contest.box, resolution, steps, restarts)
+    return lipschitz_local(contest.model, explain, contest.x, contest.target, encode, search)
 
 
-def _discrete(rival: Rival, explain: Method[Senn], subject: Subject) -> Tensor:
-    x, (encode, _) = subject.data.test.x, subject.space(rival)
-    target = subject.predicted(x)
-    return lipschitz_discrete(subject.model, explain, x, target, x, subject.near, encode)
+def _discrete(rival: Rival, explain: Method[Senn], contest: Contest) -> Tensor:
+    x, (encode, _) = contest.data.test.x, contest.space(rival)
+    target = predict(contest.model, x)
+    return lipschitz_discrete(contest.model, explain, x, target, x, contest.near, encode)
 
 
-def _removals(rival: Rival, subject: Subject) -> dict[str, Removal]:
+def _removals(rival: Rival, contest: Contest) -> dict[str, Removal]:
     if not rival.of_concepts:
-        return {"fair": subject.inputs, "paper": subject.inputs}
-    model, h = subject.model, subject.concepts
-    fair = removal_of_concepts(model, subject.baseline, h)
+        return {"fair": contest.inputs, "paper": contest.inputs}
+    model, h = contest.model, contest.concepts
+    fair = removal_of_concepts(model, contest.baseline, h)
     return {"fair": fair, "paper": RelevanceRemoval(h.shape[1])}
 
 
-def _faithfulness(method: Method[Senn], removal: Removal, subject: Subject) -> Tensor:
-    model, x, target = subject.model, subject.x, subject.target
+def _faithfulness(method: Method[Senn], removal: Removal, contest: Contest) -> Tensor:
+    model, x, target = contest.model, contest.x, contest.target
     p = leave_one_out(removal, model, x, target)
     return faithfulness(model, method, x, target, p, removal)

@@ -10,11 +10,12 @@ import torch
 from pipeline.core.dataset import read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Params, Rivals
+from pipeline.core.run import Run
 from pipeline.core.workers import Report
-from pipeline.metrics.run import EXPLAINING, Measurement, Run
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, measure_models
 from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
-from pipeline.rivals.measure import Subject, measure
+from pipeline.rivals.measure import Contest, measure
 from pipeline.rivals.methods import RIVALS, rivals_for
 
 Values = dict[str, np.ndarray]
@@ -41,12 +42,14 @@ def compare(run: Run) -> dict[str, Measured]:
     ) | params.evaluate.model_dump(mode="json", include=set(_MEASURED_BY))
     pairs = list(_pairs(params))
     subjects = [
-        run.subject(cell, {"method": method, "rivals": settings}, method) for cell, method in pairs
+        Subject.of(run, cell, {"method": method, "rivals": settings}, method)
+        for cell, method in pairs
     ]
     work = partial(_measure, params.rivals, params.evaluate, run.device)
     measurement = Measurement("rivals", work, _CODE, _to_json, _from_json)
     compared: dict[str, Measured] = {name: {} for name in params.compared()}
-    for (cell, method), values in zip(pairs, run.measure(measurement, subjects), strict=True):
+    measured = measure_models(run, measurement, subjects)
+    for (cell, method), values in zip(pairs, measured, strict=True):
         compared[cell.experiment].setdefault(method, []).append(values)
     return compared
 
@@ -73,16 +76,16 @@ def _measure(
 ) -> Values:
     """Measure one method on one model; runs in a worker."""
     cell, data, method = subject
-    return measure(RIVALS[method], _subject(cell, data, settings, evaluate, device))
+    return measure(RIVALS[method], _contest(cell, data, settings, evaluate, device))
 
 
 @lru_cache(maxsize=1)
-def _subject(
+def _contest(
     cell: File, data: File, settings: Rivals, evaluate: Evaluate, device: torch.device
-) -> Subject:
+) -> Contest:
     """What all methods of a model share, made once in a worker."""
     model, _ = load_cell(cell)
-    return Subject(placed(model, device), read_dataset(data).to(device), settings, evaluate)
+    return Contest(placed(model, device), read_dataset(data).to(device), settings, evaluate)
 
 
 def _to_json(values: Values) -> dict[str, list[float]]:

@@ -7,22 +7,19 @@ import pandas as pd
 from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import all_or_nothing, write_bytes
-from pipeline.core.params import Params
+from pipeline.core.run import Run
 from pipeline.models.cells import Cell
 from pipeline.sharing.card import card
 from pipeline.sharing.files import share
 
 
-def release(
-    params: Params, name: str, models: Path, prepared: Path, cells: Path, folder: Path
-) -> Path:
+def release(run: Run, name: str, cells: Path, folder: Path) -> Path:
     """Write ``<name>.safetensors`` and ``<name>.md`` into `folder`; returns the former.
 
     It is the headline λ's model of the first seed, which is the one that the report explains.
 
     Parameters
     ----------
-    models, prepared : folders of the trained cells, and of the prepared datasets.
     cells : the table of stage `evaluate`.
 
     Raises
@@ -30,11 +27,11 @@ def release(
     PipelineError
         If a file is missing or damaged, or they do not belong together.
     """
-    cell = Cell(name, params.robust_reg, params.seeds_of(name)[0])
-    data = prepared / params.experiment(name).dataset
+    cell = Cell(name, run.params.robust_reg, run.params.seeds_of(name)[0])
+    data = run.data_of(name)
     file = folder / f"{name}.safetensors"
     with all_or_nothing(folder):
-        shared = share(cell.path(models), data, file)
+        shared = share(cell.path(run.models_of(name)), data, file)
         text = card(shared, file, load_dataset(data), _headline(cells, cell))
         write_bytes(file.with_suffix(".md"), text.encode())
     return file

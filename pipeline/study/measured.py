@@ -49,7 +49,7 @@ class AccuracyCurves:
 
     Parameters
     ----------
-    cells : as `run_study` returns it; at least two seeds.
+    cells : the first table of `run_study`; at least two seeds.
     batch_size : of the training.
     resamples : R.
     seed : of the draws.
@@ -177,7 +177,7 @@ class MeasuredStudy:
 
     Attributes
     ----------
-    cells : one row a cell, as `run_study` returns them, with the columns `references`.
+    cells : one row a cell, the first table of `run_study`, with the columns `references`.
     resamples : of the seeds, for the intervals of `curves`.
     """
 
@@ -250,7 +250,7 @@ def rounding_spread(roundings: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    roundings : as `run_roundings` returns it.
+    roundings : the second table of `run_study`.
 
     Returns
     -------

@@ -68,7 +68,7 @@ def _weight_of_a_batch(study: MeasuredStudy) -> Iterator[Prediction]:
     """√B, as of a norm of B parts, and neither 1, as of their mean, nor B, as of their sum.
 
     Each is √B times the one before. A factor whose interval spans more than that from end to end is
-    not determinable from these curves.
+    not determinable from these curves, nor is any from curves of fewer than three λ.
     """
     size = study.settings.batch_size
     expected = math.sqrt(size)
@@ -76,8 +76,8 @@ def _weight_of_a_batch(study: MeasuredStudy) -> Iterator[Prediction]:
         if len(study.definitions(variant)) < 2:  # both reductions
             continue
         factor = batch_factor(study.curves, variant)
-        is_wide = factor.high / factor.low > expected
-        outcome = "not determinable" if is_wide else singles_out(factor, expected, (1, size))
+        is_vague = factor.high / factor.low > expected or len(study.lambdas) < 3
+        outcome = "not determinable" if is_vague else singles_out(factor, expected, (1, size))
         yield Prediction("a batch weighs √B", variant, expected, (factor,), outcome)
 
 

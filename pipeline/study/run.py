@@ -1,18 +1,21 @@
 """Train and measure an experiment under every definition of the robustness loss."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
-import torch
 
-from pipeline.core.params import Params
-from pipeline.core.store import CellStore
+from pipeline.core.dataset import load_dataset
+from pipeline.core.run import Run
+from pipeline.metrics.evaluation import correct
 from pipeline.metrics.grid import evaluate, protocol_of
-from pipeline.metrics.run import Run, Subject
-from pipeline.models.cells import Cell, grid
+from pipeline.metrics.measurement import Subject
+from pipeline.models.cells import Cell, load_cell
+from pipeline.models.layers import placed
 from pipeline.study.definitions import Definition, definitions, params_for
-from pipeline.training.engine import train_grid
+from pipeline.training.engine import train_grids
 from pipeline.training.task import Job
 
 MEASURES = (
@@ -30,19 +33,17 @@ MEASURES = (
 )
 
 
-def run_study(
-    params: Params, name: str, device: torch.device, data: Path, store: CellStore
-) -> pd.DataFrame:
-    """The study of experiment `name`; its models are kept in the cell `store` alone.
-
-    Parameters
-    ----------
-    data : folder of the prepared data set.
+def run_study(run: Run, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The study of experiment `name`; its models are kept in the cell store alone.
 
     Returns
     -------
-    One row a cell: experiment, variant, reduction, robust_reg, seed, then `MEASURES` as stage
-    `evaluate` has them; definitions in the order of params.yaml, then by λ and seed.
+    cells : one row a cell: experiment, variant, reduction, robust_reg, seed, then `MEASURES` as
+        stage `evaluate` has them; definitions in the order of params.yaml, then by λ and seed.
+    roundings : how much accuracy depends on rounding. Under the loss of section `robustness`, over
+        the study's λ and its first `rounding_seeds` seeds, one row a cell, by λ and seed:
+        experiment, robust_reg, seed, accuracy, and accuracy_jittered, of the same cell from initial
+        weights moved by 1e-7.
 
     Raises
     ------
@@ -50,30 +51,55 @@ def run_study(
         If the experiment is not in the study, the data do not fit the params, or a loss is not
         finite.
     """
-    study = params.study_of(name)
-    settings = params.evaluate.model_copy(update={"anchors": study.anchors})
-    protocol = protocol_of(settings)
-    cells: list[tuple[Definition, Cell]] = []
+    study, robustness = run.params.study_of(name), run.params.robustness
+    own, few = Definition(robustness.variant, robustness.reduction), study.rounding_seeds
     with TemporaryDirectory(prefix="senn-study-") as folder:
-        subjects = []
-        for definition in definitions(study):
-            print(f"study of {name}: {definition}", flush=True)
-            defined = params_for(params, name, definition)
-            models = Path(folder, "-".join(definition))
-            train_grid(Job(defined, name, device, data, Path(folder, "vae"), models, store))
-            trained = sorted(grid(defined, name))
-            cells += [(definition, cell) for cell in trained]
-            subjects += [Subject(cell.path(models), data, protocol) for cell in trained]
-        print(f"study of {name}: measuring {len(subjects)} models", flush=True)
-        run = Run(params, device, data.parent, Path(folder), store)
-        rows = evaluate(f"measure {name}", run, settings, subjects)
+
+        def make(definition: Definition, seeds: int | None = None, jittered: bool = False) -> Job:
+            params = params_for(run.params, name, definition)
+            params = params.model_copy(update={"seeds": params.seeds[:seeds]})
+            models = Path(folder, *definition, "jittered" if jittered else "")
+            label = f"{definition}, jittered" if jittered else str(definition)
+            return Job(replace(run, params=params, models=models), name, jittered, label)
+
+        jobs = {definition: make(definition) for definition in definitions(study)}
+        roundings = [make(own, few, jittered) for jittered in (False, True)] if few else []
+        beside = [job for job in roundings if job.jittered or own not in jobs]
+        train_grids([*jobs.values(), *beside])
+        return _cells_table(run, name, jobs), _roundings_table(run, name, roundings)
+
+
+def _cells_table(run: Run, name: str, jobs: Mapping[Definition, Job]) -> pd.DataFrame:
+    settings = run.params.evaluate.model_copy(update={"anchors": run.params.study_of(name).anchors})
+    protocol = protocol_of(settings)
+    cells = [(definition, cell) for definition, job in jobs.items() for cell in sorted(job.grid())]
+    subjects = [Subject.of(jobs[definition].run, cell, protocol) for definition, cell in cells]
+    print(f"study of {name}: measuring {len(subjects)} models", flush=True)
+    rows = evaluate(f"measure {name}", run, settings, subjects)
     return pd.DataFrame(
         {
             "experiment": name,
             **definition._asdict(),
             "robust_reg": cell.robust_reg,
             "seed": cell.seed,
-            **{measure: rows[index][measure] for measure in MEASURES},
+            **{measure: row[measure] for measure in MEASURES},
         }
-        for index, (definition, cell) in enumerate(cells)
+        for (definition, cell), row in zip(cells, rows, strict=True)
     )
+
+
+def _roundings_table(run: Run, name: str, roundings: Sequence[Job]) -> pd.DataFrame:
+    columns = ["experiment", "robust_reg", "seed", "accuracy", "accuracy_jittered"]
+    if not roundings:
+        return pd.DataFrame(columns=columns)
+    test = load_dataset(run.data_of(name)).to(run.device).test
+
+    def accuracy(job: Job, cell: Cell) -> float:
+        model, _ = load_cell(cell.path(job.models))
+        return correct(placed(model, run.device), test).double().mean().item()
+
+    table = [
+        (name, cell.robust_reg, cell.seed, *(accuracy(job, cell) for job in roundings))
+        for cell in sorted(roundings[0].grid())
+    ]
+    return pd.DataFrame(table, columns=columns)

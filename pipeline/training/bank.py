@@ -49,14 +49,15 @@ class TrainedCell:
     curve: list[dict[str, float]]
 
 
-def most_cells(experiment: Experiment, device: torch.device) -> int:
+def most_cells(experiment: Experiment, robustness: Robustness, device: torch.device) -> int:
     """How many cells a bank may have; on a GPU idle ones fill it up.
 
-    As many as keep the device busy: a core does with one; a GPU with few that convolve images, and
-    with hundreds of perceptrons, where 256 take half as long again as 16.
+    On a GPU as many as keep it busy: few that convolve images, and hundreds of perceptrons, where
+    256 take half as long again as 16. On a CPU a crash loses the current epoch of the whole bank:
+    few where an epoch takes long, many on tables.
     """
     if device.type == "cpu":
-        return 5  # a bank is checkpointed as a whole
+        return 256 if fits(experiment, robustness, device) else 5
     return 256 if isinstance(experiment.parameterizer, MlpParameterizer) else 16
 
 
@@ -71,11 +72,7 @@ def pack(
 
     Which bank a cell is in changes nothing about it: its arithmetic is its own.
     """
-    if not cells:
-        return []
-    if fits(experiment, robustness, device):  # all cores work on one bank
-        return [list(cells)]
-    banks = -(-len(cells) // most_cells(experiment, device))
+    banks = -(-len(cells) // most_cells(experiment, robustness, device))
     banks = min(-(-banks // workers) * workers, len(cells))
     bounds = [round(i * len(cells) / banks) for i in range(banks + 1)]
     return [list(cells[a:b]) for a, b in itertools.pairwise(bounds)]
@@ -228,7 +225,9 @@ class _Best:
         self.accuracy = torch.where(better, accuracy, self.accuracy)
         self.step = torch.where(better, step, self.step)
         self.weights = torch.where(better.unsqueeze(-1), weights, self.weights)
-        row = torch.stack([*losses.mean(0), cross_entropy, accuracy])
+        # Step by step: the order in which torch sums depends on the number of cells.
+        mean = sum(losses[1:], losses[0]) / len(losses)
+        row = torch.stack([*mean, cross_entropy, accuracy])
         self.curve = torch.cat([self.curve, row.unsqueeze(0)])
         self.when = torch.cat([self.when, torch.tensor([[step, epoch]])])
 

@@ -1,34 +1,39 @@
-"""Train an experiment's whole grid: pack cells into banks, have them trained, gather every cell."""
+"""Train whole grids: pack cells into banks, have them trained side by side, gather every cell."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pandas as pd
 
-from pipeline.core.dataset import Dataset, file_of, load_dataset
+from pipeline.core.dataset import Dataset, read_dataset
 from pipeline.core.device import cores
 from pipeline.core.files import digest_of, write_bytes
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params_choices import VARIANTS
 from pipeline.core.tasks import run_tasks
-from pipeline.models.cells import Cell, grid, load_weights
+from pipeline.models.cells import Cell, load_weights
 from pipeline.training.bank import Bank, pack
 from pipeline.training.fingerprint import provenance
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.task import Job, Task, train
 
 
-def train_grid(job: Job) -> pd.DataFrame:
-    """Train all cells of the experiment, write ``<models>/<experiment>/…``, return their curves.
+def train_grids(jobs: Sequence[Job]) -> list[pd.DataFrame]:
+    """Train all cells of every job, write ``<models>/<experiment>/…``, return their curves.
 
     Cells that the store has are taken from there.
 
+    Parameters
+    ----------
+    jobs : at least one; all for the same device, with the same section `compute`.
+
     Returns
     -------
-    One row per cell and validation: experiment, robust_reg, seed, step, epoch, train_total,
-    train_classification, train_robustness, train_concept, valid_classification, valid_accuracy.
+    For each job one row per cell and validation: experiment, robust_reg, seed, step, epoch,
+    train_total, train_classification, train_robustness, train_concept, valid_classification,
+    valid_accuracy.
 
     Raises
     ------
@@ -36,37 +41,51 @@ def train_grid(job: Job) -> pd.DataFrame:
         If the data or the pretrained weights do not fit the params, or a loss is not finite; if
         workers are killed, or the cluster cannot be used.
     """
-    cells = grid(job.params, job.name)
-    data = load_dataset(job.data)
-    described = _describe(job, data, cells)
-    workers = cores() if job.device.type == "cpu" else 1
-    banks = pack(cells, job.experiment, job.params.robustness, job.device, workers)
-    tasks = [task for bank in banks if (task := _task(job, bank, described)).bank]
-    new = sum(len(task.bank) for task in tasks)
-    if new < len(cells):
-        print(f"{job.name}: {len(cells) - new} of {len(cells)} cells reused from the cell store")
-    title = f"{job.name}: {new} cells in {len(tasks)} banks"
-    work = partial(train, job, file_of(job.data), job.pretrained_files())
-    with TrainingProgress(title, len(tasks), job.experiment.epochs, "valid accuracy") as progress:
-        done = run_tasks(work, tasks, job.device, job.params.compute, progress.epoch)
+    read = cache(read_dataset)
+    tasks = [task for index, job in enumerate(jobs) for task in _tasks(index, job, read(job.data))]
+    work = partial(train, jobs, {file.path: file for job in jobs for file in job.files()})
+    device, compute = jobs[0].run.device, jobs[0].run.params.compute
+    entry = jobs[0].run.params.entry_of(jobs[0].name)
+    title = f"{entry}: {sum(len(task.bank) for task in tasks)} cells in {len(tasks)} banks"
+    epochs = [jobs[task.job].experiment.epochs for task in tasks]
+    with TrainingProgress(title, epochs, "valid accuracy") as progress:
+        done = run_tasks(work, tasks, device, compute, progress.epoch)
         for count, (index, (accuracy, files)) in enumerate(done, start=1):
+            job = jobs[tasks[index].job]
             _take(job, tasks[index], files)
-            progress.finished(f"bank {count}/{len(tasks)} done, valid accuracy {accuracy:.3f}")
-    return pd.concat([_curve(job, cell) for cell in cells], ignore_index=True)
+            whose = f" of {job}" if len(jobs) > 1 else ""
+            what = f"bank {count}/{len(tasks)}{whose} done, valid accuracy {accuracy:.3f}"
+            progress.finished(what)
+    return [
+        pd.concat([_curve(job, cell) for cell in job.grid()], ignore_index=True) for job in jobs
+    ]
 
 
-def _task(job: Job, bank: Bank, described: dict[Cell, dict[str, Any]]) -> Task:
+def _tasks(index: int, job: Job, data: Dataset) -> list[Task]:
+    """The banks of the job at `index`, of those cells that the store does not have."""
+    cells = job.grid()
+    described = _describe(job, data, cells)
+    workers = cores() if job.run.device.type == "cpu" else 1
+    banks = pack(cells, job.experiment, job.run.params.robustness, job.run.device, workers)
+    tasks = [task for bank in banks if (task := _task(index, job, bank, described)).bank]
+    reused = len(cells) - sum(len(task.bank) for task in tasks)
+    if reused:
+        print(f"{job}: {reused} of {len(cells)} cells reused from the cell store")
+    return tasks
+
+
+def _task(index: int, job: Job, bank: Bank, described: dict[Cell, dict[str, Any]]) -> Task:
     """To train those cells of `bank` that the store does not have; the others are fetched.
 
     The checkpoint is the whole bank's, so that one killed between its first cell's and its last
     one's storing goes on from it, too.
     """
     prints = {cell: described[cell]["fingerprint"] for cell in bank}
-    new = [c for c in bank if not job.store.fetch(prints[c], c.path(job.models))]
+    new = [c for c in bank if not job.run.store.fetch(prints[c], c.path(job.models))]
     name = fingerprint(list(prints.values()))
     if not new:
-        job.store.checkpoint(name).remove()
-    return Task(new, {cell: described[cell] for cell in new}, name)
+        job.run.store.checkpoint(name).remove()
+    return Task(index, new, {cell: described[cell] for cell in new}, name)
 
 
 def _take(job: Job, task: Task, files: Mapping[Cell, bytes]) -> None:
@@ -74,9 +93,9 @@ def _take(job: Job, task: Task, files: Mapping[Cell, bytes]) -> None:
     is_new = False
     for cell, content in files.items():
         write_bytes(cell.path(job.models), content)
-        is_new |= job.store.keep(task.described[cell]["fingerprint"], content)
+        is_new |= job.run.store.keep(task.described[cell]["fingerprint"], content)
     if is_new:
-        job.store.shrink()
+        job.run.store.shrink()
 
 
 def _curve(job: Job, cell: Cell) -> pd.DataFrame:
@@ -94,18 +113,18 @@ def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict
             "experiment": job.experiment.model_dump(
                 mode="json", exclude={"lambda_grid", "seeds", "entry"}
             ),
-            "robustness": job.params.robustness.model_dump(mode="json"),
-            "vae": job.params.vae.model_dump(mode="json") if job.pretrained else None,
+            "robustness": job.run.params.robustness.model_dump(mode="json"),
+            "vae": job.run.params.vae.model_dump(mode="json") if job.pretrained else None,
         },
         "built_by": [
             job.experiment.conceptizer.built_by,
             job.experiment.parameterizer.built_by,
-            VARIANTS[job.params.robustness.variant],
+            VARIANTS[job.run.params.robustness.variant],
         ],
         "jittered": job.jittered,
-        **provenance(data, job.device),
+        **provenance(data, job.run.device),
     }
-    starts = {seed: _start(job, seed) for seed in job.params.seeds_of(job.name)}
+    starts = {seed: _start(job, seed) for seed in job.run.params.seeds_of(job.name)}
     described = {}
     for cell in cells:
         description = {**asdict(cell), "initial_weights": starts[cell.seed], **common}

@@ -1,9 +1,7 @@
 """Pretraining of the β-VAE that DiSENN starts from: one per seed, shared by all λ of that seed."""
 
 import math
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,7 +12,7 @@ from pipeline.core.dataset import Dataset, file_of, read_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_bytes
 from pipeline.core.inputs import File
-from pipeline.core.params import Params
+from pipeline.core.run import Run
 from pipeline.core.tasks import run_tasks
 from pipeline.core.workers import Report
 from pipeline.models.building import Inputs, build_vae
@@ -28,18 +26,8 @@ from pipeline.training.progress import TrainingProgress
 from pipeline.training.randomness import batch_order, generator
 
 
-@dataclass(frozen=True)
-class Pretraining:
-    """`data`: folder of the prepared data set; `vaes`: folder to write the weights into."""
-
-    params: Params
-    device: torch.device
-    data: Path
-    vaes: Path
-
-
-def pretrain_all(job: Pretraining) -> pd.DataFrame:
-    """Pretrain every seed's β-VAE, write ``<vaes>/seed=<s>.safetensors``, return their curves.
+def pretrain_all(run: Run) -> pd.DataFrame:
+    """Pretrain a β-VAE per seed, write ``<models>/vae/seed=<s>.safetensors``, return their curves.
 
     Returns
     -------
@@ -51,24 +39,25 @@ def pretrain_all(job: Pretraining) -> pd.DataFrame:
     PipelineError
         If a loss is not finite; names the seed.
     """
-    seeds, settings = job.params.seeds, job.params.pretrain
-    work = partial(_pretrain, job, file_of(job.data))
+    seeds, settings = run.params.seeds, run.params.pretrain
+    work = partial(_pretrain, run, file_of(run.prepared / settings.dataset))
     curves: dict[int, list[dict[str, float]]] = {}
     title = f"β-VAE: {len(seeds)} seeds"
-    with TrainingProgress(title, len(seeds), settings.pretrain_epochs, "valid loss") as progress:
-        done = run_tasks(work, seeds, job.device, job.params.compute, progress.epoch)
+    epochs = [settings.pretrain_epochs] * len(seeds)
+    with TrainingProgress(title, epochs, "valid loss") as progress:
+        done = run_tasks(work, seeds, run.device, run.params.compute, progress.epoch)
         for index, (rows, content) in done:
-            write_bytes(job.vaes / f"seed={seeds[index]}.safetensors", content)
+            write_bytes(run.vaes / f"seed={seeds[index]}.safetensors", content)
             curves[index] = rows
             progress.finished(f"seed {seeds[index]} done, valid loss {rows[-1]['valid_loss']:.4g}")
     return pd.DataFrame([row for index in sorted(curves) for row in curves[index]])
 
 
 def _pretrain(
-    job: Pretraining, file: File, seed: int, report: Report
+    run: Run, file: File, seed: int, report: Report
 ) -> tuple[list[dict[str, float]], bytes]:
     """Pretrain one seed's β-VAE, in a worker: its curve, and the file of its weights."""
-    settings, vae_params = job.params.pretrain, job.params.vae
+    settings, vae_params = run.params.pretrain, run.params.vae
     data = read_dataset(file)
     if settings.batch_size > len(data.train):
         raise PipelineError(
@@ -76,8 +65,8 @@ def _pretrain(
             f"got {settings.batch_size}"
         )
     inputs = Inputs(data.input_shape, data.mean, data.std)
-    vae = placed(build_vae(vae_params, inputs, seed), job.device)
-    train, valid = data.train.x.to(job.device), data.valid.x.to(job.device)
+    vae = placed(build_vae(vae_params, inputs, seed), run.device)
+    train, valid = data.train.x.to(run.device), data.valid.x.to(run.device)
     parameters = list(vae.parameters())
     adam = Adam(parameters, settings.lr)
 
@@ -86,14 +75,14 @@ def _pretrain(
 
     rows = []
     for epoch in range(1, settings.pretrain_epochs + 1):
-        noise = generator(seed, "pretrain noise", epoch, job.device)
+        noise = generator(seed, "pretrain noise", epoch, run.device)
         losses = []
-        for index in batch_order(seed, epoch, len(train), settings.batch_size).to(job.device):
+        for index in batch_order(seed, epoch, len(train), settings.batch_size).to(run.device):
             loss = loss_of(train[index], vae.draw_noise(len(index), noise))
             adam.step(torch.autograd.grad(loss, parameters))
             losses.append(loss.detach())
         train_loss = torch.stack(losses).mean().item()
-        validated = _validate(job, vae, valid)
+        validated = _validate(run, vae, valid)
         # The training losses are from before each update, the last one's effect is validation's.
         for split, value in (("training", train_loss), ("validation", validated["valid_loss"])):
             if not math.isfinite(value):
@@ -103,29 +92,29 @@ def _pretrain(
                 )
         rows.append({"seed": seed, "epoch": epoch, "train_loss": train_loss, **validated})
         report(epoch, rows[-1]["valid_loss"])
-    return rows, weights_file(vae.state_dict(), _metadata(job, seed, data))
+    return rows, weights_file(vae.state_dict(), _metadata(run, seed, data))
 
 
 @torch.no_grad()
-def _validate(job: Pretraining, vae: VaeConceptizer, valid: Tensor) -> dict[str, float]:
+def _validate(run: Run, vae: VaeConceptizer, valid: Tensor) -> dict[str, float]:
     """Losses on the validation images at z = mean, without noise."""
     concepts = vae(valid)
     assert concepts.latent is not None
-    reconstruction = reconstruction_error(vae, concepts, valid, job.params.vae.objective).item()
+    reconstruction = reconstruction_error(vae, concepts, valid, run.params.vae.objective).item()
     kl = kl_to_standard_normal(concepts.latent).item()
     return {
-        "valid_loss": reconstruction + job.params.pretrain.pre_beta * kl,
+        "valid_loss": reconstruction + run.params.pretrain.pre_beta * kl,
         "valid_reconstruction": reconstruction,
         "valid_kl": kl,
     }
 
 
-def _metadata(job: Pretraining, seed: int, data: Dataset) -> dict[str, Any]:
+def _metadata(run: Run, seed: int, data: Dataset) -> dict[str, Any]:
     return {
         "seed": seed,
         "params": {
-            "vae": job.params.vae.model_dump(mode="json"),
-            "pretrain": job.params.pretrain.model_dump(mode="json"),
+            "vae": run.params.vae.model_dump(mode="json"),
+            "pretrain": run.params.pretrain.model_dump(mode="json"),
         },
-        **provenance(data, job.device),
+        **provenance(data, run.device),
     }

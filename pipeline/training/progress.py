@@ -1,5 +1,6 @@
 """What the terminal shows while models train: cells, epochs, validation accuracy, time left."""
 
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -7,12 +8,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class TrainingProgress:
-    """A progress bar over the epochs of several tasks; in a log file, one line a finished task."""
+    """A progress bar over the `epochs` of every task; in a log file, one line per task."""
 
-    def __init__(self, title: str, tasks: int, epochs: int, measure: str) -> None:
+    def __init__(self, title: str, epochs: Sequence[int], measure: str) -> None:
         self.title, self.measure = title, measure
         self.values: dict[int, float] = {}
-        self.done = [0] * tasks
+        self.done = [0] * len(epochs)
         self.console = Console()
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -23,7 +24,7 @@ class TrainingProgress:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self.task = self.bar.add_task(title, total=tasks * epochs, value=f"{measure} –")
+        self.task = self.bar.add_task(title, total=sum(epochs), value=f"{measure} –")
 
     def epoch(self, task: int, epoch: int, value: float) -> None:
         """Note that `task` has done `epoch` epochs and stands at `value` of the measure."""
@@ -33,7 +34,7 @@ class TrainingProgress:
 
     def finished(self, what: str) -> None:
         """Print one line that `what` is done."""
-        self.bar.console.print(f"{self.title}: {what}", highlight=False)
+        self.bar.console.print(f"{self.title}: {what}", highlight=False, soft_wrap=True)
 
     def __enter__(self) -> "TrainingProgress":
         self.bar.start()

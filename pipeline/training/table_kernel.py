@@ -44,7 +44,7 @@ def compiled(function: F) -> F:
 
 
 def _compiled(function: F, freedom: set[str]) -> F:
-    compile_ = njit(nogil=True, cache=True, error_model="numpy", fastmath=freedom)
+    compile_ = njit(cache=True, error_model="numpy", fastmath=freedom)
     return cast(F, compile_(function))
 
 

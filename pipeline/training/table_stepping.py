@@ -1,15 +1,13 @@
 """How a bank of SENNs on a table takes its steps on a CPU: `table_kernel`, cell by cell."""
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.core.dataset import Dataset, Split
-from pipeline.core.device import cores
 from pipeline.core.params import Experiment, Robustness
 from pipeline.core.params_choices import MlpParameterizer
 from pipeline.models.cells import Cell
@@ -19,8 +17,6 @@ from pipeline.training.batches import Batches
 from pipeline.training.objectives import Losses, Objective
 
 Array = np.ndarray[Any, Any]
-Result = TypeVar("Result")
-
 
 # The variants that the kernel knows, and what it calls what they differentiate.
 _TARGETS = {
@@ -41,7 +37,7 @@ def fits(experiment: Experiment, robustness: Robustness, device: torch.device) -
 
 
 class TableStepping:
-    """Cell by cell, on all cores; every cell's arithmetic is its own."""
+    """Cell by cell; every cell's arithmetic is its own."""
 
     def __init__(
         self,
@@ -69,8 +65,6 @@ class TableStepping:
         self.widths = np.array([data.input_shape[0], *hidden, outputs])
         self.train, self.valid = _Columns.of(data.train), _Columns.of(data.valid)
         self.sizes = data.train.x.abs().sum(-1)
-        self.threads = cores()
-        self.pool = ThreadPoolExecutor(self.threads)
 
     def advance(self, batches: Mapping[int, Batches], first: int, end: int, done: int) -> Tensor:
         experiment, (target, scale) = self.objective.experiment, self._robustness()
@@ -100,7 +94,7 @@ class TableStepping:
             )
             return losses
 
-        losses = torch.from_numpy(np.stack(self._of_every_cell(train), -1))
+        losses = torch.from_numpy(np.stack([train(cell) for cell in range(len(self.bank))], -1))
         classification, robustness = losses.unbind(1)
         concept = self._concept_losses(batches, first, end)
         reg = torch.tensor([cell.robust_reg for cell in self.bank], dtype=losses.dtype)
@@ -109,30 +103,18 @@ class TableStepping:
 
     def validate(self) -> tuple[Tensor, Tensor]:
         classes, (x, y) = self.objective.experiment.num_classes, self.valid
-
-        def validate(index: int) -> tuple[float, float]:
-            weights = self.weights[index]
-            return self.kernel.validate(weights, self.places, self.widths, x, y, classes)
-
-        correct, cross_entropies = zip(*self._of_every_cell(validate), strict=True)
-        accuracy = torch.tensor(correct).to(self.sizes) / len(y)
-        return accuracy, torch.tensor(cross_entropies).to(self.sizes)
+        validated = [
+            self.kernel.validate(weights, self.places, self.widths, x, y, classes)
+            for weights in self.weights
+        ]
+        correct, cross_entropies = torch.tensor(validated, dtype=torch.float64).unbind(1)
+        return (correct / len(y)).to(self.sizes), cross_entropies.to(self.sizes)
 
     def state(self) -> dict[str, Tensor]:
         return {"moments": torch.from_numpy(self.moments)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         self.moments[:] = state["moments"].numpy()
-
-    def _of_every_cell(self, work: Callable[[int], Result]) -> list[Result]:
-        """``work`` of every cell's place; compiled code leaves the interpreter to other threads."""
-        cells = range(len(self.bank))
-
-        def share(first: int) -> list[Result]:
-            return [work(cell) for cell in cells[first :: self.threads]]
-
-        shares = list(self.pool.map(share, range(self.threads)))
-        return [shares[cell % self.threads][cell // self.threads] for cell in cells]
 
     def _robustness(self) -> tuple[int, float]:
         """The kernel's name for the variant, and the factor of the loss: see `robustness_loss`."""

@@ -1,6 +1,6 @@
 """Train one bank, from prepared data to the files of its cells: what a worker does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from pipeline.core.dataset import Dataset, read_dataset
+from pipeline.core.dataset import Dataset, file_of, read_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
-from pipeline.core.params import Experiment, Params
-from pipeline.core.store import CellStore
+from pipeline.core.params import Experiment
+from pipeline.core.run import Run
 from pipeline.core.workers import Report
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import Cell, load_weights, weights_file
+from pipeline.models.cells import Cell, grid, load_weights, weights_file
 from pipeline.models.senn import Senn
 from pipeline.training.bank import Bank, most_cells, train_bank
 from pipeline.training.jitter import jitter
@@ -24,69 +24,82 @@ from pipeline.training.objectives import Objective
 
 @dataclass(frozen=True)
 class Job:
-    """What is needed to train any bank of an experiment.
+    """The grid of experiment `name` in a run, to be trained.
 
-    `data` is the folder of the prepared data set, `vaes` that of the pretrained β-VAEs, `models`
-    the one to write cells into. `jittered`: from initial weights moved by a rounding error.
+    `jittered`: from initial weights moved by a rounding error. `label` tells the job from others of
+    the same experiment.
     """
 
-    params: Params
+    run: Run
     name: str
-    device: torch.device
-    data: Path
-    vaes: Path
-    models: Path
-    store: CellStore
     jittered: bool = False
+    label: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.label})" if self.label else self.name
 
     @property
     def experiment(self) -> Experiment:
         """The experiment's section of the params."""
-        return self.params.experiment(self.name)
+        return self.run.params.experiment(self.name)
+
+    @property
+    def data(self) -> File:
+        """The prepared data set."""
+        return file_of(self.run.data_of(self.name))
+
+    @property
+    def models(self) -> Path:
+        """The folder to write cells into."""
+        return self.run.models_of(self.name)
 
     @property
     def pretrained(self) -> bool:
         """Whether training starts from the β-VAEs, as every DiSENN's and no SENN's does."""
         return self.experiment.initial_weights == "models/vae"
 
+    def grid(self) -> list[Cell]:
+        """All cells."""
+        return grid(self.run.params, self.name)
+
     def vae(self, seed: int) -> Path:
         """The file of a seed's β-VAE."""
-        return self.vaes / f"seed={seed}.safetensors"
+        return self.run.vaes / f"seed={seed}.safetensors"
 
-    def pretrained_files(self) -> dict[int, File]:
-        """The files of the β-VAEs that training starts from, by seed."""
-        seeds = self.params.seeds_of(self.name) if self.pretrained else ()
-        return {seed: File(self.vae(seed)) for seed in seeds}
+    def files(self) -> list[File]:
+        """All that training reads: the data, and the β-VAEs that it starts from."""
+        seeds = self.run.params.seeds_of(self.name) if self.pretrained else ()
+        return [self.data, *(File(self.vae(seed)) for seed in seeds)]
 
 
 @dataclass(frozen=True)
 class Task:
     """A bank to train, and what is known of its cells beforehand: their metadata.
 
-    `checkpoint` is the name of its unfinished state in the cell store.
+    `job` is the index of its job; `checkpoint` the name of its unfinished state in the
+    cell store.
     """
 
+    job: int
     bank: Bank
     described: dict[Cell, dict[str, Any]]
     checkpoint: str
 
 
 def train(
-    job: Job, data: File, vaes: Mapping[int, File], task: Task, report: Report
+    jobs: Sequence[Job], files: Mapping[Path, File], task: Task, report: Report
 ) -> tuple[float, dict[Cell, bytes]]:
     """Train a bank and store its cells; their mean validation accuracy, and their files.
 
-    Parameters
-    ----------
-    data : the prepared data set.
-    vaes : the β-VAE of every seed, where training starts from them.
+    `files` has those of all jobs, by path.
     """
-    dataset = read_dataset(data).to(job.device)
-    trained = _train(job, task, dataset, _initial(job, dataset, vaes), report)
-    job.store.shrink()
+    job = jobs[task.job]
+    data = read_dataset(files[job.data.path]).to(job.run.device)
+    trained = _train(job, task, data, _initial(job, data, files), report)
+    job.run.store.shrink()
     accuracies = [accuracy for accuracy, _ in trained.values()]
-    files = {cell: content for cell, (_, content) in trained.items()}
-    return sum(accuracies) / len(accuracies), files
+    content = {cell: content for cell, (_, content) in trained.items()}
+    return sum(accuracies) / len(accuracies), content
 
 
 def _train(
@@ -102,16 +115,16 @@ def _train(
     In halves, where a GPU's memory is too small for the bank.
     """
     bank = task.bank
-    objective = Objective(job.experiment, job.params.robustness, job.params.vae)
-    checkpoint = job.store.checkpoint(task.checkpoint)
-    width = width or most_cells(job.experiment, job.device)
+    objective = Objective(job.experiment, job.run.params.robustness, job.run.params.vae)
+    checkpoint = job.run.store.checkpoint(task.checkpoint)
+    width = width or most_cells(job.experiment, job.run.params.robustness, job.run.device)
     trained = None
     try:
         trained = train_bank(bank, objective, initial, data, report, checkpoint, width)
     except torch.OutOfMemoryError as error:
         if width == 1:
             raise PipelineError(
-                f"{bank[0]} does not fit into the memory of {job.device}: lower "
+                f"{bank[0]} does not fit into the memory of {job.run.device}: lower "
                 f"experiments.{job.name}.batch_size in params.yaml, or set device: cpu"
             ) from error
     if trained is None:  # the error's frames are gone by now, and the tensors in them
@@ -131,21 +144,21 @@ def _train(
             "curve": result.curve,
         }
         content = weights_file(result.weights, described | outcome)
-        job.store.keep(described["fingerprint"], content)
+        job.run.store.keep(described["fingerprint"], content)
         files[result.cell] = result.valid_accuracy, content
     checkpoint.remove()
     return files
 
 
-def _initial(job: Job, data: Dataset, vaes: Mapping[int, File]) -> Callable[[int], Senn]:
+def _initial(job: Job, data: Dataset, files: Mapping[Path, File]) -> Callable[[int], Senn]:
     """``initial(seed)``: the model to start from, made once a seed and not to be changed."""
     inputs = Inputs(data.input_shape, data.mean, data.std)
 
     @cache
     def initial(seed: int) -> Senn:
-        senn = build_senn(job.name, job.experiment, job.params.vae, inputs, seed)
+        senn = build_senn(job.name, job.experiment, job.run.params.vae, inputs, seed)
         if job.pretrained:
-            _load_pretrained(senn, vaes[seed])
+            _load_pretrained(senn, files[job.vae(seed)])
         if job.jittered:
             jitter(senn, seed)
         return senn

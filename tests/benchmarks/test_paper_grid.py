@@ -90,7 +90,7 @@ def test_every_stage_is_timed(published):
     assert timings["preset"] == "tiny.yaml"
     stages = {row["stage"]: row for row in timings["stages"]}
     of_experiment = [f"{stage} compas_senn" for stage in ("train", "evaluate", "explain")]
-    assert list(stages) == ["pretrain", *of_experiment, "rivals", "share compas_senn",
+    assert list(stages) == ["pretrain", *of_experiment, "rivals", "share",
                             "study compas_senn", "power", "tokenizer", "report"]  # fmt: skip
     assert stages["train compas_senn"]["cells"] == 4
     for row in stages.values():

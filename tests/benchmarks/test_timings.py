@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import timings
 from benchmarks.measure import MIB, Speed, compas
-from benchmarks.timings import Run, Settings, TextbookRuns, time_grids, time_growth, time_steps
+from benchmarks.timings import Settings, TextbookRuns, Timed, time_grids, time_growth, time_steps
 from pipeline.models.cells import grid
 
 CPU = torch.device("cpu")
@@ -118,11 +118,11 @@ def test_rounds_of_grids(tmp_path, monkeypatch, threads):
     def run(train, argument):
         if isinstance(argument, TextbookRuns):
             ran.append((argument.count, argument.threads))
-            return Run(10.0 * argument.count + 4, 10.0 * argument.count, None)
-        params = argument.params
+            return Timed(10.0 * argument.count + 4, 10.0 * argument.count, None)
+        params = argument.run.params
         ran.append(len(grid(params, "compas_senn")))
         assert params.experiment("compas_senn").epochs == TINY.epochs
-        return Run(float(len(ran)), len(ran) / 2, len(ran) * 100 * MIB)
+        return Timed(float(len(ran)), len(ran) / 2, len(ran) * 100 * MIB)
 
     monkeypatch.setattr(timings, "_run", run)
     settings = replace(TINY, rounds=3, textbook_runs=4)

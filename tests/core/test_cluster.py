@@ -18,15 +18,16 @@ import torch
 from pipeline.core import cluster
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
+from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.grid import evaluate, protocol_of
-from pipeline.metrics.run import Run, Subject
+from pipeline.metrics.measurement import Subject
 from pipeline.models.cells import grid
 from pipeline.study.run import run_study
 from pipeline.training import engine
-from pipeline.training.engine import train_grid
-from pipeline.training.pretrain import Pretraining, pretrain_all
+from pipeline.training.engine import train_grids
+from pipeline.training.pretrain import pretrain_all
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.task import Job
 from tests.stages.workspace import untrained_compas
@@ -76,14 +77,15 @@ def job(tmp_path, monkeypatch):
         sizes = {f"experiments.{name}.{key}": value for key, value in changes.items()}
         sizes |= {f"experiments.{name}.batch_size": 12, f"experiments.{name}.eval_freq": 100}
         params = settings({**sizes, "compute.engine": "ray"})
-        data, vaes = tmp_path / name, tmp_path / "vae"
+        run = Run(params, CPU, tmp_path / "prepared", tmp_path / "models", store)
+        data, vaes = run.data_of(name), run.vaes
         if not data.exists():
             write_data(name, data, train=50, valid=40)
         if name == "mnist_disenn":
             for seed in params.seeds:
                 vae = ARCHITECTURES[name].senn(seed + 1_000).conceptizer
                 save_weights(vaes / f"seed={seed}.safetensors", vae.state_dict(), {"seed": seed})
-        return Job(params, name, CPU, data, vaes, tmp_path / "models", store)
+        return Job(run, name)
 
     return make
 
@@ -91,9 +93,11 @@ def job(tmp_path, monkeypatch):
 def trained_here(job: Job) -> tuple[dict[str, bytes], pd.DataFrame]:
     """What this process makes of the same cells: all files, and the curves."""
     folder = job.models.parent / "models of this process"
-    here = Job(local(job.params), job.name, CPU, job.data, job.vaes, folder, NO_STORE)
+    if job.pretrained:
+        shutil.copytree(job.run.vaes, folder / "vae")
+    here = Run(local(job.run.params), CPU, job.run.prepared, folder)
     with in_this_process():
-        curves = train_grid(here)
+        (curves,) = train_grids([Job(here, job.name)])
     return contents(folder), curves
 
 
@@ -140,14 +144,14 @@ def test_a_killed_node_is_made_up_for_and_every_byte_is_the_same(nodes, job, mon
             nodes.remove_node(killed[0], allow_graceful=False)
 
     monkeypatch.setattr(TrainingProgress, "epoch", epoch)
-    curves = train_grid(this)
+    (curves,) = train_grids([this])
     assert killed and len(nodes.worker_nodes) == 1
     # One bank was begun again, by the node that is left; both were seen to the end.
     epochs = [[epoch for of, epoch in told if of == bank] for bank in (0, 1)]
     assert sorted(len(of_bank) == len({*of_bank}) for of_bank in epochs) == [False, True]
 
     files, expected = trained_here(this)
-    assert len(files) == len(grid(this.params, this.name)) == 4
+    assert len(files) == len(this.grid()) == 4
     assert contents(this.models) == files
     pd.testing.assert_frame_equal(curves, expected)
 
@@ -155,7 +159,7 @@ def test_a_killed_node_is_made_up_for_and_every_byte_is_the_same(nodes, job, mon
 def test_pretrained_weights_travel_and_cells_are_stored(nodes, job, tmp_path, capsys):
     store = CellStore(tmp_path / "store", 10**9)
     this = job("mnist_disenn", {"epochs": 1}, store)
-    train_grid(this)
+    train_grids([this])
     assert contents(this.models) == trained_here(this)[0]
     # Both this machine and the node keep the cells, the node no more than them.
     names = {path.name for path in store.folder.iterdir()}
@@ -163,10 +167,10 @@ def test_pretrained_weights_travel_and_cells_are_stored(nodes, job, tmp_path, ca
     assert {path.name for path in Path(os.environ["SENN_CELL_STORE"]).iterdir()} == names
 
     capsys.readouterr()
-    shutil.rmtree(this.models)
+    shutil.rmtree(this.models / this.name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster, "_connected", None)  # nothing to train, nobody is asked
-        train_grid(this)
+        train_grids([this])
     assert "4 of 4 cells reused" in capsys.readouterr().out
 
 
@@ -230,7 +234,8 @@ def test_methods_are_scored_there_as_here(untrained):
 
 def test_a_study_is_made_there_as_here(untrained):
     def studied(params: Params) -> str:
-        return run_study(params, NAME, CPU, PREPARED, NO_STORE).to_json()
+        cells, roundings = run_study(Run(params, CPU, PREPARED.parent, MODELS), NAME)
+        return cells.to_json() + roundings.to_json()
 
     there = studied(untrained)
     with in_this_process():
@@ -238,12 +243,12 @@ def test_a_study_is_made_there_as_here(untrained):
 
 
 def test_vaes_are_pretrained_there_as_here(untrained, tmp_path):
-    data = write_data("mnist_disenn", tmp_path / "digits", train=50, valid=40)
+    write_data("mnist_disenn", tmp_path / "mnist_5k", train=50, valid=40)
     params = settings({"pretrain.batch_size": 12}, untrained)
 
     def pretrained(params: Params, name: str) -> tuple[dict[str, bytes], str]:
-        curves = pretrain_all(Pretraining(params, CPU, data, tmp_path / name))
-        return contents(tmp_path / name), curves.to_json()
+        curves = pretrain_all(Run(params, CPU, tmp_path, tmp_path / name))
+        return contents(tmp_path / name / "vae"), curves.to_json()
 
     there = pretrained(params, "there")
     assert len(there[0]) == len(params.seeds)
@@ -258,7 +263,7 @@ def test_what_goes_wrong_on_a_node_is_told_here(nodes, job):
     this = job("compas_senn", {"epochs": 1, "lr": 1e30})
     message = r"^compas_senn λ=0\.0001 seed=\d+: the training loss is not finite by step 4"
     with pytest.raises(PipelineError, match=message):
-        train_grid(this)
+        train_grids([this])
     assert not this.models.exists()
 
 
@@ -267,7 +272,7 @@ def test_a_node_that_would_compute_something_else_is_refused(nodes, job, monkeyp
     monkeypatch.setattr(torch, "__version__", "1.2.3")
     message = r"^Ray node [\d.]+: its torch is \d.*, this machine's is 1\.2\.3, so its results"
     with pytest.raises(PipelineError, match=message):
-        train_grid(this)
+        train_grids([this])
     assert not this.models.exists()
 
 

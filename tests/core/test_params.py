@@ -19,7 +19,6 @@ PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
 del CONTENT["experiments"]["uci"]  # see test_params_tables.py
 del CONTENT["experiments"]["newsgroups_senn"]
-CONTENT["explain"]["experiments"].remove("newsgroups_senn")
 del CONTENT["experiments"]["mnist_senn"]["lambda_grid"]  # for the top-level one
 CONTENT["rivals"]["experiments"] = ["compas_senn", "mnist_senn"]
 CONTENT["power"]["experiments"] = []

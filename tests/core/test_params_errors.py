@@ -14,7 +14,6 @@ PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 MISSING = object()
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
 WORDS = CONTENT["experiments"].pop("newsgroups_senn")
-CONTENT["explain"]["experiments"].remove("newsgroups_senn")
 del CONTENT["experiments"]["uci"]  # see test_params_tables.py
 del CONTENT["experiments"]["mnist_senn"]["lambda_grid"]  # which may be null
 CONTENT["certify"]["experiments"].remove("uci_diabetes")

@@ -17,9 +17,10 @@ ENTRIES = [*EXPERIMENTS, "reuters_senn", "uci"]
 ALL = [
     *(f"{stage}@{name}" for stage in ("download", "prepare") for name in DATASETS),
     "pretrain",
-    *(f"{stage}@{name}" for stage in ("train", "evaluate", "share") for name in ENTRIES),
+    *(f"{stage}@{name}" for stage in ("train", "evaluate") for name in ENTRIES),
     *(f"explain@{name}" for name in (*EXPERIMENTS, "reuters_senn")),
     "rivals",
+    "share",
     "power",
     "tokenizer",
     "study@compas_senn",

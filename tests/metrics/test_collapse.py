@@ -16,14 +16,13 @@ from pipeline.metrics.collapse import (
     is_collapsed,
     selection,
 )
-from pipeline.models.senn import SennOutput
 
 
 class Given(nn.Module):
     """A model whose logits are its input."""
 
     def forward(self, x):
-        return SennOutput(x, x, x.unsqueeze(2), x, None)
+        return x
 
 
 def split(probabilities: list[list[float]], labels: list[int]) -> Split:

@@ -6,11 +6,11 @@ import torch
 
 from pipeline.core.dataset import Split
 from pipeline.explanations.senn import contributions, relevances
+from pipeline.metrics.batches import predict
 from pipeline.metrics.certified import jacobian_norm
 from pipeline.metrics.evaluation import (
     correct,
     evaluate_cell,
-    predict,
     prepare_protocol,
     residual_norm,
 )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.evaluation import predict
+from pipeline.metrics.batches import predict
 from pipeline.metrics.faithfulness import (
     area,
     faithfulness,

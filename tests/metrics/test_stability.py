@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.evaluation import predict
+from pipeline.metrics.batches import predict
 from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.stability import (
     Box,

@@ -7,8 +7,9 @@ from torch.testing import assert_close
 from pipeline.core.dataset import Dataset, patches, present
 from pipeline.explanations.method import Background
 from pipeline.explanations.senn import relevances
+from pipeline.metrics.batches import predict
 from pipeline.metrics.certified import jacobian_norm
-from pipeline.metrics.evaluation import evaluate_cell, predict, prepare_protocol
+from pipeline.metrics.evaluation import evaluate_cell, prepare_protocol
 from pipeline.metrics.removal import InputRemoval, leave_one_out, removal_of_concepts
 from pipeline.metrics.stability import Box, Search, lipschitz_local, to_inputs
 from pipeline.models.senn import Senn

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pipeline.core.params import Certify
+from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.metrics import worst_case
-from pipeline.metrics.run import Run
 from pipeline.metrics.worst_case import Result, Task, certify, measure_worst_case, worst_case_table
 from pipeline.models.cells import Cell
 from tests.metrics.data import dataset

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.core.params import Params, load_params
+from pipeline.core.run import Run
 from pipeline.sharing.release import release
 from tests.reporting.workspace import default_params, make_workspace
 
@@ -15,11 +17,11 @@ def shared_run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shared")
     make_workspace(folder, default_params())
     params: Params = load_params(folder / "params.yaml")
+    run = Run(params, torch.device("cpu"), folder / "data/prepared", folder / "models")
     for name in params.experiments:
         entry = params.entry_of(name)
-        models, cells = folder / "models" / params.group_of(name), f"reports/cells/{entry}.csv"
-        target = folder / "reports/models" / entry
-        release(params, name, models, folder / "data/prepared", folder / cells, target)
+        cells = folder / f"reports/cells/{entry}.csv"
+        release(run, name, cells, folder / "reports/models" / entry)
     return folder
 
 

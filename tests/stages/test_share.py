@@ -19,9 +19,8 @@ NAME = "compas_senn"
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("share")
     make_workspace(folder, default_params())
-    for name in (NAME, "mnist_senn", "mnist_disenn", "uci"):
-        done = run_stage(folder, "share", name)
-        assert done.returncode == 0, done.stderr
+    done = run_stage(folder, "share")
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -88,7 +87,7 @@ def test_the_command_on_the_card_is_right(folder):
 def test_again_it_is_the_same_bytes(folder):
     paths = sorted((folder / "reports/models").rglob("*.*"))
     before = [path.read_bytes() for path in paths]
-    assert run_stage(folder, "share", NAME).returncode == 0
+    assert run_stage(folder, "share").returncode == 0
     assert [path.read_bytes() for path in paths] == before
 
 
@@ -97,10 +96,10 @@ def test_a_row_or_a_cell_that_is_missing(folder, tmp_path):
     path = tmp_path / f"reports/cells/{NAME}.csv"
     table = pd.read_csv(path)
     table[table["seed"] != 5].to_csv(path, index=False)
-    done = run_stage(tmp_path, "share", NAME)
+    done = run_stage(tmp_path, "share")
     assert done.returncode == 1
     assert f"no row for {NAME} λ=0.01 seed=5, which params.yaml asks for" in done.stderr
     assert not (tmp_path / "reports/models").exists()
     (tmp_path / f"models/{NAME}/lambda=0.01/seed=5.safetensors").unlink()
-    done = run_stage(tmp_path, "share", NAME)
+    done = run_stage(tmp_path, "share")
     assert done.returncode == 1 and "cannot read models/compas_senn" in done.stderr

@@ -21,10 +21,12 @@ import yaml
 
 from pipeline.core import files, tasks
 from pipeline.core.params import Params, load_params
+from pipeline.core.run import Run
 from pipeline.core.stage import run_stage
 from pipeline.core.store import CellStore, Checkpoint
 from pipeline.training import engine
-from pipeline.training.engine import Job, train_grid
+from pipeline.training.engine import train_grids
+from pipeline.training.task import Job
 from stages import train
 from tests.processes import ALL_CORES, REPOSITORY, be_stage, start
 from tests.training.grids import CPU, run_in_turn, settings, write_data
@@ -52,7 +54,7 @@ def prepare(root: Path, params: Params) -> Path:
 def job(root: Path) -> Job:
     store = CellStore(root / STORE, LIMIT)
     params = load_params(root / "params.yaml")
-    return Job(params, NAME, CPU, root / DATA, root / "models/vae", root / MODELS, store)
+    return Job(Run(params, CPU, (root / DATA).parent, root / MODELS, store), NAME)
 
 
 def ended(process: Any) -> int | None:
@@ -108,7 +110,7 @@ def train_until(root: Path, fatal: int | None = None) -> None:
     engine.pack = lambda cells, *_, **__: [cells[:2], cells[2:]]
     tasks.run_side_by_side = run_in_turn
     os.replace, os.unlink = fatal_at_last(os.replace), fatal_at_last(os.unlink)
-    train_grid(job(root))
+    train_grids([job(root)])
     (root / "changes").write_text(str(changes))
 
 
@@ -310,7 +312,7 @@ def test_no_room_for_a_model(tmp_path):
 @pytest.mark.usefixtures("in_this_process")
 def test_no_room_in_the_store_only_costs_time(tmp_path, monkeypatch):
     whole = prepare(tmp_path / "whole", SMALL)
-    train_grid(job(whole))
+    train_grids([job(whole)])
     root = prepare(tmp_path / "full", SMALL)
     flush = files._flush_to_disk
 
@@ -320,7 +322,7 @@ def test_no_room_in_the_store_only_costs_time(tmp_path, monkeypatch):
         flush(path)
 
     monkeypatch.setattr(files, "_flush_to_disk", full)
-    train_grid(job(root))
+    train_grids([job(root)])
     assert cells(root) == cells(whole)
     assert entries(root / STORE) == []
 
@@ -350,7 +352,7 @@ def test_a_damaged_checkpoint_is_not_gone_on_with(tmp_path, undisturbed):
 @pytest.mark.usefixtures("in_this_process")
 def test_damaged_cells_are_trained_again(tmp_path, capsys):
     root = prepare(tmp_path, SMALL)
-    curves = train_grid(job(root))
+    (curves,) = train_grids([job(root)])
     expected = cells(root)
     assert "reused" not in capsys.readouterr().out
     damaged, truncated, whole = sorted((root / STORE).iterdir())
@@ -358,7 +360,7 @@ def test_damaged_cells_are_trained_again(tmp_path, capsys):
     os.truncate(truncated, 100)
     for reused in (1, 3):
         shutil.rmtree(root / MODELS)
-        pd.testing.assert_frame_equal(train_grid(job(root)), curves)
+        pd.testing.assert_frame_equal(*train_grids([job(root)]), curves)
         assert cells(root) == expected
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == f"{NAME}: {reused} of 3 cells reused from the cell store"

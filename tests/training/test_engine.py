@@ -12,14 +12,15 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from pipeline.core.cluster import _TRANSLATED
-from pipeline.core.dataset import load_dataset
+from pipeline.core.dataset import read_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
 from pipeline.core.params import Params
+from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.models.cells import Cell, grid, load_cell, load_weights
 from pipeline.training import engine, task
-from pipeline.training.engine import train_grid
+from pipeline.training.engine import train_grids
 from pipeline.training.task import Job
 from tests.models.textbook import Textbook, same_weights
 from tests.training.grids import (
@@ -60,14 +61,15 @@ def job(tmp_path):
     """``job(name, params)``: of training experiment `name` in a folder of its own, no store."""
 
     def make(name: str, params: Params) -> Job:
-        data, vaes = tmp_path / name, tmp_path / "vae"
+        run = Run(params, CPU, tmp_path / "prepared", tmp_path / "models", CellStore(None, 1))
+        data, vaes = run.data_of(name), run.vaes
         if not data.exists():
             write_data(name, data, train=50, valid=40)
         if name == "mnist_disenn" and not vaes.exists():
             for seed in params.seeds:
                 vae = ARCHITECTURES[name].senn(seed + 1_000).conceptizer
                 save_weights(vaes / f"seed={seed}.safetensors", vae.state_dict(), {"seed": seed})
-        return Job(params, name, CPU, data, vaes, tmp_path / "models", CellStore(None, 1))
+        return Job(run, name)
 
     return make
 
@@ -75,8 +77,8 @@ def job(tmp_path):
 def test_writes_every_cell_as_the_bank_trained_it(job):
     name, params = "compas_senn", short("compas_senn")
     this = job(name, params)
-    curves = train_grid(this)
-    data, cells = load_dataset(this.data), grid(params, name)
+    (curves,) = train_grids([this])
+    data, cells = read_dataset(this.data), grid(params, name)
     written = {path for path in this.models.rglob("*") if path.is_file()}
     assert written == {cell.path(this.models) for cell in cells}
 
@@ -100,11 +102,11 @@ def test_writes_every_cell_as_the_bank_trained_it(job):
 def test_a_cells_file_says_all_about_it(job, name):
     params = short(name)
     this = job(name, params)
-    train_grid(this)
+    train_grids([this])
     cell = Cell(name, 0.01, 333)
     senn, metadata = load_cell(cell.path(this.models))
     assert Cell(metadata["experiment"], metadata["robust_reg"], metadata["seed"]) == cell
-    data = load_dataset(this.data)
+    data = read_dataset(this.data)
     assert metadata["data"] == data.digest
     assert metadata["torch"] == torch.__version__.partition("+")[0]
     assert metadata["device"].startswith("cpu")
@@ -128,11 +130,11 @@ def test_disenn_starts_from_the_pretrained_vae(job):
     # At so small a learning rate no weight moves, so what is written is what training began with.
     name, params = "mnist_disenn", short("mnist_disenn", lr=1e-30, epochs=1)
     this = job(name, params)
-    train_grid(this)
+    train_grids([this])
     for cell in grid(params, name):
         weights, _ = load_weights(cell.path(this.models))
-        vae, _ = load_weights(this.vaes / f"seed={cell.seed}.safetensors")
-        fresh = initial(name, load_dataset(this.data), params)(cell.seed).state_dict()
+        vae, _ = load_weights(this.run.vaes / f"seed={cell.seed}.safetensors")
+        fresh = initial(name, read_dataset(this.data), params)(cell.seed).state_dict()
         for key, value in vae.items():
             assert torch.equal(weights[f"conceptizer.{key}"], value), f"{cell}: {key}"
         for key in fresh:
@@ -144,29 +146,31 @@ def test_disenn_starts_from_the_pretrained_vae(job):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_away_from_its_files_a_cell_comes_out_the_same(job, tmp_path, monkeypatch, name):
     here = job(name, short(name))
-    curves = train_grid(here)
-    files = {path: path.read_bytes() for path in here.models.rglob("*.safetensors")}
-    shutil.rmtree(here.models)
+    (curves,) = train_grids([here])
+    folder = here.models / name
+    files = {path: path.read_bytes() for path in folder.rglob("*.safetensors")}
+    shutil.rmtree(folder)
 
     def run_as_one_node(work, tasks, device, cores, report):
         """`run_on_cluster` without a cluster: here, but without the files."""
         work, tasks = as_a_node_has_it(work), as_a_node_has_it(tasks)
-        hidden = here.data.rename(tmp_path / "hidden")
+        hidden = here.data.path.rename(tmp_path / "hidden")
         results = [(i, work(task, lambda *_: None)) for i, task in enumerate(tasks)]
-        hidden.rename(here.data)
+        hidden.rename(here.data.path)
         return results
 
     elsewhere = tmp_path / "store of the node"
     monkeypatch.setattr("pipeline.core.tasks.run_on_cluster", run_as_one_node)
     monkeypatch.setenv("SENN_CELL_STORE", str(elsewhere))
-    params = settings({"compute.engine": "ray"}, here.params)
-    pd.testing.assert_frame_equal(train_grid(replace(here, params=params)), curves)
-    assert {path: path.read_bytes() for path in here.models.rglob("*.safetensors")} == files
+    params = settings({"compute.engine": "ray"}, here.run.params)
+    run = replace(here.run, params=params)
+    pd.testing.assert_frame_equal(*train_grids([Job(run, name)]), curves)
+    assert {path: path.read_bytes() for path in folder.rglob("*.safetensors")} == files
     assert not elsewhere.exists()  # this machine has no store, so no other one is used
 
-    stored = replace(here, params=params, store=CellStore(tmp_path / "store", 10**9))
-    train_grid(stored)
-    names = {path.name for path in stored.store.folder.iterdir()}
+    store = CellStore(tmp_path / "store", 10**9)
+    train_grids([Job(replace(run, store=store), name)])
+    names = {path.name for path in store.folder.iterdir()}
     assert len(names) == len(files)
     assert {path.name for path in elsewhere.iterdir()} == names
 
@@ -183,6 +187,31 @@ def as_a_node_has_it(value):
     return pickle.loads(sent.getvalue())
 
 
+def test_grids_side_by_side_come_out_as_alone(job, tmp_path, capsys):
+    """Of two experiments with other data and epochs, and of one that the store has."""
+    params = settings(
+        {"experiments.mnist_senn.epochs": 1, "experiments.mnist_senn.batch_size": 12},
+        short("compas_senn"),
+    )
+    jobs = [job(name, params) for name in ("compas_senn", "mnist_senn")]
+    alone = [train_grids([one])[0] for one in jobs]
+    files = {path: path.read_bytes() for path in jobs[0].models.rglob("*.safetensors")}
+    assert len(files) == 8
+    shutil.rmtree(jobs[0].models)
+
+    stored = replace(jobs[0].run, store=CellStore(tmp_path / "store", 10**9))
+    train_grids([Job(stored, "mnist_senn")])
+    capsys.readouterr()
+    both = train_grids([Job(stored, one.name, label=f"the {one.name}") for one in jobs])
+    for curves, expected in zip(both, alone, strict=True):
+        pd.testing.assert_frame_equal(curves, expected)
+    assert {path: path.read_bytes() for path in files} == files
+    printed = capsys.readouterr().out
+    assert "mnist_senn (the mnist_senn): 4 of 4 cells reused from the cell store" in printed
+    assert printed.count("of compas_senn (the compas_senn) done, valid accuracy") > 0
+    assert "of mnist_senn" not in printed.replace("mnist_senn (the mnist_senn)", "")
+
+
 def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
     name, params = "mnist_disenn", short("mnist_disenn", epochs=1)
     this = job(name, params)
@@ -191,7 +220,7 @@ def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
     def counted(function):
         def call(*arguments):
             paths = [getattr(a, "path", a) for a in arguments if isinstance(a, Path | File)]
-            paths = [path.name for path in paths if path.parent == this.vaes]
+            paths = [path.name for path in paths if path.parent == this.run.vaes]
             calls[function.__name__, *paths] += 1
             return function(*arguments)
 
@@ -200,7 +229,7 @@ def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
     monkeypatch.setattr(task, "build_senn", counted(task.build_senn))
     monkeypatch.setattr(task, "load_weights", counted(task.load_weights))
     monkeypatch.setattr(engine, "digest_of", counted(engine.digest_of))
-    train_grid(this)
+    train_grids([this])
     assert len(grid(params, name)) == 4 and calls["build_senn",] == 2
     for seed in params.seeds:
         assert calls["load_weights", f"seed={seed}.safetensors"] == 1
@@ -210,7 +239,7 @@ def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
 def test_training_pays(job):
     # 100 times through 50 noisy examples, and most of the 40 others are classified right.
     params = short("compas_senn", epochs=100)
-    curves = train_grid(job("compas_senn", params))
+    (curves,) = train_grids([job("compas_senn", params)])
     last = curves.groupby(["robust_reg", "seed"]).last()
     first = curves.groupby(["robust_reg", "seed"]).first()
     assert (last["train_classification"] < 0.8 * first["train_classification"]).all()
@@ -222,7 +251,7 @@ def test_lambda_zero_weighs_nothing_and_a_large_one_shrinks_the_loss(job):
         {"lambda_grid": [0.0, 10.0], "robust_reg": 0.0, "robustness.variant": "paper2018"},
         short("compas_senn", epochs=60),
     )
-    curves = train_grid(job("compas_senn", params))
+    (curves,) = train_grids([job("compas_senn", params)])
     last = curves.groupby(["robust_reg"]).last()
     rows = curves[curves["robust_reg"] == 0]
     assert_close(rows["train_total"].tolist(), rows["train_classification"].tolist())
@@ -234,31 +263,31 @@ def test_lambda_zero_weighs_nothing_and_a_large_one_shrinks_the_loss(job):
 
 def test_prepared_data_that_are_not_there(job, tmp_path):
     this = job("compas_senn", SMOKE)
-    (this.data / "data.safetensors").unlink()
-    with pytest.raises(PipelineError, match=rf"{this.data}.*`dvc repro`"):
-        train_grid(this)
+    this.data.path.unlink()
+    with pytest.raises(PipelineError, match=rf"{this.data.path}.*`dvc repro`"):
+        train_grids([this])
 
 
 def test_pretrained_weights_that_are_not_there(job):
     this = job("mnist_disenn", short("mnist_disenn"))
-    (this.vaes / "seed=333.safetensors").unlink()
-    with pytest.raises(PipelineError, match=rf"{this.vaes}/seed=333\.safetensors"):
-        train_grid(this)
+    (this.run.vaes / "seed=333.safetensors").unlink()
+    with pytest.raises(PipelineError, match=rf"{this.run.vaes}/seed=333\.safetensors"):
+        train_grids([this])
 
 
 def test_pretrained_weights_of_another_architecture(job):
     this = job("mnist_disenn", short("mnist_disenn"))
     other = ARCHITECTURES["mnist_disenn"].with_(vae_sizes=(30, 16)).senn().conceptizer
-    save_weights(this.vaes / "seed=333.safetensors", other.state_dict(), {})
-    with pytest.raises(PipelineError, match=rf"{this.vaes}/seed=333\.safetensors"):
-        train_grid(this)
+    save_weights(this.run.vaes / "seed=333.safetensors", other.state_dict(), {})
+    with pytest.raises(PipelineError, match=rf"{this.run.vaes}/seed=333\.safetensors"):
+        train_grids([this])
 
 
 def test_cross_entropy_is_reported_for_the_whole_validation_split(job):
     params = short("compas_senn", epochs=1, eval_freq=100)
     this = job("compas_senn", params)
-    curves = train_grid(this)
-    data = load_dataset(this.data)
+    (curves,) = train_grids([this])
+    data = read_dataset(this.data)
     for row in curves.to_dict("records"):
         cell = Cell("compas_senn", row["robust_reg"], row["seed"])
         senn, _ = load_cell(cell.path(this.models))

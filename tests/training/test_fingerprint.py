@@ -18,9 +18,10 @@ from pipeline.core import portable
 from pipeline.core.dataset import FILE_NAME
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params import Params, Section
+from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.models.cells import Cell, grid
-from pipeline.training.engine import train_grid
+from pipeline.training.engine import train_grids
 from pipeline.training.fingerprint import (
     TRAINING_CODE,
     code_digest,
@@ -68,16 +69,22 @@ class Workspace:
         self, name: str, params: Params = SMOKE, device: torch.device = CPU
     ) -> dict[Cell, str]:
         store, models = Recorder(self.folder / "any cell"), self.folder / "models"
-        data, vaes = self.folder / name, self.folder / "vae"
-        train_grid(Job(params, name, device, data, vaes, models, store))
+        run = Run(params, device, self.folder / "prepared" / name, models, store)
+        train_grids([Job(run, name)])
         return {cell: store.asked[cell.path(models)] for cell in grid(params, name)}
 
 
 def prepare(folder: Path) -> Workspace:
     for name in EXPERIMENTS:
-        write_data(name, folder / name, train=12, valid=4, test=4)
+        write_data(
+            name,
+            folder / "prepared" / name / SMOKE.experiment(name).dataset,
+            train=12,
+            valid=4,
+            test=4,
+        )
     for seed in SEEDS:
-        save_weights(folder / f"vae/seed={seed}.safetensors", {"w": torch.ones(3)}, {})
+        save_weights(folder / f"models/vae/seed={seed}.safetensors", {"w": torch.ones(3)}, {})
     save_weights(folder / "any cell", {}, {"curve": [{"valid_accuracy": 0.5}]})
     return Workspace(folder)
 
@@ -295,15 +302,17 @@ def test_a_value_that_decides_changes_it_and_no_other_does(fixed, usual, name, k
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_what_does_not_change_it_does_not_change_a_byte(tmp_path, name):
     """Nothing is missing from the fingerprint: with all other values changed, the same cells."""
-    data, vaes = write_data(name, tmp_path / "data", train=50, valid=40), tmp_path / "vae"
+    write_data(name, tmp_path / SMOKE.experiment(name).dataset, train=50, valid=40)
     sizes = {f"experiments.{name}.{key}": 12 for key in ("batch_size", "eval_freq")}
     for seed in SEEDS if name == "mnist_disenn" else ():
         vae = ARCHITECTURES[name].senn(seed).conceptizer
-        save_weights(vaes / f"seed={seed}.safetensors", vae.state_dict(), {})
+        save_weights(tmp_path / f"vae/seed={seed}.safetensors", vae.state_dict(), {})
 
     def cells(changes: dict[str, Any], folder: str) -> dict[Cell, bytes]:
         params, models = settings({**sizes, **changes}), tmp_path / folder
-        train_grid(Job(params, name, CPU, data, vaes, models, CellStore(None, 1)))
+        if (tmp_path / "vae").exists():
+            shutil.copytree(tmp_path / "vae", models / "vae")
+        train_grids([Job(Run(params, CPU, tmp_path, models), name)])
         return {cell: cell.path(models).read_bytes() for cell in grid(params, name)}
 
     harmless = [c for c in CHANGES.values() if not any(decides(key, name) for key in c)]
@@ -375,10 +384,10 @@ def test_cells_reused_after_other_changes(trained, tmp_path, capsys, monkeypatch
 def trained(tmp_path_factory) -> Path:
     """A folder with a small table, and a store with the 4 cells trained on it."""
     folder = tmp_path_factory.mktemp("trained")
-    write_data("compas_senn", folder / "data", train=50, valid=40)
+    write_data("compas_senn", folder / "data/compas", train=50, valid=40)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
-        train_grid(small_job(folder, folder / "models", {}))
+        train_grids([small_job(folder, folder / "models", {})])
     return folder
 
 
@@ -386,7 +395,7 @@ def small_job(folder: Path, models: Path, changes: dict[str, Any]) -> Job:
     sizes = {"batch_size": 12, "eval_freq": 12, "epochs": 1}
     params = settings({f"experiments.compas_senn.{k}": v for k, v in sizes.items()} | changes)
     store = CellStore(folder / "store", 10**9)
-    return Job(params, "compas_senn", CPU, folder / "data", folder / "vae", models, store)
+    return Job(Run(params, CPU, folder / "data", models, store), "compas_senn")
 
 
 def counted(folder: Path, scratch: Path, capsys: Any, changes: dict[str, Any]) -> tuple[int, int]:
@@ -394,9 +403,9 @@ def counted(folder: Path, scratch: Path, capsys: Any, changes: dict[str, Any]) -
     shutil.copytree(folder / "store", scratch / "store")
     shutil.copytree(folder / "data", scratch / "data")
     this = small_job(scratch, scratch / "models", changes)
-    cells = grid(this.params, this.name)
+    cells = this.grid()
     capsys.readouterr()
-    train_grid(this)
+    train_grids([this])
     assert all(cell.path(this.models).exists() for cell in cells)
     said = re.findall(r"(\d+) of (\d+) cells reused from the cell store", capsys.readouterr().out)
     assert len(said) <= 1, "one line says it"
@@ -533,12 +542,12 @@ WITHOUT_EFFECT = {
     "core/errors.py",
     "core/files.py",
     "core/inputs.py",
-    "core/kinds.py",  # a name for the inputs' shape, which the data decide
     "core/params.py",
     "core/params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
     "core/params_errors.py",
     "core/params_tables.py",
     "core/params_types.py",
+    "core/run.py",  # says where files are
     "core/store.py",  # gives back the same bytes, or none
     "core/stage.py",  # refuses to run with other versions, which are in the fingerprint
     "core/tasks.py",  # has them run here, or there

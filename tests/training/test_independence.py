@@ -47,6 +47,7 @@ def assert_same_bits(one: TrainedCell, other: TrainedCell) -> None:
     [
         # Where a place matters, it changes a bit now and then: many short steps, where cheap.
         ("compas_senn", short("compas_senn", epochs=12), (1, 2, 3, 4), 4),
+        ("compas_senn", short("compas_senn", epochs=16, eval_freq=32), (1, 2, 3, 4), 1),
         ("compas_senn", short("compas_senn", SMOKE, PAPER_EXACT, epochs=4), (1, 2, 3, 4), 1),
         ("mnist_senn", short("mnist_senn", PAPER, {"probes": 1}, epochs=1, batch_size=25), (1,), 0),
         ("mnist_disenn", short("mnist_disenn", epochs=2), (1, 2), 0),
@@ -54,7 +55,16 @@ def assert_same_bits(one: TrainedCell, other: TrainedCell) -> None:
         ("mnist_disenn", short("mnist_disenn", PAPER, epochs=1, batch_size=9), (1,), 0),
         ("reuters_senn", short("reuters_senn", epochs=2), (1, 2), 1),
     ],
-    ids=["table", "table, exact", "paper's sizes", "vae", "vae, exact", "paper's vae", "words"],
+    ids=[
+        "table",
+        "table, long means",
+        "table, exact",
+        "paper's sizes",
+        "vae",
+        "vae, exact",
+        "paper's vae",
+        "words",
+    ],
 )
 def test_neither_company_nor_place_changes_a_bit(name, params, seeds, shuffles, device, tmp_path):
     data: Dataset = load_dataset(write_data(name, tmp_path, train=50, valid=40)).to(device)

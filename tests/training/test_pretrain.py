@@ -8,9 +8,10 @@ from torch.testing import assert_close
 from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
+from pipeline.core.run import Run
 from pipeline.models.building import Inputs, build_vae
 from pipeline.models.cells import load_weights
-from pipeline.training.pretrain import Pretraining, pretrain_all
+from pipeline.training.pretrain import pretrain_all
 from pipeline.training.randomness import batch_order, generator
 from tests.models.textbook import Architecture, Textbook, same_weights
 from tests.training.grids import CPU, settings, write_digits
@@ -28,11 +29,12 @@ COLUMNS = ["seed", "epoch", "train_loss", "valid_loss", "valid_reconstruction", 
 
 @pytest.fixture
 def job(tmp_path):
-    """``job(changes, vaes="vae")``: of pretraining on 56 images."""
-    data = write_digits(tmp_path / "data", train=56, valid=40)
+    """``job(changes, models="models")``: a run with 56 training images."""
+    write_digits(tmp_path / "data/mnist_5k", train=56, valid=40)
 
-    def make(changes: dict | None = None, vaes: str = "vae") -> Pretraining:
-        return Pretraining(settings({**SHORT, **(changes or {})}), CPU, data, tmp_path / vaes)
+    def make(changes: dict | None = None, models: str = "models") -> Run:
+        params = settings({**SHORT, **(changes or {})})
+        return Run(params, CPU, tmp_path / "data", tmp_path / models)
 
     return make
 
@@ -50,7 +52,7 @@ def kl_of(mean: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
 def test_trains_as_the_textbook_does(job, objective, target):
     this = job({"vae.objective": objective, "vae.target": target, "seeds": [3]})
     curves = pretrain_all(this)
-    params, data = this.params, load_dataset(this.data)
+    params, data = this.params, load_dataset(this.prepared / "mnist_5k")
     vae = build_vae(params.vae, Inputs(data.input_shape, data.mean, data.std), seed=3)
     sizes = Architecture(
         data.input_shape, 5, 1, "vae", vae_sizes=(32, 16), target=target, mean=data.mean
@@ -120,13 +122,13 @@ def test_the_loss_falls(job):
 def test_same_bytes_twice_and_whoever_else_is_trained(job, tmp_path):
     pretrain_all(job())
     torch.manual_seed(99)
-    pretrain_all(job(vaes="again"))
-    pretrain_all(job({"seeds": [9, 7]}, vaes="others"))
-    first = contents(tmp_path / "vae")
+    pretrain_all(job(models="again"))
+    pretrain_all(job({"seeds": [9, 7]}, models="others"))
+    first = contents(tmp_path / "models/vae")
     assert sorted(first) == ["seed=3.safetensors", "seed=7.safetensors"]
-    assert contents(tmp_path / "again") == first
-    assert contents(tmp_path / "others")["seed=7.safetensors"] == first["seed=7.safetensors"]
-    weights = [load_weights(tmp_path / f"vae/seed={seed}.safetensors")[0] for seed in (3, 7)]
+    assert contents(tmp_path / "again/vae") == first
+    assert contents(tmp_path / "others/vae")["seed=7.safetensors"] == first["seed=7.safetensors"]
+    weights = [load_weights(tmp_path / f"models/vae/seed={seed}.safetensors")[0] for seed in (3, 7)]
     assert not any(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
@@ -134,7 +136,7 @@ def test_a_file_says_all_about_itself(job):
     this = job()
     pretrain_all(this)
     _, metadata = load_weights(this.vaes / "seed=7.safetensors")
-    data = load_dataset(this.data)
+    data = load_dataset(this.prepared / "mnist_5k")
     params: Params = this.params
     assert metadata["seed"] == 7
     assert metadata["params"]["vae"] == params.vae.model_dump(mode="json")
@@ -149,7 +151,7 @@ def test_a_file_says_all_about_itself(job):
 def test_a_loss_that_is_not_finite_names_the_seed(job, tmp_path):
     with pytest.raises(PipelineError, match=r"seed=3: the training loss .* epoch 1.*pretrain\.lr"):
         pretrain_all(job({"pretrain.lr": 1e30, "vae.objective": "elbo", "pretrain.pre_beta": 1e30}))
-    assert not (tmp_path / "vae").exists()
+    assert not (tmp_path / "models").exists()
 
 
 def test_the_last_step_is_checked_too(job, tmp_path):
@@ -157,11 +159,11 @@ def test_the_last_step_is_checked_too(job, tmp_path):
     one = {"pretrain.lr": 1e30, "pretrain.pretrain_epochs": 1, "pretrain.batch_size": 56}
     with pytest.raises(PipelineError, match=r"seed=3: the validation loss .* epoch 1.*pretrain"):
         pretrain_all(job(one))
-    assert not (tmp_path / "vae").exists()
+    assert not (tmp_path / "models").exists()
 
 
 def test_a_batch_larger_than_the_data(job, tmp_path):
     message = r"^params\.yaml: pretrain\.batch_size: must be ≤ the 56 training examples, got 57$"
     with pytest.raises(PipelineError, match=message):
         pretrain_all(job({"pretrain.batch_size": 57}))
-    assert not (tmp_path / "vae").exists()
+    assert not (tmp_path / "models").exists()

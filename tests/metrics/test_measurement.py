@@ -6,11 +6,18 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.run import Run
 from pipeline.core.store import CellStore
-from pipeline.metrics import run as library
+from pipeline.metrics import measurement as library
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.grid import evaluate_grids
-from pipeline.metrics.run import EVALUATING, EXPLAINING, Measurement, Run, Subject
+from pipeline.metrics.measurement import (
+    EVALUATING,
+    EXPLAINING,
+    Measurement,
+    Subject,
+    measure_models,
+)
 from tests.conftest import REPOSITORY
 from tests.stages.workspace import untrained_compas
 from tests.test_dvc_yaml import code_of
@@ -42,7 +49,7 @@ def test_what_is_kept_is_not_measured_again(store, tmp_path, monkeypatch):
     def measure(work, *tasks: int) -> list[dict[str, float]]:
         measurement = Measurement("some", work, EVALUATING, dict, dict)
         subjects = [Subject(cell, data, {"task": task}, task) for task in tasks]
-        return run.measure(measurement, subjects)
+        return measure_models(run, measurement, subjects)
 
     first = measure(work, 1, 2, 3)
     assert first == [{"third": task / 3, "undefined": float("inf")} for task in (1, 2, 3)]
@@ -92,7 +99,7 @@ def test_all_that_a_result_follows_from_is_in_its_key(store, tmp_path, monkeypat
         """How many tasks this makes."""
         before = len(measured)
         subject = Subject(tmp_path / cell, data, {"a": 1, "b": 2} | protocol)
-        run.measure(Measurement("some", note, code, dict, dict), [subject])
+        measure_models(run, Measurement("some", note, code, dict, dict), [subject])
         return len(measured) - before
 
     assert (measure(), measure(), measure(b=2, a=1)) == (1, 0, 0)
