@@ -45,7 +45,7 @@ from pipeline.rivals.search import Budget, maximise
 _SEED = 0  # of the anchors: another draw would be another yardstick
 
 
-class Contest:
+class Arena:
     """What methods compete on: a model, and what they are all measured on.
 
     Attributes
@@ -86,7 +86,7 @@ class Contest:
         return to_inputs, spread(self.data.train.x)
 
 
-def measure(rival: Rival, contest: Contest) -> dict[str, np.ndarray]:
+def measure(rival: Rival, arena: Arena) -> dict[str, np.ndarray]:
     """Everything that is measured of a method, by ``<measure>/<setting>``.
 
     Values (A,) of the anchors, or (N,) of the test examples for equation 6; NaN where undefined.
@@ -105,26 +105,26 @@ def measure(rival: Rival, contest: Contest) -> dict[str, np.ndarray]:
     0, as published. ``length``, of the explanations at the anchors, the root of the mean square,
     over the training set's spread: (1,).
     """
-    settings, is_table = contest.settings, contest.data.kind == "tables"
-    groups, samples = contest.inputs.groups, settings.samples
-    method = _flat(rival.method(contest.baseline, groups, samples))
+    settings, is_table = arena.settings, arena.data.kind == "tables"
+    groups, samples = arena.inputs.groups, settings.samples
+    method = _flat(rival.method(arena.baseline, groups, samples))
     budget = Budget(settings.evaluations, settings.rounds)
-    fair = _black_box(rival, method, contest, budget)
-    values = {"length/": _length(rival, method, contest), "local/fair": fair}
+    fair = _black_box(rival, method, arena, budget)
+    values = {"length/": _length(rival, method, arena), "local/fair": fair}
     if rival.differentiable:
-        values["local/gradient"] = _by_gradient(rival, method, contest)
+        values["local/gradient"] = _by_gradient(rival, method, arena)
     values["local/paper"] = values["local/gradient"] if rival.name == SENN else fair
     if is_table:
-        values["discrete/fair"] = values["discrete/paper"] = _discrete(rival, method, contest)
+        values["discrete/fair"] = values["discrete/paper"] = _discrete(rival, method, arena)
     if rival.draw is not None:
-        redrawn = _flat(rival.redrawn(contest.baseline, groups, samples))
+        redrawn = _flat(rival.redrawn(arena.baseline, groups, samples))
         if rival.name == "lime":
             budget = Budget(settings.lime_evaluations, settings.rounds)
-        values["local/paper"] = _black_box(rival, redrawn, contest, budget)
+        values["local/paper"] = _black_box(rival, redrawn, arena, budget)
         if is_table:
-            values["discrete/paper"] = _discrete(rival, redrawn, contest)
-    for setting, removal in _removals(rival, contest).items():
-        values[f"faithfulness/{setting}"] = _faithfulness(method, removal, contest)
+            values["discrete/paper"] = _discrete(rival, redrawn, arena)
+    for setting, removal in _removals(rival, arena).items():
+        values[f"faithfulness/{setting}"] = _faithfulness(method, removal, arena)
     return {name: value.double().cpu().numpy() for name, value in values.items()}
 
 
@@ -132,17 +132,17 @@ def _flat(method: Method[Senn]) -> Method[Senn]:
     return lambda model, x, target: method(model, x, target).flatten(1)
 
 
-def _length(rival: Rival, explain: Method[Senn], contest: Contest) -> Tensor:
-    e = explain(contest.model, contest.x, contest.target).detach().double()
+def _length(rival: Rival, explain: Method[Senn], arena: Arena) -> Tensor:
+    e = explain(arena.model, arena.x, arena.target).detach().double()
     mean_square = e.square().sum(1).mean()
-    return square_root(mean_square).view(1) / contest.space(rival)[1]
+    return square_root(mean_square).view(1) / arena.space(rival)[1]
 
 
-def _black_box(rival: Rival, explain: Method[Senn], contest: Contest, budget: Budget) -> Tensor:
-    model, x = contest.model, contest.x
-    (encode, unit), (low, high) = contest.space(rival), contest.box.ends(x)
-    resolution = contest.evaluate.lipschitz_concept_resolution * unit
-    e, h = explain(model, x, contest.target).detach(), encode(model, x).flatten(1)
+def _black_box(rival: Rival, explain: Method[Senn], arena: Arena, budget: Budget) -> Tensor:
+    model, x = arena.model, arena.x
+    (encode, unit), (low, high) = arena.space(rival), arena.box.ends(x)
+    resolution = arena.evaluate.lipschitz_concept_resolution * unit
+    e, h = explain(model, x, arena.target).detach(), encode(model, x).flatten(1)
 
     def ratios(places: np.ndarray) -> np.ndarray:
         """At places (A, M, D) of the anchors' boxes, (A, M)."""
@@ -155,36 +155,36 @@ def _black_box(rival: Rival, explain: Method[Senn], contest: Contest, budget: Bu
             there = explain(model, x, target), encode(model, x).flatten(1)
             return squared_ratio(*there, e, h, resolution)
 
-        repeated = (one.repeat_interleave(shape[1], 0) for one in (contest.target, e, h))
+        repeated = (one.repeat_interleave(shape[1], 0) for one in (arena.target, e, h))
         squared = in_batches(of_batch, inside.flatten(0, 1), *repeated)
         return np.sqrt(squared.double().view(shape[:2]).cpu().numpy())
 
     return torch.from_numpy(maximise(ratios, len(x), x[0].numel(), budget))
 
 
-def _by_gradient(rival: Rival, explain: Method[Senn], contest: Contest) -> Tensor:
-    (encode, unit), evaluate = contest.space(rival), contest.evaluate
+def _by_gradient(rival: Rival, explain: Method[Senn], arena: Arena) -> Tensor:
+    (encode, unit), evaluate = arena.space(rival), arena.evaluate
     resolution = evaluate.lipschitz_concept_resolution * unit
     steps, restarts = evaluate.lipschitz_local_steps, evaluate.lipschitz_local_restarts
-    search = Search(contest.box, resolution, steps, restarts)
-    return lipschitz_local(contest.model, explain, contest.x, contest.target, encode, search)
+    search = Search(arena.box, resolution, steps, restarts)
+    return lipschitz_local(arena.model, explain, arena.x, arena.target, encode, search)
 
 
-def _discrete(rival: Rival, explain: Method[Senn], contest: Contest) -> Tensor:
-    x, (encode, _) = contest.data.test.x, contest.space(rival)
-    target = predict(contest.model, x)
-    return lipschitz_discrete(contest.model, explain, x, target, x, contest.near, encode)
+def _discrete(rival: Rival, explain: Method[Senn], arena: Arena) -> Tensor:
+    x, (encode, _) = arena.data.test.x, arena.space(rival)
+    target = predict(arena.model, x)
+    return lipschitz_discrete(arena.model, explain, x, target, x, arena.near, encode)
 
 
-def _removals(rival: Rival, contest: Contest) -> dict[str, Removal]:
+def _removals(rival: Rival, arena: Arena) -> dict[str, Removal]:
     if not rival.of_concepts:
-        return {"fair": contest.inputs, "paper": contest.inputs}
-    model, h = contest.model, contest.concepts
-    fair = removal_of_concepts(model, contest.baseline, h)
+        return {"fair": arena.inputs, "paper": arena.inputs}
+    model, h = arena.model, arena.concepts
+    fair = removal_of_concepts(model, arena.baseline, h)
     return {"fair": fair, "paper": RelevanceRemoval(h.shape[1])}
 
 
-def _faithfulness(method: Method[Senn], removal: Removal, contest: Contest) -> Tensor:
-    model, x, target = contest.model, contest.x, contest.target
+def _faithfulness(method: Method[Senn], removal: Removal, arena: Arena) -> Tensor:
+    model, x, target = arena.model, arena.x, arena.target
     p = leave_one_out(removal, model, x, target)
     return faithfulness(model, method, x, target, p, removal)

@@ -15,7 +15,7 @@ from pipeline.core.workers import Report
 from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, measure_models
 from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
-from pipeline.rivals.measure import Contest, measure
+from pipeline.rivals.measure import Arena, measure
 from pipeline.rivals.methods import RIVALS, rivals_for
 
 Values = dict[str, np.ndarray]
@@ -76,16 +76,16 @@ def _measure(
 ) -> Values:
     """Measure one method on one model; runs in a worker."""
     cell, data, method = subject
-    return measure(RIVALS[method], _contest(cell, data, settings, evaluate, device))
+    return measure(RIVALS[method], _arena(cell, data, settings, evaluate, device))
 
 
 @lru_cache(maxsize=1)
-def _contest(
+def _arena(
     cell: File, data: File, settings: Rivals, evaluate: Evaluate, device: torch.device
-) -> Contest:
+) -> Arena:
     """What all methods of a model share, made once in a worker."""
     model, _ = load_cell(cell)
-    return Contest(placed(model, device), read_dataset(data).to(device), settings, evaluate)
+    return Arena(placed(model, device), read_dataset(data).to(device), settings, evaluate)
 
 
 def _to_json(values: Values) -> dict[str, list[float]]:

@@ -5,14 +5,14 @@ import torch
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.faithfulness import correlation
 from pipeline.metrics.stability import spread
-from pipeline.rivals.measure import Contest, measure
+from pipeline.rivals.measure import Arena, measure
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN, rivals_for
 from tests.metrics.models import random_table_senn, senn, two_classes
 
 
 def subject(model, data, settings, **changes):
     rivals, evaluate = settings
-    return Contest(model, data, rivals.model_copy(update=changes), evaluate)
+    return Arena(model, data, rivals.model_copy(update=changes), evaluate)
 
 
 def test_anchors_are_test_examples_then_others_without_repetition(table, settings):

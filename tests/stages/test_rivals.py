@@ -23,7 +23,7 @@ def workspace(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     """Tasks are done here, in an order of their own."""
-    run._contest.cache_clear()
+    rivals_run._arena.cache_clear()
     orders = iter((list, lambda indices: indices[::-1]))
 
     def one_after_another(work, tasks, device, report):
@@ -45,7 +45,7 @@ def test_the_table_and_the_same_bytes_in_any_order(workspace):
     assert (of_eq_5["value_low"] <= of_eq_5["value"]).all()
     here = OUT.read_bytes()
     OUT.unlink()
-    run._contest.cache_clear()
+    rivals_run._arena.cache_clear()
     rivals.main()
     assert OUT.read_bytes() == here
 
