@@ -34,7 +34,7 @@ def test_says_whether_the_log_is_in_it(shift, within):
 
 def test_trains_every_setting_with_every_seed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tasks, "run_side_by_side", run_in_turn)
-    data, output = write_digits(tmp_path / "data", train=410), tmp_path / "as_run.csv"
+    data, output = write_digits(tmp_path / "data/mnist", train=410).parent, tmp_path / "as_run.csv"
     options = ["--data", data, "--work", tmp_path / "work", "--output", output]
     main([*map(str, options), "--device", "cpu", "--seeds", "1", "2"])
     table = pd.read_csv(output)

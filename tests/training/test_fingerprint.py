@@ -42,6 +42,7 @@ from tests.training.grids import (
 )
 from tests.weights import save_weights
 
+OTHER_DATA = {"mnist_senn": "mnist", "mnist_disenn": "mnist", "reuters_senn": "newsgroups"}
 SEEDS = (*SMOKE.seeds, SMOKE.seeds[-1] + 1)
 
 
@@ -76,13 +77,9 @@ class Workspace:
 
 def prepare(folder: Path) -> Workspace:
     for name in EXPERIMENTS:
-        write_data(
-            name,
-            folder / "prepared" / name / SMOKE.experiment(name).dataset,
-            train=12,
-            valid=4,
-            test=4,
-        )
+        here = folder / "prepared" / name
+        for dataset in {SMOKE.experiment(name).dataset, OTHER_DATA.get(name, "")} - {""}:
+            write_data(name, here / dataset, train=12, valid=4, test=4)
     for seed in SEEDS:
         save_weights(folder / f"models/vae/seed={seed}.safetensors", {"w": torch.ones(3)}, {})
     save_weights(folder / "any cell", {}, {"curve": [{"valid_accuracy": 0.5}]})
@@ -375,7 +372,7 @@ def test_cells_reused_after_other_changes(trained, tmp_path, capsys, monkeypatch
         patch.setattr("pipeline.training.fingerprint.code_digest", lambda: "changed")
         assert counted(trained, tmp_path / "code", capsys, {}) == (0, 4)
     data = shutil.copytree(trained / "data", tmp_path / "other/data").parent
-    flip_last_bit(data / "data" / FILE_NAME)
+    flip_last_bit(data / "data/compas" / FILE_NAME)
     shutil.copytree(trained / "store", data / "store")
     assert counted(data, tmp_path / "data", capsys, {}) == (0, 4)
 
@@ -425,14 +422,15 @@ def flip_last_bit(path: Path) -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_data_change_it(workspace, name):
     before = workspace.fingerprints(name)
-    flip_last_bit(workspace.folder / name / FILE_NAME)
+    data = workspace.folder / "prepared" / name / SMOKE.experiment(name).dataset
+    flip_last_bit(data / FILE_NAME)
     after = workspace.fingerprints(name)
     assert all(before[cell] != after[cell] for cell in before)
 
 
 def test_pretrained_weights_change_it_for_their_seed(workspace):
     before = {name: workspace.fingerprints(name) for name in EXPERIMENTS}
-    save_weights(workspace.folder / "vae/seed=111.safetensors", {"w": torch.zeros(3)}, {})
+    save_weights(workspace.folder / "models/vae/seed=111.safetensors", {"w": torch.zeros(3)}, {})
     after = {name: workspace.fingerprints(name) for name in EXPERIMENTS}
     changed = {c for name in EXPERIMENTS for c in before[name] if before[name][c] != after[name][c]}
     assert changed == {cell for cell in before["mnist_disenn"] if cell.seed == 111}
