@@ -219,7 +219,7 @@ def test_claims_that_the_full_run_decides(run):
     assert rows["mnist-unregularised"][-2] == "–\nfull run: 98.9\u00a0%\n98.8 to 99.0"
     address = "paper/report.html#the-published-claims-one-by-one"
     lead = claims.lead(results).markdown
-    assert f"judge.** **Of the others, [the run on full MNIST]({address}) reproduces 2.** " in lead
+    assert f"judge.** **Of the others, [the full run]({address}) reproduces 2.** " in lead
     (picture,) = shown(claims.claims(results), Picture)
     black = [line for line in picture.figure.axes[0].lines if line.get_color() == style.INK]
     assert [line.get_xdata().tolist() for line in black] == 2 * [[0.988, 0.99], [0.9894]]
