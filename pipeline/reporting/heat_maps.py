@@ -17,7 +17,7 @@ from pipeline.data.registry import plain_names
 from pipeline.explanations.activation_maximisation import class_prototypes
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import methods_for
-from pipeline.models.logits import logits
+from pipeline.metrics.batches import predict
 from pipeline.reporting import style, wording
 from pipeline.reporting.ahead import Ahead
 from pipeline.reporting.common import examples_at, image_rows, raw
@@ -111,7 +111,7 @@ def compute(experiment: ExperimentResults, results: Results) -> Computed:
     """What figures of heat maps show of an experiment."""
     data, model = experiment.data, experiment.model
     x = data.test.x[examples_at(experiment, results)]
-    target, background = logits(model, x).argmax(1), Background.of(data)
+    target, background = predict(model, x), Background.of(data)
     maps = {
         method.label: method.build(background)(model, x, target).detach().numpy()
         for method in methods_for(model).values()
