@@ -16,9 +16,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.measure import MNIST, Problem, mnist
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import load_dataset
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import Cell
 from pipeline.models.stacking import stacked_weights
 from pipeline.training.batches import Batches, at_step, draw_batches, each_tensor
 from pipeline.training.objectives import Objective

@@ -22,13 +22,13 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from benchmarks import textbook
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Prepared, Split, load_dataset, save_dataset
 from pipeline.core.device import cores
 from pipeline.core.params import Params, load_params
 from pipeline.core.store import Checkpoint
 from pipeline.core.workers import Report, run_side_by_side
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import Cell
 from pipeline.training.bank import train_bank
 from pipeline.training.objectives import Objective
 

@@ -26,6 +26,7 @@ import yaml
 
 from benchmarks.measure import PAPER, REPOSITORY, Problem, changed, textbook_speed
 from benchmarks.report import in_words, machine, significant, text
+from pipeline.core.cells import grid
 from pipeline.core.dataset import FILE_NAME
 from pipeline.core.device import choose_device
 from pipeline.core.errors import PipelineError
@@ -33,10 +34,9 @@ from pipeline.core.files import write_json
 from pipeline.core.params import Params, load_params
 from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors, write_tensors
-from pipeline.models.cells import grid
 
-STAGES = ("pretrain", "train", "evaluate", "explain", "rivals", "share", "study", "power",
-          "tokenizer", "report")  # fmt: skip
+STAGES = ("pretrain", "train", "evaluate", "worst_case", "explain", "rivals", "share", "study",
+          "power", "tokenizer", "report")  # fmt: skip
 _EPOCH_STEPS = 10  # of the textbook: the clock is read after each epoch
 
 
@@ -79,8 +79,7 @@ def _stages(params: Params) -> dict[str, int | None]:
     stages: dict[str, int | None] = {"pretrain": None}
     for stage in ("train", "evaluate"):
         stages |= {f"{stage} {entry}": count for entry, count in cells.items()}
-    stages |= {f"explain {entry}": cells[entry] for entry in params.explain.experiments}
-    stages |= dict.fromkeys(("rivals", "share"))
+    stages |= dict.fromkeys(("worst_case", "explain", "rivals", "share"))
     stages |= {f"study {name}": None for name in params.study}
     return stages | dict.fromkeys(("power", "tokenizer", "report"))
 

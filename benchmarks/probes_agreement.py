@@ -27,7 +27,7 @@ from pipeline.core.run import Run
 from pipeline.core.stage import run_stage
 from pipeline.core.store import CellStore
 from pipeline.metrics.evaluation import correct, residual_norm
-from pipeline.models.cells import load_cell
+from pipeline.models.weights import load_cell
 from pipeline.reporting.wording import lambda_label
 from pipeline.training.engine import train_grids
 from pipeline.training.pretrain import pretrain_all

@@ -8,23 +8,19 @@ from pipeline.core.files import write_csv, write_json
 from pipeline.core.run import Run
 from pipeline.core.stage import argument, run_stage
 from pipeline.metrics.grid import cells_table, evaluate_grids, headline, lambda_table
-from pipeline.metrics.worst_case import measure_worst_case, worst_case_table
 
 
 def main() -> None:
-    """Write ``reports/{cells,lambda,worst_case}`` (CSV) and ``reports/metrics`` (JSON)."""
+    """Write ``reports/{cells,lambda}`` (CSV) and ``reports/metrics`` (JSON)."""
     entry = argument("entry", __doc__)
     run = Run.of_workspace()
-    params = run.params
-    evaluations, worst = evaluate_grids(run, entry), measure_worst_case(run, entry)
+    evaluations = evaluate_grids(run, entry)
     cells = {name: cells_table(measured) for name, measured in evaluations.items()}
     lambdas = {name: lambda_table(measured) for name, measured in evaluations.items()}
     write_csv(Path("reports/cells", f"{entry}.csv"), pd.concat(cells.values()))
     write_csv(Path("reports/lambda", f"{entry}.csv"), pd.concat(lambdas.values()))
-    table = worst_case_table(worst, params.evaluate.bootstrap)
-    write_csv(Path("reports/worst_case", f"{entry}.csv"), table)
     for name, table in lambdas.items():
-        metrics = headline(table, params.robust_reg)
+        metrics = headline(table, run.params.robust_reg)
         write_json(Path("reports/metrics", entry, f"{name}.json"), metrics)
 
 

@@ -1,4 +1,4 @@
-"""Score every explanation method on an experiment: ``python -m stages.explain compas_senn``."""
+"""Score every explanation method on the headline models: ``python -m stages.explain``."""
 
 from pathlib import Path
 
@@ -6,27 +6,27 @@ import pandas as pd
 
 from pipeline.core.files import write_csv
 from pipeline.core.run import Run
-from pipeline.core.stage import argument, run_stage
+from pipeline.core.stage import run_stage
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.comparison_tables import curves_table, scores_table
 
 
 def main() -> None:
-    """Write ``reports/methods`` and ``reports/methods_curves`` (CSV)."""
-    entry = argument("entry", __doc__)
+    """Write ``reports/methods`` and ``reports/methods_curves``, ``<experiment>.csv`` in each."""
     run = Run.of_workspace()
     params = run.params
-    compared = compare_methods(run, entry)
-    tables: dict[str, list[pd.DataFrame]] = {"methods": [], "methods_curves": []}
-    for name, scores in compared.items():
+    tables: dict[Path, list[pd.DataFrame]] = {}
+    for name, scores in compare_methods(run).items():
         of_methods = scores_table(scores, METHODS, params.evaluate.bootstrap)
-        for folder, table in zip(tables, (of_methods, curves_table(scores, METHODS)), strict=True):
+        of_folder = {"methods": of_methods, "methods_curves": curves_table(scores, METHODS)}
+        for folder, table in of_folder.items():
             table.insert(0, "experiment", name)
             table.insert(1, "robust_reg", params.robust_reg)
-            tables[folder].append(table)
-    for folder, of_experiments in tables.items():
-        write_csv(Path("reports", folder, f"{entry}.csv"), pd.concat(of_experiments))
+            path = Path("reports", folder, f"{params.entry_of(name)}.csv")
+            tables.setdefault(path, []).append(table)
+    for path, of_experiments in tables.items():
+        write_csv(path, pd.concat(of_experiments))
 
 
 if __name__ == "__main__":

@@ -137,27 +137,29 @@ def test_an_experiment_or_a_dataset_is_an_entry_of_params(tmp_path):
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
     with Repo(str(tmp_path)) as repo:
         deps = {stage.name: {dep.def_path for dep in stage.deps} for stage in repo.index.stages}
-    added = {f"{stage}@wide" for stage in ("train", "evaluate", "explain")}
-    assert set(deps) - set(stages()) == added | {"download@mnist", "prepare@mnist"}
+    added = {"download@mnist", "prepare@mnist", "train@wide", "evaluate@wide"}
+    assert set(deps) - set(stages()) == added
     assert "data/prepared/mnist" in deps["train@wide"] & deps["evaluate@wide"]
     assert "models/wide" in deps["evaluate@wide"]
 
 
-GRID = {"lambda_grid", "robust_reg", "seeds"}
+HEADLINE = {"robust_reg", "seeds"}
+GRID = {"lambda_grid", *HEADLINE}
 READ = {
     "download": set(),
     "prepare": {"split_seed", "texts"},
     "pretrain": {"pretrain", "seeds", "vae"},
-    "train": {"experiments.{key}", "robustness", *GRID},
-    "evaluate": {"attack", "certify", "evaluate", "experiments.{key}", *GRID},
+    "grid": {"experiments", *GRID},
+    "train": {"experiments.{key}", "robustness"},  # and the grid, by the file of stage `grid`
+    "evaluate": {"evaluate", "experiments.{key}", "robust_reg"},
+    "worst_case": {"attack", "certify", "evaluate.bootstrap", "experiments", *HEADLINE},
     "explain": {
         "evaluate.bootstrap",
         "evaluate.lipschitz_concept_resolution",
         "evaluate.lipschitz_local_radius",
-        "experiments.{key}",
+        "experiments",
         "explain",
-        "robust_reg",
-        "seeds",
+        *HEADLINE,
     },
     "rivals": {
         "evaluate.lipschitz_concept_resolution",
@@ -170,9 +172,9 @@ READ = {
         "rivals",
         "seeds",
     },
-    "power": {"evaluate.bootstrap", "experiments", "power", "robust_reg", "seeds"},
+    "power": {"evaluate.bootstrap", "experiments", "power", *HEADLINE},
     "tokenizer": {"evaluate.bootstrap", "tokenizer"},
-    "share": {"experiments", "robust_reg", "seeds"},
+    "share": {"experiments", *HEADLINE},
     "study": {"evaluate", "experiments.{key}", "study.{key}"},
     "report": set(Params.model_fields) - {"device", "compute"},
 }
@@ -184,6 +186,13 @@ def test_stages_depend_on_the_params_they_read(script):
         key = stage.name.partition("@")[2]
         names = {name for dep in stage.deps for name in getattr(dep, "params", ())}
         assert names == {name.format(key=key) for name in READ[script]}
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate"])
+def test_what_works_on_a_whole_grid_depends_on_its_list(script):
+    for stage in named(script):
+        deps = {dep.def_path for dep in stage.deps}
+        assert f"data/grid/{stage.name.partition('@')[2]}.csv" in deps
 
 
 def test_the_report_depends_on_what_it_shows_of_the_full_run():

@@ -11,10 +11,10 @@ import pytest
 from scipy import stats
 
 from pipeline.claims.verdicts import Measured, as_table, judge
+from pipeline.core.cells import Cell
 from pipeline.core.files import write_csv, write_json
 from pipeline.metrics.grid import cells_table, headline, lambda_table
 from pipeline.metrics.intervals import share_interval
-from pipeline.models.cells import Cell
 from pipeline.reporting.accuracy import accuracy_against_lambda
 from pipeline.reporting.claims import claims
 from pipeline.study.definitions import Definition

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.core.files import write_bytes
-from pipeline.models.cells import weights_file
+from pipeline.models.weights import weights_file
 
 
 def save_weights(path: Path, weights: dict[str, Tensor], metadata: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Vae, load_params
@@ -16,9 +17,9 @@ from pipeline.explanations.latents import active_units
 from pipeline.metrics.intervals import Interval, share_interval
 from pipeline.metrics.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
 from pipeline.models.building import Inputs, build_vae
-from pipeline.models.cells import Cell, grid, load_cell, load_weights
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn, SennOutput
+from pipeline.models.weights import load_cell, load_weights
 from pipeline.study.references import linear_accuracy
 
 NEIGHBOURS = 5

@@ -17,6 +17,7 @@ _PIPELINE = Path(__file__).parents[1]
 COMPUTING_CODE = (
     "__init__.py",
     "core/arithmetic.py",
+    "core/cells.py",
     "core/dataset.py",
     "core/device.py",
     "core/fingerprint.py",

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import PATCH, Dataset, present, read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Explain
@@ -58,9 +59,9 @@ from pipeline.metrics.stability import (
     to_concepts,
 )
 from pipeline.metrics.word_power import per_word
-from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
+from pipeline.models.weights import load_cell
 
 # A constant, not a parameter: another draw of examples would be another yardstick.
 _EXAMPLE_SEED = 0
@@ -255,12 +256,8 @@ def remembering(explain: Method[ModelT]) -> Method[ModelT]:
     return remembered
 
 
-def compare_methods(run: Run, entry: str) -> dict[str, dict[str, list[MethodScores]]]:
+def compare_methods(run: Run) -> dict[str, dict[str, list[MethodScores]]]:
     """Scores of every method, one a seed, each on the headline model of that seed.
-
-    Parameters
-    ----------
-    entry : of params.yaml; the models with the headline λ of its experiments are explained.
 
     Returns
     -------
@@ -272,7 +269,8 @@ def compare_methods(run: Run, entry: str) -> dict[str, dict[str, list[MethodScor
     PipelineError
         If the data or a cell is missing or damaged.
     """
-    params, settings, names = run.params, run.params.explain, run.params.names_of(entry)
+    params, settings = run.params, run.params.explain
+    names = [name for entry in settings.experiments for name in params.names_of(entry)]
     cells = [
         Cell(name, params.robust_reg, seed)
         for name in names
@@ -300,7 +298,7 @@ def compare_methods(run: Run, entry: str) -> dict[str, dict[str, list[MethodScor
     subjects = [Subject.of(run, cell, {"method": name, **protocol}, name) for cell, name in pairs]
     work = partial(_score, settings, params.evaluate, run.device)
     to_json, from_json = MethodScores.to_json, MethodScores.from_json
-    measurement = Measurement(f"explain {entry}", work, EXPLAINING, to_json, from_json)
+    measurement = Measurement("explain", work, EXPLAINING, to_json, from_json)
     scores = dict(zip(pairs, measure_models(run, measurement, subjects, line), strict=True))
     return {
         name: {

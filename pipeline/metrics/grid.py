@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import read_dataset
 from pipeline.core.files import json_number
 from pipeline.core.inputs import File
@@ -20,8 +21,8 @@ from pipeline.metrics.collapse import selection
 from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
 from pipeline.metrics.intervals import accuracy_interval
 from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, measure_models
-from pipeline.models.cells import Cell, grid, load_cell
 from pipeline.models.layers import placed
+from pipeline.models.weights import load_cell
 
 
 def evaluate_grids(run: Run, entry: str) -> dict[str, dict[Cell, Row]]:

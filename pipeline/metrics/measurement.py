@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import file_of
 from pipeline.core.files import digest_of
 from pipeline.core.fingerprint import (
@@ -22,7 +23,6 @@ from pipeline.core.params import Compute
 from pipeline.core.run import Run
 from pipeline.core.tasks import run_tasks
 from pipeline.core.workers import Work
-from pipeline.models.cells import Cell
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, Split, is_word, read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Power
@@ -29,9 +30,9 @@ from pipeline.metrics.documents import (
 )
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, measure_models
-from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
+from pipeline.models.weights import load_cell
 
 COMPARED = (
     "contribution",

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, read_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
@@ -32,9 +33,9 @@ from pipeline.metrics.intervals import estimate
 from pipeline.metrics.local_lipschitz import certified_constant, found_constant
 from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, measure_models
 from pipeline.metrics.stability import Box
-from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
+from pipeline.models.weights import load_cell
 
 _COLUMNS = ["experiment", "robust_reg", "measure", "quantity", "radius",
             "value", "value_low", "value_high", "undefined", "seeds", "examples"]  # fmt: skip
@@ -61,13 +62,17 @@ class Result(NamedTuple):
     at: list[Measured]
 
 
-def measure_worst_case(run: Run, entry: str) -> list[Result]:
-    """Measure the headline models of `entry`; errors are those of `evaluate_grids`.
+def measure_worst_case(run: Run) -> dict[str, list[Result]]:
+    """Measure all headline models; errors are those of `evaluate_grids`.
 
     The bootstrap has no part in it.
+
+    Returns
+    -------
+    What was measured, by entry of params.yaml; nothing of one whose models have no bounds.
     """
     params = run.params
-    tasks = [task for name in params.names_of(entry) for task in _tasks(params, name)]
+    tasks = [task for name in params.experiments for task in _tasks(params, name)]
 
     def line(index: int, measured: list[Measured]) -> str:
         radii = ", ".join(f"{radius:g}" for radius in tasks[index].radii)
@@ -80,9 +85,12 @@ def measure_worst_case(run: Run, entry: str) -> list[Result]:
         protocol = {task.about: described, "radii": list(task.radii)}
         subjects.append(Subject.of(run, task.cell, protocol, (settings, task.radii)))
     work = partial(_measure, run.device)
-    measurement = Measurement(f"worst case of {entry}", work, EVALUATING, list, list)
-    of_tasks = measure_models(run, measurement, subjects, line)
-    return [Result(task, at) for task, at in zip(tasks, of_tasks, strict=True)]
+    measurement = Measurement("worst case", work, EVALUATING, list, list)
+    measured = measure_models(run, measurement, subjects, line)
+    results: dict[str, list[Result]] = {params.entry_of(name): [] for name in params.experiments}
+    for task, at in zip(tasks, measured, strict=True):
+        results[params.entry_of(task.cell.experiment)].append(Result(task, at))
+    return results
 
 
 def _tasks(params: Params, name: str) -> list[Task]:

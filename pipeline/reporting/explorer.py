@@ -82,12 +82,14 @@ def explored(experiment: ExperimentResults) -> dict[str, Any]:
     cells : nested lists, by λ, seed and example, of what `_shown` returns.
     """
     data, names = experiment.data, concept_names(experiment)
-    indices = pick(data.test.y, EXAMPLES)
+    indices, baseline = pick(data.test.y, EXAMPLES), Background.of(data).baseline
     grid = [
         [
             [
                 _shown(*one, names)
-                for one in _explained(experiment.model_of(robust_reg, seed), data, indices)
+                for one in _explained(
+                    experiment.model_of(robust_reg, seed), data, indices, baseline
+                )
             ]
             for seed in experiment.seeds[:SEEDS]
         ]
@@ -109,13 +111,15 @@ def explored(experiment: ExperimentResults) -> dict[str, Any]:
     }
 
 
-def _explained(senn: Senn, data: Dataset, indices: Tensor) -> list[tuple[Example, np.ndarray]]:
+def _explained(
+    senn: Senn, data: Dataset, indices: Tensor, baseline: Tensor
+) -> list[tuple[Example, np.ndarray]]:
     """Every example, and p of its predicted class, whole and without one concept each, (1 + K,)."""
     examples = explained(senn, data, indices)
     target = torch.tensor([data.class_names.index(one.prediction) for one in examples])
     with torch.no_grad():
         concepts = senn.conceptizer.encode(data.train.x[:TRAINING])
-    removal = removal_of_concepts(senn, Background.of(data).baseline, concepts)
+    removal = removal_of_concepts(senn, baseline, concepts)
     p = leave_one_out(removal, senn, data.test.x[indices], target).numpy()
     return list(zip(examples, p, strict=True))
 

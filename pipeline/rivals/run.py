@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Params, Rivals
 from pipeline.core.run import Run
 from pipeline.core.workers import Report
 from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, measure_models
-from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
+from pipeline.models.weights import load_cell
 from pipeline.rivals.measure import Arena, measure
 from pipeline.rivals.methods import RIVALS, rivals_for
 

@@ -12,8 +12,8 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_bytes
 from pipeline.core.inputs import File
 from pipeline.core.kinds import Kind, kind_of
-from pipeline.models.cells import load_cell, load_weights, rebuilt, weights_file
 from pipeline.models.senn import Senn
+from pipeline.models.weights import load_cell, load_weights, rebuilt, weights_file
 from pipeline.sharing.facts import Facts, facts_of
 
 LEFT_OUT = {"curve"}  # metadata that only the report reads: most of a small model's file

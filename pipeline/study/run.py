@@ -7,13 +7,14 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import load_dataset
 from pipeline.core.run import Run
 from pipeline.metrics.evaluation import correct
 from pipeline.metrics.grid import evaluate, protocol_of
 from pipeline.metrics.measurement import Subject
-from pipeline.models.cells import Cell, load_cell
 from pipeline.models.layers import placed
+from pipeline.models.weights import load_cell
 from pipeline.study.definitions import Definition, definitions, params_for
 from pipeline.training.engine import train_grids
 from pipeline.training.task import Job

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, Split
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Robustness
 from pipeline.core.params_choices import MlpParameterizer
 from pipeline.core.params_types import Select
 from pipeline.core.store import Checkpoint
-from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import stacked_weights, unstack
 from pipeline.training.batches import draw_batches

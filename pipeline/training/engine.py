@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, read_dataset
 from pipeline.core.device import cores
 from pipeline.core.files import digest_of, write_bytes
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params_choices import VARIANTS
 from pipeline.core.tasks import run_tasks
-from pipeline.models.cells import Cell, load_weights
+from pipeline.models.weights import load_weights
 from pipeline.training.bank import Bank, pack
 from pipeline.training.fingerprint import provenance
 from pipeline.training.progress import TrainingProgress

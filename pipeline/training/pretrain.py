@@ -16,9 +16,9 @@ from pipeline.core.run import Run
 from pipeline.core.tasks import run_tasks
 from pipeline.core.workers import Report
 from pipeline.models.building import Inputs, build_vae
-from pipeline.models.cells import weights_file
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.layers import placed
+from pipeline.models.weights import weights_file
 from pipeline.training.adam import Adam
 from pipeline.training.fingerprint import provenance
 from pipeline.training.objectives import kl_to_standard_normal, reconstruction_error, vae_loss

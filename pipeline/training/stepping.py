@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset
-from pipeline.models.cells import Cell
 from pipeline.models.layers import plain
 from pipeline.models.logits import logits
 from pipeline.models.senn import Senn, SennNoise

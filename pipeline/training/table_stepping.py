@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, Split
 from pipeline.core.params import Experiment, Robustness
 from pipeline.core.params_choices import MlpParameterizer
-from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import places
 from pipeline.training.batches import Batches

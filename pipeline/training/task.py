@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import Dataset, file_of, read_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
@@ -15,8 +16,8 @@ from pipeline.core.params import Experiment
 from pipeline.core.run import Run
 from pipeline.core.workers import Report
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import Cell, grid, load_weights, weights_file
 from pipeline.models.senn import Senn
+from pipeline.models.weights import load_weights, weights_file
 from pipeline.training.bank import Bank, most_cells, train_bank
 from pipeline.training.jitter import jitter
 from pipeline.training.objectives import Objective

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from benchmarks.measure import PAPER, changed
 from benchmarks.textbook import Textbook, total_loss, train
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.params import Params, load_params
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
 from pipeline.training.objectives import Objective
 from tests.training import grids

@@ -8,7 +8,7 @@ import torch
 from benchmarks import timings
 from benchmarks.measure import MIB, Speed, compas
 from benchmarks.timings import Settings, TextbookRuns, Timed, time_grids, time_growth, time_steps
-from pipeline.models.cells import grid
+from pipeline.core.cells import grid
 
 CPU = torch.device("cpu")
 SETTINGS = Settings(rounds=3, seconds=0.1, widths=(1, 5, 15))

@@ -9,7 +9,7 @@ from pipeline.core.params import Vae
 from pipeline.metrics.intervals import interval
 from pipeline.metrics.neighbours import nearest_neighbours
 from pipeline.models.building import Inputs, build_vae
-from pipeline.models.cells import load_weights
+from pipeline.models.weights import load_weights
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params, make_workspace
 

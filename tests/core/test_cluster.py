@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from pipeline.core import cluster
+from pipeline.core.cells import grid
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
 from pipeline.core.run import Run
@@ -23,7 +24,6 @@ from pipeline.core.store import CellStore
 from pipeline.metrics.comparison import compare_methods
 from pipeline.metrics.grid import evaluate, protocol_of
 from pipeline.metrics.measurement import Subject
-from pipeline.models.cells import grid
 from pipeline.study.run import run_study
 from pipeline.training import engine
 from pipeline.training.engine import train_grids
@@ -194,7 +194,7 @@ def untrained(nodes, tmp_path, monkeypatch) -> Params:
     untrained_compas({}, 40)
     while len(nodes.worker_nodes) < 2:  # another test may have killed one
         nodes.add_node(num_cpus=1)
-    return settings(SETTINGS)
+    return settings(SETTINGS | {"explain.experiments": [NAME]})
 
 
 def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
@@ -224,7 +224,7 @@ def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
 
 def test_methods_are_scored_there_as_here(untrained):
     def scored(params: Params) -> str:
-        scores = compare_methods(Run(params, CPU, PREPARED.parent, MODELS), NAME)[NAME]
+        scores = compare_methods(Run(params, CPU, PREPARED.parent, MODELS))[NAME]
         return json.dumps({method: [one.to_json() for one in s] for method, s in scores.items()})
 
     there = scored(untrained)

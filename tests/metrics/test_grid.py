@@ -3,9 +3,9 @@ import math
 import pandas as pd
 import pytest
 
+from pipeline.core.cells import Cell
 from pipeline.metrics.grid import cells_table, headline, lambda_table
 from pipeline.metrics.intervals import accuracy_interval, share_interval
-from pipeline.models.cells import Cell
 from tests.metrics.test_evaluation import COLUMNS
 
 SUMMARY = ["accuracy", "accuracy_std", *COLUMNS[1:]]

@@ -1,6 +1,7 @@
 """What was measured is not measured again, and anything it follows from makes it new."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,12 @@ def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = untrained_compas({"explain": {"seeds": 1}}, 40)
     run = Run(params, CPU, Path("data/prepared"), Path("models"), store)
-    evaluations, scores = evaluate_grids(run, NAME), compare_methods(run, NAME)
+    evaluations, scores = evaluate_grids(run, NAME), compare_methods(run)
     monkeypatch.setattr(library, "run_tasks", lambda _, tasks, *rest: map(refuse, tasks, tasks))
     # Another headline λ and other seeds to explain measure no model again.
     other = params.model_copy(update={"robust_reg": params.lambdas(NAME)[-1]})
     assert evaluate_grids(replace(run, params=other), NAME) == evaluations
-    again = compare_methods(run, NAME)
+    again = compare_methods(run)
     for method, (one,) in again[NAME].items():
         (expected,) = scores[NAME][method]
         for part, other_part in zip(one, expected, strict=True):
@@ -76,11 +77,11 @@ def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
                 assert (array == other_part[name]).all() or (array != array).any()
 
 
-@pytest.mark.parametrize("measure", [evaluate_grids, compare_methods])
+@pytest.mark.parametrize("measure", [partial(evaluate_grids, entry=NAME), compare_methods])
 def test_a_missing_cell_is_named(measure, tmp_path):
     data = write_data(NAME, tmp_path / "compas").parent
     with pytest.raises(PipelineError, match=r"cannot read .*seed=.*safetensors"):
-        measure(Run(settings({}), CPU, data, tmp_path / "models"), NAME)
+        measure(Run(settings({}), CPU, data, tmp_path / "models"))
 
 
 def test_all_that_a_result_follows_from_is_in_its_key(store, tmp_path, monkeypatch):

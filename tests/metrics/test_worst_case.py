@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.core.cells import Cell
 from pipeline.core.params import Certify
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.metrics import worst_case
 from pipeline.metrics.worst_case import Result, Task, certify, measure_worst_case, worst_case_table
-from pipeline.models.cells import Cell
 from tests.metrics.data import dataset
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 from tests.stages.workspace import untrained_compas
@@ -105,7 +105,7 @@ def test_the_store_keeps_what_was_measured(tmp_path, monkeypatch):
     run = Run(params, torch.device("cpu"), data, models, store)
 
     def measure() -> pd.DataFrame:
-        results = measure_worst_case(run, "compas_senn")
+        results = measure_worst_case(run)["compas_senn"]
         assert [task.cell.seed for task, _ in results] == [2, 1]
         return worst_case_table(results, 100)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 import yaml
 
+from pipeline.core.cells import grid
 from pipeline.core.dataset import Dataset, Prepared, Split, load_dataset, save_dataset
 from pipeline.core.kinds import Kind
 from pipeline.core.params import Params, load_params
@@ -18,7 +19,6 @@ from pipeline.explanations.methods import METHODS, methods_on
 from pipeline.metrics.scores import CURVES, SCORES
 from pipeline.metrics.word_power import NO_MODEL, SPACES, WordPower, power_table
 from pipeline.models.building import Inputs, build_senn, build_vae
-from pipeline.models.cells import grid
 from pipeline.rivals.methods import rivals_for
 from pipeline.rivals.tables import table
 from pipeline.study.definitions import definitions

@@ -9,10 +9,10 @@ from pipeline.core.dataset import TABLE_NAME, Prepared, Split, load_dataset, sav
 from pipeline.data.scales import Scale
 from pipeline.explanations.latents import latent_spread
 from pipeline.explanations.method import Background
-from pipeline.models.cells import load_cell
 from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.parameterizers import MlpParameterizer
 from pipeline.models.senn import Senn
+from pipeline.models.weights import load_cell
 from pipeline.sharing.facts import Facts, facts_of
 
 NO_TABLE = Path("there is none")

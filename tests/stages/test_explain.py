@@ -32,11 +32,6 @@ def workspace(tmp_path, monkeypatch):
     untrained_compas(changes, test_examples=30)
 
 
-def run(monkeypatch, experiment="compas_senn"):
-    monkeypatch.setattr("sys.argv", ["explain", experiment])
-    explain.main()
-
-
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     """Tasks are done here, in an order of their own."""
@@ -50,10 +45,8 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", one_after_another)
 
 
-def test_every_method_gets_every_score_and_the_same_bytes_in_any_order(
-    workspace, monkeypatch, capsys
-):
-    run(monkeypatch)
+def test_every_method_gets_every_score_and_the_same_bytes_in_any_order(workspace, capsys):
+    explain.main()
     scores, curves = (pd.read_csv(path) for path in OUTS)
     for table in (scores, curves):
         assert list(table.columns[:2]) == ["experiment", "robust_reg"]
@@ -78,18 +71,13 @@ def test_every_method_gets_every_score_and_the_same_bytes_in_any_order(
         Path(path).unlink()
     comparison._examination.cache_clear()
     torch.manual_seed(12345)
-    run(monkeypatch)
+    explain.main()
     assert [Path(path).read_bytes() for path in OUTS] == here
 
 
-def test_a_missing_cell_is_named_and_nothing_is_written(workspace, monkeypatch):
+def test_a_missing_cell_is_named_and_nothing_is_written(workspace):
     gone = Path("models/compas_senn/lambda=0.0001/seed=2.safetensors")
     gone.unlink()
     with pytest.raises(PipelineError, match=str(gone)):
-        run(monkeypatch)
+        explain.main()
     assert not Path("reports").exists()
-
-
-def test_an_unknown_experiment_gets_a_hint(workspace, monkeypatch):
-    with pytest.raises(PipelineError, match="did you mean compas_senn"):
-        run(monkeypatch, "compas_sen")

@@ -5,12 +5,12 @@ import pytest
 import torch
 import yaml
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Prepared, Split, save_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import load_params
 from pipeline.metrics.word_power import COMPARED, NO_MODEL
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import Cell
 from stages import power
 from tests.conftest import REPOSITORY
 from tests.weights import save_weights

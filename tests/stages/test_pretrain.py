@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline.core.stage import run_stage
-from pipeline.models.cells import load_weights
+from pipeline.models.weights import load_weights
 from stages import pretrain
 from tests.training.grids import run_in_turn, settings, write_digits
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.metrics.intervals import accuracy_interval, interval
-from pipeline.models.cells import load_weights
+from pipeline.models.weights import load_weights
 from pipeline.sharing.facts import Facts
 from tests.processes import run_stage
 from tests.reporting.workspace import default_params, make_workspace

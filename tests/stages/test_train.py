@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.core.cells import Cell, grid
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
-from pipeline.models.cells import Cell, grid, load_cell, load_weights
+from pipeline.models.weights import load_cell, load_weights
 from stages import pretrain, train
 from tests.training.grids import run_in_turn, settings, write_data
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import torch
 import yaml
 
+from pipeline.core.cells import grid
 from pipeline.core.dataset import Prepared, Split, save_dataset
 from pipeline.core.params import Params, load_params
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import grid
 from tests.conftest import REPOSITORY
+from tests.reporting.workspace import of_what_there_is
 from tests.weights import save_weights
 
 
@@ -29,9 +30,11 @@ def prepare_table(test_examples: int) -> None:
 def untrained_compas(changes: dict, test_examples: int) -> Params:
     """In the current folder: params.yaml, `prepare_table`, and every cell of its grid.
 
-    The params are the smoke preset's with `changes` to its sections.
+    The params are the smoke preset's for COMPAS alone, with `changes` to its sections.
     """
     content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
+    content["experiments"] = {"compas_senn": content["experiments"]["compas_senn"]}
+    content = of_what_there_is(content)
     for key, value in changes.items():
         content[key] = content[key] | value if isinstance(value, dict) else value
     Path("params.yaml").write_text(yaml.safe_dump(content))

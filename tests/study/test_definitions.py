@@ -1,8 +1,8 @@
 import pytest
 
+from pipeline.core.cells import grid
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import load_params
-from pipeline.models.cells import grid
 from pipeline.study.definitions import Definition, definitions, params_for
 from tests.conftest import REPOSITORY
 

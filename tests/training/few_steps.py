@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import load_dataset
-from pipeline.models.cells import Cell
 from tests.training.grids import EXPERIMENTS, settings, train, write_data
 
 COMMITTED = Path(__file__).with_name("few_steps.json")

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, Prepared, Split, save_dataset
 from pipeline.core.params import Params, load_params
 from pipeline.core.store import Checkpoint
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import Cell
 from pipeline.models.senn import Senn
 from pipeline.training.bank import TrainedCell, train_bank
 from pipeline.training.objectives import Objective

@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params, load_params
 from pipeline.core.store import CellStore
-from pipeline.models.cells import Cell
 from pipeline.training.bank import most_cells, pack, train_bank
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator

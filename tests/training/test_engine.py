@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from pipeline.core.cells import Cell, grid
 from pipeline.core.cluster import _TRANSLATED
 from pipeline.core.dataset import read_dataset
 from pipeline.core.errors import PipelineError
@@ -18,7 +19,7 @@ from pipeline.core.inputs import File
 from pipeline.core.params import Params
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
-from pipeline.models.cells import Cell, grid, load_cell, load_weights
+from pipeline.models.weights import load_cell, load_weights
 from pipeline.training import engine, task
 from pipeline.training.engine import train_grids
 from pipeline.training.task import Job

@@ -15,12 +15,12 @@ import torch
 from ruamel.yaml import YAML
 
 from pipeline.core import portable
+from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import FILE_NAME
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params import Params, Section
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
-from pipeline.models.cells import Cell, grid
 from pipeline.training.engine import train_grids
 from pipeline.training.fingerprint import (
     TRAINING_CODE,

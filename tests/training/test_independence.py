@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.params import Params, load_params
 from pipeline.core.store import Checkpoint
-from pipeline.models.cells import Cell
 from pipeline.training.bank import TrainedCell, train_bank
 from pipeline.training.objectives import Objective
 from tests.conftest import REPOSITORY

@@ -10,7 +10,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
 from pipeline.core.run import Run
 from pipeline.models.building import Inputs, build_vae
-from pipeline.models.cells import load_weights
+from pipeline.models.weights import load_weights
 from pipeline.training.pretrain import pretrain_all
 from pipeline.training.randomness import batch_order, generator
 from tests.models.textbook import Architecture, Textbook, same_weights

@@ -11,10 +11,10 @@ from torch.optim import optimizer
 from torch.testing import assert_close
 
 from benchmarks.launches import table
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, Split, load_dataset
 from pipeline.core.params import Params
 from pipeline.core.store import Checkpoint
-from pipeline.models.cells import Cell
 from pipeline.models.stacking import stacked_weights
 from pipeline.training import bank, stepping
 from pipeline.training.bank import TrainedCell, train_bank

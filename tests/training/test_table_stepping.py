@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, Split
 from pipeline.core.params import Experiment, Params
 from pipeline.core.params_choices import VARIANTS
 from pipeline.models.building import Inputs, build_senn
-from pipeline.models.cells import Cell
 from pipeline.models.stacking import stacked_weights
 from pipeline.training import table_kernel as kernel
 from pipeline.training.batches import draw_batches

@@ -11,10 +11,10 @@ from matplotlib.colors import to_hex
 from torch.testing import assert_close
 
 from benchmarks import textbook as benchmark
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import load_dataset
 from pipeline.core.params import Robustness
 from pipeline.core.params_choices import VARIANTS, implementation
-from pipeline.models.cells import Cell
 from pipeline.reporting.study import _MARKERS, COLOURS
 from pipeline.study.definitions import definitions
 from pipeline.training.robustness import linearise, of_logits, robustness_loss

@@ -1,11 +1,10 @@
-"""Cells: one (experiment, λ, seed) each; the grid of them, and their files.
+"""Files of weights, trained cells' among them.
 
 A trained cell is one safetensors file whose metadata says everything needed to rebuild the model
 and to know where it came from. No pickle.
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +12,10 @@ from torch import Tensor
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
-from pipeline.core.params import Experiment, Params, Vae
+from pipeline.core.params import Experiment, Vae
 from pipeline.core.tensors import read_tensors, to_bytes
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
-
-
-@dataclass(frozen=True, order=True)
-class Cell:
-    """One model to train: experiment, robustness strength λ, seed."""
-
-    experiment: str
-    robust_reg: float
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.experiment} λ={self.robust_reg:g} seed={self.seed}"
-
-    def path(self, models: Path) -> Path:
-        """``<models>/<experiment>/lambda=<λ>/seed=<seed>.safetensors``."""
-        folder = models / self.experiment / f"lambda={self.robust_reg:g}"
-        return folder / f"seed={self.seed}.safetensors"
-
-
-def grid(params: Params, name: str) -> list[Cell]:
-    """All cells of experiment `name`: its λ × its seeds, seed by seed."""
-    return [Cell(name, reg, seed) for seed in params.seeds_of(name) for reg in params.lambdas(name)]
 
 
 def weights_file(weights: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:

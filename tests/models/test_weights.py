@@ -6,8 +6,9 @@ import safetensors.torch
 import torch
 from torch.testing import assert_close
 
+from pipeline.core.cells import Cell, grid
 from pipeline.core.errors import PipelineError
-from pipeline.models.cells import Cell, grid, load_cell, load_weights
+from pipeline.models.weights import load_cell, load_weights
 from tests.models.textbook import Textbook, same_weights
 from tests.training.grids import ARCHITECTURES, EXPERIMENTS, SMOKE, settings
 from tests.weights import save_weights

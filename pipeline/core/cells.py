@@ -1,0 +1,28 @@
+"""Cells: one (experiment, λ, seed) each, a model to train; and the grid of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.params import Params
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One model to train: experiment, robustness strength λ, seed."""
+
+    experiment: str
+    robust_reg: float
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.experiment} λ={self.robust_reg:g} seed={self.seed}"
+
+    def path(self, models: Path) -> Path:
+        """``<models>/<experiment>/lambda=<λ>/seed=<seed>.safetensors``."""
+        folder = models / self.experiment / f"lambda={self.robust_reg:g}"
+        return folder / f"seed={self.seed}.safetensors"
+
+
+def grid(params: Params, name: str) -> list[Cell]:
+    """All cells of experiment `name`: its λ × its seeds, seed by seed."""
+    return [Cell(name, reg, seed) for seed in params.seeds_of(name) for reg in params.lambdas(name)]
