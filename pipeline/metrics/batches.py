@@ -14,6 +14,13 @@ BATCH_SIZE = 100
 _NUMBERS = BATCH_SIZE * 28 * 28
 # Recurrent networks compute word by word: of few texts, calls would outweigh the arithmetic.
 _NUMBERS_OF_TEXTS = 10 * _NUMBERS
+# A GPU takes about as long to start an operation as to compute it for thousands of images.
+_ON_GPU = 50
+
+
+def rows(numbers: int, x: Tensor) -> int:
+    """How many rows of x to compute together, at least one: of `numbers` numbers on a CPU."""
+    return max(1, numbers * (_ON_GPU if x.is_cuda else 1) // max(1, x.shape[1:].numel()))
 
 
 def in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
@@ -21,9 +28,8 @@ def in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
 
     `tensors` are of equal length. The result is detached, so that no batch's graph outlives it.
     """
-    example = tensors[0][:1]
-    numbers = _NUMBERS_OF_TEXTS if kind_of(example.shape[1:]) == "texts" else _NUMBERS
-    size = max(BATCH_SIZE, numbers // max(1, example.numel()))
+    is_text = kind_of(tensors[0].shape[1:]) == "texts"
+    size = max(BATCH_SIZE, rows(_NUMBERS_OF_TEXTS if is_text else _NUMBERS, tensors[0]))
     slices = zip(*(tensor.split(size) for tensor in tensors), strict=True)
     return torch.cat([function(*batch).detach() for batch in slices])
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from pipeline.explanations.method import Method, ModelT
-from pipeline.metrics.batches import in_batches
+from pipeline.metrics.batches import in_batches, rows
 from pipeline.metrics.enclosures import Enclosure, IntervalMatrix, Link, enclose
 from pipeline.metrics.stability import Box
 from pipeline.models.layered import LayeredSenn, layered
@@ -111,7 +111,7 @@ def certified_lipschitz(model: Senn, x: Tensor, target: Tensor, box: Box) -> Ten
     assert isinstance(layers, LayeredSenn)
     network = copy.deepcopy(layers.relevances).double()
     with torch.no_grad():
-        size = max(1, _NUMBERS // x[0].numel())
+        size = rows(_NUMBERS, x)
         batches = zip(x.split(size), target.split(size), strict=True)
         return torch.cat([_certify(network, box, *batch) for batch in batches])
 

@@ -22,7 +22,7 @@ from torch.nn.functional import normalize
 
 from pipeline.core.arithmetic import square_root
 from pipeline.explanations.method import Method
-from pipeline.metrics.batches import in_batches
+from pipeline.metrics.batches import in_batches, rows
 from pipeline.metrics.certified import (
     changes,
     jacobian_norm,
@@ -67,7 +67,7 @@ def certified_constant(
         return bound
 
     with torch.no_grad():
-        size = max(1, _NUMBERS // x[0].numel())
+        size = rows(_NUMBERS, x)
         batches = zip(x.split(size), target.split(size), strict=True)
         return torch.cat([certify(*batch) for batch in batches])
 

@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 
 from pipeline.claims.results import ExperimentResults, Results
+from pipeline.data.registry import caveat
 from pipeline.explanations.latents import latent_spread, prototype_strips
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
@@ -28,6 +29,8 @@ def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Pa
     relevance, contribution = common_limits(examples, "relevances", "contributions")
     concept, value = common_limits(examples, "concepts", "x")
     names = concept_names(experiment)
+    if warning := caveat(experiment.settings.dataset):
+        yield Prose(f"**A caveat.** {warning}")
     for index, example in enumerate(examples):
         if experiment.has_images:
             figure = image_explanation(example, (relevance, concept, contribution))

@@ -18,6 +18,7 @@ from pipeline.core.dataset import patches
 from pipeline.explanations.method import Method
 from pipeline.explanations.senn import relevances
 from pipeline.explanations.surrogates import FORWARD_BATCH, LIME_KERNEL_WIDTH, LIME_RIDGE
+from pipeline.metrics.batches import rows
 from pipeline.models.logits import target_logit
 from pipeline.models.senn import Senn
 
@@ -83,19 +84,19 @@ def explained_by(draw: Draw, baseline: Tensor) -> Method[nn.Module]:
     patch = patches(baseline.shape)
     features = patch.flatten().bincount()
     present = draw.present[:, :, patch]
-    size = max(1, _NUMBERS // (baseline.numel() * present.shape[1]))
+    samples = present.shape[1]
 
     @torch.no_grad()
     def method(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         worth = []
         of_all = len(draw.present) == 1
-        for rows in torch.arange(len(x)).split(size):
-            shown = present if of_all else present[rows]
-            inputs = torch.where(shown, x[rows].unsqueeze(1), baseline)
-            asked = target[rows].repeat_interleave(inputs.shape[1])
+        for some in torch.arange(len(x)).split(rows(_NUMBERS // samples, x)):
+            shown = present if of_all else present[some]
+            inputs = torch.where(shown, x[some].unsqueeze(1), baseline)
+            asked = target[some].repeat_interleave(inputs.shape[1])
             answers = _logit(model, inputs.flatten(0, 1), asked)
             of_target = answers.view(inputs.shape[:2]).double()
-            operator = draw.worth if of_all else draw.worth[rows]
+            operator = draw.worth if of_all else draw.worth[some]
             worth.append((operator @ of_target.unsqueeze(2)).squeeze(2).to(x.dtype))
         return (torch.cat(worth) / features)[:, patch]
 

@@ -50,10 +50,13 @@ _ABOUT = {"step": 30, "torch": "9.9.9", "device": "a device", "code": "c0de" * 1
 
 
 def default_params() -> dict[str, Any]:
-    """The repository's params.yaml, with two seeds, two λ and small networks."""
+    """The repository's params.yaml, with two seeds, two λ, small networks, and a study of MNIST."""
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params |= {"robust_reg": 0.01, "lambda_grid": [0.01, 1.0], "seeds": [5, 6]}
-    params["experiments"]["compas_senn"].pop("seeds")
+    for own in ("lambda_grid", "seeds"):
+        params["experiments"]["compas_senn"].pop(own)
+    paper = yaml.safe_load((REPOSITORY / "presets/paper.yaml").read_text(encoding="utf-8"))
+    params["study"]["mnist_senn"] = paper["study"]["mnist_senn"]
     length, size = TEXT_SHAPE
     params["texts"] |= {"max_length": length, "embedding_size": size}
     words = params["experiments"]["reuters_senn"]

@@ -6,7 +6,7 @@ from pipeline.core.params import load_params
 from pipeline.study.definitions import Definition, definitions, params_for
 from tests.conftest import REPOSITORY
 
-PARAMS = load_params(REPOSITORY / "params.yaml")
+PARAMS = load_params(REPOSITORY / "presets/paper.yaml")
 
 
 def test_every_variant_with_every_reduction():
