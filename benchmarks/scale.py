@@ -64,13 +64,18 @@ def grid_params(cells: int) -> dict[str, object]:
     params = load_params(commands.REPOSITORY / "params.yaml").model_dump(mode="json")
     few = {"anchors": ANCHORS, "lipschitz_local_steps": 5, "bootstrap": 1000}
     params["evaluate"] |= few
-    no_vae = {"dataset": "compas", "pretrain_epochs": 1}  # which SENN on a table does not need
+    # What SENN on a table does not need, as small as it gets.
     params["vae"] |= {"hidden_sizes": [2]}
-    params |= {"datasets": ["compas"], "pretrain": params["pretrain"] | no_vae}
+    params["pretrain"] |= {"dataset": "compas", "pretrain_epochs": 1}
+    params["tokenizer"] |= {"documents": 30, "seeds": [1], "examples": 2}
+    params["datasets"] = ["compas", params["tokenizer"]["dataset"]]
     for section in ("experiments", "study"):
         params[section] = {COMPAS: params[section][COMPAS]}
+    for section in ("explain", "rivals", "certify", "power"):
+        names = set(params[section]["experiments"]) & {COMPAS}
+        params[section]["experiments"] = list(names)
     params["study"][COMPAS] |= {"variants": ["paper2018"], "seeds": [1, 2], "anchors": 2}
-    params["experiments"][COMPAS] |= {"epochs": EPOCHS, "seeds": None}
+    params["experiments"][COMPAS] |= {"epochs": EPOCHS, "lambda_grid": None, "seeds": None}
     return params | {"lambda_grid": list(LAMBDAS), "seeds": list(range(cells // len(LAMBDAS)))}
 
 
