@@ -1,15 +1,18 @@
-"""How many kernels a training step launches on a GPU, counted without one.
+"""How many kernels a training step, and the metrics of a model, launch on a GPU; counted without.
 
-    python -m benchmarks.launches      # writes benchmarks/results/launches.csv
+    python -m benchmarks.launches      # writes benchmarks/results/launches{,_metrics}.csv
 
 Every operation that computes counts as one: views and uninitialised memory do not. The code that is
-counted is what a GPU runs, here on small batches on the CPU.
+counted is what a GPU runs, here on the CPU: training on small batches, metrics on `TEST` images, in
+the batches of either.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 import torch
@@ -17,16 +20,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.measure import MNIST, Problem, mnist
 from pipeline.core.cells import Cell
-from pipeline.core.dataset import load_dataset
+from pipeline.core.dataset import Split, load_dataset
+from pipeline.metrics.batches import capacity
+from pipeline.metrics.evaluation import evaluate_cell, prepare_protocol
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.stacking import stacked_weights
 from pipeline.training.batches import Batches, at_step, draw_batches, each_tensor
 from pipeline.training.objectives import Objective
 from pipeline.training.stepping import VmapStepping
 
-RESULTS = Path(__file__).parent / "results/launches.csv"
+RESULTS = Path(__file__).parent / "results"
 CELLS = (1, 5, 15, 50)
 BATCH = 4
+TEST = 10_000  # images, as MNIST has
 
 
 class Launches(TorchDispatchMode):
@@ -80,7 +86,27 @@ def table(cells: Sequence[int] = CELLS) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def of_metrics(examples: int = TEST) -> pd.DataFrame:
+    """One row for the batches of a CPU and of a GPU: what all metrics of one model launch."""
+    with TemporaryDirectory() as folder:
+        problem = mnist(Path(folder), "cpu")
+        data = load_dataset(problem.data)
+    experiment, inputs = problem.params.experiment(MNIST), Inputs(data.input_shape, data.mean, 1)
+    model = build_senn(MNIST, experiment, problem.params.vae, inputs, seed=0).eval()
+    x = data.train.x[torch.arange(examples) % len(data.train)]
+    data = replace(data, test=Split(x, torch.arange(examples) % len(data.class_names)))
+    protocol, rows = prepare_protocol(data, problem.params.evaluate), []
+    for device in map(torch.device, ("cpu", "cuda")):
+        times = capacity(device)
+        there = patch("pipeline.metrics.batches.capacity", lambda _, times=times: times)
+        with there, Launches() as counted:
+            evaluate_cell(model, protocol)
+        rows.append({"batches": device.type, "test": examples, "launches": counted.count})
+    return pd.DataFrame(rows)
+
+
 if __name__ == "__main__":
-    counted = table()
-    counted.to_csv(RESULTS, index=False)
-    print(counted.to_string(index=False))
+    for name, count in (("launches", table), ("launches_metrics", of_metrics)):
+        counted = count()
+        counted.to_csv(RESULTS / f"{name}.csv", index=False)
+        print(counted.to_string(index=False))

@@ -72,10 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _stages(params: Params) -> dict[str, int | None]:
     """What `dvc repro` runs after the data are prepared, in order, and the number of its cells."""
-    cells: dict[str, int] = {}  # by entry of params.yaml, which may be several experiments
-    for name in params.experiments:
-        entry = params.entry_of(name)
-        cells[entry] = cells.get(entry, 0) + len(grid(params, name))
+    cells = {
+        entry: sum(len(grid(params, name)) for name in names)
+        for entry, names in params.entries.items()
+    }
     stages: dict[str, int | None] = {"pretrain": None}
     for stage in ("train", "evaluate"):
         stages |= {f"{stage} {entry}": count for entry, count in cells.items()}

@@ -13,7 +13,7 @@ from pipeline.metrics.comparison_tables import curves_table, scores_table
 
 
 def main() -> None:
-    """Write ``reports/methods`` and ``reports/methods_curves``, ``<experiment>.csv`` in each."""
+    """Write ``reports/methods`` and ``reports/methods_curves``, ``<entry>.csv`` in each."""
     run = Run.of_workspace()
     params = run.params
     tables: dict[Path, list[pd.DataFrame]] = {}
@@ -25,6 +25,8 @@ def main() -> None:
             table.insert(1, "robust_reg", params.robust_reg)
             path = Path("reports", folder, f"{params.entry_of(name)}.csv")
             tables.setdefault(path, []).append(table)
+    for folder in ("methods", "methods_curves"):  # even if nothing is compared
+        Path("reports", folder).mkdir(parents=True, exist_ok=True)
     for path, of_experiments in tables.items():
         write_csv(path, pd.concat(of_experiments))
 

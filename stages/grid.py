@@ -1,4 +1,4 @@
-"""Write down which models each experiment has: ``python -m stages.grid``."""
+"""List the models of each experiment, λ × seed: ``python -m stages.grid``."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from pipeline.core.stage import run_stage
 
 
 def main() -> None:
-    """Write ``data/grid/<experiment>.csv``, one row a cell: experiment, robust_reg, seed."""
+    """Write ``data/grid/<entry>.csv``, one row a cell: experiment, robust_reg, seed."""
     params = load_params()
-    for entry in dict.fromkeys(map(params.entry_of, params.experiments)):
-        cells = [cell for name in params.names_of(entry) for cell in grid(params, name)]
-        write_csv(Path("data/grid", f"{entry}.csv"), pd.DataFrame(cells))
+    for entry, names in params.entries.items():
+        cells = [cell for name in names for cell in grid(params, name)]
+        write_csv(Path("data/grid", f"{entry}.csv"), pd.DataFrame(cells).astype(str))  # λ exactly
         print(f"{entry}: {len(cells)} models")
 
 

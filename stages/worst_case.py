@@ -9,7 +9,7 @@ from pipeline.metrics.worst_case import measure_worst_case, worst_case_table
 
 
 def main() -> None:
-    """Write ``reports/worst_case/<experiment>.csv``."""
+    """Write ``reports/worst_case/<entry>.csv``."""
     run = Run.of_workspace()
     for entry, results in measure_worst_case(run).items():
         table = worst_case_table(results, run.params.evaluate.bootstrap)

@@ -1,4 +1,4 @@
-"""dvc.yaml names the code that stages import and the params that they read, no more and no less."""
+"""dvc.yaml names the code that stages import, no more and no less, and the params they read."""
 
 import ast
 import json

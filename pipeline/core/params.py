@@ -450,10 +450,9 @@ class Params(Section):
             yield "experiments.vae", words, "vae"
         for name in self.study:
             yield from self._study_problems(name)
-        entries = dict.fromkeys(map(self.entry_of, self.experiments))
         for place, name in enumerate(self.explain.experiments):
-            if name not in entries:
-                words = f"must be among experiments ({', '.join(entries)})"
+            if name not in self.entries:
+                words = f"must be among experiments ({', '.join(self.entries)})"
                 yield f"explain.experiments[{place}]", words, name
         for key in ("rivals", "certify", "power"):
             for place, name in enumerate(getattr(self, key).experiments):
@@ -557,10 +556,15 @@ class Params(Section):
         PipelineError
             If there is no such entry.
         """
+        return tuple(_entry("experiments", self.entries, entry))
+
+    @property
+    def entries(self) -> dict[str, list[str]]:
+        """The experiments that each entry of `experiments` stands for, in the order of the file."""
         entries: dict[str, list[str]] = {}
         for name in self.experiments:
             entries.setdefault(self.entry_of(name), []).append(name)
-        return tuple(_entry("experiments", entries, entry))
+        return entries
 
     def study_of(self, name: str) -> Study:
         """What the study does with experiment `name`; a `PipelineError` if it is not in it."""

@@ -14,13 +14,22 @@ BATCH_SIZE = 100
 _NUMBERS = BATCH_SIZE * 28 * 28
 # Recurrent networks compute word by word: of few texts, calls would outweigh the arithmetic.
 _NUMBERS_OF_TEXTS = 10 * _NUMBERS
-# A GPU takes about as long to start an operation as to compute it for thousands of images.
-_ON_GPU = 50
 
 
 def rows(numbers: int, x: Tensor) -> int:
-    """How many rows of x to compute together, at least one: of `numbers` numbers on a CPU."""
-    return max(1, numbers * (_ON_GPU if x.is_cuda else 1) // max(1, x.shape[1:].numel()))
+    """How many rows of x to compute at once, at least one: as many as have `numbers` numbers.
+
+    `capacity` of the device times as many.
+    """
+    return max(1, numbers * capacity(x.device) // max(1, x.shape[1:].numel()))
+
+
+def capacity(device: torch.device) -> int:
+    """How many times a CPU's batch a batch has there: a GPU's time goes into starting operations.
+
+    By what an image of MNIST takes on a CPU, its metrics need some 3 GB then.
+    """
+    return 50 if device.type == "cuda" else 1
 
 
 def in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:

@@ -74,8 +74,8 @@ def jacobian(model: ModelT, explain: Method[ModelT], x: Tensor, target: Tensor) 
     """The explanation's derivatives (B, K, *input_shape) by the input, at x."""
     x = x.detach().requires_grad_()
     e = explain(model, x, target).flatten(1)
-    rows = [torch.autograd.grad(c.sum(), x, retain_graph=True)[0] for c in e.unbind(1)]
-    return torch.stack(rows, 1)
+    slopes = [torch.autograd.grad(c.sum(), x, retain_graph=True)[0] for c in e.unbind(1)]
+    return torch.stack(slopes, 1)
 
 
 def spectral_norm(jacobian: Tensor, box: Box) -> Tensor:

@@ -1,4 +1,4 @@
-"""Every score of every explanation method, on an experiment's headline models.
+"""Every score of every explanation method, on the headline models.
 
 `Examination` is what all methods of a model are measured on, the same for all: comparisons between
 methods are comparisons of methods.

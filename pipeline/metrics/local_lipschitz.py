@@ -193,8 +193,8 @@ def _ascend(
     for step in range(steps + 1):
         point.requires_grad_()
         e = explain(model, point, target).flatten(1)
-        rows = [torch.autograd.grad(c.sum(), point, retain_graph=True)[0] for c in e.unbind(1)]
-        jacobian = (torch.stack(rows, 1) * moves).flatten(2)
+        slopes = [torch.autograd.grad(c.sum(), point, retain_graph=True)[0] for c in e.unbind(1)]
+        jacobian = (torch.stack(slopes, 1) * moves).flatten(2)
         squares, vectors = torch.linalg.eigh(jacobian @ jacobian.mT)
         best = torch.maximum(best, square_root(squares[:, -1].clamp(min=0)))
         if step == steps:

@@ -1,4 +1,4 @@
-"""The worst that small changes of the input can do to an experiment's headline models.
+"""The worst that small changes of the input can do to the headline models.
 
 Two measurements, each at several radii: the local Lipschitz constant of relevances, `found`,
 `certified` and, for tables, `exact` (`local_lipschitz`, `activation_patterns`); and, where concepts
@@ -69,7 +69,7 @@ def measure_worst_case(run: Run) -> dict[str, list[Result]]:
 
     Returns
     -------
-    What was measured, by entry of params.yaml; nothing of one whose models have no bounds.
+    By entry of params.yaml, what was measured: nothing where nothing is bounded or attacked.
     """
     params = run.params
     tasks = [task for name in params.experiments for task in _tasks(params, name)]
@@ -87,7 +87,7 @@ def measure_worst_case(run: Run) -> dict[str, list[Result]]:
     work = partial(_measure, run.device)
     measurement = Measurement("worst case", work, EVALUATING, list, list)
     measured = measure_models(run, measurement, subjects, line)
-    results: dict[str, list[Result]] = {params.entry_of(name): [] for name in params.experiments}
+    results: dict[str, list[Result]] = {entry: [] for entry in params.entries}
     for task, at in zip(tasks, measured, strict=True):
         results[params.entry_of(task.cell.experiment)].append(Result(task, at))
     return results

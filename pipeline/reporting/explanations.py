@@ -13,11 +13,17 @@ from pipeline.explanations.latents import latent_spread, prototype_strips
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, decoded, examples_at, per_experiment, raw
-from pipeline.reporting.display import Picture, Prose
+from pipeline.reporting.display import Picture, Prose, Several
 from pipeline.reporting.examples import Example, concept_names, explained
 from pipeline.reporting.reasons import arithmetic, reason
 
 STRIP_STEPS, STRIP_WIDTH = 7, 2.0
+
+
+def caveats(results: Results) -> Several:
+    """What everyone must know of the data before seeing a prediction."""
+    datasets = dict.fromkeys(one.settings.dataset for one in results.experiments.values())
+    return Several([Prose(f"**A caveat.** {text}") for text in map(caveat, datasets) if text])
 
 
 @per_experiment("This run has no SENN whose explanations can be drawn.")
@@ -29,8 +35,6 @@ def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Pa
     relevance, contribution = common_limits(examples, "relevances", "contributions")
     concept, value = common_limits(examples, "concepts", "x")
     names = concept_names(experiment)
-    if warning := caveat(experiment.settings.dataset):
-        yield Prose(f"**A caveat.** {warning}")
     for index, example in enumerate(examples):
         if experiment.has_images:
             figure = image_explanation(example, (relevance, concept, contribution))

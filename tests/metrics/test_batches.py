@@ -40,7 +40,7 @@ def test_launches_do_not_grow_with_the_images_in_the_batches_of_a_gpu(monkeypatc
         return counted.count, norms
 
     on_cpu, expected = launches(len(IMAGES))
-    monkeypatch.setattr(batches, "rows", lambda numbers, x: rows(50 * numbers, x))
+    monkeypatch.setattr(batches, "capacity", lambda device: 50)
     few, many = launches(100)[0], launches(len(IMAGES))
     assert few == many[0] < on_cpu / 5
     torch.testing.assert_close(many[1], expected)

@@ -75,6 +75,14 @@ def test_every_method_gets_every_score_and_the_same_bytes_in_any_order(workspace
     assert [Path(path).read_bytes() for path in OUTS] == here
 
 
+def test_nothing_to_compare_makes_empty_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    untrained_compas({"explain": {"experiments": []}}, test_examples=30)
+    explain.main()
+    for path in map(Path, OUTS):
+        assert list(path.parent.iterdir()) == []
+
+
 def test_a_missing_cell_is_named_and_nothing_is_written(workspace):
     gone = Path("models/compas_senn/lambda=0.0001/seed=2.safetensors")
     gone.unlink()
