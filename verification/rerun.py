@@ -1,6 +1,6 @@
 """Run `dvc repro` in a copy, and report its progress."""
 
-import json
+import csv
 import os
 import re
 import subprocess
@@ -13,11 +13,10 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.commands import RESULTS
 from pipeline.core.errors import PipelineError
 from verification.workspace import Copy
 
-# Seconds per stage on two cores; the time left on another machine is scaled by its pace.
-DURATIONS = Path(__file__).with_name("durations.json")
 _STARTED = re.compile(r"Running stage '([^']+)'")
 _SKIPPED = re.compile(r"Stage '([^']+)' (?:didn't change|is cached)")
 _LAST_LINES = 30
@@ -102,9 +101,16 @@ class _Progress:
 
     def _time_left(self) -> str:
         """What the other stages should take, at the pace of those that ran."""
-        usual = json.loads(DURATIONS.read_text(encoding="utf-8"))["seconds"]
+        usual = usual_seconds()
         mean = sum(usual.values()) / len(usual)  # for stages that are not in the file
         ran = [name for name, seconds in self.done.items() if seconds]
         pace = sum(self.done[n] for n in ran) / sum(usual.get(n, mean) for n in ran)
         left = pace * sum(usual.get(n, mean) for n in self.names if n not in self.done)
         return f"about {left / 60:.0f} min left" if left >= 90 else f"about {left:.0f} s left"
+
+
+def usual_seconds() -> dict[str, float]:
+    """What each stage of the first command of benchmarks/commands.py took, on two cores."""
+    with RESULTS.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if not row["stage"].startswith("(")]
+    return {row["stage"]: float(row["seconds"]) for row in reversed(rows)}
