@@ -143,23 +143,22 @@ def test_an_experiment_or_a_dataset_is_an_entry_of_params(tmp_path):
     assert "models/wide" in deps["evaluate@wide"]
 
 
-HEADLINE = {"robust_reg", "seeds"}
-GRID = {"lambda_grid", *HEADLINE}
+# What is measured of trained models follows from them and from the list of them, whose stages read
+# sections `experiments`, `lambda_grid` and `seeds`.
 READ = {
     "download": set(),
     "prepare": {"split_seed", "texts"},
     "pretrain": {"pretrain", "seeds", "vae"},
-    "grid": {"experiments", *GRID},
-    "train": {"experiments.{key}", "robustness"},  # and the grid, by the file of stage `grid`
-    "evaluate": {"evaluate", "experiments.{key}", "robust_reg"},
-    "worst_case": {"attack", "certify", "evaluate.bootstrap", "experiments", *HEADLINE},
+    "grid": {"experiments", "lambda_grid", "robust_reg", "seeds"},
+    "train": {"experiments.{key}", "robustness"},
+    "evaluate": {"evaluate", "robust_reg"},
+    "worst_case": {"attack", "certify", "evaluate.bootstrap", "robust_reg"},
     "explain": {
         "evaluate.bootstrap",
         "evaluate.lipschitz_concept_resolution",
         "evaluate.lipschitz_local_radius",
-        "experiments",
         "explain",
-        *HEADLINE,
+        "robust_reg",
     },
     "rivals": {
         "evaluate.lipschitz_concept_resolution",
@@ -172,9 +171,9 @@ READ = {
         "rivals",
         "seeds",
     },
-    "power": {"evaluate.bootstrap", "experiments", "power", *HEADLINE},
+    "power": {"evaluate.bootstrap", "power", "robust_reg"},
     "tokenizer": {"evaluate.bootstrap", "tokenizer"},
-    "share": {"experiments", *HEADLINE},
+    "share": {"robust_reg"},
     "study": {"evaluate", "experiments.{key}", "study.{key}"},
     "report": set(Params.model_fields) - {"device", "compute"},
 }
@@ -188,11 +187,21 @@ def test_stages_depend_on_the_params_they_read(script):
         assert names == {name.format(key=key) for name in READ[script]}
 
 
-@pytest.mark.parametrize("script", ["train", "evaluate"])
-def test_what_works_on_a_whole_grid_depends_on_its_list(script):
+@pytest.mark.parametrize("script", ["evaluate", "explain", "power", "share", "worst_case"])
+def test_what_works_on_trained_models_depends_on_them_and_on_their_list(script):
     for stage in named(script):
+        of_one = stage.name.partition("@")[2]
         deps = {dep.def_path for dep in stage.deps}
-        assert f"data/grid/{stage.name.partition('@')[2]}.csv" in deps
+        assert (
+            {f"models/{of_one}", f"data/grid/{of_one}.csv"} <= deps
+            if of_one
+            else ({"models", "data/grid"} <= deps)
+        )
+
+
+def test_training_depends_on_the_list_of_models():
+    for stage in named("train"):
+        assert f"data/grid/{stage.name.partition('@')[2]}.csv" in {d.def_path for d in stage.deps}
 
 
 def test_the_report_depends_on_what_it_shows_of_the_full_run():
