@@ -53,17 +53,15 @@ def default_params() -> dict[str, Any]:
     """The repository's params.yaml, with two seeds, two λ, small networks, and a study of MNIST."""
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params |= {"robust_reg": 0.01, "lambda_grid": [0.01, 1.0], "seeds": [5, 6]}
-    for own in ("lambda_grid", "seeds"):
-        params["experiments"]["compas_senn"].pop(own)
+    for experiment in params["experiments"].values():
+        experiment.pop("lambda_grid", None), experiment.pop("seeds", None)
     paper = yaml.safe_load((REPOSITORY / "presets/paper.yaml").read_text(encoding="utf-8"))
     params["study"]["mnist_senn"] = paper["study"]["mnist_senn"]
     length, size = TEXT_SHAPE
     params["texts"] |= {"max_length": length, "embedding_size": size}
     words = params["experiments"]["reuters_senn"]
-    words.pop("lambda_grid")
     words["num_concepts"] = length
     uci = params["experiments"]["uci"]
-    uci.pop("seeds"), uci.pop("lambda_grid")
     uci["tables"] = {name: uci["tables"][name] for name in ("breast_cancer", "wine")}
     uci["tables"]["breast_cancer"]["lambda_grid"] = [0.0, 1.0]
     params["vae"]["hidden_sizes"] = [20]
