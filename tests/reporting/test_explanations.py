@@ -1,10 +1,14 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from pipeline.data.compas import CAVEAT
 from pipeline.models.building import Inputs, build_senn
 from pipeline.reporting.common import pick
-from pipeline.reporting.explanations import common_limits, explained
+from pipeline.reporting.explanations import caveats, common_limits, explained
+from tests.conftest import REPOSITORY
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params, make_workspace
 
@@ -63,3 +67,14 @@ def test_the_explained_model_is_the_headlines_first_seed(results):
     for name, weights in expected.state_dict().items():
         assert torch.equal(experiment.model.state_dict()[name], weights)
     assert not experiment.model.training
+
+
+def test_a_caveat_stands_before_the_first_prediction(results):
+    (told,) = caveats(results).parts
+    assert told.markdown.endswith(CAVEAT)
+    cells = json.loads((REPOSITORY / "reports/template.ipynb").read_text(encoding="utf-8"))["cells"]
+    calls = ["".join(cell["source"]) for cell in cells]
+    first = min(
+        map(calls.index, ("explorer.explorer(results)", "explanations.explanations(results)"))
+    )
+    assert calls.index("explanations.caveats(results)") < first
