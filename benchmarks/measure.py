@@ -94,6 +94,16 @@ def mnist(folder: Path, device_type: str, classes: int = 10, concepts: int = 5) 
     return Problem(params, MNIST, data)
 
 
+def of_what_there_is(params: dict[str, Any]) -> dict[str, Any]:
+    """`params` without what concerns experiments that are not among them."""
+    there = params["experiments"]
+    fewer = {"study": {name: s for name, s in params["study"].items() if name in there}}
+    for section in ("explain", "rivals", "certify", "power"):
+        names = [name for name in params[section]["experiments"] if name in there]
+        fewer[section] = params[section] | {"experiments": names}
+    return params | fewer
+
+
 def changed(params: Params, changes: dict[str, Any]) -> Params:
     """`params` with the values of dotted keys changed; each section is validated by itself.
 

@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from benchmarks import commands
-from benchmarks.measure import COMPAS, LAMBDAS, MIB, peak_of_children
+from benchmarks.measure import COMPAS, LAMBDAS, MIB, of_what_there_is, peak_of_children
 from benchmarks.report import warn_if_busy
 from pipeline.core.files import write_csv
 from pipeline.core.params import load_params
@@ -69,11 +69,7 @@ def grid_params(cells: int) -> dict[str, object]:
     params["pretrain"] |= {"dataset": "compas", "pretrain_epochs": 1}
     params["tokenizer"] |= {"documents": 30, "seeds": [1], "examples": 2}
     params["datasets"] = ["compas", params["tokenizer"]["dataset"]]
-    for section in ("experiments", "study"):
-        params[section] = {COMPAS: params[section][COMPAS]}
-    for section in ("explain", "rivals", "certify", "power"):
-        names = set(params[section]["experiments"]) & {COMPAS}
-        params[section]["experiments"] = list(names)
+    params = of_what_there_is(params | {"experiments": {COMPAS: params["experiments"][COMPAS]}})
     params["study"][COMPAS] |= {"variants": ["paper2018"], "seeds": [1, 2], "anchors": 2}
     params["experiments"][COMPAS] |= {"epochs": EPOCHS, "lambda_grid": None, "seeds": None}
     return params | {"lambda_grid": list(LAMBDAS), "seeds": list(range(cells // len(LAMBDAS)))}

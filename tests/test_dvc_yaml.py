@@ -190,13 +190,9 @@ def test_stages_depend_on_the_params_they_read(script):
 @pytest.mark.parametrize("script", ["evaluate", "explain", "power", "share", "worst_case"])
 def test_what_works_on_trained_models_depends_on_them_and_on_their_list(script):
     for stage in named(script):
-        of_one = stage.name.partition("@")[2]
-        deps = {dep.def_path for dep in stage.deps}
-        assert (
-            {f"models/{of_one}", f"data/grid/{of_one}.csv"} <= deps
-            if of_one
-            else ({"models", "data/grid"} <= deps)
-        )
+        key = stage.name.partition("@")[2]
+        needed = {f"models/{key}", f"data/grid/{key}.csv"} if key else {"models", "data/grid"}
+        assert needed <= {dep.def_path for dep in stage.deps}
 
 
 def test_training_depends_on_the_list_of_models():

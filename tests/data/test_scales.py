@@ -3,6 +3,7 @@ import pytest
 from pipeline.data.compas import FILE_NAME, SCALES, derive_table, prepare, read_raw
 from pipeline.data.registry import caveat, scales
 from pipeline.data.scales import Scale
+from tests.conftest import REPOSITORY
 
 
 @pytest.mark.parametrize("power", [1, 0.5, 2])
@@ -29,3 +30,8 @@ def test_compas_counts_priors_as_it_is_prepared(raw_data):
 def test_what_modules_say_and_leave_out():
     assert scales("compas") == {"Number_of_Priors": Scale(0, 38, 0.5)} and scales("mnist_5k") == {}
     assert "never use it to judge a person" in caveat("compas") and caveat("mnist_5k") == ""
+
+
+def test_the_documentation_quotes_the_caveat():
+    text = (REPOSITORY / "docs/data.md").read_text(encoding="utf-8")
+    assert caveat("compas") in " ".join(text.split())

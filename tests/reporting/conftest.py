@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.measure import of_what_there_is
 from pipeline.claims.results import Folders, Results
 from pipeline.claims.verdicts import as_table, verdicts
 from pipeline.core.files import write_csv
-from tests.reporting.workspace import default_params, make_workspace, of_what_there_is
+from tests.reporting.workspace import default_params, make_workspace
 
 
 @pytest.fixture

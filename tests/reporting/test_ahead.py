@@ -4,11 +4,12 @@ import signal
 import pytest
 import torch
 
+from benchmarks.measure import of_what_there_is
 from pipeline.core.errors import PipelineError
 from pipeline.reporting import ahead, heat_maps
 from pipeline.reporting.ahead import Ahead
 from tests.reporting.conftest import read
-from tests.reporting.workspace import default_params, make_workspace, of_what_there_is
+from tests.reporting.workspace import default_params, make_workspace
 
 
 def process_and_threads(number: int) -> tuple[int, int, int]:

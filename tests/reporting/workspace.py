@@ -76,16 +76,6 @@ def default_params() -> dict[str, Any]:
     return params
 
 
-def of_what_there_is(params: dict[str, Any]) -> dict[str, Any]:
-    """`params` without what concerns experiments that are not among them."""
-    there = params["experiments"]
-    fewer = {"study": {name: s for name, s in params["study"].items() if name in there}}
-    for section in ("explain", "rivals", "certify", "power"):
-        names = [name for name in params[section]["experiments"] if name in there]
-        fewer[section] = params[section] | {"experiments": names}
-    return params | fewer
-
-
 def make_workspace(folder: Path, params: dict[str, Any]) -> None:
     """Fill `folder` with what stages.report reads, for `params`."""
     params = copy.deepcopy(params)

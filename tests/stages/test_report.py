@@ -9,10 +9,11 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
+from benchmarks.measure import of_what_there_is
 from pipeline.claims.published import CLAIMS
 from tests.conftest import REPOSITORY
 from tests.processes import run_stage
-from tests.reporting.workspace import default_params, make_workspace, of_what_there_is
+from tests.reporting.workspace import default_params, make_workspace
 
 
 def written(folder: Path) -> list[Path]:

@@ -5,12 +5,12 @@ from pathlib import Path
 import torch
 import yaml
 
+from benchmarks.measure import of_what_there_is
 from pipeline.core.cells import grid
 from pipeline.core.dataset import Prepared, Split, save_dataset
 from pipeline.core.params import Params, load_params
 from pipeline.models.building import Inputs, build_senn
 from tests.conftest import REPOSITORY
-from tests.reporting.workspace import of_what_there_is
 from tests.weights import save_weights
 
 
