@@ -35,8 +35,8 @@ from pipeline.core.params import Params, load_params
 from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors, write_tensors
 
-STAGES = ("pretrain", "train", "evaluate", "worst_case", "explain", "rivals", "share", "study",
-          "power", "tokenizer", "report")  # fmt: skip
+STAGES = ("pretrain", "train", "evaluate", "headline", "worst_case", "explain", "rivals", "share",
+          "study", "power", "tokenizer", "report")  # fmt: skip
 _EPOCH_STEPS = 10  # of the textbook: the clock is read after each epoch
 
 
@@ -77,7 +77,7 @@ def _stages(params: Params) -> dict[str, int | None]:
         for entry, names in params.entries.items()
     }
     stages: dict[str, int | None] = {"pretrain": None}
-    for stage in ("train", "evaluate"):
+    for stage in ("train", "evaluate", "headline"):
         stages |= {f"{stage} {entry}": count for entry, count in cells.items()}
     stages |= dict.fromkeys(("worst_case", "explain", "rivals", "share"))
     stages |= {f"study {name}": None for name in params.study}

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.core.files import write_csv, write_json
+from pipeline.core.files import write_csv
 from pipeline.core.run import Run
 from pipeline.core.stage import argument, run_stage
-from pipeline.metrics.grid import cells_table, evaluate_grids, headline, lambda_table
+from pipeline.metrics.grid import cells_table, evaluate_grids, lambda_table
 
 
 def main() -> None:
-    """Write ``reports/{cells,lambda}`` (CSV) and ``reports/metrics`` (JSON)."""
+    """Write ``reports/{cells,lambda}/<entry>.csv``."""
     entry = argument("entry", __doc__)
     run = Run.of_workspace()
     evaluations = evaluate_grids(run, entry)
@@ -19,9 +19,6 @@ def main() -> None:
     lambdas = {name: lambda_table(measured) for name, measured in evaluations.items()}
     write_csv(Path("reports/cells", f"{entry}.csv"), pd.concat(cells.values()))
     write_csv(Path("reports/lambda", f"{entry}.csv"), pd.concat(lambdas.values()))
-    for name, table in lambdas.items():
-        metrics = headline(table, run.params.robust_reg)
-        write_json(Path("reports/metrics", entry, f"{name}.json"), metrics)
 
 
 if __name__ == "__main__":

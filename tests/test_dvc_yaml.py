@@ -137,7 +137,7 @@ def test_an_experiment_or_a_dataset_is_an_entry_of_params(tmp_path):
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
     with Repo(str(tmp_path)) as repo:
         deps = {stage.name: {dep.def_path for dep in stage.deps} for stage in repo.index.stages}
-    added = {"download@mnist", "prepare@mnist", "train@wide", "evaluate@wide"}
+    added = {"download@mnist", "prepare@mnist", "train@wide", "evaluate@wide", "headline@wide"}
     assert set(deps) - set(stages()) == added
     assert "data/prepared/mnist" in deps["train@wide"] & deps["evaluate@wide"]
     assert "models/wide" in deps["evaluate@wide"]
@@ -151,7 +151,8 @@ READ = {
     "pretrain": {"pretrain", "seeds", "vae"},
     "grid": {"experiments", "lambda_grid", "robust_reg", "seeds"},
     "train": {"experiments.{key}", "robustness"},
-    "evaluate": {"evaluate", "robust_reg"},
+    "evaluate": {"evaluate"},
+    "headline": {"robust_reg"},
     "worst_case": {"attack", "certify", "evaluate.bootstrap", "robust_reg"},
     "explain": {
         "evaluate.bootstrap",

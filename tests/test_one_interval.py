@@ -13,7 +13,8 @@ from scipy import stats
 from pipeline.claims.verdicts import Measured, as_table, judge
 from pipeline.core.cells import Cell
 from pipeline.core.files import write_csv, write_json
-from pipeline.metrics.grid import cells_table, headline, lambda_table
+from pipeline.metrics.grid import cells_table, lambda_table
+from pipeline.metrics.headline import headline
 from pipeline.metrics.intervals import share_interval
 from pipeline.reporting.accuracy import accuracy_against_lambda
 from pipeline.reporting.claims import claims
@@ -46,7 +47,7 @@ def expected(accuracies):
 
 @pytest.fixture
 def written(tmp_path):
-    """What stage `evaluate` writes of three seeds: cells, λ and the metrics of λ = 1."""
+    """What stages write of three seeds: cells, λ and the metrics of λ = 1."""
     evaluations = {}
     for robust_reg, accuracies in ACCURACIES.items():
         for seed, accuracy in enumerate(accuracies):

@@ -1,6 +1,6 @@
 """Every cell of an experiment's grid, measured and put into tables.
 
-One row a cell, one row a λ, and the headline metrics.
+One row a cell, and one row a λ.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,6 @@ import torch
 
 from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import read_dataset
-from pipeline.core.files import json_number
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate
 from pipeline.core.run import Run
@@ -109,26 +108,6 @@ def lambda_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
             | over_seeds
         )
     return pd.DataFrame(rows)
-
-
-def headline(lambdas: pd.DataFrame, robust_reg: float) -> dict[str, float | int | None]:
-    """The few numbers that `dvc metrics` and `dvc exp show` compare; None for undefined.
-
-    All are of `lambda_table` at λ = `robust_reg`, but for `accuracy_at_lambda_max`, the accuracy at
-    the largest λ. `accuracy_half_width` is half the width of the 95 % interval. `faithfulness` is
-    that of relevances, `faithfulness_relevance`, as in the paper's figure 3.
-    """
-    (row,) = lambdas[lambdas["robust_reg"] == robust_reg].to_dict("records")
-    metrics = {
-        "accuracy": row["accuracy"],
-        "accuracy_half_width": (row["accuracy_high"] - row["accuracy_low"]) / 2,
-        "lipschitz_local": row["lipschitz_local"],
-        "faithfulness": row["faithfulness_relevance"],
-        "test_robustness_loss": row["test_robustness_loss"],
-        "cross_entropy": row["cross_entropy"],
-        "accuracy_at_lambda_max": lambdas["accuracy"].iloc[-1],
-    }
-    return {name: json_number(value) for name, value in metrics.items()}
 
 
 def _over_seeds(values: pd.Series) -> float:

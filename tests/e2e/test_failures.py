@@ -28,6 +28,7 @@ def files(project: Project) -> set[str]:
         ("pretrain",),
         ("train", "compas_senn"),
         ("evaluate", "compas_senn"),
+        ("headline", "compas_senn"),
         ("grid",),
         ("worst_case",),
         ("explain",),

@@ -17,7 +17,7 @@ ENTRIES = [*EXPERIMENTS, "reuters_senn", "uci"]
 ALL = [
     *(f"{stage}@{name}" for stage in ("download", "prepare") for name in DATASETS),
     "pretrain",
-    *(f"{stage}@{name}" for stage in ("train", "evaluate") for name in ENTRIES),
+    *(f"{stage}@{name}" for stage in ("train", "evaluate", "headline") for name in ENTRIES),
     "grid",
     "worst_case",
     "explain",

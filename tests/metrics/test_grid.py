@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from pipeline.core.cells import Cell
-from pipeline.metrics.grid import cells_table, headline, lambda_table
+from pipeline.metrics.grid import cells_table, lambda_table
+from pipeline.metrics.headline import headline
 from pipeline.metrics.intervals import accuracy_interval, share_interval
 from tests.metrics.test_evaluation import COLUMNS
 

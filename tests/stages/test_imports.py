@@ -21,5 +21,6 @@ def test_nothing_slow_is_imported_before_it_is_needed(stage):
     modules = set(run.stdout.split())
     assert f"stages.{stage}" in modules
     assert not modules & SLOW
+    assert ("torch" in modules) == (stage not in ("grid", "headline"))
     # Tables are written by all but two; a dataset's module is imported when it is asked for.
     assert ("pandas" in modules) == (stage not in ("download", "prepare"))
