@@ -24,8 +24,8 @@ import torch
 from benchmarks import textbook
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Prepared, Split, load_dataset, save_dataset
-from pipeline.core.device import cores
 from pipeline.core.params import Params, load_params
+from pipeline.core.processes import cores
 from pipeline.core.store import Checkpoint
 from pipeline.core.workers import Report, run_side_by_side
 from pipeline.models.building import Inputs, build_senn

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from pipeline.core.device import cores
+from pipeline.core.processes import cores
 from pipeline.reporting import style
 
 _IDLE = 0.5  # processes that wanted to run, over the last minute

@@ -10,8 +10,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# DVC runs the stages, and reads YAML faster with clib; the report's notebook needs a kernel. No code
-# of ours imports them.
+# DVC runs the stages, and reads YAML faster with clib; the report's notebook needs a kernel. No
+# code of ours imports them.
 RUN_BUT_NOT_IMPORTED = {"dvc", "ruamel.yaml.clib", "ipykernel"}
 EXTRAS = ("requirements-jax.txt", "requirements-ray.txt")
 LOCK = REPOSITORY / "requirements-lock.txt"

@@ -189,7 +189,7 @@ def present(x: Tensor) -> Tensor:
 
 def is_word(x: Tensor) -> Tensor:
     """Which places of texts (N, words, D) hold a word, (N, words) bool; zeros stand for none."""
-    return (x != 0).any(2)
+    return x.detach().abs().amax(2) != 0  # several times as fast as `any`
 
 
 def save_dataset(folder: Path, prepared: Prepared) -> None:

@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from pipeline.core.device import cores
 from pipeline.core.errors import PipelineError
+from pipeline.core.processes import cores, interrupts_blocked
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -100,16 +100,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Hold Ctrl-C back; processes started meanwhile ignore it for good."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker(reports: Any, lifeline: Connection) -> None:

@@ -160,9 +160,7 @@ def estimate(values: np.ndarray, statistic: Statistic, resamples: int) -> tuple[
         ends = [share_interval(*seed)[1:] for seed in zip(of_seeds, defined, strict=True)]
         low, high = np.mean(ends, axis=0)
         return interval(of_seeds, mean - low, high - mean).within(0, 1), undefined
-    drawn = _draws(values.shape[1], resamples)
-    resampled = np.mean([_over_examples(row[drawn], statistic) for row in values], axis=0)
-    low, high = np.nanquantile(resampled, TAILS)
+    low, high = np.nanquantile(_resampled(values, statistic, resamples), TAILS)
     return interval(of_seeds, max(0.0, mean - low), max(0.0, high - mean)), undefined
 
 
@@ -171,10 +169,31 @@ def _reach(cells: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return cells["accuracy"] - cells["accuracy_low"], cells["accuracy_high"] - cells["accuracy"]
 
 
+def _resampled(values: np.ndarray, statistic: Statistic, resamples: int) -> np.ndarray:
+    """The mean over seeds of the statistic of each resample of the examples, (resamples,)."""
+    if statistic == "median":
+        drawn = _draws(values.shape[1], resamples)
+        return np.mean([_over_examples(row[drawn], statistic) for row in values], axis=0)
+    # A mean as sums of products, some ten times as fast as drawing the values.
+    often, defined = _often(values.shape[1], resamples), ~np.isnan(values)
+    sums = often @ np.where(defined, values, 0).T
+    counts = often @ defined.T.astype(float)
+    with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has no defined value
+        return (sums / counts).mean(1)
+
+
 @lru_cache(maxsize=4)
 def _draws(examples: int, resamples: int) -> np.ndarray:
     """Indices of the examples of each resample, (resamples, examples)."""
     return np.random.default_rng(0).integers(examples, size=(resamples, examples))
+
+
+@lru_cache(maxsize=4)
+def _often(examples: int, resamples: int) -> np.ndarray:
+    """How often `_draws` has each example in each resample, (resamples, examples)."""
+    places = _draws(examples, resamples) + examples * np.arange(resamples)[:, None]
+    counts = np.bincount(places.ravel(), minlength=examples * resamples)
+    return counts.reshape(resamples, examples).astype(float)
 
 
 def _over_examples(values: np.ndarray, statistic: Statistic) -> np.ndarray:

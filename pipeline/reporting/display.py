@@ -8,9 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
-from IPython.display import display
 from matplotlib.figure import Figure
 
 from pipeline.reporting.style import png, spots
@@ -40,7 +39,8 @@ class Picture:
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         data = base64.b64encode(png(self.figure)).decode()
         about = {key: value for key, value in vars(self).items() if key != "figure"}
-        about["spots"] = spots(self.figure)  # known once the figure is laid out
+        # Known once the figure is laid out.
+        about["spots"] = [list(spot) for spot in spots(self.figure)]
         return {"image/png": data, "text/plain": self.alt}, {"image/png": about}
 
 
@@ -130,11 +130,24 @@ class Listing:
 class Several:
     """Parts to display one after another."""
 
-    parts: Sequence[Any]
+    parts: Sequence["Part"]
 
-    def _ipython_display_(self) -> None:
-        for part in self.parts:
-            display(part)
+
+class Part(Protocol):
+    """What IPython can display."""
+
+    def _repr_mimebundle_(self) -> Any: ...
+
+
+Bundle: TypeAlias = tuple[dict[str, str], dict[str, Any]]
+"""A part as IPython displays it: its data by MIME type, and metadata."""
+
+
+def bundles(section: Part | Several) -> list[Bundle]:
+    """What IPython displays of a section, part by part."""
+    parts = section.parts if isinstance(section, Several) else [section]
+    made = [part._repr_mimebundle_() for part in parts]
+    return [one if isinstance(one, tuple) else (one, {}) for one in made]
 
 
 STATUSES = {

@@ -5,21 +5,18 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.claims.results import ExperimentResults, Folders, Results
+from pipeline.claims.results import ExperimentResults, Results
 from pipeline.data.registry import plain_names
 from pipeline.explanations.activation_maximisation import class_prototypes
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import methods_for
 from pipeline.metrics.batches import predict
 from pipeline.reporting import style, wording
-from pipeline.reporting.ahead import Ahead
 from pipeline.reporting.common import examples_at, image_rows, raw
 from pipeline.reporting.display import Picture
 
@@ -49,14 +46,11 @@ class Computed:
     least: float = math.nan
 
 
-_begun: WeakKeyDictionary[Results, Ahead[dict[str, Computed]]] = WeakKeyDictionary()
-
-
 def heat_maps(experiment: ExperimentResults, results: Results) -> list[Picture]:
     """Every method's heat maps of the same examples, on one scale."""
     data = experiment.data
     x = data.test.x[examples_at(experiment, results)]
-    computed = _computed(experiment, results)
+    computed = compute(experiment, results)
     maps = computed.maps
     name, methods = f"heat_maps_{experiment.name}", ", ".join(maps)
     if experiment.has_images:
@@ -79,7 +73,7 @@ def heat_maps(experiment: ExperimentResults, results: Results) -> list[Picture]:
 
 def prototypes_of_classes(experiment: ExperimentResults, results: Results) -> Picture:
     """What the model of an image experiment finds most typical of each class."""
-    computed = _computed(experiment, results)
+    computed = compute(experiment, results)
     title = "What the model finds most typical of each class"
     figure = image_rows({"prototype": computed.prototypes}, title)
     least = wording.percent(computed.least)
@@ -92,21 +86,7 @@ def prototypes_of_classes(experiment: ExperimentResults, results: Results) -> Pi
     return Picture(figure, f"class_prototypes_{experiment.name}", alt, caption)
 
 
-def begin(results: Results) -> None:
-    """Start to compute what these figures show, while others are drawn."""
-    _begun[results] = Ahead(compute_all, results.params_file, results.folders)
-
-
-def compute_all(params_file: Path, folders: Folders) -> dict[str, Computed]:
-    """What figures of heat maps show, for every experiment whose methods are compared."""
-    results = Results(params_file, folders)
-    return {
-        name: compute(experiment, results)
-        for name, experiment in results.experiments.items()
-        if name in results.params.explain.experiments
-    }
-
-
+@cache
 def compute(experiment: ExperimentResults, results: Results) -> Computed:
     """What figures of heat maps show of an experiment."""
     data, model = experiment.data, experiment.model
@@ -123,14 +103,6 @@ def compute(experiment: ExperimentResults, results: Results) -> Computed:
     found = class_prototypes(model, data.train.x.mean(0), low, high, _L2)
     least = float(found.probability.min())
     return Computed(target.tolist(), maps, raw(found.x, data).numpy(), least)
-
-
-@cache
-def _computed(experiment: ExperimentResults, results: Results) -> Computed:
-    """As computed ahead, if that was begun."""
-    if results in _begun:
-        return _begun[results].result[experiment.name]
-    return compute(experiment, results)
 
 
 def _to_unit(attributions: np.ndarray) -> np.ndarray:

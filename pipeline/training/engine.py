@@ -9,10 +9,10 @@ import pandas as pd
 
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, read_dataset
-from pipeline.core.device import cores
 from pipeline.core.files import digest_of, write_bytes
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params_choices import VARIANTS
+from pipeline.core.processes import cores
 from pipeline.core.tasks import run_tasks
 from pipeline.models.weights import load_weights
 from pipeline.training.bank import Bank, pack

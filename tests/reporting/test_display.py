@@ -12,6 +12,7 @@ from pipeline.reporting.display import (
     Prose,
     Several,
     Table,
+    bundles,
     sort_key,
 )
 
@@ -107,11 +108,8 @@ def test_listing_is_escaped():
     assert (soup.summary.text, soup.pre.text) == ("all <of> it", "a: <b>")
 
 
-def test_several_are_displayed_one_by_one(monkeypatch):
-    shown = []
-    monkeypatch.setattr("pipeline.reporting.display.display", shown.append)
-    parts = [Prose("one"), Prose("two")]
+def test_a_section_is_displayed_part_by_part():
+    one, two = Prose("one"), Table(("x",), [("1",)])
     formatter = InteractiveShell.instance().display_formatter
-    assert formatter.format(Several(parts)) == ({}, {})  # it shows itself
-    assert shown == parts
-    assert formatter.format(parts[0])[0] == {"text/markdown": "one", "text/plain": "one"}
+    assert bundles(Several([one, two])) == [formatter.format(one), formatter.format(two)]
+    assert bundles(one) == [({"text/markdown": "one", "text/plain": "one"}, {})]

@@ -74,7 +74,8 @@ def test_a_caveat_stands_before_the_first_prediction(results):
     assert told.markdown.endswith(CAVEAT)
     cells = json.loads((REPOSITORY / "reports/template.ipynb").read_text(encoding="utf-8"))["cells"]
     calls = ["".join(cell["source"]) for cell in cells]
-    first = min(
-        map(calls.index, ("explorer.explorer(results)", "explanations.explanations(results)"))
+    caveat, *predictions = (
+        calls.index(f'page.show("{name}")')
+        for name in ("explanations.caveats", "explorer.explorer", "explanations.explanations")
     )
-    assert calls.index("explanations.caveats(results)") < first
+    assert caveat < min(predictions)

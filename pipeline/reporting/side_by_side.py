@@ -1,0 +1,129 @@
+"""Draw the sections of the report in processes of their own, while those before them are shown.
+
+Without torch, pandas or matplotlib, which the other processes import.
+"""
+
+import multiprocessing
+from contextlib import suppress
+from functools import cached_property
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.core.errors import PipelineError
+from pipeline.core.processes import cores, interrupts_blocked
+
+if TYPE_CHECKING:
+    from pipeline.claims.results import Results
+    from pipeline.reporting.display import Bundle
+
+MOST = 4  # processes: no more than half of the time is saved by the fifth
+
+
+class Places(NamedTuple):
+    """Where the files of a run are."""
+
+    params_file: str
+    models: str
+    prepared: str
+    reports: str
+
+    def results(self) -> "Results":
+        """What the report reads there."""
+        from pipeline.claims.results import Folders, Results
+
+        folders = Folders(Path(self.models), Path(self.prepared), Path(self.reports))
+        return Results(Path(self.params_file), folders)
+
+
+class Page:
+    """All sections of the report on the run that is at `places`, drawn from now on.
+
+    With one core each is drawn when it is asked for.
+    """
+
+    def __init__(self, *places: str) -> None:
+        self._places = Places(*places)
+        self._todo: list[str] | None = None
+        self._drawn: dict[str, tuple[list[Bundle], Exception | None]] = {}
+        self._drawing: list[Connection] = []
+        context = multiprocessing.get_context("spawn")
+        for _ in range(min(cores(), MOST) if cores() > 1 else 0):
+            here, there = context.Pipe()
+            with interrupts_blocked():  # this process handles Ctrl-C
+                target = (there, self._places)
+                context.Process(target=_draw_all, args=target, daemon=True).start()
+            there.close()
+            self._drawing.append(here)
+
+    def show(self, name: str) -> None:
+        """Display the section that `sections.SECTIONS` has under this name.
+
+        Raises
+        ------
+        PipelineError
+            If a process that draws was killed. Whatever the section raises is raised here.
+        """
+        from IPython.display import display
+
+        for data, metadata in self.drawn(name):
+            display(data, metadata=metadata, raw=True)
+
+    def drawn(self, name: str) -> "list[Bundle]":
+        """What `show` displays."""
+        while self._drawing and name not in self._drawn:
+            for channel in wait(self._drawing):
+                assert isinstance(channel, Connection)
+                self._answer(channel)
+        if name not in self._drawn:
+            return _draw(name, self._results)
+        bundles, error = self._drawn[name]
+        if error is not None:
+            raise error
+        return bundles
+
+    def _answer(self, channel: Connection) -> None:
+        """Take what another process has drawn, and tell it what to draw next."""
+        try:
+            message = channel.recv()
+            if isinstance(message, tuple):
+                name, bundles, error = message
+                self._drawn[name] = bundles, error
+            elif self._todo is None:
+                self._todo = message  # the names of all sections
+            following = self._todo.pop(0) if self._todo else None
+            channel.send(following)
+        except (EOFError, OSError) as closed:
+            raise PipelineError(
+                "a process that draws the report was killed, most likely because memory ran out. "
+                "Free some memory and repeat the command."
+            ) from closed
+        if following is None:
+            self._drawing.remove(channel)
+
+    @cached_property
+    def _results(self) -> "Results":
+        return self._places.results()
+
+
+def _draw_all(channel: Connection, places: Places) -> None:
+    """Draw the sections that `Page` asks for, until it asks for none."""
+    from pipeline.core.workers import one_thread
+    from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
+
+    results = places.results()
+    # If nobody waits for the answers any more, there is nobody to tell.
+    with channel, one_thread(), suppress(EOFError, OSError):
+        channel.send(sorted(SECTIONS, key=lambda name: name not in DRAWN_FIRST))
+        while (name := channel.recv()) is not None:
+            try:
+                channel.send((name, _draw(name, results), None))
+            except Exception as error:
+                channel.send((name, [], error))
+
+
+def _draw(name: str, results: "Results") -> "list[Bundle]":
+    from pipeline.reporting.display import bundles
+    from pipeline.reporting.sections import SECTIONS
+
+    return bundles(SECTIONS[name](results))
