@@ -277,11 +277,13 @@ def compare_methods(run: Run) -> dict[str, dict[str, list[MethodScores]]]:
         for seed in params.seeds_of(name)[: settings.seeds]
     ]
     datasets = {name: params.experiment(name).dataset for name in names}
-    methods = {name: methods_on(params.facts_of(one).kind) for name, one in datasets.items()}
-    # Seed by seed, for what methods share; the long tasks of a seed first.
+    kinds = {name: params.facts_of(one).kind for name, one in datasets.items()}
+    methods = {name: methods_on(kind) for name, kind in kinds.items()}
+    # Cell by cell, for what methods share. The long tasks of a cell first; tables, whose tasks are
+    # short, last, so that all processes end together.
     pairs = [
         (cell, method.name)
-        for cell in cells
+        for cell in sorted(cells, key=lambda cell: kinds[cell.experiment] == "tables")
         for method in sorted(methods[cell.experiment].values(), key=lambda one: not one.is_costly)
     ]
 

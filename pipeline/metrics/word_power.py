@@ -74,7 +74,9 @@ def measure_power(run: Run) -> dict[str, dict[str, list[WordPower]]]:
         for name in settings.experiments
         for seed in params.seeds_of(name)[: settings.seeds]
     ]
-    pairs = [(cell, weights) for cell in cells for weights in (*COMPARED, *NO_MODEL)]
+    # The longest first: a method that removes words or follows them through the network.
+    kinds = (*reversed(COMPARED), *NO_MODEL)
+    pairs = [(cell, weights) for cell in cells for weights in kinds]
 
     def line(index: int, power: WordPower) -> str:
         cell, weights = pairs[index]

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -194,6 +195,22 @@ def test_interval_over_examples_is_scipys_bootstrap(statistic):
     width = expected.high - expected.low
     assert here.low == pytest.approx(expected.low, abs=0.1 * width)
     assert here.high == pytest.approx(expected.high, abs=0.1 * width)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+@pytest.mark.parametrize(("examples", "undefined"), [(40, 0), (41, 7), (3, 2)])
+def test_the_ends_are_those_of_values_that_are_drawn(statistic, examples, undefined):
+    values = np.random.default_rng(7).normal(size=(2, examples)).round(1)  # with ties
+    values[0, :undefined] = np.nan
+    drawn = np.random.default_rng(0).integers(examples, size=(500, examples))
+    function = getattr(np, f"nan{statistic}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of resamples without a defined value
+        resampled = np.mean([function(row[drawn], axis=1) for row in values], axis=0)
+    of_seeds = [function(row) for row in values]
+    reach = np.abs(np.nanquantile(resampled, TAILS) - np.mean(of_seeds))
+    here, _ = estimate(values, statistic, 500)
+    assert here == pytest.approx(interval(of_seeds, *reach), rel=1e-12)
 
 
 def test_undefined_values_are_left_out_and_counted():
