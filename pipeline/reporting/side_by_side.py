@@ -1,6 +1,6 @@
-"""Draw the sections of the report in processes of their own, while those before them are shown.
+"""Draw the sections of the report side by side, in processes of their own.
 
-Without torch, pandas or matplotlib, which the other processes import.
+The notebook's kernel only shows them, so it imports neither torch nor pandas nor matplotlib.
 """
 
 import multiprocessing
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.claims.results import Results
     from pipeline.reporting.display import Bundle
 
-MOST = 4  # processes: no more than half of the time is saved by the fifth
+PROCESSES = 2  # one section takes as long as all others together
 
 
 class Places(NamedTuple):
@@ -48,7 +48,7 @@ class Page:
         self._drawn: dict[str, tuple[list[Bundle], Exception | None]] = {}
         self._drawing: list[Connection] = []
         context = multiprocessing.get_context("spawn")
-        for _ in range(min(cores(), MOST) if cores() > 1 else 0):
+        for _ in range(PROCESSES if cores() > 1 else 0):
             here, there = context.Pipe()
             with interrupts_blocked():  # this process handles Ctrl-C
                 target = (there, self._places)
