@@ -4,7 +4,9 @@ The notebook's kernel only shows them, so it imports neither torch nor pandas no
 """
 
 import multiprocessing
-from contextlib import suppress
+import sys
+import traceback
+from contextlib import redirect_stdout, suppress
 from functools import cached_property
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -37,9 +39,10 @@ class Places(NamedTuple):
 
 
 class Page:
-    """All sections of the report on the run that is at `places`, drawn from now on.
+    """Starts to draw all sections of the report on the run that is at `places`, in two processes.
 
-    With one core each is drawn when it is asked for.
+    They get their next section while this process waits for one. With one core, a section is drawn
+    when it is asked for.
     """
 
     def __init__(self, *places: str) -> None:
@@ -62,7 +65,9 @@ class Page:
         Raises
         ------
         PipelineError
-            If a process that draws was killed. Whatever the section raises is raised here.
+            If there is no such section, a process that draws was killed, or the section raises it.
+        RuntimeError
+            With the traceback, if a section raises anything else.
         """
         from IPython.display import display
 
@@ -86,6 +91,8 @@ class Page:
         """Take what another process has drawn, and tell it what to draw next."""
         try:
             message = channel.recv()
+            if isinstance(message, Exception):
+                raise message  # before there was a section to draw
             if isinstance(message, tuple):
                 name, bundles, error = message
                 self._drawn[name] = bundles, error
@@ -108,22 +115,34 @@ class Page:
 
 def _draw_all(channel: Connection, places: Places) -> None:
     """Draw the sections that `Page` asks for, until it asks for none."""
-    from pipeline.core.workers import one_thread
-    from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
-
-    results = places.results()
     # If nobody waits for the answers any more, there is nobody to tell.
-    with channel, one_thread(), suppress(EOFError, OSError):
-        channel.send(sorted(SECTIONS, key=lambda name: name not in DRAWN_FIRST))
+    with channel, suppress(EOFError, OSError), redirect_stdout(sys.stderr):
+        try:
+            from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
+
+            results = places.results()
+            channel.send(sorted(SECTIONS, key=lambda name: name not in DRAWN_FIRST))
+        except Exception as error:
+            channel.send(_to_send(error))
+            return
         while (name := channel.recv()) is not None:
             try:
                 channel.send((name, _draw(name, results), None))
             except Exception as error:
-                channel.send((name, [], error))
+                channel.send((name, [], _to_send(error)))
 
 
 def _draw(name: str, results: "Results") -> "list[Bundle]":
+    from pipeline.core.workers import one_thread
     from pipeline.reporting.display import bundles
     from pipeline.reporting.sections import SECTIONS
 
-    return bundles(SECTIONS[name](results))
+    if name not in SECTIONS:
+        raise PipelineError(f"pipeline/reporting/sections.py has no section {name}; add it there")
+    with one_thread():
+        return bundles(SECTIONS[name](results))
+
+
+def _to_send(error: Exception) -> Exception:
+    """`error`, or what surely can be sent of it: its traceback."""
+    return error if isinstance(error, PipelineError) else RuntimeError(traceback.format_exc())

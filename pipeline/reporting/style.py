@@ -180,6 +180,7 @@ def png(figure: Figure) -> bytes:
     with mpl.rc_context({**mpl.rcParamsDefault, **_LOOK}):
         buffer = io.BytesIO()
         # Draws once, where `savefig` draws twice.
+        figure.set_dpi(DPI)
         FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
 

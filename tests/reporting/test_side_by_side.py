@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -59,7 +60,26 @@ def test_sections_are_the_same_wherever_they_are_drawn(places, monkeypatch):
                     page.drawn(name)
         else:
             assert there.drawn(name) == here.drawn(name), name
-            assert there.drawn(name), "may be asked for again"
+            assert there.drawn(name) == here.drawn(name), "may be asked for again"
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_errors_say_what_is_wrong(places, monkeypatch, cores):
+    use(cores, monkeypatch)
+    with pytest.raises(PipelineError, match=r"params\.yaml"):
+        Page("no/params.yaml", *places[1:]).drawn("findings.findings")
+    if cores == 1:  # with two, all others would be drawn first
+        with pytest.raises(PipelineError, match=r"sections\.py has no section x\.y"):
+            Page(*places).drawn("x.y")
+
+
+def test_any_other_error_comes_with_its_traceback():
+    try:
+        _ = {}["gone"]
+    except KeyError as error:
+        sent = pickle.loads(pickle.dumps(side_by_side._to_send(error)))
+    assert isinstance(sent, RuntimeError)
+    assert "KeyError: 'gone'" in str(sent) and "Traceback" in str(sent)
 
 
 def test_what_is_shown_is_what_ipython_displays(places, monkeypatch, capsys):
