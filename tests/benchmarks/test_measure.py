@@ -28,8 +28,8 @@ from benchmarks.measure import (
     textbooks_side_by_side,
 )
 from pipeline.core.dataset import load_dataset
-from pipeline.core.device import cores
 from pipeline.core.params import load_params
+from pipeline.core.processes import cores
 from pipeline.data.registry import DATASETS
 from tests.training.grids import SMOKE
 
