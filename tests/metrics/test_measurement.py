@@ -81,7 +81,8 @@ def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
 def test_a_missing_cell_is_named(measure, tmp_path):
     data = write_data(NAME, tmp_path / "compas").parent
     with pytest.raises(PipelineError, match=r"cannot read .*seed=.*safetensors"):
-        measure(Run(settings({}), CPU, data, tmp_path / "models"))
+        params = settings({"explain.experiments": [NAME]})  # those whose data are there
+        measure(Run(params, CPU, data, tmp_path / "models"))
 
 
 def test_all_that_a_result_follows_from_is_in_its_key(store, tmp_path, monkeypatch):

@@ -545,6 +545,7 @@ WITHOUT_EFFECT = {
     "core/params_errors.py",
     "core/params_tables.py",
     "core/params_types.py",
+    "core/processes.py",  # counts cores, on which no result depends, and holds Ctrl-C back
     "core/run.py",  # says where files are
     "core/store.py",  # gives back the same bytes, or none
     "core/stage.py",  # refuses to run with other versions, which are in the fingerprint
