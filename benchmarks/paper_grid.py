@@ -35,8 +35,8 @@ from pipeline.core.params import Params, load_params
 from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors, write_tensors
 
-STAGES = ("pretrain", "train", "evaluate", "headline", "worst_case", "explain", "rivals", "share",
-          "study", "power", "tokenizer", "report")  # fmt: skip
+STAGES = ("pretrain", "train", "evaluate", "headline", "explain", "rivals", "share", "study",
+          "tokenizer", "report")  # fmt: skip
 _EPOCH_STEPS = 10  # of the textbook: the clock is read after each epoch
 
 
@@ -79,9 +79,9 @@ def _stages(params: Params) -> dict[str, int | None]:
     stages: dict[str, int | None] = {"pretrain": None}
     for stage in ("train", "evaluate", "headline"):
         stages |= {f"{stage} {entry}": count for entry, count in cells.items()}
-    stages |= dict.fromkeys(("worst_case", "explain", "rivals", "share"))
+    stages |= dict.fromkeys(("explain", "rivals", "share"))
     stages |= {f"study {name}": None for name in params.study}
-    return stages | dict.fromkeys(("power", "tokenizer", "report"))
+    return stages | dict.fromkeys(("tokenizer", "report"))
 
 
 def _begin(folder: Path, params: Params, go_on: bool) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from pipeline.core.files import write_csv
 from pipeline.core.run import Run
 from pipeline.core.stage import run_stage
-from pipeline.rivals.run import compare
+from pipeline.metrics.measurement import measure
+from pipeline.rivals.run import rivals
 from pipeline.rivals.tables import table
 
 
@@ -15,7 +16,7 @@ def main() -> None:
     params = run.params
     folder = Path("reports/rivals")
     folder.mkdir(parents=True, exist_ok=True)  # also where nothing is compared
-    for name, measured in compare(run).items():
+    for name, measured in measure(run, rivals(run)).items():
         rows = table(measured, params.rivals.bootstrap)
         rows.insert(0, "experiment", name)
         rows.insert(1, "robust_reg", params.rivals.robust_reg)

@@ -153,12 +153,14 @@ READ = {
     "train": {"experiments.{key}", "robustness"},
     "evaluate": {"evaluate"},
     "headline": {"robust_reg"},
-    "worst_case": {"attack", "certify", "evaluate.bootstrap", "robust_reg"},
     "explain": {
+        "attack",
+        "certify",
         "evaluate.bootstrap",
         "evaluate.lipschitz_concept_resolution",
         "evaluate.lipschitz_local_radius",
         "explain",
+        "power",
         "robust_reg",
     },
     "rivals": {
@@ -172,7 +174,6 @@ READ = {
         "rivals",
         "seeds",
     },
-    "power": {"evaluate.bootstrap", "power", "robust_reg"},
     "tokenizer": {"evaluate.bootstrap", "tokenizer"},
     "share": {"robust_reg"},
     "study": {"evaluate", "experiments.{key}", "study.{key}"},
@@ -188,7 +189,7 @@ def test_stages_depend_on_the_params_they_read(script):
         assert names == {name.format(key=key) for name in READ[script]}
 
 
-@pytest.mark.parametrize("script", ["evaluate", "explain", "power", "share", "worst_case"])
+@pytest.mark.parametrize("script", ["evaluate", "explain", "share"])
 def test_what_works_on_trained_models_depends_on_them_and_on_their_list(script):
     for stage in named(script):
         key = stage.name.partition("@")[2]

@@ -13,6 +13,7 @@ from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Vae, load_params
+from pipeline.core.tables import read_table, rows_at
 from pipeline.explanations.latents import active_units
 from pipeline.metrics.intervals import Interval, share_interval
 from pipeline.metrics.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
@@ -69,7 +70,7 @@ class ExperimentResults:
     @cached_property
     def headline(self) -> pd.DataFrame:
         """The rows of `cells` with the headline λ, one a seed."""
-        return self.cells[self.cells["robust_reg"] == self.robust_reg]
+        return rows_at(self.cells, self.robust_reg)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -94,7 +95,7 @@ class ExperimentResults:
     @cached_property
     def power(self) -> pd.DataFrame:
         """One row a kind of word weights: its explanatory power index; empty for no texts."""
-        rows = _read(self._run.folders.reports / "text" / "power.csv")
+        rows = read_table(self._run.folders.reports / "text" / "power.csv")
         return rows[rows["experiment"] == self.name].reset_index(drop=True)
 
     @property
@@ -194,7 +195,7 @@ class ExperimentResults:
         return self._run.folders.reports / folder / f"{entry}.csv"
 
     def _table(self, folder: str) -> pd.DataFrame:
-        rows = _read(self._path(folder))
+        rows = read_table(self._path(folder))
         return rows[rows["experiment"] == self.name].reset_index(drop=True)
 
 
@@ -233,38 +234,38 @@ class Results:
 
     def study(self, name: str) -> pd.DataFrame:
         """The study of experiment `name`: one row a cell, with the study's references."""
-        return _read(self.folders.reports / "study" / f"{name}.csv")
+        return read_table(self.folders.reports / "study" / f"{name}.csv")
 
     def roundings(self, name: str) -> pd.DataFrame:
         """What rounding does to experiment `name`, one row a cell; empty if that is not studied."""
-        return _read(self.folders.reports / "roundings" / f"{name}.csv")
+        return read_table(self.folders.reports / "roundings" / f"{name}.csv")
 
     @cached_property
     def rivals(self) -> dict[str, pd.DataFrame]:
         """SENN beside other methods, by experiment: tables of `pipeline.rivals`."""
         folder = self.folders.reports / "rivals"
-        return {name: _read(folder / f"{name}.csv") for name in self.params.compared()}
+        return {name: read_table(folder / f"{name}.csv") for name in self.params.compared()}
 
     @cached_property
     def tokenizer(self) -> pd.DataFrame:
         """One row a quantity of the tokenizer: value, value_low, value_high."""
-        return _read(self.folders.reports / "text" / "tokenizer.csv")
+        return read_table(self.folders.reports / "text" / "tokenizer.csv")
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:
         """One row a claim, as stage `report` judged it before this page was made."""
-        return _read(self.folders.reports / "claims.csv")
+        return read_table(self.folders.reports / "claims.csv")
 
     @cached_property
     def full_verdicts(self) -> pd.DataFrame:
         """`verdicts` of the full run, that of presets/paper.yaml; without it, none."""
         path = self.folders.full / "claims.csv"
-        return _read(path) if path.exists() else self.verdicts.iloc[:0]
+        return read_table(path) if path.exists() else self.verdicts.iloc[:0]
 
     @cached_property
     def vae_curves(self) -> pd.DataFrame:
         """One row a seed and epoch of pretraining."""
-        return _read(self.folders.reports / "curves" / "vae.csv")
+        return read_table(self.folders.reports / "curves" / "vae.csv")
 
     def _vae(self, seed: int) -> VaeConceptizer:
         """The pretrained β-VAE of `seed`, in evaluation mode."""
@@ -278,12 +279,3 @@ class Results:
         """Nearest neighbours in test set `name`: in the latent space of `seed`, or in pixels."""
         x = self.dataset(name).test.x
         return nearest_neighbours(x if seed is None else self.vae(seed).encode(x), NEIGHBOURS)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise PipelineError(
-            f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it."
-        ) from error

@@ -11,9 +11,9 @@ from torch import nn
 
 from pipeline.core.kinds import Kind
 from pipeline.explanations.gradients import gradient_times_input, sensitivity, squared_sensitivity
-from pipeline.explanations.library import integrated_gradients, occlusion, shapley_sampling
-from pipeline.explanations.library_layers import deep_lift, guided_backprop
+from pipeline.explanations.library import deep_lift, guided_backprop, integrated_gradients
 from pipeline.explanations.method import Background, ExplanationMethod, Family, Method
+from pipeline.explanations.perturbation import kernel_shap, lime, occlusion, shapley_sampling
 from pipeline.explanations.relprop.composites import (
     EPSILON,
     deconvolution,
@@ -25,7 +25,6 @@ from pipeline.explanations.relprop.composites import (
 )
 from pipeline.explanations.relprop.rules import AlphaBeta, Epsilon, Oriented, WSquare, ZBox
 from pipeline.explanations.senn import contributions, pulled_back, relevances
-from pipeline.explanations.surrogates import kernel_shap, lime
 from pipeline.explanations.taylor import taylor_along_gradient, taylor_towards
 from pipeline.models.recurrent import Recurrent
 from pipeline.models.senn import Senn

@@ -39,7 +39,7 @@ from pipeline.metrics.informativeness import (
     explanatory_power,
     relevance_weighted,
 )
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, measure_models
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject
 from pipeline.metrics.neighbours import nearest, neighbours
 from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
@@ -87,6 +87,10 @@ class MethodScores(NamedTuple):
     def from_json(cls, parts: list[dict[str, list[Any]]]) -> "MethodScores":
         """What `to_json` made a list of."""
         return cls(*({name: np.array(array) for name, array in part.items()} for part in parts))
+
+
+Compared = dict[str, dict[str, list[MethodScores]]]
+"""By experiment, per method, its scores on each model."""
 
 
 @dataclass(frozen=True)
@@ -256,18 +260,11 @@ def remembering(explain: Method[ModelT]) -> Method[ModelT]:
     return remembered
 
 
-def compare_methods(run: Run) -> dict[str, dict[str, list[MethodScores]]]:
+def comparison(run: Run) -> Measurement[Compared]:
     """Scores of every method, one a seed, each on the headline model of that seed.
 
-    Returns
-    -------
     By experiment, per method that applies to its data, in the order of `METHODS`, its scores on the
     model of each of the first ``explain.seeds`` seeds.
-
-    Raises
-    ------
-    PipelineError
-        If the data or a cell is missing or damaged.
     """
     params, settings = run.params, run.params.explain
     names = [name for entry in settings.experiments for name in params.names_of(entry)]
@@ -298,17 +295,20 @@ def compare_methods(run: Run) -> dict[str, dict[str, list[MethodScores]]]:
         ),
     }
     subjects = [Subject.of(run, cell, {"method": name, **protocol}, name) for cell, name in pairs]
+
+    def gather(results: list[MethodScores]) -> Compared:
+        scores = dict(zip(pairs, results, strict=True))
+        return {
+            name: {
+                method: [scores[cell, method] for cell in cells if cell.experiment == name]
+                for method in methods[name]
+            }
+            for name in names
+        }
+
     work = partial(_score, settings, params.evaluate, run.device)
     to_json, from_json = MethodScores.to_json, MethodScores.from_json
-    measurement = Measurement("explain", work, EXPLAINING, to_json, from_json)
-    scores = dict(zip(pairs, measure_models(run, measurement, subjects, line), strict=True))
-    return {
-        name: {
-            method: [scores[cell, method] for cell in cells if cell.experiment == name]
-            for method in methods[name]
-        }
-        for name in names
-    }
+    return Measurement("methods", work, EXPLAINING, subjects, gather, to_json, from_json, line)
 
 
 def _score(

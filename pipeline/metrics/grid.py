@@ -19,7 +19,7 @@ from pipeline.core.workers import Report
 from pipeline.metrics.collapse import selection
 from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
 from pipeline.metrics.intervals import accuracy_interval
-from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, measure_models
+from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, measure
 from pipeline.models.layers import placed
 from pipeline.models.weights import load_cell
 
@@ -61,7 +61,7 @@ def evaluate(
 ) -> list[Row]:
     """Evaluate cells, whose protocol is `protocol_of` the settings."""
     work = partial(_evaluate, settings, run.device)
-    return measure_models(run, Measurement(title, work, EVALUATING, dict, dict), subjects, line)
+    return measure(run, Measurement(title, work, EVALUATING, subjects, list[Row], line=line))
 
 
 def protocol_of(settings: Evaluate) -> dict[str, Any]:

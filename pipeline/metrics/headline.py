@@ -6,6 +6,7 @@ import pandas as pd
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import json_number
+from pipeline.core.tables import read_table, rows_at
 
 
 def headline_metrics(path: Path, robust_reg: float) -> dict[str, dict[str, float | int | None]]:
@@ -16,20 +17,15 @@ def headline_metrics(path: Path, robust_reg: float) -> dict[str, dict[str, float
     PipelineError
         If the table cannot be read, or an experiment has no row for λ = `robust_reg`.
     """
-    try:
-        lambdas = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise PipelineError(
-            f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it."
-        ) from error
-    of_experiments = {str(name): rows for name, rows in lambdas.groupby("experiment", sort=False)}
-    for name, rows in of_experiments.items():
-        if not _is_at(rows, robust_reg).any():
+    metrics = {}
+    for name, rows in read_table(path).groupby("experiment", sort=False):
+        if rows_at(rows, robust_reg).empty:
             raise PipelineError(
                 f"{path}: no row of {name} for λ = {robust_reg:g}, the robust_reg of params.yaml. "
                 "Run `dvc repro`."
             )
-    return {name: headline(rows, robust_reg) for name, rows in of_experiments.items()}
+        metrics[str(name)] = headline(rows, robust_reg)
+    return metrics
 
 
 def headline(lambdas: pd.DataFrame, robust_reg: float) -> dict[str, float | int | None]:
@@ -43,7 +39,7 @@ def headline(lambdas: pd.DataFrame, robust_reg: float) -> dict[str, float | int 
     ----------
     lambdas : the `lambda_table` of an experiment.
     """
-    (row,) = lambdas[_is_at(lambdas, robust_reg)].to_dict("records")
+    (row,) = rows_at(lambdas, robust_reg).to_dict("records")
     metrics = {
         "accuracy": row["accuracy"],
         "accuracy_half_width": (row["accuracy_high"] - row["accuracy_low"]) / 2,
@@ -54,8 +50,3 @@ def headline(lambdas: pd.DataFrame, robust_reg: float) -> dict[str, float | int 
         "accuracy_at_lambda_max": lambdas["accuracy"].iloc[-1],
     }
     return {name: json_number(value) for name, value in metrics.items()}
-
-
-def _is_at(lambdas: pd.DataFrame, robust_reg: float) -> pd.Series:
-    """Whether a row is of λ = `robust_reg`, to the digits that files of models are named with."""
-    return lambdas["robust_reg"].map("{:g}".format) == f"{robust_reg:g}"

@@ -1,8 +1,9 @@
 """Trained models are measured side by side, and none twice."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from rich.console import Console
@@ -22,10 +23,11 @@ from pipeline.core.inputs import File
 from pipeline.core.params import Compute
 from pipeline.core.run import Run
 from pipeline.core.tasks import run_tasks
-from pipeline.core.workers import Work
+from pipeline.core.workers import Report, Work
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Gathered = TypeVar("Gathered")
 
 # What measures a cell, and what scores a method on it: every line counts.
 EVALUATING = (
@@ -54,28 +56,6 @@ def with_progress(
             yield done
 
 
-class Measurement(NamedTuple):
-    """Something that is measured of trained models, and how the cell store keeps it.
-
-    Attributes
-    ----------
-    title : str
-        Of the progress bar.
-    work : callable
-        Measures one: ``work((cell, data, task), report)``, with two files; runs in a worker.
-    code : sequence of str
-        The files that measure, such as `EVALUATING`.
-    save, load : callable
-        Make of a result what JSON can hold, and of that the result again.
-    """
-
-    title: str
-    work: Work[tuple[File, File, Any], Any]
-    code: Sequence[str]
-    save: Callable[[Any], Any]
-    load: Callable[[Any], Any]
-
-
 class Subject(NamedTuple):
     """One model to measure: its file, and the folder of the data set it was trained on.
 
@@ -95,53 +75,104 @@ class Subject(NamedTuple):
         return cls(cell.path(run.models_of(name)), run.data_of(name), protocol, task)
 
 
-def measure_models(
-    run: Run,
-    measurement: Measurement,
-    subjects: Sequence[Subject],
-    line: Callable[[int, Any], str] | None = None,
-) -> list[Any]:
-    """Results in the order of `subjects`, those that the store has from there.
+class Measurement(NamedTuple, Generic[Gathered]):
+    """Something that is measured of trained models, and how the cell store keeps it.
 
-    With a progress bar; ``line(index, result)`` says a result in words, printed as it comes,
-    and all that a log file gets.
+    Attributes
+    ----------
+    title : str
+        Of the progress bar.
+    work : callable
+        Measures one: ``work((cell, data, task), report)``, with two files; runs in a worker.
+    code : sequence of str
+        The files that measure, such as `EVALUATING`.
+    subjects : sequence of Subject
+        What is measured, the longest first.
+    gather : callable
+        What the results, in the order of `subjects`, make together.
+    save, load : callable
+        Make of a result what JSON can hold, and of that the result again.
+    line : callable
+        ``line(index, result)`` says a result in words, printed as it comes, and all that a log file
+        gets.
+    """
+
+    title: str
+    work: Work[tuple[File, File, Any], Any]
+    code: Sequence[str]
+    subjects: Sequence[Subject]
+    gather: Callable[[list[Any]], Gathered]
+    save: Callable[[Any], Any] = dict
+    load: Callable[[Any], Any] = dict
+    line: Callable[[int, Any], str] | None = None
+
+
+def measure(run: Run, measurement: Measurement[Gathered]) -> Gathered:
+    """`measure_together`, of one."""
+    (gathered,) = measure_together(run, measurement)
+    return gathered
+
+
+def measure_together(run: Run, *measurements: Measurement[Any]) -> list[Any]:
+    """What each of `measurements` gathers, its results from the store where that has them.
+
+    All that is not there is measured side by side, in the order given, with one progress bar.
 
     Raises
     ------
     PipelineError
         If the data or a cell is missing or damaged.
     """
-    keys = _keys(run, measurement, subjects)
-    results = {
-        index: measurement.load(value)
-        for index, key in enumerate(keys)
-        if (value := run.store.measured(key)) is not None
-    }
-    if results:
-        print(
-            f"{measurement.title}: {len(results)} of {len(subjects)} results reused from the "
-            "cell store"
-        )
-    new = [index for index in range(len(subjects)) if index not in results]
-    data = {subject.data: file_of(subject.data) for subject in subjects}
-    tasks = [(File(cell), data[folder], task) for cell, folder, _, task in subjects]
-    todo, compute = [tasks[index] for index in new], run.params.compute
-    done = with_progress(measurement.title, measurement.work, todo, run.device, compute)
-    for place, result in done:
-        index = new[place]
-        if line is not None:
-            print(line(index, result), flush=True)
-        saved = measurement.save(result)
-        run.store.keep_measured(keys[index], saved)
-        results[index] = measurement.load(saved)  # as it comes from the store
+    keys = [_keys(run, one) for one in measurements]
+    saved = [[run.store.measured(key) for key in of_one] for of_one in keys]
+    for one, values in zip(measurements, saved, strict=True):
+        if known := sum(value is not None for value in values):
+            print(
+                f"{one.title}: {known} of {len(values)} results reused from the cell store",
+                flush=True,
+            )
+    new = [
+        (which, index)
+        for which, values in enumerate(saved)
+        for index, value in enumerate(values)
+        if value is None
+    ]
+    data = {subject.data: file_of(subject.data) for one in measurements for subject in one.subjects}
+    tasks = []
+    for which, index in new:
+        cell, folder, _, task = measurements[which].subjects[index]
+        tasks.append((which, (File(cell), data[folder], task)))
+    title = ", ".join(one.title for one in measurements)
+    work = partial(_work, [one.work for one in measurements])
+    for place, result in with_progress(title, work, tasks, run.device, run.params.compute):
+        which, index = new[place]
+        one = measurements[which]
+        if one.line is not None:
+            print(one.line(index, result), flush=True)
+        value = saved[which][index] = one.save(result)
+        run.store.keep_measured(keys[which][index], value)
     if new:
         run.store.shrink()
-    return [results[index] for index in range(len(subjects))]
+    return [
+        one.gather([one.load(value) for value in values])
+        for one, values in zip(measurements, saved, strict=True)
+    ]
 
 
-def _keys(run: Run, measurement: Measurement, subjects: Sequence[Subject]) -> list[str]:
-    """A fingerprint for each of all that its result follows from."""
+def _work(
+    works: Sequence[Work[tuple[File, File, Any], Any]],
+    task: tuple[int, tuple[File, File, Any]],
+    report: Report,
+) -> Any:
+    """Do a task of the measurement that it is of; runs in a worker."""
+    which, subject = task
+    return works[which](subject, report)
+
+
+def _keys(run: Run, measurement: Measurement[Any]) -> list[str]:
+    """A fingerprint for each subject of all that its result follows from."""
     common = environment(run.device, digest_of_code(files_of(measurement.code)))
+    subjects = measurement.subjects
     files = {cell for cell, *_ in subjects} | {file_of(data).path for _, data, *_ in subjects}
     digests = {file: digest_of(file) for file in files}
     return [

@@ -29,7 +29,7 @@ from pipeline.metrics.documents import (
     power_of_halves,
 )
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, measure_models
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
 from pipeline.models.weights import load_cell
@@ -56,17 +56,10 @@ class WordPower(NamedTuple):
     one_hot: list[float]
 
 
-def measure_power(run: Run) -> dict[str, dict[str, list[WordPower]]]:
+def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
     """The power of every kind of weights, one a seed, each on the headline model of that seed.
 
-    Returns
-    -------
     By experiment of ``power.experiments``, per kind of weights.
-
-    Raises
-    ------
-    PipelineError
-        If the data or a cell is missing or damaged.
     """
     params, settings = run.params, run.params.power
     cells = [
@@ -86,18 +79,22 @@ def measure_power(run: Run) -> dict[str, dict[str, list[WordPower]]]:
     subjects = [
         Subject.of(run, cell, {"power of": weights, **protocol}, weights) for cell, weights in pairs
     ]
-    work = partial(_measure, settings, run.device)
-    measurement = Measurement(
-        "power", work, EXPLAINING, WordPower._asdict, lambda saved: WordPower(**saved)
-    )
-    measured = dict(zip(pairs, measure_models(run, measurement, subjects, line), strict=True))
-    return {
-        name: {
-            weights: [measured[cell, weights] for cell in cells if cell.experiment == name]
-            for weights in (*COMPARED, *NO_MODEL)
+
+    def gather(results: list[WordPower]) -> dict[str, dict[str, list[WordPower]]]:
+        measured = dict(zip(pairs, results, strict=True))
+        return {
+            name: {
+                weights: [measured[cell, weights] for cell in cells if cell.experiment == name]
+                for weights in (*COMPARED, *NO_MODEL)
+            }
+            for name in settings.experiments
         }
-        for name in settings.experiments
-    }
+
+    def load(saved: dict[str, list[float]]) -> WordPower:
+        return WordPower(**saved)
+
+    work, save = partial(_measure, settings, run.device), WordPower._asdict
+    return Measurement("power", work, EXPLAINING, subjects, gather, save, load, line)
 
 
 def power_table(
@@ -110,7 +107,7 @@ def power_table(
 
     Parameters
     ----------
-    measured : from `measure_power`.
+    measured : from `word_power`.
     resamples : of the bootstrap.
     """
     rows = []

@@ -31,7 +31,7 @@ from pipeline.metrics.certified import jacobian_norm
 from pipeline.metrics.evaluation import draw_anchors
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.local_lipschitz import certified_constant, found_constant
-from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, measure_models
+from pipeline.metrics.measurement import EVALUATING, Measurement, Subject
 from pipeline.metrics.stability import Box
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
@@ -62,13 +62,9 @@ class Result(NamedTuple):
     at: list[Measured]
 
 
-def measure_worst_case(run: Run) -> dict[str, list[Result]]:
-    """Measure all headline models; errors are those of `evaluate_grids`.
+def worst_case(run: Run) -> Measurement[dict[str, list[Result]]]:
+    """What is bounded and attacked of all headline models; the bootstrap has no part in it.
 
-    The bootstrap has no part in it.
-
-    Returns
-    -------
     By entry of params.yaml, what was measured: nothing where nothing is bounded or attacked.
     """
     params = run.params
@@ -86,13 +82,15 @@ def measure_worst_case(run: Run) -> dict[str, list[Result]]:
         described = settings.model_dump(mode="json", exclude=_ELSEWHERE)
         protocol = {task.about: described, "radii": list(task.radii)}
         subjects.append(Subject.of(run, task.cell, protocol, (settings, task.radii)))
+
+    def gather(measured: list[list[Measured]]) -> dict[str, list[Result]]:
+        results: dict[str, list[Result]] = {entry: [] for entry in params.entries}
+        for task, at in zip(tasks, measured, strict=True):
+            results[params.entry_of(task.cell.experiment)].append(Result(task, at))
+        return results
+
     work = partial(_measure, run.device)
-    measurement = Measurement("worst case", work, EVALUATING, list, list)
-    measured = measure_models(run, measurement, subjects, line)
-    results: dict[str, list[Result]] = {entry: [] for entry in params.entries}
-    for task, at in zip(tasks, measured, strict=True):
-        results[params.entry_of(task.cell.experiment)].append(Result(task, at))
-    return results
+    return Measurement("worst case", work, EVALUATING, subjects, gather, list, list, line)
 
 
 def _tasks(params: Params, name: str) -> list[Task]:

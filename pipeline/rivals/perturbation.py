@@ -3,8 +3,8 @@
 Occlusion, KernelSHAP and LIME ask a model for its logits f_c where some patches are replaced by the
 baseline, and answer with a linear function of them, the same for all inputs once it is drawn which
 patches are present. So here the draw comes first, and explains any number of inputs: quickly, and
-with the same noise in all. `explanations.surrogates` has the same regressions by scikit-learn, one
-example at a time; tests/rivals/test_perturbation.py compares.
+with the same noise in all. `explanations.perturbation` has the same regressions by scikit-learn,
+one example at a time; tests/rivals/test_perturbation.py compares.
 """
 
 import math
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from pipeline.core.dataset import patches
 from pipeline.explanations.method import Method
+from pipeline.explanations.perturbation import FORWARD_BATCH, LIME_KERNEL_WIDTH, LIME_RIDGE
 from pipeline.explanations.senn import relevances
-from pipeline.explanations.surrogates import FORWARD_BATCH, LIME_KERNEL_WIDTH, LIME_RIDGE
 from pipeline.metrics.batches import rows
 from pipeline.models.logits import target_logit
 from pipeline.models.senn import Senn
@@ -47,7 +47,7 @@ def occlusion_draw(groups: int) -> Draw:
 def shap_draw(generator: torch.Generator, count: int, samples: int, groups: int) -> Draw:
     """KernelSHAP: all patches, none, and random sets as the Shapley kernel weighs them.
 
-    Lundberg & Lee 2017, theorem 2, as `explanations.surrogates.kernel_shap`; from two groups on.
+    Lundberg & Lee 2017, theorem 2, as `explanations.perturbation.kernel_shap`; from two groups on.
     """
     sizes = torch.arange(1, groups, dtype=torch.float64)
     likely = (1 / (sizes * (groups - sizes))).cumsum(0)
@@ -64,7 +64,7 @@ def shap_draw(generator: torch.Generator, count: int, samples: int, groups: int)
 def lime_draw(generator: torch.Generator, count: int, samples: int, groups: int) -> Draw:
     """LIME: random halves of the patches, weighted by their closeness to all of them.
 
-    Ribeiro, Singh & Guestrin 2016, as `explanations.surrogates.lime`.
+    Ribeiro, Singh & Guestrin 2016, as `explanations.perturbation.lime`.
     """
     present = torch.rand(count, samples, groups, generator=generator) < 0.5
     away = [1 - math.sqrt(some / groups) for some in range(groups + 1)]

@@ -13,7 +13,7 @@ from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Params, Rivals
 from pipeline.core.run import Run
 from pipeline.core.workers import Report
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, measure_models
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject
 from pipeline.models.layers import placed
 from pipeline.models.weights import load_cell
 from pipeline.rivals.measure import Arena, measure
@@ -29,14 +29,8 @@ _MEASURED_BY = ("lipschitz_concept_resolution", "lipschitz_discrete_radius",
                 "lipschitz_local_steps")  # fmt: skip
 
 
-def compare(run: Run) -> dict[str, Measured]:
-    """What `measure` says of every method on every model, by experiment.
-
-    Raises
-    ------
-    PipelineError
-        If the data or a cell is missing or damaged.
-    """
+def rivals(run: Run) -> Measurement[dict[str, Measured]]:
+    """What `measure` says of every method on every model, by experiment."""
     params = run.params
     settings = params.rivals.model_dump(
         mode="json", exclude={"experiments", "robust_reg", "seeds", "image_seeds", "bootstrap"}
@@ -46,13 +40,15 @@ def compare(run: Run) -> dict[str, Measured]:
         Subject.of(run, cell, {"method": method, "rivals": settings}, method)
         for cell, method in pairs
     ]
+
+    def gather(measured: list[Values]) -> dict[str, Measured]:
+        compared: dict[str, Measured] = {name: {} for name in params.compared()}
+        for (cell, method), values in zip(pairs, measured, strict=True):
+            compared[cell.experiment].setdefault(method, []).append(values)
+        return compared
+
     work = partial(_measure, params.rivals, params.evaluate, run.device)
-    measurement = Measurement("rivals", work, _CODE, _to_json, _from_json)
-    compared: dict[str, Measured] = {name: {} for name in params.compared()}
-    measured = measure_models(run, measurement, subjects)
-    for (cell, method), values in zip(pairs, measured, strict=True):
-        compared[cell.experiment].setdefault(method, []).append(values)
-    return compared
+    return Measurement("rivals", work, _CODE, subjects, gather, _to_json, _from_json)
 
 
 def _pairs(params: Params) -> Iterator[tuple[Cell, str]]:

@@ -9,6 +9,7 @@ from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import all_or_nothing, write_bytes
 from pipeline.core.run import Run
+from pipeline.core.tables import read_table, rows_at
 from pipeline.sharing.card import card
 from pipeline.sharing.files import share
 
@@ -39,14 +40,8 @@ def release(run: Run, name: str, cells: Path, folder: Path) -> Path:
 
 def _headline(path: Path, cell: Cell) -> pd.DataFrame:
     """The rows of cells with the λ of `cell`, which must be among them."""
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise PipelineError(
-            f"cannot read {path}: {error}. `dvc repro` runs the stage that writes it."
-        ) from error
-    is_headline = table["robust_reg"].map("{:g}".format) == f"{cell.robust_reg:g}"
-    rows = table[is_headline & (table["experiment"] == cell.experiment)]
+    table = rows_at(read_table(path), cell.robust_reg)
+    rows = table[table["experiment"] == cell.experiment]
     if cell.seed not in set(rows["seed"]):
         raise PipelineError(
             f"{path}: no row for {cell}, which params.yaml asks for. Run `dvc repro`."

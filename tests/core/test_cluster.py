@@ -21,9 +21,9 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
-from pipeline.metrics.comparison import compare_methods
+from pipeline.metrics.comparison import comparison
 from pipeline.metrics.grid import evaluate, protocol_of
-from pipeline.metrics.measurement import Subject
+from pipeline.metrics.measurement import Subject, measure
 from pipeline.study.run import run_study
 from pipeline.training import engine
 from pipeline.training.engine import train_grids
@@ -224,7 +224,8 @@ def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
 
 def test_methods_are_scored_there_as_here(untrained):
     def scored(params: Params) -> str:
-        scores = compare_methods(Run(params, CPU, PREPARED.parent, MODELS))[NAME]
+        run = Run(params, CPU, PREPARED.parent, MODELS)
+        scores = measure(run, comparison(run))[NAME]
         return json.dumps({method: [one.to_json() for one in s] for method, s in scores.items()})
 
     there = scored(untrained)

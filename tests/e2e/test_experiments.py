@@ -54,7 +54,7 @@ def test_another_lambda(project):
     changes = ("-S", "robust_reg=0.1", "-S", "report.explanations=1")
     printed = project.run("dvc", "exp", "run", "--name", "stronger", *changes)
     rerun = [f"{s}@{name}" for s in ("train", "evaluate", "headline") for name in ENTRIES]
-    rerun += ["grid", "worst_case", "explain", "share", "report", "rivals", "power"]
+    rerun += ["grid", "explain", "share", "report", "rivals"]
     assert sorted(stages_run(printed)) == sorted(rerun)
     for name in (*EXPERIMENTS, "reuters_senn", "uci_wine"):  # those with the old λ
         assert f"{name}: 4 of 6 cells reused from the cell store" in printed

@@ -10,14 +10,13 @@ from pipeline.explanations.gradients import sensitivity
 from pipeline.explanations.library import (
     COMPLETENESS,
     INTEGRATION_POINTS,
+    deep_lift,
+    guided_backprop,
     integrated_gradients,
-    occlusion,
-    shapley_sampling,
 )
-from pipeline.explanations.library_layers import deep_lift, guided_backprop
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS
-from pipeline.explanations.surrogates import kernel_shap, lime
+from pipeline.explanations.perturbation import kernel_shap, lime, occlusion, shapley_sampling
 from pipeline.models.logits import target_logit
 from tests.explanations.networks import affine, relu_network
 from tests.metrics.models import random_image_senn, random_table_senn
@@ -183,7 +182,7 @@ def test_occlusion_is_the_change_when_a_patch_is_removed():
     assert_close(explained * 16, sliding.double(), atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("explain", [kernel_shap, lime])
+@pytest.mark.parametrize("explain", [occlusion, shapley_sampling, kernel_shap, lime])
 def test_patches_that_do_not_differ_from_the_baseline_are_worth_nothing(explain):
     model, (x, baseline), target = random_image_senn().double(), images(), TARGET[:2]
     part = baseline.repeat(2, 1, 1, 1)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pipeline.core.params import load_params
-from pipeline.explanations import library, surrogates
+from pipeline.explanations import perturbation
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import FEED_FORWARD, METHODS, methods_for
 from pipeline.models.building import Inputs, build_senn
@@ -31,9 +31,9 @@ BACKGROUND = {shape: background_of(shape) for shape in set(SHAPES.values())}
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
     """How many draws there are is no matter here."""
-    monkeypatch.setattr(library, "SHAPLEY_PERMUTATIONS", 3)
-    monkeypatch.setattr(surrogates, "KERNEL_SHAP_SAMPLES", 100)
-    monkeypatch.setattr(surrogates, "LIME_SAMPLES", 100)
+    monkeypatch.setattr(perturbation, "SHAPLEY_PERMUTATIONS", 3)
+    monkeypatch.setattr(perturbation, "KERNEL_SHAP_SAMPLES", 100)
+    monkeypatch.setattr(perturbation, "LIME_SAMPLES", 100)
 
 
 @functools.cache

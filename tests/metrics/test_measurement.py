@@ -10,14 +10,15 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.metrics import measurement as library
-from pipeline.metrics.comparison import compare_methods
+from pipeline.metrics.comparison import comparison
 from pipeline.metrics.grid import evaluate_grids
 from pipeline.metrics.measurement import (
     EVALUATING,
     EXPLAINING,
     Measurement,
     Subject,
-    measure_models,
+    measure,
+    measure_together,
 )
 from tests.conftest import REPOSITORY
 from tests.stages.workspace import untrained_compas
@@ -47,27 +48,57 @@ def test_what_is_kept_is_not_measured_again(store, tmp_path, monkeypatch):
     cell.write_bytes(b"a model")
     run = Run(settings({}), CPU, data.parent, tmp_path, store)
 
-    def measure(work, *tasks: int) -> list[dict[str, float]]:
-        measurement = Measurement("some", work, EVALUATING, dict, dict)
+    def some(work, *tasks: int) -> Measurement[list[dict[str, float]]]:
         subjects = [Subject(cell, data, {"task": task}, task) for task in tasks]
-        return measure_models(run, measurement, subjects)
+        return Measurement("some", work, EVALUATING, subjects, list)
 
-    first = measure(work, 1, 2, 3)
+    first = measure(run, some(work, 1, 2, 3))
     assert first == [{"third": task / 3, "undefined": float("inf")} for task in (1, 2, 3)]
-    assert measure(refuse, 1, 2, 3) == first
-    assert measure(work, 0, 1, 2, 3) == [{"third": 0.0, "undefined": float("inf")}, *first]
+    assert measure(run, some(refuse, 1, 2, 3)) == first
+    more = [{"third": 0.0, "undefined": float("inf")}, *first]
+    assert measure(run, some(work, 0, 1, 2, 3)) == more
+
+
+def test_together_is_as_one_by_one(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+    data, cell = write_data(NAME, tmp_path / "compas"), tmp_path / "cell"
+    cell.write_bytes(b"a model")
+    run = Run(settings({}), CPU, data.parent, tmp_path, store)
+
+    def times(factor: int, *tasks: int) -> Measurement[int]:
+        def work(subject: tuple[object, object, int], report: object) -> dict[str, int]:
+            return {"product": factor * subject[2]}
+
+        def gather(results: list[dict[str, int]]) -> int:
+            return sum(result["product"] for result in results)
+
+        subjects = [Subject(cell, data, {"factor": factor, "task": task}, task) for task in tasks]
+        line = "{}: {}".format
+        return Measurement(f"times {factor}", work, EVALUATING, subjects, gather, line=line)
+
+    assert measure(run, times(10, 2, 3)) == 50
+    capsys.readouterr()
+    measurements = times(100, 5), times(10, 1, 2, 3), times(7)
+    assert measure_together(run, *measurements) == [500, 60, 0]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [
+        "times 10: 2 of 3 results reused from the cell store",
+        "0: {'product': 500}",
+        "0: {'product': 10}",
+    ]
+    assert [measure(run, one) for one in measurements] == [500, 60, 0]
 
 
 def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = untrained_compas({"explain": {"seeds": 1}}, 40)
     run = Run(params, CPU, Path("data/prepared"), Path("models"), store)
-    evaluations, scores = evaluate_grids(run, NAME), compare_methods(run)
+    evaluations, scores = evaluate_grids(run, NAME), measure(run, comparison(run))
     monkeypatch.setattr(library, "run_tasks", lambda _, tasks, *rest: map(refuse, tasks, tasks))
     # Another headline λ and other seeds to explain measure no model again.
     other = params.model_copy(update={"robust_reg": params.lambdas(NAME)[-1]})
     assert evaluate_grids(replace(run, params=other), NAME) == evaluations
-    again = compare_methods(run)
+    again = measure(run, comparison(run))
     for method, (one,) in again[NAME].items():
         (expected,) = scores[NAME][method]
         for part, other_part in zip(one, expected, strict=True):
@@ -77,12 +108,16 @@ def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
                 assert (array == other_part[name]).all() or (array != array).any()
 
 
-@pytest.mark.parametrize("measure", [partial(evaluate_grids, entry=NAME), compare_methods])
-def test_a_missing_cell_is_named(measure, tmp_path):
+@pytest.mark.parametrize(
+    "measured",
+    [partial(evaluate_grids, entry=NAME), lambda run: measure(run, comparison(run))],
+    ids=["evaluate", "explain"],
+)
+def test_a_missing_cell_is_named(measured, tmp_path):
     data = write_data(NAME, tmp_path / "compas").parent
     with pytest.raises(PipelineError, match=r"cannot read .*seed=.*safetensors"):
         params = settings({"explain.experiments": [NAME]})  # those whose data are there
-        measure(Run(params, CPU, data, tmp_path / "models"))
+        measured(Run(params, CPU, data, tmp_path / "models"))
 
 
 def test_all_that_a_result_follows_from_is_in_its_key(store, tmp_path, monkeypatch):
@@ -97,18 +132,18 @@ def test_all_that_a_result_follows_from_is_in_its_key(store, tmp_path, monkeypat
         measured.append(subject)
         return {}
 
-    def measure(cell="one", data=data, code=EVALUATING, **protocol: int) -> int:
+    def tasks(cell="one", data=data, code=EVALUATING, **protocol: int) -> int:
         """How many tasks this makes."""
         before = len(measured)
         subject = Subject(tmp_path / cell, data, {"a": 1, "b": 2} | protocol)
-        measure_models(run, Measurement("some", note, code, dict, dict), [subject])
+        measure(run, Measurement("some", note, code, [subject], list))
         return len(measured) - before
 
-    assert (measure(), measure(), measure(b=2, a=1)) == (1, 0, 0)
+    assert (tasks(), tasks(), tasks(b=2, a=1)) == (1, 0, 0)
     others = [{"cell": "two"}, {"data": other}, {"code": EXPLAINING}, {"a": 2}]
-    assert [measure(**change) for change in others] == [1, 1, 1, 1]
+    assert [tasks(**change) for change in others] == [1, 1, 1, 1]
     (tmp_path / "two").write_text("one")
-    assert measure(cell="two") == 0  # the same file
+    assert tasks(cell="two") == 0  # the same file
 
 
 @pytest.mark.parametrize(("stage", "code"), [("evaluate", EVALUATING), ("explain", EXPLAINING)])

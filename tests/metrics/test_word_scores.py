@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from pipeline.core.dataset import present
 from pipeline.explanations.method import Background, ExplanationMethod
 from pipeline.explanations.methods import METHODS, methods_on
-from pipeline.explanations.surrogates import kernel_shap, lime
+from pipeline.explanations.perturbation import kernel_shap, lime
 from pipeline.metrics.comparison import Examination, MethodScores, score
 from pipeline.metrics.informativeness import relevance_weighted
 from pipeline.metrics.scores import SCORES

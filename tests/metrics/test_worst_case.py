@@ -10,8 +10,9 @@ from pipeline.core.cells import Cell
 from pipeline.core.params import Certify
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
-from pipeline.metrics import worst_case
-from pipeline.metrics.worst_case import Result, Task, certify, measure_worst_case, worst_case_table
+from pipeline.metrics import worst_case as library
+from pipeline.metrics.measurement import measure
+from pipeline.metrics.worst_case import Result, Task, certify, worst_case, worst_case_table
 from tests.metrics.data import dataset
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 from tests.stages.workspace import untrained_compas
@@ -76,7 +77,7 @@ def test_larger_boxes_than_those_with_too_many_patterns_are_not_tried(monkeypatc
         asked.append(branches)
         return torch.full_like(found, torch.nan)
 
-    monkeypatch.setattr(worst_case, "exact_constant", too_many)
+    monkeypatch.setattr(library, "exact_constant", too_many)
     certify(random_table_senn(), dataset((6,), 3), SETTINGS, [0.1, 0.2, 0.3])
     assert asked == [500, 0, 0]
 
@@ -104,14 +105,14 @@ def test_the_store_keeps_what_was_measured(tmp_path, monkeypatch):
     data, models = tmp_path / "data/prepared", tmp_path / "models"
     run = Run(params, torch.device("cpu"), data, models, store)
 
-    def measure() -> pd.DataFrame:
-        results = measure_worst_case(run)["compas_senn"]
+    def measured() -> pd.DataFrame:
+        results = measure(run, worst_case(run))["compas_senn"]
         assert [task.cell.seed for task, _ in results] == [2, 1]
         return worst_case_table(results, 100)
 
-    table = measure()
+    table = measured()
     assert set(table["measure"]) == {"certify"}  # no learned concepts
     assert set(table["radius"]) == {0.1, 0.5} and set(table["seeds"]) == {2}
     # Nothing is left to do.
     monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", lambda work, tasks, *_: iter(tasks))
-    pd.testing.assert_frame_equal(measure(), table)
+    pd.testing.assert_frame_equal(measured(), table)

@@ -29,6 +29,7 @@ def workspace(tmp_path, monkeypatch):
     """A folder with params.yaml, a prepared dataset and untrained cells of two seeds."""
     monkeypatch.chdir(tmp_path)
     changes = {"seeds": [2, 1], "explain": SMALL, "evaluate": {"bootstrap": 100}}
+    changes["certify"] = {"experiments": []}
     untrained_compas(changes, test_examples=30)
 
 

@@ -1,3 +1,5 @@
+"""What stage `explain` writes of the explanatory power of explanations of texts."""
+
 from pathlib import Path
 
 import pandas as pd
@@ -5,13 +7,14 @@ import pytest
 import torch
 import yaml
 
+from benchmarks.measure import of_what_there_is
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Prepared, Split, save_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import load_params
 from pipeline.metrics.word_power import COMPARED, NO_MODEL
 from pipeline.models.building import Inputs, build_senn
-from stages import power
+from stages import explain
 from tests.conftest import REPOSITORY
 from tests.weights import save_weights
 
@@ -24,6 +27,9 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SENN_CELL_STORE", str(tmp_path / "store"))
     content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
+    content["experiments"] = {NAME: content["experiments"][NAME]}
+    content = of_what_there_is(content)
+    content["explain"]["experiments"] = []
     content["power"] |= {"experiments": [NAME], "seeds": 2, "documents": 30, "neighbours": [1, 3]}
     Path("params.yaml").write_text(yaml.safe_dump(content))
     params = load_params(Path("params.yaml"))
@@ -57,7 +63,7 @@ def workspace(tmp_path, monkeypatch):
 
 
 def test_the_table_and_the_same_bytes_from_the_store(workspace, capsys):
-    power.main()
+    explain.main()
     table = pd.read_csv(OUT)
     assert list(table.columns[:3]) == ["experiment", "robust_reg", "vectors"]
     weights = [*COMPARED, *NO_MODEL]
@@ -67,7 +73,7 @@ def test_the_table_and_the_same_bytes_from_the_store(workspace, capsys):
     assert (table.loc[table["weights"] == "lrp_epsilon", "behind"] == 0).all()
     here = OUT.read_bytes()
     capsys.readouterr()
-    power.main()
+    explain.main()
     assert OUT.read_bytes() == here
     total = 2 * len(weights)
     assert f"{total} of {total} results reused" in capsys.readouterr().out
@@ -77,7 +83,7 @@ def test_a_missing_cell_is_named(workspace):
     gone = next(Path("models").rglob("*.safetensors"))
     gone.unlink()
     with pytest.raises(PipelineError, match=str(gone)):
-        power.main()
+        explain.main()
     assert not OUT.exists()
 
 
@@ -85,5 +91,5 @@ def test_nothing_to_measure(workspace):
     content = yaml.safe_load(Path("params.yaml").read_text())
     content["power"]["experiments"] = []
     Path("params.yaml").write_text(yaml.safe_dump(content))
-    power.main()
+    explain.main()
     assert pd.read_csv(OUT).empty

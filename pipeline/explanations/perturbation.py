@@ -1,0 +1,252 @@
+"""Occlusion, Shapley values and LIME: what is f_c of an input without some of its patches?
+
+In the call shape of all methods; not differentiable in x. `baseline` (*input_shape) stands for
+absence. A method chooses *sets* of patches that are present, asks the model for f_c of each, and
+makes of the answers what a patch is worth; that is spread evenly over the patch's features, so a
+sum over features is a sum over patches. Patches that do not differ from the baseline are worth 0
+and are not asked about. Draws have a fixed seed and are the same for every example with as many
+patches that differ, those of Shapley sampling for every example.
+
+Numbers are captum's (0.9.0, Kokhlikyan et al. 2020), which asks about every patch, in every order
+and sample anew.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.core.arithmetic import square_root
+from pipeline.core.dataset import patches
+from pipeline.metrics.batches import capacity
+from pipeline.models.logits import logits
+
+SHAPLEY_PERMUTATIONS = 25
+KERNEL_SHAP_SAMPLES = 1000
+LIME_SAMPLES = 500
+LIME_KERNEL_WIDTH = 0.25  # in cosine distances, as in Ribeiro's implementation
+LIME_RIDGE = 1.0  # as there
+
+FORWARD_BATCH = 200  # inputs per pass; on CPUs more do not fit the cache
+
+_SEED = 0
+_EXACTLY = 1e6  # the weight of samples that the linear model must agree with
+
+Choose = Callable[[Tensor], Tensor]
+"""Of which patches differ from the baseline, (G,) bool, the sets to ask about, (S, G) bool."""
+
+Worth = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Of the same, the sets and the answers (S,), float64: what each patch is worth, (G,)."""
+
+
+def occlusion(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
+    """The change f_c(x) - f_c(x without the patch).
+
+    Zeiler & Fergus 2014, section 4.2, with patches that do not overlap.
+
+    x (B, *input_shape), target (B,) int64, baseline (*input_shape); returns (B, *input_shape).
+    """
+    return _explained(_all_but_one, _drops, model, x, target, baseline)
+
+
+def shapley_sampling(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
+    """Shapley values of the patches, estimated; parameters as for `occlusion`.
+
+    The mean change that a patch makes when patches are added in random orders (Castro, Gómez &
+    Tejada 2009). For any orders, the sum is f_c(x) - f_c(b).
+    """
+    return _explained(_added_in_turn, _gains, model, x, target, baseline)
+
+
+def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
+    """Shapley values of the patches as a regression; parameters as for `occlusion`.
+
+    Lundberg & Lee 2017, theorem 2: least squares weighted by the Shapley kernel, on random sets of
+    patches. The sum is f_c(x) - f_c(b), because x and b have a weight of a million.
+    """
+    from sklearn.linear_model import LinearRegression  # slow to import: not before it is run
+
+    def weights(present: Tensor) -> Tensor:
+        is_end = present.all(1) | ~present.any(1)
+        return torch.where(is_end, _EXACTLY, 1.0)
+
+    choose = partial(_among_players, partial(shapley_sets, KERNEL_SHAP_SAMPLES))
+    worth = partial(_coefficients, LinearRegression, weights)
+    return _explained(choose, worth, model, x, target, baseline)
+
+
+def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
+    """A linear model of presence near x; parameters as for `occlusion`.
+
+    Ribeiro, Singh & Guestrin 2016, section 3, as in their implementation: ridge regression on
+    random halves of the patches, which stand for superpixels, weighted by a kernel of the cosine
+    distance between presence and ones.
+    """
+    from sklearn.linear_model import Ridge
+
+    def weights(present: Tensor) -> Tensor:
+        distances = 1 - square_root(present.float().mean(1)).double()
+        closeness = [math.exp(-(d**2) / (2 * LIME_KERNEL_WIDTH**2)) for d in distances.tolist()]
+        return torch.tensor(closeness)
+
+    choose = partial(_among_players, partial(lime_sets, LIME_SAMPLES))
+    worth = partial(_coefficients, partial(Ridge, alpha=LIME_RIDGE), weights)
+    return _explained(choose, worth, model, x, target, baseline)
+
+
+@lru_cache(maxsize=64)
+def shapley_sets(count: int, players: int) -> Tensor:
+    """All, none, and random sets, drawn as the Shapley kernel weighs them; from two players on.
+
+    The kernel of all sets of k is p(k) ∝ (M - 1) / (k (M - k)) of M players. A set of k are the
+    largest k of M normal numbers.
+    """
+    sizes = torch.arange(players)
+    kernel = (players - 1) / (sizes * (players - sizes))
+    kernel[0] = 0
+    of_size = torch.distributions.Categorical(kernel)
+    sets = [torch.ones(1, players).bool(), torch.zeros(1, players).bool()]
+    with same_draws():
+        while len(sets) < count:
+            absent = players - int(of_size.sample())
+            values = torch.randn(1, players)
+            sets.append(values > values.kthvalue(absent).values)
+    return torch.cat(sets)
+
+
+@lru_cache(maxsize=64)
+def lime_sets(count: int, players: int) -> Tensor:
+    """Random halves."""
+    with same_draws():
+        return torch.full((count, players), 0.5).bernoulli().bool()
+
+
+@contextmanager
+def same_draws() -> Iterator[None]:
+    """Seed the global generator, from which torch and captum draw, and restore it at the end."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        yield
+
+
+def _all_but_one(differs: Tensor) -> Tensor:
+    """All patches, and all but each that differs."""
+    removed = torch.eye(len(differs), dtype=torch.bool)[differs]
+    return torch.cat([torch.ones(1, len(differs), dtype=torch.bool), ~removed])
+
+
+def _drops(differs: Tensor, present: Tensor, answers: Tensor) -> Tensor:
+    worth = answers.new_zeros(len(differs))
+    worth[differs] = answers[0] - answers[1:]
+    return worth
+
+
+def _added_in_turn(differs: Tensor) -> Tensor:
+    """No patches, and for each order the first, the first two, …, all of those that differ."""
+    place, count = _places(differs), int(differs.sum())
+    present = place.unsqueeze(1) <= torch.arange(count).unsqueeze(1)
+    return torch.cat([torch.zeros(1, len(differs), dtype=torch.bool), present.flatten(0, 1)])
+
+
+def _gains(differs: Tensor, present: Tensor, answers: Tensor) -> Tensor:
+    """The mean over orders of what f_c gains when a patch is added."""
+    place, count = _places(differs), int(differs.sum())
+    if not count:
+        return answers.new_zeros(len(differs))
+    without = answers[:1].expand(SHAPLEY_PERMUTATIONS, 1)
+    in_turn = torch.cat([without, answers[1:].view(SHAPLEY_PERMUTATIONS, count)], 1).diff()
+    return in_turn.gather(1, place.clamp(max=count - 1)).mean(0)
+
+
+def _places(differs: Tensor) -> Tensor:
+    """Where each patch comes in each order, (permutations, G): those that differ come first."""
+    with same_draws():
+        orders = [torch.randperm(len(differs)) for _ in range(SHAPLEY_PERMUTATIONS)]
+    turn = torch.stack(orders).argsort(1)
+    return torch.where(differs, turn, len(differs)).argsort(dim=1, stable=True).argsort(1)
+
+
+def _players(differs: Tensor) -> Tensor:
+    """Which patches a regression is about: those that differ; all if only one does, or none."""
+    return differs if differs.sum() > 1 else torch.ones_like(differs)
+
+
+def _among_players(draw: Callable[[int], Tensor], differs: Tensor) -> Tensor:
+    """Sets of players that ``draw(players)`` makes; the other patches are as the baseline is."""
+    players = _players(differs)
+    drawn = draw(int(players.sum()))
+    present = torch.ones(len(drawn), len(differs), dtype=torch.bool)
+    present[:, players] = drawn
+    return present
+
+
+def _coefficients(
+    regression: Callable[[], Any],
+    weights: Callable[[Tensor], Tensor],
+    differs: Tensor,
+    present: Tensor,
+    answers: Tensor,
+) -> Tensor:
+    """The coefficients of a `regression` of the answers on presence."""
+    players = _players(differs)
+    z = present[:, players]
+    fitted = regression().fit(z.float().numpy(), answers.float().numpy(), weights(z).numpy())
+    worth = answers.new_zeros(len(differs))
+    worth[players] = torch.as_tensor(fitted.coef_, dtype=worth.dtype)
+    return worth
+
+
+def _explained(
+    choose: Choose, worth: Worth, model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor
+) -> Tensor:
+    """What a method that is made of `choose` and `worth` says of every feature."""
+    patch = patches(x.shape[1:])
+    features = patch.flatten().bincount()
+    is_unlike = (x.detach() != baseline).flatten(1).cpu()
+    unlike = torch.zeros(len(x), len(features)).index_add_(1, patch.flatten(), is_unlike.float())
+    differing = unlike > 0
+    sets = [choose(differs) for differs in differing]
+    answers = _answers(model, x.detach(), target, baseline, patch.to(x.device), sets)
+    of_patches = [
+        worth(differs, present, values).where(differs, 0)
+        for differs, present, values in zip(differing, sets, answers, strict=True)
+    ]
+    return (torch.stack(of_patches).to(x.dtype) / features)[:, patch].to(x.device)
+
+
+@torch.no_grad()
+def _answers(
+    model: nn.Module,
+    x: Tensor,
+    target: Tensor,
+    baseline: Tensor,
+    patch: Tensor,
+    sets: Sequence[Tensor],
+) -> list[Tensor]:
+    """f_c of each example with each of its `sets` of patches present, (S,), float64, on the CPU.
+
+    No set is asked about twice.
+    """
+    distinct, places = zip(*map(_distinct, sets), strict=True)
+    counts = torch.tensor([len(some) for some in distinct])
+    which, present = torch.arange(len(x)).repeat_interleave(counts), torch.cat(distinct)
+    size = FORWARD_BATCH * capacity(x.device)
+    known = []
+    for example, shown in zip(which.split(size), present.split(size), strict=True):
+        example, shown = example.to(x.device), shown.to(x.device)
+        values = logits(model, torch.where(shown[:, patch], x[example], baseline))
+        known.append(values.gather(1, target[example].unsqueeze(1)).squeeze(1))
+    of_examples = torch.cat(known).double().cpu().split(counts.tolist())
+    return [values[place] for values, place in zip(of_examples, places, strict=True)]
+
+
+def _distinct(sets: Tensor) -> tuple[Tensor, Tensor]:
+    """The different rows of `sets` (S, G), and which of them each row is, (S,)."""
+    packed = np.packbits(sets.numpy(), axis=1)
+    _, first, place = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    return sets[torch.from_numpy(first)], torch.from_numpy(place).flatten()
