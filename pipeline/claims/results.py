@@ -21,7 +21,6 @@ from pipeline.models.building import Inputs, build_vae
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn, SennOutput
 from pipeline.models.weights import load_cell, load_weights
-from pipeline.study.references import linear_accuracy
 
 NEIGHBOURS = 5
 LATENT_SPACE, PIXELS = "latent space", "pixels"
@@ -126,7 +125,8 @@ class ExperimentResults:
         """
         if self.learns_concepts:
             return None
-        return share_interval(linear_accuracy(self.data), len(self.data.test))
+        (accuracy,) = set(self.cells["linear_accuracy"])
+        return share_interval(accuracy, len(self.data.test))
 
     @cached_property
     def model(self) -> Senn:

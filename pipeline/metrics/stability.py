@@ -222,9 +222,10 @@ def noise_distances(
 
     def distances(x: Tensor, target: Tensor, noise: Tensor) -> Tensor:
         e = explain(model, x, target).flatten(1).double()
-        moved = [explain(model, x + level * noise, target).flatten(1) for level in levels]
-        lengths = [torch.linalg.vector_norm(other - e, dim=1) for other in moved]
-        return torch.stack(lengths, 1) / _length_or_nan(e)
+        noisy = torch.cat([x + level * noise for level in levels])
+        moved = explain(model, noisy, target.repeat(len(levels))).flatten(1)
+        changes = moved.unflatten(0, (len(levels), -1)) - e
+        return torch.linalg.vector_norm(changes, dim=2).mT / _length_or_nan(e)
 
     return in_batches(distances, x, target, noise)
 

@@ -17,8 +17,8 @@ from scipy.optimize import isotonic_regression
 from pipeline.core.params import Experiment
 from pipeline.core.params_choices import Variant
 from pipeline.metrics.intervals import TAILS, Interval, accuracy_interval, lost_interval
+from pipeline.metrics.references import REFERENCES
 from pipeline.study.definitions import Definition
-from pipeline.study.references import REFERENCES
 
 Across = Literal["variant", "reduction"]
 AXES = {"robust_reg": False, "per_example": False, "test_robustness_loss": True,

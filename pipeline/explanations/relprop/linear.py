@@ -1,6 +1,7 @@
 """Linear layers as rules of relevance propagation see them: Σ_i x_i w_ij with any x and w."""
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,8 @@ LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, WeightedSum,
 class LinearMap(NamedTuple):
     """A linear layer and its input: ``output = apply(x, weight) + bias``.
 
-    `apply` is linear in each of its arguments. `bias` can be broadcast to the output.
+    `apply` is linear in each of its arguments. `bias` can be broadcast to the output. `adjoint` is
+    ``adjoint(s, weight)``, wᵀ s; without one autograd computes it.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
@@ -25,6 +27,7 @@ class LinearMap(NamedTuple):
     weight: Tensor
     bias: Tensor
     output: Tensor
+    adjoint: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def negative(self) -> "LinearMap":
         """The map with the output negated."""
@@ -42,7 +45,7 @@ def linear_map(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> 
     match layer:
         case nn.Linear():
             bias = none if layer.bias is None else layer.bias.detach()
-            return LinearMap(F.linear, x, layer.weight.detach(), bias, output)
+            return LinearMap(F.linear, x, layer.weight.detach(), bias, output, torch.matmul)
         case nn.Conv2d():
             bias = none if layer.bias is None else layer.bias.detach()[:, None, None]
             return LinearMap(
@@ -56,7 +59,8 @@ def linear_map(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> 
             one = output.new_ones(())
             return LinearMap(lambda x, weight: layer.forward(x) * weight, x, one, none, output)
         case Joined():
-            return LinearMap(F.linear, x, layer.weight.detach(), layer.bias.detach(), output)
+            weight, bias = layer.weight.detach(), layer.bias.detach()
+            return LinearMap(F.linear, x, weight, bias, output, torch.matmul)
         case WeightedSum():
             return LinearMap(sum_aggregator, x, inputs[1], none, output)
     raise TypeError(f"{type(layer).__name__} is not linear")
@@ -91,18 +95,21 @@ def distribute(
     -------
     R_i, shaped like ``linear.x``
     """
-    with torch.enable_grad():
-        inputs = [x.detach().requires_grad_() for x, _ in parts]
+    with torch.set_grad_enabled(linear.adjoint is None):
+        inputs = [x.detach().requires_grad_(linear.adjoint is None) for x, _ in parts]
         weights = [weight.detach() for _, weight in parts]
-        z = sum(map(linear.apply, inputs, weights), start=relevance.new_zeros(()))
+        z = reduce(torch.add, map(linear.apply, inputs, weights))
     shares = _quotient(relevance, z.detach() + bias, epsilon)
-    gradients = torch.autograd.grad(z, inputs, shares)
-    products = [x.detach() * gradient for x, gradient in zip(inputs, gradients, strict=True)]
-    return torch.stack(products).sum(0)
+    if linear.adjoint is None:
+        back = torch.autograd.grad(z, inputs, shares)
+    else:
+        back = tuple(linear.adjoint(shares, weight) for weight in weights)
+    return reduce(torch.add, (x.detach() * one for x, one in zip(inputs, back, strict=True)))
 
 
 def _quotient(relevance: Tensor, z: Tensor, epsilon: float) -> Tensor:
     """R / z, and 0 where z is 0 or so close to 0 that the quotient could overflow."""
-    z = torch.where(z < 0, z - epsilon, z + epsilon)
+    if epsilon:
+        z = torch.where(z < 0, z - epsilon, z + epsilon)
     is_zero = z.abs() < torch.finfo(z.dtype).tiny ** 0.5
     return torch.where(is_zero, 0.0, relevance / z.masked_fill(is_zero, 1.0))

@@ -1,4 +1,4 @@
-r"""References for a study's curves: two trivial classifiers, and when only a constant one is left.
+r"""References for accuracies: two trivial classifiers, and when only a constant one is left.
 
 The paper's loss is 0 for logits that are homogeneous of degree one in the concepts: then θ = ∇ₕf
 has θᵀh = f (Euler), and its residual Σ_k h_k ∇θ_kc vanishes. A linear classifier, θ constant, is

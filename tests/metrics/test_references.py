@@ -7,14 +7,14 @@ from torch.nn import functional as F
 
 from pipeline.core.dataset import Dataset, Split
 from pipeline.core.params import load_params
-from pipeline.models.building import Inputs, build_senn
-from pipeline.study.references import (
+from pipeline.metrics.references import (
     REFERENCES,
     constant_from,
     linear_accuracy,
     majority_accuracy,
     references,
 )
+from pipeline.models.building import Inputs, build_senn
 from pipeline.training.robustness import linearise, robustness_loss
 from tests.conftest import REPOSITORY
 
