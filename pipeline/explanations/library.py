@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.core.kinds import kind_of
 from pipeline.explanations.perturbation import FORWARD_BATCH
+from pipeline.metrics.batches import capacity
 from pipeline.models.layered import LayeredSenn, layered
 from pipeline.models.logits import logits
 
@@ -45,7 +46,7 @@ def integrated_gradients(model: nn.Module, x: Tensor, target: Tensor, baseline: 
             start[rows],
             target[rows],
             n_steps=points,
-            internal_batch_size=max(FORWARD_BATCH, len(rows)),
+            internal_batch_size=max(FORWARD_BATCH * capacity(x.device), len(rows)),
             return_convergence_delta=True,
         )
         attributions[rows] = values.detach().to(x.dtype)
