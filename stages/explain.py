@@ -19,7 +19,7 @@ def main() -> None:
     """Write ``{methods,methods_curves,worst_case}/<entry>.csv`` and text/power.csv in reports/."""
     run = Run.of_workspace()
     resamples = run.params.evaluate.bootstrap
-    # Side by side in one pool. Tables, whose tasks are short, end the comparison: it comes last.
+    # In one pool, so that no core waits between the three. The comparison ends with short tasks.
     worst, power, compared = measure_together(
         run, worst_case(run), word_power(run), comparison(run)
     )

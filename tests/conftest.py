@@ -12,6 +12,7 @@ import torch
 from pipeline.core.errors import PipelineError
 from pipeline.data.registry import collections, files_of
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
+from pipeline.metrics.measurement import dataset_on
 from tests.distribution import place, unit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -39,6 +40,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return InUnits(config, log)
+
+
+@pytest.fixture(autouse=True)
+def no_dataset_remembered() -> None:
+    """A worker remembers the data set that it read last by its path, which may be relative."""
+    dataset_on.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -125,8 +125,7 @@ class ExperimentResults:
         """
         if self.learns_concepts:
             return None
-        (accuracy,) = set(self.cells["linear_accuracy"])
-        return share_interval(accuracy, len(self.data.test))
+        return share_interval(self.cells["linear_accuracy"].iloc[0], len(self.data.test))
 
     @cached_property
     def model(self) -> Senn:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.models.logits import logits
 
-STEPS = 150  # of 400, an MNIST prototype gains .01 in log-probability at most
+STEPS = 150  # with 400, an MNIST prototype gains at most 0.01 in log-probability
 RESTARTS = 4
 _RATE = 0.1  # Adam's learning rate at the start, in units of the range; falls linearly to 0
 _SEED = 0

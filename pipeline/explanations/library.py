@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pipeline.core.kinds import kind_of
 from pipeline.explanations.perturbation import FORWARD_BATCH
-from pipeline.metrics.batches import capacity
+from pipeline.metrics.batches import at_once
 from pipeline.models.layered import LayeredSenn, layered
 from pipeline.models.logits import logits
 
@@ -46,7 +46,7 @@ def integrated_gradients(model: nn.Module, x: Tensor, target: Tensor, baseline: 
             start[rows],
             target[rows],
             n_steps=points,
-            internal_batch_size=max(FORWARD_BATCH * capacity(x.device), len(rows)),
+            internal_batch_size=max(at_once(FORWARD_BATCH, x), len(rows)),
             return_convergence_delta=True,
         )
         attributions[rows] = values.detach().to(x.dtype)
@@ -80,9 +80,10 @@ def deep_lift(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> 
 def guided_backprop(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """The gradient of f_c, of which only the positive part passes back through a ReLU.
 
-    Springenberg, Dosovitskiy, Brox & Riedmiller 2015, section 3.4. Parameters as for
-    `integrated_gradients`.
-    The product θ·h of a `Senn` and its tanh pass back their ordinary gradients.
+    Springenberg, Dosovitskiy, Brox & Riedmiller 2015, section 3.4. The product θ·h of a
+    `Senn` and its tanh pass back their ordinary gradients.
+
+    x (B, *input_shape), target (B,) int64; returns (B, *input_shape).
     """
     from captum.attr import GuidedBackprop
 

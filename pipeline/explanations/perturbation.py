@@ -4,16 +4,15 @@ In the call shape of all methods; not differentiable in x. `baseline` (*input_sh
 absence. A method chooses *sets* of patches that are present, asks the model for f_c of each, and
 makes of the answers what a patch is worth; that is spread evenly over the patch's features, so a
 sum over features is a sum over patches. Patches that do not differ from the baseline are worth 0
-and are not asked about. Draws have a fixed seed and are the same for every example with as many
-patches that differ, those of Shapley sampling for every example.
+and are not asked about. Draws have a fixed seed: they are the same for all examples in which
+equally many patches differ, the orders of Shapley sampling for all examples.
 
-Numbers are captum's (0.9.0, Kokhlikyan et al. 2020), which asks about every patch, in every order
-and sample anew.
+Where all patches differ, numbers are captum's (0.9.0, Kokhlikyan et al. 2020) up to rounding, of
+occlusion and Shapley sampling always. captum asks about all patches, and about some sets twice.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from pipeline.core.arithmetic import square_root
 from pipeline.core.dataset import patches
-from pipeline.metrics.batches import capacity
+from pipeline.metrics.batches import at_once
 from pipeline.models.logits import logits
 
 SHAPLEY_PERMUTATIONS = 25
@@ -38,10 +37,10 @@ _SEED = 0
 _EXACTLY = 1e6  # the weight of samples that the linear model must agree with
 
 Choose = Callable[[Tensor], Tensor]
-"""Of which patches differ from the baseline, (G,) bool, the sets to ask about, (S, G) bool."""
+"""Given which patches differ from the baseline, (G,) bool: the sets to ask about, (S, G) bool."""
 
 Worth = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Of the same, the sets and the answers (S,), float64: what each patch is worth, (G,)."""
+"""Given the same, those sets and the answers, (S,) float64: what each patch is worth, (G,)."""
 
 
 def occlusion(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
@@ -101,46 +100,46 @@ def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tenso
 
 @lru_cache(maxsize=64)
 def shapley_sets(count: int, players: int) -> Tensor:
-    """All, none, and random sets, drawn as the Shapley kernel weighs them; from two players on.
+    """All, none, and random sets, drawn as the Shapley kernel weighs them: (count, players) bool.
 
     The kernel of all sets of k is p(k) ∝ (M - 1) / (k (M - k)) of M players. A set of k are the
-    largest k of M normal numbers.
+    largest k of M normal numbers. One player has all and none alone.
     """
+    generator = torch.Generator().manual_seed(_SEED)
     sizes = torch.arange(players)
     kernel = (players - 1) / (sizes * (players - sizes))
     kernel[0] = 0
-    of_size = torch.distributions.Categorical(kernel)
-    sets = [torch.ones(1, players).bool(), torch.zeros(1, players).bool()]
-    with same_draws():
-        while len(sets) < count:
-            absent = players - int(of_size.sample())
-            values = torch.randn(1, players)
-            sets.append(values > values.kthvalue(absent).values)
-    return torch.cat(sets)
+    sets = [torch.ones(players).bool(), torch.zeros(players).bool()]
+    while players > 1 and len(sets) < count:
+        size = int(torch.multinomial(kernel, 1, generator=generator))
+        values = torch.randn(players, generator=generator)
+        sets.append(values > values.kthvalue(players - size).values)
+    return torch.stack(sets)
 
 
 @lru_cache(maxsize=64)
 def lime_sets(count: int, players: int) -> Tensor:
-    """Random halves."""
-    with same_draws():
-        return torch.full((count, players), 0.5).bernoulli().bool()
+    """Random halves, (count, players) bool."""
+    generator = torch.Generator().manual_seed(_SEED)
+    return torch.full((count, players), 0.5).bernoulli(generator=generator).bool()
 
 
-@contextmanager
-def same_draws() -> Iterator[None]:
-    """Seed the global generator, from which torch and captum draw, and restore it at the end."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
-        yield
+@lru_cache(maxsize=64)
+def shapley_turns(permutations: int, patches: int) -> Tensor:
+    """When each patch is added, in random orders: (permutations, patches), 0 for the first."""
+    generator = torch.Generator().manual_seed(_SEED)
+    orders = [torch.randperm(patches, generator=generator) for _ in range(permutations)]
+    return torch.stack(orders).argsort(1)
 
 
 def _all_but_one(differs: Tensor) -> Tensor:
-    """All patches, and all but each that differs."""
+    """All patches; then, for each that differs, all but that one."""
     removed = torch.eye(len(differs), dtype=torch.bool)[differs]
     return torch.cat([torch.ones(1, len(differs), dtype=torch.bool), ~removed])
 
 
 def _drops(differs: Tensor, present: Tensor, answers: Tensor) -> Tensor:
+    """What f_c loses when a patch is removed."""
     worth = answers.new_zeros(len(differs))
     worth[differs] = answers[0] - answers[1:]
     return worth
@@ -165,9 +164,7 @@ def _gains(differs: Tensor, present: Tensor, answers: Tensor) -> Tensor:
 
 def _places(differs: Tensor) -> Tensor:
     """Where each patch comes in each order, (permutations, G): those that differ come first."""
-    with same_draws():
-        orders = [torch.randperm(len(differs)) for _ in range(SHAPLEY_PERMUTATIONS)]
-    turn = torch.stack(orders).argsort(1)
+    turn = shapley_turns(SHAPLEY_PERMUTATIONS, len(differs))
     return torch.where(differs, turn, len(differs)).argsort(dim=1, stable=True).argsort(1)
 
 
@@ -235,7 +232,7 @@ def _answers(
     distinct, places = zip(*map(_distinct, sets), strict=True)
     counts = torch.tensor([len(some) for some in distinct])
     which, present = torch.arange(len(x)).repeat_interleave(counts), torch.cat(distinct)
-    size = FORWARD_BATCH * capacity(x.device)
+    size = at_once(FORWARD_BATCH, x)
     known = []
     for example, shown in zip(which.split(size), present.split(size), strict=True):
         example, shown = example.to(x.device), shown.to(x.device)

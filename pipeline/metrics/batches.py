@@ -32,6 +32,14 @@ def capacity(device: torch.device) -> int:
     return 50 if device.type == "cuda" else 1
 
 
+def at_once(images: int, x: Tensor) -> int:
+    """How many inputs like those of x to compute at once: as many numbers as `images` of MNIST.
+
+    No fewer than `images` on any device.
+    """
+    return max(images, rows(images * 28 * 28, x))
+
+
 def in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """``function(*tensors)``, computed on slices of the first dimension and concatenated.
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.core.cells import Cell
-from pipeline.core.dataset import PATCH, Dataset, present, read_dataset
+from pipeline.core.dataset import PATCH, Dataset, present
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Explain
 from pipeline.core.run import Run
@@ -39,7 +39,7 @@ from pipeline.metrics.informativeness import (
     explanatory_power,
     relevance_weighted,
 )
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on
 from pipeline.metrics.neighbours import nearest, neighbours
 from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
@@ -261,10 +261,10 @@ def remembering(explain: Method[ModelT]) -> Method[ModelT]:
 
 
 def comparison(run: Run) -> Measurement[Compared]:
-    """Scores of every method, one a seed, each on the headline model of that seed.
+    """The measurement of every method's scores, on the headline models of the first seeds.
 
-    By experiment, per method that applies to its data, in the order of `METHODS`, its scores on the
-    model of each of the first ``explain.seeds`` seeds.
+    It gathers, by experiment, per method that applies to its data, in the order of `METHODS`, its
+    scores on the model of each of the first ``explain.seeds`` seeds.
     """
     params, settings = run.params, run.params.explain
     names = [name for entry in settings.experiments for name in params.names_of(entry)]
@@ -307,8 +307,10 @@ def comparison(run: Run) -> Measurement[Compared]:
         }
 
     work = partial(_score, settings, params.evaluate, run.device)
-    to_json, from_json = MethodScores.to_json, MethodScores.from_json
-    return Measurement("methods", work, EXPLAINING, subjects, gather, to_json, from_json, line)
+    save, load = MethodScores.to_json, MethodScores.from_json
+    return Measurement(
+        "methods", work, EXPLAINING, subjects, gather, save=save, load=load, line=line
+    )
 
 
 def _score(
@@ -330,7 +332,7 @@ def _examination(
 ) -> Examination:
     """What all methods of a model share, made once in a worker."""
     model, _ = load_cell(cell)
-    return Examination(placed(model, device), read_dataset(data).to(device), settings, evaluate)
+    return Examination(placed(model, device), dataset_on(data, device), settings, evaluate)
 
 
 def _of_words(explain: Method[Senn]) -> Method[Senn]:

@@ -6,7 +6,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ from pipeline.metrics.concepts import (
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import share_interval
 from pipeline.metrics.neighbours import neighbours, within
+from pipeline.metrics.references import linear_accuracy
 from pipeline.metrics.removal import leave_one_out, removal_of_concepts
 from pipeline.metrics.stability import (
     Box,
@@ -103,6 +104,11 @@ class Protocol:
     neighbours: Tensor
     box: Box
 
+    @cached_property
+    def linear_accuracy(self) -> float:
+        """What a linear classifier of the inputs gets right; fitted once for all cells."""
+        return linear_accuracy(self.data)
+
 
 def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
     """Choose anchors and neighbourhoods for `data`, on its device.
@@ -140,11 +146,13 @@ def evaluate_cell(model: Senn, protocol: Protocol) -> Row:
     test = protocol.data.test
     accuracy = share_interval(_mean(correct(model, test)), len(test))
     train_concepts = encode(model, protocol.data.train.x)
+    are_inputs = model.conceptizer.are_inputs
     return {
         **accuracy.columns("accuracy"),
         **_stability(model, protocol, train_concepts),
         **_faithfulness(model, protocol, train_concepts),
         **{name: metric(model, protocol.data) for name, metric in METRICS.items()},
+        "linear_accuracy": protocol.linear_accuracy if are_inputs else torch.nan,
     }
 
 

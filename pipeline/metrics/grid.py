@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 
 from pipeline.core.cells import Cell, grid
-from pipeline.core.dataset import load_dataset, read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate
 from pipeline.core.run import Run
@@ -19,8 +18,7 @@ from pipeline.core.workers import Report
 from pipeline.metrics.collapse import selection
 from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
 from pipeline.metrics.intervals import accuracy_interval
-from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, measure
-from pipeline.metrics.references import linear_accuracy
+from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, dataset_on, measure
 from pipeline.models.layers import placed
 from pipeline.models.weights import load_cell
 
@@ -30,8 +28,7 @@ def evaluate_grids(run: Run, entry: str) -> dict[str, dict[Cell, Row]]:
 
     Returns
     -------
-    What was measured of each cell, by experiment; where concepts are features or words, beside the
-    `linear_accuracy` of their data.
+    What was measured of each cell, by experiment.
 
     Raises
     ------
@@ -48,19 +45,10 @@ def evaluate_grids(run: Run, entry: str) -> dict[str, dict[Cell, Row]]:
     subjects = [Subject.of(run, cell, protocol) for cell in cells]
     rows = evaluate(f"evaluate {entry}", run, run.params.evaluate, subjects, line)
     measured = dict(zip(cells, rows, strict=True))
-    beside = {name: _references(run, name) for name in names}
     return {
-        name: {
-            cell: row | beside[name] for cell, row in measured.items() if cell.experiment == name
-        }
+        name: {cell: row for cell, row in measured.items() if cell.experiment == name}
         for name in names
     }
-
-
-def _references(run: Run, name: str) -> Row:
-    if not run.params.experiment(name).conceptizer.are_inputs:
-        return {}
-    return {"linear_accuracy": linear_accuracy(load_dataset(run.data_of(name)))}
 
 
 def evaluate(
@@ -72,7 +60,7 @@ def evaluate(
 ) -> list[Row]:
     """Evaluate cells, whose protocol is `protocol_of` the settings."""
     work = partial(_evaluate, settings, run.device)
-    return measure(run, Measurement(title, work, EVALUATING, subjects, list[Row], line=line))
+    return measure(run, Measurement(title, work, EVALUATING, subjects, list, line=line))
 
 
 def protocol_of(settings: Evaluate) -> dict[str, Any]:
@@ -139,4 +127,4 @@ def _evaluate(
 @lru_cache(maxsize=1)
 def _protocol(data: File, settings: Evaluate, device: torch.device) -> Protocol:
     """The protocol of an experiment, made once in a worker."""
-    return prepare_protocol(read_dataset(data).to(device), settings)
+    return prepare_protocol(dataset_on(data, device), settings)

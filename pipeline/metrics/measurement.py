@@ -1,7 +1,7 @@
 """Trained models are measured side by side, and none twice."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pipeline.core.cells import Cell
-from pipeline.core.dataset import file_of
+from pipeline.core.dataset import Dataset, file_of, read_dataset
 from pipeline.core.files import digest_of
 from pipeline.core.fingerprint import (
     COMPUTING_CODE,
@@ -87,7 +87,7 @@ class Measurement(NamedTuple, Generic[Gathered]):
     code : sequence of str
         The files that measure, such as `EVALUATING`.
     subjects : sequence of Subject
-        What is measured, the longest first.
+        What is measured, in the order in which tasks are begun: the long ones early.
     gather : callable
         What the results, in the order of `subjects`, make together.
     save, load : callable
@@ -123,7 +123,11 @@ def measure_together(run: Run, *measurements: Measurement[Any]) -> list[Any]:
     PipelineError
         If the data or a cell is missing or damaged.
     """
-    keys = [_keys(run, one) for one in measurements]
+    subjects = [subject for one in measurements for subject in one.subjects]
+    data = {subject.data: file_of(subject.data) for subject in subjects}
+    files = {subject.cell for subject in subjects} | {file.path for file in data.values()}
+    digests = {path: digest_of(path) for path in files}
+    keys = [_keys(run, one, data, digests) for one in measurements]
     saved = [[run.store.measured(key) for key in of_one] for of_one in keys]
     for one, values in zip(measurements, saved, strict=True):
         if known := sum(value is not None for value in values):
@@ -137,7 +141,6 @@ def measure_together(run: Run, *measurements: Measurement[Any]) -> list[Any]:
         for index, value in enumerate(values)
         if value is None
     ]
-    data = {subject.data: file_of(subject.data) for one in measurements for subject in one.subjects}
     tasks = []
     for which, index in new:
         cell, folder, _, task = measurements[which].subjects[index]
@@ -169,15 +172,21 @@ def _work(
     return works[which](subject, report)
 
 
-def _keys(run: Run, measurement: Measurement[Any]) -> list[str]:
+def _keys(
+    run: Run,
+    measurement: Measurement[Any],
+    data: Mapping[Path, File],
+    digests: Mapping[Path, str],
+) -> list[str]:
     """A fingerprint for each subject of all that its result follows from."""
     common = environment(run.device, digest_of_code(files_of(measurement.code)))
-    subjects = measurement.subjects
-    files = {cell for cell, *_ in subjects} | {file_of(data).path for _, data, *_ in subjects}
-    digests = {file: digest_of(file) for file in files}
     return [
-        fingerprint(
-            {"cell": digests[cell], **protocol, "data": digests[file_of(data).path], **common}
-        )
-        for cell, data, protocol, _ in subjects
+        fingerprint({"cell": digests[cell], **protocol, "data": digests[data[of].path], **common})
+        for cell, of, protocol, _ in measurement.subjects
     ]
+
+
+@lru_cache(maxsize=1)
+def dataset_on(file: File, device: torch.device) -> Dataset:
+    """The data set of a subject on `device`, read once in a worker for tasks in a row."""
+    return read_dataset(file).to(device)

@@ -55,19 +55,20 @@ def linear_accuracy(data: Dataset) -> float:
 
     Of texts θ is the same wherever a word occurs, that is a linear classifier of how often each
     word does. There are more words than it takes to tell the training documents apart, so it is
-    penalised: half the squared norm of θ is added to the sum of their cross-entropies.
+    penalised: half the squared norm of θ is added to the sum of their cross-entropies. Of a table
+    whose classes a plane separates there is no optimum: θ is where the optimiser stops.
     """
     from sklearn.linear_model import LogisticRegression
 
     is_text = data.kind == "texts"
     x, test_x = (
-        _word_counts(split, len(data.vocabulary)) if is_text else split.x.double().numpy()
+        _word_counts(split, len(data.vocabulary)) if is_text else split.x.double().cpu().numpy()
         for split in (data.train, data.test)
     )
     strength = 1.0 if is_text else np.inf
     model = LogisticRegression(C=strength, fit_intercept=False, tol=1e-8, max_iter=10_000)
-    model.fit(x, data.train.y.numpy())
-    return float(model.score(test_x, data.test.y.numpy()))
+    model.fit(x, data.train.y.cpu().numpy())
+    return float(model.score(test_x, data.test.y.cpu().numpy()))
 
 
 def _word_counts(split: Split, words: int) -> Any:
@@ -75,8 +76,9 @@ def _word_counts(split: Split, words: int) -> Any:
     from scipy import sparse
 
     assert split.words is not None
-    rows, columns = split.words.nonzero(as_tuple=True)  # the first stands for no word
-    of_words = split.words[rows, columns]
+    words_of = split.words.cpu()
+    rows, columns = words_of.nonzero(as_tuple=True)  # the first stands for no word
+    of_words = words_of[rows, columns]
     ones = np.ones(len(rows))
     return sparse.csr_array((ones, (rows.numpy(), of_words.numpy())), (len(split), words))
 

@@ -5,7 +5,7 @@ methods stand two weights that know no model: ``uniform``, 1 for every word, and
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.cells import Cell
-from pipeline.core.dataset import Dataset, Split, is_word, read_dataset
+from pipeline.core.dataset import Dataset, Split, is_word
 from pipeline.core.inputs import File
 from pipeline.core.params import Power
 from pipeline.core.run import Run
@@ -29,7 +29,7 @@ from pipeline.metrics.documents import (
     power_of_halves,
 )
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
 from pipeline.models.weights import load_cell
@@ -47,6 +47,7 @@ REFERENCE = "lrp_epsilon"  # whose lead over every other row is in the table
 NO_MODEL = {"uniform": "uniform weights", "tf_idf": "tf-idf"}
 SPACES = ("embedding", "one_hot")
 _SEED = 0  # of the draw of documents
+_CPU = torch.device("cpu")
 
 
 class WordPower(NamedTuple):
@@ -57,9 +58,9 @@ class WordPower(NamedTuple):
 
 
 def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
-    """The power of every kind of weights, one a seed, each on the headline model of that seed.
+    """The measurement of the power of every kind of weights, on the headline models.
 
-    By experiment of ``power.experiments``, per kind of weights.
+    It gathers, by experiment of ``power.experiments``, per kind of weights, the power of each seed.
     """
     params, settings = run.params, run.params.power
     cells = [
@@ -94,7 +95,7 @@ def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
         return WordPower(**saved)
 
     work, save = partial(_measure, settings, run.device), WordPower._asdict
-    return Measurement("power", work, EXPLAINING, subjects, gather, save, load, line)
+    return Measurement("power", work, EXPLAINING, subjects, gather, save=save, load=load, line=line)
 
 
 def power_table(
@@ -177,7 +178,7 @@ def _measure(
 ) -> WordPower:
     """Measure one kind of weights on one model; runs in a worker."""
     cell, data_file, weights = subject
-    data = _data(data_file)
+    data = dataset_on(data_file, _CPU)
     draw = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(_SEED))
     chosen = draw[: settings.documents]
     x, y, words = data.test.x[chosen], data.test.y[chosen], places_in(data.test)[chosen]
@@ -193,11 +194,6 @@ def _measure(
         for vectors in documents
     )
     return WordPower(embedded, one_hot)
-
-
-@lru_cache(maxsize=1)
-def _data(file: File) -> Dataset:
-    return read_dataset(file)
 
 
 def places_in(split: Split) -> Tensor:

@@ -7,7 +7,7 @@ are learned from images, the attack on them (`attacks`).
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.cells import Cell
-from pipeline.core.dataset import Dataset, read_dataset
+from pipeline.core.dataset import Dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
 from pipeline.core.kinds import kind_of
@@ -31,7 +31,7 @@ from pipeline.metrics.certified import jacobian_norm
 from pipeline.metrics.evaluation import draw_anchors
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.local_lipschitz import certified_constant, found_constant
-from pipeline.metrics.measurement import EVALUATING, Measurement, Subject
+from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, dataset_on
 from pipeline.metrics.stability import Box
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
@@ -63,13 +63,14 @@ class Result(NamedTuple):
 
 
 def worst_case(run: Run) -> Measurement[dict[str, list[Result]]]:
-    """What is bounded and attacked of all headline models; the bootstrap has no part in it.
+    """The measurement of all that is bounded and attacked of the headline models.
 
-    By entry of params.yaml, what was measured: nothing where nothing is bounded or attacked.
+    It gathers the results by entry of params.yaml: none where nothing is bounded or attacked. The
+    bootstrap has no part in it.
     """
     params = run.params
     tasks = [task for name in params.experiments for task in _tasks(params, name)]
-    # The longest first: what bounds tables takes all radii, and searches for the exact constant.
+    # Tables first: all their radii are one task, which searches for the exact constant.
     tasks.sort(key=lambda task: (-len(task.radii), task.about == "attack"))
 
     def line(index: int, measured: list[Measured]) -> str:
@@ -90,7 +91,9 @@ def worst_case(run: Run) -> Measurement[dict[str, list[Result]]]:
         return results
 
     work = partial(_measure, run.device)
-    return Measurement("worst case", work, EVALUATING, subjects, gather, list, list, line)
+    return Measurement(
+        "worst case", work, EVALUATING, subjects, gather, save=list, load=list, line=line
+    )
 
 
 def _tasks(params: Params, name: str) -> list[Task]:
@@ -171,8 +174,9 @@ def _in_boxes(
     known = measured["found"]
     if "exact" in measured:
         known = measured["exact"].where(measured["exact"].isfinite(), known)
-    for name in {"certified", "intervals"} & measured.keys():
-        measured[f"{name}_ratio"] = (measured[name] / known).where(known > 0, torch.nan)
+    for name in ("certified", "intervals"):
+        if name in measured:
+            measured[f"{name}_ratio"] = (measured[name] / known).where(known > 0, torch.nan)
     return {name: values.tolist() for name, values in measured.items()}
 
 
@@ -183,7 +187,7 @@ def _measure(
 ) -> list[Measured]:
     """Do one task; runs in a worker."""
     cell, data_file, (settings, radii) = subject
-    data = _dataset(data_file, device)
+    data = dataset_on(data_file, device)
     model = placed(load_cell(cell)[0], device)
     if isinstance(settings, Certify):
         return certify(model, data, settings, radii)
@@ -192,9 +196,3 @@ def _measure(
         {name: values[:, index].tolist() for name, values in attacked.items()}
         for index in range(len(radii))
     ]
-
-
-@lru_cache(maxsize=1)
-def _dataset(data: File, device: torch.device) -> Dataset:
-    """The dataset of an experiment, read once in a worker."""
-    return read_dataset(data).to(device)

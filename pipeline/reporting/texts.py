@@ -144,7 +144,7 @@ def power_figure(table: pd.DataFrame, title: str) -> Figure:
 
     Parameters
     ----------
-    table : of one experiment, as stage `power` writes it.
+    table : of one experiment, as stage `explain` writes it.
     """
     order = table[table["vectors"] == "embedding"].sort_values("power", ascending=False)
     names = order["weights"].tolist()

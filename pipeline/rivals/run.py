@@ -8,12 +8,11 @@ import numpy as np
 import torch
 
 from pipeline.core.cells import Cell
-from pipeline.core.dataset import read_dataset
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Params, Rivals
 from pipeline.core.run import Run
 from pipeline.core.workers import Report
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on
 from pipeline.models.layers import placed
 from pipeline.models.weights import load_cell
 from pipeline.rivals.measure import Arena, measure
@@ -30,7 +29,7 @@ _MEASURED_BY = ("lipschitz_concept_resolution", "lipschitz_discrete_radius",
 
 
 def rivals(run: Run) -> Measurement[dict[str, Measured]]:
-    """What `measure` says of every method on every model, by experiment."""
+    """The measurement of every method on every model by `measure`; gathers them by experiment."""
     params = run.params
     settings = params.rivals.model_dump(
         mode="json", exclude={"experiments", "robust_reg", "seeds", "image_seeds", "bootstrap"}
@@ -48,7 +47,7 @@ def rivals(run: Run) -> Measurement[dict[str, Measured]]:
         return compared
 
     work = partial(_measure, params.rivals, params.evaluate, run.device)
-    return Measurement("rivals", work, _CODE, subjects, gather, _to_json, _from_json)
+    return Measurement("rivals", work, _CODE, subjects, gather, save=_to_json, load=_from_json)
 
 
 def _pairs(params: Params) -> Iterator[tuple[Cell, str]]:
@@ -82,7 +81,7 @@ def _arena(
 ) -> Arena:
     """What all methods of a model share, made once in a worker."""
     model, _ = load_cell(cell)
-    return Arena(placed(model, device), read_dataset(data).to(device), settings, evaluate)
+    return Arena(placed(model, device), dataset_on(data, device), settings, evaluate)
 
 
 def _to_json(values: Values) -> dict[str, list[float]]:

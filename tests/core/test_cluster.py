@@ -23,7 +23,8 @@ from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.metrics.comparison import comparison
 from pipeline.metrics.grid import evaluate, protocol_of
-from pipeline.metrics.measurement import Subject, measure
+from pipeline.metrics.measurement import Subject, measure_together
+from pipeline.metrics.worst_case import worst_case
 from pipeline.study.run import run_study
 from pipeline.training import engine
 from pipeline.training.engine import train_grids
@@ -222,11 +223,14 @@ def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
         assert measured(local(untrained)) == there
 
 
-def test_methods_are_scored_there_as_here(untrained):
+def test_explanations_are_measured_there_as_here(untrained):
     def scored(params: Params) -> str:
+        params = params.model_copy(update={"experiments": {NAME: params.experiments[NAME]}})
         run = Run(params, CPU, PREPARED.parent, MODELS)
-        scores = measure(run, comparison(run))[NAME]
-        return json.dumps({method: [one.to_json() for one in s] for method, s in scores.items()})
+        bounds, compared = measure_together(run, worst_case(run), comparison(run))
+        scores = compared[NAME].items()
+        told = {method: [one.to_json() for one in of_seeds] for method, of_seeds in scores}
+        return json.dumps({"bounds": bounds[NAME], "methods": told}, default=vars)
 
     there = scored(untrained)
     with in_this_process():

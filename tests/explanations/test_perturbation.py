@@ -22,7 +22,6 @@ from pipeline.explanations.perturbation import (
     kernel_shap,
     lime,
     occlusion,
-    same_draws,
     shapley_sampling,
 )
 from pipeline.models.logits import logits
@@ -62,7 +61,8 @@ def captums(explain, model, x, target, baseline):
     players = patches(x.shape[1:]).contiguous()[None]
     said = []
     for one, label in zip(x.split(1), target.split(1), strict=True):
-        with same_draws():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             values = method(partial(logits, model)).attribute(
                 one,
                 baseline[None],
@@ -109,18 +109,42 @@ class Asked(nn.Module):
         return (x[:, 0] * x[:, 1] + x[:, 1] * x[:, 2] + x[:, 3]).unsqueeze(1)
 
 
-@pytest.mark.parametrize("explain", [shapley_sampling, kernel_shap])
-def test_no_set_of_patches_is_asked_about_twice(explain):
-    model, x = Asked(), torch.tensor([[2.0, 3.0, 5.0, 7.0], [1.0, 0.0, 4.0, 0.0]])
-    explain(model, x, torch.zeros(2, dtype=torch.int64), torch.zeros(4))
-    assert model.asked <= 2**4 + 2**2
+NONE, ONE, ALL = [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 7.0], [2.0, 3.0, 5.0, 7.0]
+
+
+def said_of(explain, x: list[float]) -> tuple[torch.Tensor, int]:
+    """What a method says of one input of `Asked`, and how many inputs it asks about."""
+    model = Asked()
+    said = explain(model, torch.tensor([x]), torch.tensor([0]), torch.zeros(4))
+    return said[0], model.asked
+
+
+@pytest.mark.parametrize(
+    ("explain", "asked"), [(occlusion, 1 + 4), (shapley_sampling, 2**4), (kernel_shap, 2**4)]
+)
+def test_no_set_of_patches_is_asked_about_twice(explain, asked):
+    assert said_of(explain, ALL)[1] == asked
+    assert said_of(occlusion, ONE)[1] == said_of(shapley_sampling, ONE)[1] == 2
+
+
+@pytest.mark.parametrize("explain", CAPTUMS)
+def test_where_one_patch_differs_or_none(explain):
+    said, _ = said_of(explain, ONE)
+    assert not said[:3].any()
+    assert said[3].item() == pytest.approx(7, abs=0.2 if explain is lime else 1e-3)
+    assert not said_of(explain, NONE)[0].any()
+
+
+@pytest.mark.parametrize("explain", CAPTUMS)
+def test_of_one_feature(explain):
+    x, one = torch.tensor([[3.0]]), torch.tensor([0])
+    said = explain(nn.Linear(1, 1), x, one, torch.zeros(1))
+    assert said.shape == (1, 1) and said.item() != 0
 
 
 def test_the_mean_over_all_orders_is_the_shapley_value(monkeypatch):
-    orders = [torch.tensor(order) for order in permutations(range(4))]
-    monkeypatch.setattr("pipeline.explanations.perturbation.SHAPLEY_PERMUTATIONS", len(orders))
-    remaining = iter(2 * orders)  # once for the sets, once for what they gain
-    monkeypatch.setattr(torch, "randperm", lambda _: next(remaining))
-    x = torch.tensor([[2.0, 3.0, 5.0, 7.0]])
-    values = shapley_sampling(Asked(), x, torch.tensor([0]), torch.zeros(4))
-    assert_close(values, torch.tensor([[3.0, 10.5, 7.5, 7.0]]))  # products are shared equally
+    orders = torch.tensor(list(permutations(range(4))))
+    for name, value in (("SHAPLEY_PERMUTATIONS", 24), ("shapley_turns", lambda *_: orders)):
+        monkeypatch.setattr(f"pipeline.explanations.perturbation.{name}", value)
+    said, _ = said_of(shapley_sampling, ALL)
+    assert_close(said, torch.tensor([3.0, 10.5, 7.5, 7.0]))  # products are shared equally

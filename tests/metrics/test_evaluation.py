@@ -16,6 +16,7 @@ from pipeline.metrics.evaluation import (
 )
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import share_interval
+from pipeline.metrics.references import linear_accuracy
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, Removal, leave_one_out
 from tests.metrics.data import EVALUATE, dataset
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
@@ -50,6 +51,7 @@ COLUMNS = [
     "cross_entropy_ratio",
     "balanced_accuracy",
     "commonest_share",
+    "linear_accuracy",
 ]
 
 
@@ -93,6 +95,8 @@ def test_row(model, shape, classes):
     protocol = prepare_protocol(data, settings)
     row = evaluate_cell(model, protocol)
     assert list(row) == COLUMNS
+    linear = row.pop("linear_accuracy")
+    assert linear == linear_accuracy(data) if shape == (6,) else math.isnan(linear)
     assert all(math.isfinite(value) for value in row.values())
 
     output = model(data.test.x)
@@ -124,7 +128,9 @@ def test_row(model, shape, classes):
     for name, explain in (("relevance", relevances), ("contribution", contributions)):
         expected = faithfulness(model, explain, x, target, p, removal).mean().item()
         assert row[f"faithfulness_{name}"] == pytest.approx(expected, rel=1e-3, abs=1e-5)
-    assert row == evaluate_cell(model, protocol)
+    again = evaluate_cell(model, protocol)
+    del again["linear_accuracy"]
+    assert row == again
 
 
 def test_statistics_over_anchors():

@@ -46,6 +46,15 @@ def test_linear_explanations_move_in_proportion_to_the_noise():
     assert noise_distances(ANY, nothing, x, targets(x), noise, (0.5,)).isnan().all()
 
 
+def test_noise_moves_the_explanation_of_each_examples_own_class():
+    x, noise, target = torch.rand(3, 2) + 1, torch.randn(3, 2), torch.tensor([0, 2, 5])
+    distances = noise_distances(
+        ANY, lambda model, x, target: x + target[:, None], x, target, noise, (0.1, 1.0)
+    )
+    ratio = noise.norm(dim=1) / (x + target[:, None]).norm(dim=1)
+    torch.testing.assert_close(distances.float(), torch.stack([0.1 * ratio, ratio], 1))
+
+
 def test_effective_features_of_equal_shares_is_their_number():
     x = torch.tensor([[1.0, 0, 0, 0], [2, -2, 0, 0], [3, 3, 3, -3], [1, 0.5, 0.5, 0]])
     numbers = effective_features(ANY, identity, x, targets(x))

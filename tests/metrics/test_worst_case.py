@@ -1,6 +1,7 @@
 """What is measured of which cells, at which radii; tables; and the cell store."""
 
 import math
+from collections.abc import Iterator
 
 import pandas as pd
 import pytest
@@ -113,6 +114,10 @@ def test_the_store_keeps_what_was_measured(tmp_path, monkeypatch):
     table = measured()
     assert set(table["measure"]) == {"certify"}  # no learned concepts
     assert set(table["radius"]) == {0.1, 0.5} and set(table["seeds"]) == {2}
-    # Nothing is left to do.
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", lambda work, tasks, *_: iter(tasks))
+
+    def nothing_left(work, tasks, *_) -> Iterator[tuple[int, object]]:
+        assert not tasks
+        return iter(())
+
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", nothing_left)
     pd.testing.assert_frame_equal(measured(), table)

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
+from pipeline.metrics.references import linear_accuracy
 from pipeline.models.building import Inputs, build_senn
 from stages import evaluate
 from tests.conftest import REPOSITORY
@@ -45,6 +46,10 @@ def test_writes_cells_and_lambdas(workspace, monkeypatch, capsys):
     model = build_senn("compas_senn", experiment, workspace.vae, Inputs((11,), 0.0, 1.0), 1).eval()
     accuracy = (model(test.x).logits.argmax(1) == test.y).float().mean().item()
     assert cells["accuracy"][0] == pytest.approx(accuracy)
+    linear = linear_accuracy(load_dataset(Path("data/prepared/compas")))
+    assert 0.5 < linear < 1  # classes are by a plane that is not through 0
+    for table in (cells, lambdas):
+        assert table["linear_accuracy"].tolist() == pytest.approx(len(table) * [linear])
     lines = sorted(capsys.readouterr().out.splitlines())
     assert lines[0] == f"compas_senn λ=0.0001 seed=1: test accuracy {accuracy:.4f}"
     assert len(lines) == 4

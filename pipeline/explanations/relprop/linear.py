@@ -18,8 +18,8 @@ LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, WeightedSum,
 class LinearMap(NamedTuple):
     """A linear layer and its input: ``output = apply(x, weight) + bias``.
 
-    `apply` is linear in each of its arguments. `bias` can be broadcast to the output. `adjoint` is
-    ``adjoint(s, weight)``, wᵀ s; without one autograd computes it.
+    `apply` is linear in each of its arguments. `bias` can be broadcast to the output. ``adjoint(s,
+    weight)`` is wᵀ s; where it is None, autograd computes that.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
@@ -95,8 +95,9 @@ def distribute(
     -------
     R_i, shaped like ``linear.x``
     """
-    with torch.set_grad_enabled(linear.adjoint is None):
-        inputs = [x.detach().requires_grad_(linear.adjoint is None) for x, _ in parts]
+    by_autograd = linear.adjoint is None
+    with torch.set_grad_enabled(by_autograd):
+        inputs = [x.detach().requires_grad_(by_autograd) for x, _ in parts]
         weights = [weight.detach() for _, weight in parts]
         z = reduce(torch.add, map(linear.apply, inputs, weights))
     shares = _quotient(relevance, z.detach() + bias, epsilon)

@@ -76,7 +76,7 @@ def test_the_table_and_the_same_bytes_from_the_store(workspace, capsys):
     explain.main()
     assert OUT.read_bytes() == here
     total = 2 * len(weights)
-    assert f"{total} of {total} results reused" in capsys.readouterr().out
+    assert f"power: {total} of {total} results reused" in capsys.readouterr().out
 
 
 def test_a_missing_cell_is_named(workspace):
