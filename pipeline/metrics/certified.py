@@ -128,6 +128,10 @@ def _certify(network: nn.Sequential, box: Box, x: Tensor, target: Tensor) -> Ten
 def norm_of_product(links: Sequence[Link], product: IntervalMatrix, box: Box) -> Tensor:
     """A bound on the spectral norm of ``product``, times what the links do to changes, (B,).
 
+    Where an activation follows all linear layers, as tanh does in the paper's networks for images,
+    its slopes D scale rows of the product N of what comes before. ‖DN‖ ≤ ‖HN‖ with H the largest
+    slopes, since D = (D/H) H, so that their spread costs nothing.
+
     Parameters
     ----------
     links : of a network, from the input on.
@@ -140,7 +144,10 @@ def norm_of_product(links: Sequence[Link], product: IntervalMatrix, box: Box) ->
     )
     bound = product.norm() * norms.pop()
     for link in reversed(links):
-        product = link.pull(product)
+        if link.most is not None and product.chooses():
+            product = product._replace(centre=product.centre * link.most.unsqueeze(1))
+        else:
+            product = link.pull(product)
         bound = torch.minimum(bound, product.norm() * norms.pop())
     moves = box.half_width > 0
     product = IntervalMatrix(product.centre * moves, product.radius * moves)

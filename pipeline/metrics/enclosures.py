@@ -52,16 +52,24 @@ class IntervalMatrix(NamedTuple):
         apart = _spectral_norm(centre) + _spectral_norm(radius)
         return torch.minimum(apart, _spectral_norm(centre.abs() + radius))
 
+    def chooses(self) -> bool:
+        """Whether each row is a number times an output, and no two rows are of the same output."""
+        chosen = self.centre.flatten(2) != 0
+        alone = all(bool((chosen.sum(axis) <= 1).all()) for axis in (1, 2))
+        return alone and not self.radius.any()
+
 
 class Link(NamedTuple):
     """What a layer does to changes.
 
     `pull` multiplies an interval matrix (B, K, *outputs) by the layer's A from the right, which
-    gives (B, K, *inputs); `norm` bounds A's spectral norm, a number or (B,).
+    gives (B, K, *inputs); `norm` bounds A's spectral norm, a number or (B,). Of an activation,
+    whose A is diagonal, `most` has the largest numbers that it may have, (B, *outputs).
     """
 
     pull: Callable[[IntervalMatrix], IntervalMatrix]
     norm: Tensor
+    most: Tensor | None = None
 
 
 def enclose(layer: nn.Module, over: Enclosure, from_anchor: bool = True) -> tuple[Enclosure, Link]:
@@ -149,7 +157,7 @@ def _activation(
     """An increasing function of every unit, with its secant slopes from the anchor."""
     at = function(over.at)
     low, high = function(over.at + over.low) - at, function(over.at + over.high) - at
-    link = Link(partial(_scaled, lowest, highest), highest.flatten(1).amax(1))
+    link = Link(partial(_scaled, lowest, highest), highest.flatten(1).amax(1), highest)
     return Enclosure(at, low, high), link
 
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from pipeline.core.errors import PipelineError
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
+from pipeline.metrics.certified import certified_lipschitz, jacobian_norm, norm_of_product
+from pipeline.metrics.enclosures import Enclosure, IntervalMatrix, enclose
 from pipeline.metrics.stability import Box, Search, lipschitz_local, to_inputs
 from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.layered import layered
@@ -181,6 +182,27 @@ def test_at_a_kink_the_jacobian_is_that_of_a_side_within_the_box():
     # A kink at the very anchor may have any slope: what is certified does not see the side.
     assert (lower.item(), exact.item()) == (0, 0)
     assert certified.item() == pytest.approx(3, rel=1e-8)
+
+
+def test_the_spread_of_the_last_activations_slopes_costs_nothing():
+    """tanh(Wx) around 0, where all its slopes are largest, has the constant ‖W‖ in any box."""
+    weight = torch.randn(1, 4, 6, generator=torch.Generator().manual_seed(0)).double()
+    layer = nn.Linear(6, 4).double().requires_grad_(False)
+    layer.weight.copy_(weight[0])
+    layer.bias.zero_()
+    over = Enclosure(*(torch.full((1, 6), end).double() for end in (0.0, -0.5, 0.5)))
+    links = []
+    for part in (layer, nn.Tanh()):
+        over, link = enclose(part, over)
+        links.append(link)
+    rows = IntervalMatrix(torch.eye(4).double()[None], torch.zeros(1, 4, 4).double())
+    box = Box(torch.full((6,), 0.5), -INFINITE, INFINITE)
+    expected = torch.linalg.matrix_norm(weight, 2)
+    torch.testing.assert_close(norm_of_product(links, rows, box), expected, rtol=1e-8, atol=0)
+    by_intervals = links[0].pull(links[1].pull(rows)).norm()
+    assert (by_intervals > 1.02 * expected).all()
+    # Rows that share an output are not scaled one by one.
+    assert rows.chooses() and not IntervalMatrix(rows.centre.cumsum(1), rows.radius).chooses()
 
 
 @pytest.mark.parametrize("name", ["three hidden layers", "two convolutions"])
