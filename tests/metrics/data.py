@@ -53,5 +53,9 @@ def texts(padding: int = 0) -> Dataset:
         lengths = torch.randint(2, 6, (len(split), 1), generator=generator)
         is_there = (torch.arange(5) < lengths).unsqueeze(2)
         x = torch.nn.functional.pad((2 * split.x - 1) * is_there, (0, 0, 0, padding))
-        splits[name] = Split(x, split.y)
-    return dataclasses.replace(data, **splits, low=torch.full((3,), -1.0), high=torch.ones(3))
+        words = torch.randint(1, 9, (len(split), 5), generator=generator) * is_there.squeeze(2)
+        words = torch.nn.functional.pad(words, (0, padding))
+        splits[name] = Split(x, split.y, words)
+    vocabulary = ("", *map(str, range(1, 9)))
+    limits = {"low": torch.full((3,), -1.0), "high": torch.ones(3)}
+    return dataclasses.replace(data, **splits, **limits, vocabulary=vocabulary)
