@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ Result = TypeVar("Result")
 Report = Callable[[int, float], None]
 Work = Callable[[Task, Report], Result]
 
+AHEAD = 4  # tasks in flight for each worker; to wait for thousands at once takes longer than a task
 GRACE = 5.0  # seconds a worker has to remove half-written files
 
 _reports: Any = None  # in a worker, the queue to the parent
@@ -65,21 +67,24 @@ def run_side_by_side(
     reports = context.Queue()
     lifeline, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (reports, lifeline))
+    remaining, futures = iter(enumerate(tasks)), {}
+
+    def submit(count: int) -> None:
+        for index, task in islice(remaining, count):
+            futures[pool.submit(_in_worker, work, index, task)] = index
+
     try:
         with interrupts_blocked():  # inherited by the workers: the parent handles Ctrl-C
-            futures = {
-                pool.submit(_in_worker, work, index, task): index
-                for index, task in enumerate(tasks)
-            }
+            submit(AHEAD * workers)
         # The pool watches those workers that were there before `submit` started another: without
         # one more call the death of the last would go unnoticed until another task is done.
         pool.submit(int)
-        waiting = set(futures)
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+        while futures:
+            done, _ = wait(futures, timeout=0.2, return_when=FIRST_COMPLETED)
             drain(reports, report)
+            submit(len(done))
             for future in done:
-                yield futures[future], future.result()
+                yield futures.pop(future), future.result()
     except BrokenProcessPool as error:
         raise PipelineError(
             "a worker process was killed, most likely because memory ran out. Free some memory and "

@@ -2,12 +2,14 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import wait
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
+from pipeline.core import workers
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import atomic_path
 from pipeline.core.stage import run_stage
@@ -63,6 +65,19 @@ def test_runs_every_task_in_as_many_workers_as_cores_of_one_thread_each(two_core
     assert set(reports) <= expected
     of_task = [[epoch for i, epoch, _ in reports if i == index] for index in range(4)]
     assert all(epochs in ([], [1], [1, 2]) for epochs in of_task)
+
+
+def test_few_tasks_at_a_time_are_waited_for(two_cores, monkeypatch):
+    waiting = []
+
+    def noted(futures, **options):
+        waiting.append(len(futures))
+        return wait(futures, **options)
+
+    monkeypatch.setattr(workers, "wait", noted)
+    results = dict(run_side_by_side(describe, range(50), CPU, lambda *state: None))
+    assert [results[index][0] for index in range(50)] == [task**2 for task in range(50)]
+    assert max(waiting) == 2 * workers.AHEAD < 50
 
 
 def test_on_one_core_this_process_works_on_one_thread(one_core):
