@@ -22,7 +22,7 @@ from benchmarks.measure import MNIST, Problem, mnist
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Split, load_dataset
 from pipeline.metrics.batches import capacity
-from pipeline.metrics.evaluation import evaluate_cell, prepare_protocol
+from pipeline.metrics.evaluation import evaluate_cells, prepare_protocol
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.stacking import stacked_weights
 from pipeline.training.batches import Batches, at_step, draw_batches, each_tensor
@@ -100,7 +100,7 @@ def of_metrics(examples: int = TEST) -> pd.DataFrame:
         times = capacity(device)
         there = patch("pipeline.metrics.batches.capacity", lambda _, times=times: times)
         with there, Launches() as counted:
-            evaluate_cell(model, protocol)
+            evaluate_cells([model], protocol)
         rows.append({"batches": device.type, "test": examples, "launches": counted.count})
     return pd.DataFrame(rows)
 

@@ -39,7 +39,7 @@ from pipeline.metrics.informativeness import (
     explanatory_power,
     relevance_weighted,
 )
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
 from pipeline.metrics.neighbours import nearest, neighbours
 from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
@@ -306,7 +306,7 @@ def comparison(run: Run) -> Measurement[Compared]:
             for name in names
         }
 
-    work = partial(_score, settings, params.evaluate, run.device)
+    work = each(partial(_score, settings, params.evaluate, run.device))
     save, load = MethodScores.to_json, MethodScores.from_json
     return Measurement(
         "methods", work, EXPLAINING, subjects, gather, save=save, load=load, line=line

@@ -4,7 +4,7 @@
 λ and seeds are comparisons of models.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -16,7 +16,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import Evaluate
 from pipeline.explanations.method import Background
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.batches import in_batches, predict
+from pipeline.metrics.batches import BATCH_SIZE, at_once, capacity, in_batches, predict
 from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
 from pipeline.metrics.collapse import (
     balanced_accuracy,
@@ -41,7 +41,7 @@ from pipeline.metrics.stability import (
     Encode,
     Search,
     lipschitz_discrete,
-    lipschitz_local,
+    lipschitz_local_of_all,
     spread,
     to_concepts,
     to_inputs,
@@ -109,6 +109,21 @@ class Protocol:
         """What a linear classifier of the inputs gets right; fitted once for all cells."""
         return linear_accuracy(self.data)
 
+    @property
+    def few(self) -> slice:
+        """The anchors at which stability relative to the input is measured."""
+        return slice(None, None, 1 if self.data.kind == "tables" else _CERTIFIED)
+
+    @property
+    def models_at_once(self) -> int:
+        """Of how many models to search at once for the ratios of eq. 5: one on a CPU.
+
+        On a GPU of as many as fill a batch, which a single one's anchors do not.
+        """
+        of_a_model = len(self.anchors) * self.settings.lipschitz_local_restarts
+        fitting = at_once(BATCH_SIZE, self.anchors) // of_a_model
+        return max(1, min(fitting, capacity(self.anchors.device)))
+
 
 def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
     """Choose anchors and neighbourhoods for `data`, on its device.
@@ -137,23 +152,34 @@ def draw_anchors(data: Dataset, count: int) -> Tensor:
     return drawn.sort().values.to(data.test.x.device)
 
 
-def evaluate_cell(model: Senn, protocol: Protocol) -> Row:
-    """Every metric of `model`, which is in evaluation mode on the device of the data.
+def evaluate_cells(models: Sequence[Senn], protocol: Protocol) -> list[Row]:
+    """Every metric of each of `models`: of one experiment, on the device of the data.
 
     Undefined values are left out of what summarises them and counted under ``…_undefined``; where
     nothing is left the row has NaN.
     """
-    test = protocol.data.test
-    accuracy = share_interval(_mean(correct(model, test)), len(test))
-    train_concepts = encode(model, protocol.data.train.x)
-    are_inputs = model.conceptizer.are_inputs
-    return {
-        **accuracy.columns("accuracy"),
-        **_stability(model, protocol, train_concepts),
-        **_faithfulness(model, protocol, train_concepts),
-        **{name: metric(model, protocol.data) for name, metric in METRICS.items()},
-        "linear_accuracy": protocol.linear_accuracy if are_inputs else torch.nan,
-    }
+    size = protocol.models_at_once
+    parts = [models[start : start + size] for start in range(0, len(models), size)]
+    return [row for part in parts for row in _evaluate_at_once(part, protocol)]
+
+
+def _evaluate_at_once(models: Sequence[Senn], protocol: Protocol) -> Iterator[Row]:
+    data = protocol.data
+    targets = torch.stack([predict(model, protocol.anchors) for model in models])
+    train_concepts = [encode(model, data.train.x) for model in models]
+    ratios = _ratios(models, protocol, targets, train_concepts)
+    for model, target, concepts, *of_model in zip(
+        models, targets, train_concepts, *ratios, strict=True
+    ):
+        accuracy = share_interval(_mean(correct(model, data.test)), len(data.test))
+        are_inputs = model.conceptizer.are_inputs
+        yield {
+            **accuracy.columns("accuracy"),
+            **_stability(model, protocol, target, *of_model),
+            **_faithfulness(model, protocol, concepts),
+            **{name: metric(model, data) for name, metric in METRICS.items()},
+            "linear_accuracy": protocol.linear_accuracy if are_inputs else torch.nan,
+        }
 
 
 def correct(model: Senn, split: Split) -> Tensor:
@@ -175,44 +201,74 @@ def residual_norm(model: Senn, x: Tensor) -> Tensor:
     return in_batches(norms, x)
 
 
-def _stability(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Row:
-    """Stability of the relevances: relative to the concepts, and to the input at some anchors."""
-    settings, data, box = protocol.settings, protocol.data, protocol.box
-    anchors, target = protocol.anchors, predict(model, protocol.anchors)
-    some = slice(None, None, 1 if data.kind == "tables" else _CERTIFIED)
+def _ratios(
+    models: Sequence[Senn],
+    protocol: Protocol,
+    targets: Tensor,
+    train_concepts: Sequence[Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Equation 5 of each model, relative to the concepts (M, A) and to the input at `few` anchors.
 
-    def local(of: slice, concepts: Encode[Senn], train: Tensor) -> Tensor:
+    Parameters
+    ----------
+    targets : (M, A), the classes predicted at the anchors.
+    train_concepts : of each model, the training data's concepts (N, K).
+    """
+    settings, train = protocol.settings, protocol.data.train.x
+
+    def largest(of: slice, concepts: Encode[Senn], spreads: list[float]) -> Tensor:
+        x, target = protocol.anchors[of], targets[:, of]
+        units = torch.tensor(spreads, dtype=torch.float64, device=x.device)
         search = Search(
-            box,
-            settings.lipschitz_concept_resolution * spread(train),
+            protocol.box,
+            settings.lipschitz_concept_resolution * units,
             settings.lipschitz_local_steps,
             settings.lipschitz_local_restarts,
         )
-        return lipschitz_local(
-            model, relevances, anchors[of], target[of], concepts, search, exactly=True
+        width = protocol.models_at_once
+        return lipschitz_local_of_all(
+            models, relevances, x, target, concepts, search, exactly=True, width=width
         )
 
-    discrete = relative_to_concepts = anchors.new_full((len(anchors),), torch.nan)
+    conceptizer = models[0].conceptizer
+    relative_to_concepts = torch.full_like(targets, torch.nan, dtype=train.dtype)
+    if conceptizer.is_aligned:
+        spreads = [spread(concepts) for concepts in train_concepts]
+        relative_to_concepts = largest(slice(None), to_concepts, spreads)
+    if isinstance(conceptizer, IdentityConceptizer):
+        return relative_to_concepts, relative_to_concepts[:, protocol.few]  # which are the input
+    spreads = [spread(train)] * len(models)
+    return relative_to_concepts, largest(protocol.few, to_inputs, spreads)
+
+
+def _stability(
+    model: Senn, protocol: Protocol, target: Tensor, local: Tensor, local_input: Tensor
+) -> Row:
+    """Stability of the relevances: relative to the concepts, and to the input at some anchors.
+
+    Parameters
+    ----------
+    target : (A,), the classes predicted at the anchors.
+    local, local_input : what `_ratios` found of this model, (A,) and at `few` anchors.
+    """
+    anchors, box = protocol.anchors, protocol.box
+    discrete = anchors.new_full((len(anchors),), torch.nan)
     if model.conceptizer.is_aligned:
+        others = protocol.data.test.x
         discrete = lipschitz_discrete(
-            model, relevances, anchors, target, data.test.x, protocol.neighbours, to_concepts
+            model, relevances, anchors, target, others, protocol.neighbours, to_concepts
         )
-        relative_to_concepts = local(slice(None), to_concepts, train_concepts)
-    if isinstance(model.conceptizer, IdentityConceptizer):
-        lower = relative_to_concepts[some]  # which are the input
-    else:
-        lower = local(some, to_inputs, data.train.x)
+    few = anchors[protocol.few], target[protocol.few]
     try:
-        certified = certified_lipschitz(model, anchors[some], target[some], box)
+        certified = certified_lipschitz(model, *few, box)
     except PipelineError:  # of layers that are not known there: undefined, and counted
-        certified = torch.full_like(lower, torch.nan)
-    exact = jacobian_norm(model, relevances, anchors[some], target[some], box)
+        certified = torch.full_like(local_input, torch.nan)
     return _over_anchors(
         {
             "lipschitz_discrete": discrete,
-            "lipschitz_local": relative_to_concepts,
-            "lipschitz_input_lower": lower,
-            "lipschitz_input_exact": exact,
+            "lipschitz_local": local,
+            "lipschitz_input_lower": local_input,
+            "lipschitz_input_exact": jacobian_norm(model, relevances, *few, box),
             "lipschitz_input_certified": certified,
         }
     )

@@ -15,10 +15,18 @@ from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate
 from pipeline.core.run import Run
 from pipeline.core.workers import Report
+from pipeline.metrics.batches import capacity
 from pipeline.metrics.collapse import selection
-from pipeline.metrics.evaluation import Protocol, Row, evaluate_cell, prepare_protocol
+from pipeline.metrics.evaluation import Protocol, Row, evaluate_cells, prepare_protocol
 from pipeline.metrics.intervals import accuracy_interval
-from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, dataset_on, measure
+from pipeline.metrics.measurement import (
+    EVALUATING,
+    Files,
+    Measurement,
+    Subject,
+    dataset_on,
+    measure,
+)
 from pipeline.models.layers import placed
 from pipeline.models.weights import load_cell
 
@@ -60,7 +68,9 @@ def evaluate(
 ) -> list[Row]:
     """Evaluate cells, whose protocol is `protocol_of` the settings."""
     work = partial(_evaluate, settings, run.device)
-    return measure(run, Measurement(title, work, EVALUATING, subjects, list, line=line))
+    together = capacity(run.device)
+    measurement = Measurement(title, work, EVALUATING, subjects, list, line=line, together=together)
+    return measure(run, measurement)
 
 
 def protocol_of(settings: Evaluate) -> dict[str, Any]:
@@ -114,14 +124,16 @@ def _over_seeds(values: pd.Series) -> float:
 
 
 def _evaluate(
-    settings: Evaluate, device: torch.device, subject: tuple[File, File, None], report: Report
-) -> Row:
-    """Evaluate one cell; runs in a worker."""
-    cell, data, _ = subject
-    model, metadata = load_cell(cell)
-    protocol = _protocol(data, settings, device)
-    row = evaluate_cell(placed(model, device), protocol)
-    return row | selection(metadata, protocol.data.valid)
+    settings: Evaluate, device: torch.device, models: Sequence[Files], report: Report
+) -> list[Row]:
+    """Evaluate cells of one experiment; runs in a worker."""
+    protocol = _protocol(models[0][1], settings, device)
+    loaded = [load_cell(cell) for cell, _, _ in models]
+    rows = evaluate_cells([placed(model, device) for model, _ in loaded], protocol)
+    return [
+        row | selection(metadata, protocol.data.valid)
+        for row, (_, metadata) in zip(rows, loaded, strict=True)
+    ]
 
 
 @lru_cache(maxsize=1)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from rich.console import Console
@@ -28,6 +29,8 @@ from pipeline.core.workers import Report, Work
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Gathered = TypeVar("Gathered")
+Files: TypeAlias = tuple[File, File, Any]
+"""A subject in a worker: the model's file, the data set's, and the task."""
 
 # What measures a cell, and what scores a method on it: every line counts.
 EVALUATING = (
@@ -83,7 +86,8 @@ class Measurement(NamedTuple, Generic[Gathered]):
     title : str
         Of the progress bar.
     work : callable
-        Measures one: ``work((cell, data, task), report)``, with two files; runs in a worker.
+        Measures some: ``work(models, report)``, with (cell, data, task) of each, the first two of
+        them files; runs in a worker. See `each`.
     code : sequence of str
         The files that measure, such as `EVALUATING`.
     subjects : sequence of Subject
@@ -95,16 +99,24 @@ class Measurement(NamedTuple, Generic[Gathered]):
     line : callable
         ``line(index, result)`` says a result in words, printed as it comes, and all that a log file
         gets.
+    together : int
+        How many models of an experiment `work` gets at most.
     """
 
     title: str
-    work: Work[tuple[File, File, Any], Any]
+    work: Work[Sequence[Files], list[Any]]
     code: Sequence[str]
     subjects: Sequence[Subject]
     gather: Callable[[list[Any]], Gathered]
     save: Callable[[Any], Any] = dict
     load: Callable[[Any], Any] = dict
     line: Callable[[int, Any], str] | None = None
+    together: int = 1
+
+
+def each(work: Work[Files, Result]) -> Work[Sequence[Files], list[Result]]:
+    """`work` of one model as that of some, one after another."""
+    return partial(_each, work)
 
 
 def measure(run: Run, measurement: Measurement[Gathered]) -> Gathered:
@@ -136,24 +148,24 @@ def measure_together(run: Run, *measurements: Measurement[Any]) -> list[Any]:
                 flush=True,
             )
     new = [
-        (which, index)
-        for which, values in enumerate(saved)
-        for index, value in enumerate(values)
-        if value is None
+        (which, part)
+        for which, (one, values) in enumerate(zip(measurements, saved, strict=True))
+        for part in _parts(one, [i for i, value in enumerate(values) if value is None])
     ]
     tasks = []
-    for which, index in new:
-        cell, folder, _, task = measurements[which].subjects[index]
-        tasks.append((which, (File(cell), data[folder], task)))
+    for which, part in new:
+        of_part = [measurements[which].subjects[index] for index in part]
+        tasks.append((which, [(File(one.cell), data[one.data], one.task) for one in of_part]))
     title = ", ".join(one.title for one in measurements)
     work = partial(_work, [one.work for one in measurements])
-    for place, result in with_progress(title, work, tasks, run.device, run.params.compute):
-        which, index = new[place]
+    for place, results in with_progress(title, work, tasks, run.device, run.params.compute):
+        which, part = new[place]
         one = measurements[which]
-        if one.line is not None:
-            print(one.line(index, result), flush=True)
-        value = saved[which][index] = one.save(result)
-        run.store.keep_measured(keys[which][index], value)
+        for index, result in zip(part, results, strict=True):
+            if one.line is not None:
+                print(one.line(index, result), flush=True)
+            value = saved[which][index] = one.save(result)
+            run.store.keep_measured(keys[which][index], value)
     if new:
         run.store.shrink()
     return [
@@ -162,14 +174,31 @@ def measure_together(run: Run, *measurements: Measurement[Any]) -> list[Any]:
     ]
 
 
+def _parts(measurement: Measurement[Any], indices: Sequence[int]) -> Iterator[list[int]]:
+    """Of these subjects, what to measure together: cells of an experiment, one after another."""
+
+    def experiment(index: int) -> tuple[Path, Path]:
+        subject = measurement.subjects[index]
+        return subject.cell.parents[1], subject.data  # `Cell.path`
+
+    for _, group in groupby(indices, experiment):
+        of_experiment, size = list(group), measurement.together
+        for start in range(0, len(of_experiment), size):
+            yield of_experiment[start : start + size]
+
+
+def _each(work: Work[Files, Result], models: Sequence[Files], report: Report) -> list[Result]:
+    return [work(model, report) for model in models]
+
+
 def _work(
-    works: Sequence[Work[tuple[File, File, Any], Any]],
-    task: tuple[int, tuple[File, File, Any]],
+    works: Sequence[Work[Sequence[Files], list[Any]]],
+    task: tuple[int, Sequence[Files]],
     report: Report,
-) -> Any:
+) -> list[Any]:
     """Do a task of the measurement that it is of; runs in a worker."""
-    which, subject = task
-    return works[which](subject, report)
+    which, models = task
+    return works[which](models, report)
 
 
 def _keys(

@@ -11,7 +11,7 @@ method that attributes to inputs. The third, `noise_distances`, adds noise to x.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import BATCH_SIZE, in_batches
 from pipeline.metrics.neighbours import apart
 from pipeline.models.senn import Senn
+from pipeline.models.stacking import of_all
 
 _ROUNDING = 1e-6  # relative error of concepts computed in float32
 _TINY = 1e-30  # the norm of a gradient that is none
@@ -58,7 +59,7 @@ class Search(NamedTuple):
 
     Attributes
     ----------
-    resolution : float ≥ 0
+    resolution : float ≥ 0, or a Tensor (M,), one for each of several models
         Concept distances below it count as it.
     steps : int
         Gradient steps from each start; with 0 only the starts count, for any method.
@@ -67,7 +68,7 @@ class Search(NamedTuple):
     """
 
     box: Box
-    resolution: float
+    resolution: float | Tensor
     steps: int
     restarts: int
 
@@ -168,33 +169,56 @@ def lipschitz_local(
     (A,); NaN, undefined, throughout if the resolution is 0, which says that no concept ever
     changes.
     """
-    if search.resolution == 0:
-        return x.new_full((len(x),), torch.nan)
-    generator = torch.Generator().manual_seed(0)
-    ascend = partial(_ascend, model, explain, concepts, search)
-    starts = torch.rand(search.restarts, *x.shape, generator=generator).to(x)
-    repeated = torch.arange(len(x), device=x.device).repeat(search.restarts)
-    ends = in_batches(ascend, x[repeated], target[repeated], starts.flatten(0, 1))
-    points = ends.unflatten(0, starts.shape[:2]).movedim(0, 1)
-    if exactly:
-        model, x = copy.deepcopy(model).double(), x.double()
-        low, high = (end.unsqueeze(1) for end in search.box.ends(x))
-        points = points.double().clamp(low, high)
+    targets = target.unsqueeze(0)
+    return _largest_ratios([model], _alone, explain, x, targets, concepts, search, exactly)[0]
 
-    def largest(x: Tensor, target: Tensor, points: Tensor) -> Tensor:
-        ratio_at = _squared_ratio(model, explain, concepts, search.resolution, x, target)
-        ratios = torch.stack([ratio_at(point) for point in points.unbind(1)])
-        return square_root(ratios.amax(0))
 
-    return in_batches(largest, x, target, points)
+def lipschitz_local_of_all(
+    models: Sequence[Senn],
+    explain: Method[Senn],
+    x: Tensor,
+    targets: Tensor,
+    concepts: Encode[Senn],
+    search: Search,
+    exactly: bool = False,
+    width: int = 1,
+) -> Tensor:
+    """`lipschitz_local` of several models of one architecture, (M, A).
+
+    All at once, by as many operations as one model takes: on a GPU starting them is what takes the
+    time.
+
+    Parameters
+    ----------
+    x : (A, *input_shape), the anchors, the same of all models.
+    targets : (M, A), int64, the classes that each model predicts there.
+    search : its resolution a number, or one for each model.
+    width : of how many models to compute, idle ones included: a model's last bits may depend on it.
+        With 1, of a single model by its own layers.
+    """
+    idle = max(0, width - len(models))
+    filled = [*models, *[models[-1]] * idle]
+    resolution = torch.as_tensor(search.resolution, dtype=torch.float64, device=x.device)
+    targets, resolution = (
+        torch.cat([of_models, of_models[-1:].repeat_interleave(idle, 0)])
+        for of_models in (targets, resolution.expand(len(models)))
+    )
+    search = search._replace(resolution=resolution)
+    together = of_all if len(filled) > 1 else _alone
+    ratios = _largest_ratios(filled, together, explain, x, targets, concepts, search, exactly)
+    return ratios[: len(models)]
 
 
 def squared_ratio(
-    e: Tensor, h: Tensor, e_anchor: Tensor, h_anchor: Tensor, resolution: float
+    e: Tensor, h: Tensor, e_anchor: Tensor, h_anchor: Tensor, resolution: float | Tensor
 ) -> Tensor:
-    """The squared ratio (B,) of explanations (B, E) and concepts (B, K) there and at the anchor."""
-    change, distance = ((a - b).square().sum(1) for a, b in ((e, e_anchor), (h, h_anchor)))
-    return change / distance.clamp(min=resolution**2)
+    """The squared ratio (B, ...) of explanations (B, ..., E) and concepts (B, ..., K).
+
+    Of those there and those at the anchor; `resolution` a number, or (...).
+    """
+    change, distance = ((a - b).square().sum(-1) for a, b in ((e, e_anchor), (h, h_anchor)))
+    least = resolution**2
+    return change / distance.clamp(min=least.to(distance) if isinstance(least, Tensor) else least)
 
 
 def noise_distances(
@@ -230,35 +254,86 @@ def noise_distances(
     return in_batches(distances, x, target, noise)
 
 
-def _ascend(
-    model: ModelT,
+Explained = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Points (B, M, *input_shape) and classes (B, M), of M models, to (B, M, E) and (B, M, K)."""
+Together = Callable[[Sequence[ModelT], Callable[..., Tensor]], Callable[..., Tensor]]
+"""Models and a function of one and of tensors (B, ...) to that of all and of (B, M, ...)."""
+
+
+def _alone(models: Sequence[ModelT], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """What `of_all` makes of them, of a single model as it is."""
+    (model,) = models
+    return lambda *inputs: function(model, *(x.squeeze(1) for x in inputs)).unsqueeze(1)
+
+
+def _largest_ratios(
+    models: Sequence[ModelT],
+    together: Together[ModelT],
     explain: Method[ModelT],
+    x: Tensor,
+    targets: Tensor,
     concepts: Encode[ModelT],
     search: Search,
-    x: Tensor,
-    target: Tensor,
-    start: Tensor,
+    exactly: bool,
 ) -> Tensor:
-    """The point of the largest ratio met on the way from `start`, of the unit cube; as x."""
+    """The largest ratios met, (M, A), of models that `together` computes."""
+
+    def explained_by(models: Sequence[ModelT]) -> Explained:
+        explanations = together(models, lambda *args: explain(*args).flatten(1))
+        encoded = together(models, lambda *args: concepts(*args).flatten(1))
+        return lambda points, targets: (explanations(points, targets), encoded(points))
+
+    generator = torch.Generator().manual_seed(0)
+    starts = torch.rand(search.restarts, *x.shape, generator=generator).to(x)
+    rows = torch.arange(len(x), device=x.device).repeat(search.restarts)
+    target = targets.mT  # (A, M)
+    ascend = partial(_ascend, explained_by(models), search)
+    ends = in_batches(ascend, x[rows], target[rows], starts.flatten(0, 1))
+    points = ends.unflatten(0, starts.shape[:2]).movedim(0, 1)  # (A, restarts, M, *input_shape)
+    if exactly:
+        models, x = [copy.deepcopy(model).double() for model in models], x.double()
+        low, high = (end.unsqueeze(1).unsqueeze(1) for end in search.box.ends(x))
+        points = points.double().clamp(low, high)
+    explained = explained_by(models)
+
+    def largest(x: Tensor, target: Tensor, points: Tensor) -> Tensor:
+        ratio_at = _squared_ratio(explained, search.resolution, x, target)
+        ratios = torch.stack([ratio_at(point) for point in points.unbind(1)])
+        return square_root(ratios.amax(0))
+
+    ratios = in_batches(largest, x, target, points)
+    changes = torch.as_tensor(search.resolution, device=x.device) > 0
+    return ratios.where(changes, torch.nan).mT
+
+
+def _ascend(
+    explained: Explained, search: Search, x: Tensor, target: Tensor, start: Tensor
+) -> Tensor:
+    """Each model's point of the largest ratio met on the way from `start`, of the unit cube.
+
+    Of x and `start` (B, *input_shape) and `target` (B, M); the points (B, M, *input_shape).
+    """
     box, steps = search.box, search.steps
-    low, high = box.ends(x)
-    point = low + start * (high - low)
+    low, high = (end.unsqueeze(1) for end in box.ends(x))
+    point = low + start.unsqueeze(1) * (high - low)
+    point = point.expand(-1, target.shape[1], *[-1] * (x.ndim - 1))
     if steps == 0:
         return point
-    ratio_at = _squared_ratio(model, explain, concepts, search.resolution, x, target)
+    ratio_at = _squared_ratio(explained, search.resolution, x, target)
     half_diagonal = square_root((box.half_width > 0).sum())
-    best, best_point = x.new_zeros(len(x)), point
-    direction = torch.zeros_like(x).flatten(1)
+    best, best_point = torch.zeros_like(target, dtype=x.dtype), point
+    direction = torch.zeros_like(point).flatten(2)
     for step in range(steps + 1):
-        ratio = ratio_at(point.requires_grad_())
-        is_better = (ratio.detach() > best).view(-1, *[1] * (x.ndim - 1))
+        point = point.detach().requires_grad_()
+        ratio = ratio_at(point)
+        is_better = (ratio.detach() > best).view(*target.shape, *[1] * (x.ndim - 1))
         best_point = point.detach().where(is_better, best_point)
         best = torch.maximum(best, ratio.detach())
         if step == steps:
             break
         (gradient,) = torch.autograd.grad(ratio.sum(), point)
-        uphill = normalize((gradient * box.half_width).flatten(1), eps=_TINY)
-        direction = normalize(direction + uphill, eps=_TINY)
+        uphill = normalize((gradient * box.half_width).flatten(2), dim=2, eps=_TINY)
+        direction = normalize(direction + uphill, dim=2, eps=_TINY)
         size = (1 - step / steps) ** 2 * half_diagonal
         moved = point.detach() + size * box.half_width * direction.view_as(point)
         point = moved.clamp(low, high)
@@ -266,20 +341,14 @@ def _ascend(
 
 
 def _squared_ratio(
-    model: ModelT,
-    explain: Method[ModelT],
-    concepts: Encode[ModelT],
-    resolution: float,
-    x: Tensor,
-    target: Tensor,
+    explained: Explained, resolution: float | Tensor, x: Tensor, target: Tensor
 ) -> Callable[[Tensor], Tensor]:
-    """The squared ratio (B,) between x and a point for each, as a function of the points."""
-    e = explain(model, x, target).flatten(1).detach()
-    h = concepts(model, x).flatten(1).detach()
+    """The squared ratio (B, M) between x and each model's points, as a function of the points."""
+    repeated = x.unsqueeze(1).expand(-1, target.shape[1], *x.shape[1:])
+    e, h = (part.detach() for part in explained(repeated, target))
 
-    def of_points(point: Tensor) -> Tensor:
-        there = explain(model, point, target).flatten(1), concepts(model, point).flatten(1)
-        return squared_ratio(*there, e, h, resolution)
+    def of_points(points: Tensor) -> Tensor:
+        return squared_ratio(*explained(points, target), e, h, resolution)
 
     return of_points
 

@@ -29,7 +29,7 @@ from pipeline.metrics.documents import (
     power_of_halves,
 )
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
 from pipeline.models.weights import load_cell
@@ -94,7 +94,7 @@ def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
     def load(saved: dict[str, list[float]]) -> WordPower:
         return WordPower(**saved)
 
-    work, save = partial(_measure, settings, run.device), WordPower._asdict
+    work, save = each(partial(_measure, settings, run.device)), WordPower._asdict
     return Measurement("power", work, EXPLAINING, subjects, gather, save=save, load=load, line=line)
 
 

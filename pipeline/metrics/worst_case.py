@@ -31,7 +31,7 @@ from pipeline.metrics.certified import jacobian_norm
 from pipeline.metrics.evaluation import draw_anchors
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.local_lipschitz import certified_constant, found_constant
-from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, dataset_on
+from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, dataset_on, each
 from pipeline.metrics.stability import Box
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
@@ -90,7 +90,7 @@ def worst_case(run: Run) -> Measurement[dict[str, list[Result]]]:
             results[params.entry_of(task.cell.experiment)].append(Result(task, at))
         return results
 
-    work = partial(_measure, run.device)
+    work = each(partial(_measure, run.device))
     return Measurement(
         "worst case", work, EVALUATING, subjects, gather, save=list, load=list, line=line
     )

@@ -1,11 +1,14 @@
-"""The weights of many models of one architecture in one matrix, a row each."""
+"""Many models of one architecture: their weights in one matrix, a row each, or computed at once."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
 
+from pipeline.models.layers import plain
 from pipeline.models.senn import Senn
 
 _ALIGNMENT = 64  # numbers: whole cache lines, and whole turns of every vectorised loop
@@ -47,6 +50,44 @@ def on_row(model: Senn, row: Tensor) -> Senn:
 def unstack(model: Senn, row: Tensor) -> dict[str, Tensor]:
     """The state dict of one model of `model`'s architecture, from its row of stacked weights."""
     return {name: view.clone() for name, view in views(model, row).items()}
+
+
+def of_weights(senn: Senn, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function(senn, ...)`` as ``f(weights, ...)``, of weights by name."""
+    module = _Calling(senn, function)
+
+    def called(weights: dict[str, Tensor], *inputs: Any) -> Any:
+        named = {f"senn.{name}": value for name, value in weights.items()}
+        return functional_call(module, named, inputs)
+
+    return called
+
+
+def of_all(models: Sequence[Senn], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """``function(model, ...)`` of all `models` as one computation, differentiable in its inputs.
+
+    Its inputs have the models' dimension second, (B, M, ...), and so has its result.
+    """
+    parameters, buffers = stack_module_state(list(models))
+    weights = {name: value.detach() for name, value in (parameters | buffers).items()}
+    called = of_weights(plain(copy.deepcopy(models[0])), function)
+
+    def of_inputs(*inputs: Tensor) -> Tensor:
+        result: Tensor = vmap(called, (0, *[1] * len(inputs)), 1)(weights, *inputs)
+        return result
+
+    return of_inputs
+
+
+class _Calling(nn.Module):
+    """``function(senn, ...)`` as a module."""
+
+    def __init__(self, senn: Senn, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.senn, self.function = senn, function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(self.senn, *inputs)
 
 
 def places(model: Senn) -> dict[str, int]:

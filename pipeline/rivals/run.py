@@ -12,7 +12,7 @@ from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Params, Rivals
 from pipeline.core.run import Run
 from pipeline.core.workers import Report
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
 from pipeline.models.layers import placed
 from pipeline.models.weights import load_cell
 from pipeline.rivals.measure import Arena, measure
@@ -46,7 +46,7 @@ def rivals(run: Run) -> Measurement[dict[str, Measured]]:
             compared[cell.experiment].setdefault(method, []).append(values)
         return compared
 
-    work = partial(_measure, params.rivals, params.evaluate, run.device)
+    work = each(partial(_measure, params.rivals, params.evaluate, run.device))
     return Measurement("rivals", work, _CODE, subjects, gather, save=_to_json, load=_from_json)
 
 

@@ -11,18 +11,18 @@ tests/training/test_stepping.py holds them equal.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch import Tensor
+from torch.func import grad, vmap
 
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset
 from pipeline.models.layers import plain
 from pipeline.models.logits import logits
 from pipeline.models.senn import Senn, SennNoise
-from pipeline.models.stacking import on_row, views
+from pipeline.models.stacking import of_weights, on_row, views
 from pipeline.training.adam import Adam
 from pipeline.training.batches import Batches, at_step, each_tensor
 from pipeline.training.graphs import Replayed
@@ -119,8 +119,8 @@ class VmapStepping:
         self.parameters = {name: _filled_up(rows, width) for name, rows in self.rows.items()}
         self.adam = Adam(self.parameters.values(), objective.experiment.lr)
         senn = plain(on_row(architecture, weights[0]).requires_grad_(False))
-        self.logits = _of_weights(senn, logits)
-        self.losses = _of_weights(senn, partial(_losses, objective))
+        self.logits = of_weights(senn, logits)
+        self.losses = of_weights(senn, partial(_losses, objective))
         reg = torch.tensor([cell.robust_reg for cell in bank], dtype=weights.dtype)
         self.robust_reg = _filled_up(reg, width).to(weights.device)
         self.seeds = list(dict.fromkeys(cell.seed for cell in bank))
@@ -200,28 +200,6 @@ def _losses(
     """The total to differentiate, and all terms, (4,)."""
     losses = objective(senn, robust_reg, x, y, noise, probes, linearise_plain)
     return losses.total, torch.stack(losses)
-
-
-class _Calling(nn.Module):
-    """``function(senn, ...)`` as a module."""
-
-    def __init__(self, senn: Senn, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.senn, self.function = senn, function
-
-    def forward(self, *inputs: Any) -> Any:
-        return self.function(self.senn, *inputs)
-
-
-def _of_weights(senn: Senn, function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function(senn, ...)`` as ``f(weights, ...)``, of weights by name."""
-    module = _Calling(senn, function)
-
-    def of_weights(weights: dict[str, Tensor], *inputs: Any) -> Any:
-        named = {f"senn.{name}": value for name, value in weights.items()}
-        return functional_call(module, named, inputs)
-
-    return of_weights
 
 
 @torch.no_grad()

@@ -3,14 +3,16 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.core.dataset import Split
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.batches import predict
 from pipeline.metrics.certified import jacobian_norm
 from pipeline.metrics.evaluation import (
+    Protocol,
     correct,
-    evaluate_cell,
+    evaluate_cells,
     prepare_protocol,
     residual_norm,
 )
@@ -20,6 +22,7 @@ from pipeline.metrics.references import linear_accuracy
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, Removal, leave_one_out
 from tests.metrics.data import EVALUATE, dataset
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
+from tests.training.grids import double
 
 COLUMNS = [
     "accuracy",
@@ -84,6 +87,32 @@ def test_neighbourhoods_are_in_units_of_the_training_data():
 
 
 @pytest.mark.parametrize(
+    ("make", "shape", "classes"),
+    [(random_table_senn, (6,), 3), (random_image_senn, (1, 28, 28), 4)],
+    ids=["table", "image"],
+)
+def test_several_at_once_are_as_one_by_one(make, shape, classes, monkeypatch):
+    data = double(dataset(shape, classes))
+    protocol = prepare_protocol(data, EVALUATE)
+    models = [make(seed=seed).double() for seed in range(3)]
+    one_by_one = evaluate_cells(models, protocol)
+    monkeypatch.setattr(Protocol, "models_at_once", 2)  # and an idle one in the second part
+    for row, expected in zip(evaluate_cells(models, protocol), one_by_one, strict=True):
+        assert row == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+def test_a_gpu_searches_of_several_models_at_once():
+    data = dataset((6,), 3)
+    protocol = prepare_protocol(data, EVALUATE)
+    assert protocol.models_at_once == 1
+    with FakeTensorMode():
+        there = torch.empty(100, 1, 28, 28, device="cuda")
+    settings = EVALUATE.model_copy(update={"lipschitz_local_restarts": 3})
+    on_a_gpu = dataclasses.replace(protocol, anchors=there, settings=settings)
+    assert on_a_gpu.models_at_once == 5000 // (3 * 100)
+
+
+@pytest.mark.parametrize(
     ("model", "shape", "classes"),
     [(random_table_senn(), (6,), 3), (random_image_senn(seed=1), (1, 28, 28), 4)],
     ids=["table", "image"],
@@ -93,7 +122,7 @@ def test_row(model, shape, classes):
     # Points drawn at random in many dimensions are all about √2 of the unit apart.
     settings = EVALUATE.model_copy(update={"lipschitz_discrete_radius": 1.5})
     protocol = prepare_protocol(data, settings)
-    row = evaluate_cell(model, protocol)
+    row = evaluate_cells([model], protocol)[0]
     assert list(row) == COLUMNS
     linear = row.pop("linear_accuracy")
     assert linear == linear_accuracy(data) if shape == (6,) else math.isnan(linear)
@@ -128,7 +157,7 @@ def test_row(model, shape, classes):
     for name, explain in (("relevance", relevances), ("contribution", contributions)):
         expected = faithfulness(model, explain, x, target, p, removal).mean().item()
         assert row[f"faithfulness_{name}"] == pytest.approx(expected, rel=1e-3, abs=1e-5)
-    again = evaluate_cell(model, protocol)
+    again = evaluate_cells([model], protocol)[0]
     del again["linear_accuracy"]
     assert row == again
 
@@ -138,7 +167,7 @@ def test_statistics_over_anchors():
     data = dataset((1,), 2, examples=1000)
     settings = EVALUATE.model_copy(update={"anchors": 1000, "lipschitz_local_steps": 20})
     protocol = prepare_protocol(data, settings)
-    row = evaluate_cell(senn(lambda x: two_classes(x**2)), protocol)
+    row = evaluate_cells([senn(lambda x: two_classes(x**2))], protocol)[0]
     x = data.test.x.flatten()[: len(protocol.anchors)].sort().values
     r = 0.1 * data.train.x.std().item()
     assert row["lipschitz_local"] == pytest.approx(2 * x.quantile(0.5).item() + r, abs=0.02)
@@ -162,7 +191,7 @@ def test_resolution_is_in_units_of_the_concepts_spread():
     data = dataset((2,), 2)
     model = senn(lambda x: two_classes(x[:, 1:]), concepts=lambda x: 7 * x[:, :1])
     settings = EVALUATE.model_copy(update={"lipschitz_local_steps": 200})
-    row = evaluate_cell(model, prepare_protocol(data, settings))
+    row = evaluate_cells([model], prepare_protocol(data, settings))[0]
     first, second = data.train.x.std(0, unbiased=False).tolist()
     expected = 0.1 * second / (0.01 * 7 * first)
     assert row["lipschitz_local"] == pytest.approx(expected, rel=0.02)
@@ -177,7 +206,7 @@ def test_nothing_found_exceeds_what_is_certified_of_nearly_constant_relevances(s
     with torch.no_grad():
         last.weight *= scale
         last.bias += 1
-    row = evaluate_cell(model, prepare_protocol(dataset(shape, 3), EVALUATE))
+    row = evaluate_cells([model], prepare_protocol(dataset(shape, 3), EVALUATE))[0]
     for statistic in ("", "_p95", "_max"):
         lower, exact, certified = (
             row[f"lipschitz_input_{name}{statistic}"] for name in ("lower", "exact", "certified")
@@ -194,7 +223,7 @@ def test_undefined_is_counted_and_left_out():
         dataclasses.replace(data, test=lonely, high=50.0),
         EVALUATE.model_copy(update={"lipschitz_discrete_radius": 2.0}),
     )
-    row = evaluate_cell(senn(lambda x: two_classes(2 * x)), protocol)
+    row = evaluate_cells([senn(lambda x: two_classes(2 * x))], protocol)[0]
     assert row["lipschitz_discrete_undefined"] == 1
     assert row["lipschitz_discrete_max"] == pytest.approx(2, rel=1e-4)
     assert row["faithfulness_relevance_undefined"] == 21
@@ -205,7 +234,7 @@ def test_undefined_is_counted_and_left_out():
 def test_dead_concepts_leave_stability_undefined():
     data = dataset((2,), 2)
     dead = senn(two_classes, concepts=lambda x: 0 * x + torch.tensor([0.1, 0.3]))
-    row = evaluate_cell(dead, prepare_protocol(data, EVALUATE))
+    row = evaluate_cells([dead], prepare_protocol(data, EVALUATE))[0]
     assert row["constant_concepts"] == 2
     for name in ("lipschitz_discrete", "lipschitz_local"):
         assert row[f"{name}_undefined"] == 30

@@ -1,11 +1,13 @@
 """What was measured is not measured again, and anything it follows from makes it new."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pipeline.core.cells import Cell
 from pipeline.core.errors import PipelineError
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
@@ -15,8 +17,10 @@ from pipeline.metrics.grid import evaluate_grids
 from pipeline.metrics.measurement import (
     EVALUATING,
     EXPLAINING,
+    Files,
     Measurement,
     Subject,
+    each,
     measure,
     measure_together,
 )
@@ -50,7 +54,7 @@ def test_what_is_kept_is_not_measured_again(store, tmp_path, monkeypatch):
 
     def some(work, *tasks: int) -> Measurement[list[dict[str, float]]]:
         subjects = [Subject(cell, data, {"task": task}, task) for task in tasks]
-        return Measurement("some", work, EVALUATING, subjects, list)
+        return Measurement("some", each(work), EVALUATING, subjects, list)
 
     first = measure(run, some(work, 1, 2, 3))
     assert first == [{"third": task / 3, "undefined": float("inf")} for task in (1, 2, 3)]
@@ -74,7 +78,7 @@ def test_together_is_as_one_by_one(store, tmp_path, monkeypatch, capsys):
 
         subjects = [Subject(cell, data, {"factor": factor, "task": task}, task) for task in tasks]
         line = "{}: {}".format
-        return Measurement(f"times {factor}", work, EVALUATING, subjects, gather, line=line)
+        return Measurement(f"times {factor}", each(work), EVALUATING, subjects, gather, line=line)
 
     assert measure(run, times(10, 2, 3)) == 50
     capsys.readouterr()
@@ -87,6 +91,30 @@ def test_together_is_as_one_by_one(store, tmp_path, monkeypatch, capsys):
         "0: {'product': 10}",
     ]
     assert [measure(run, one) for one in measurements] == [500, 60, 0]
+
+
+def test_cells_of_an_experiment_are_measured_together(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+    data = write_data(NAME, tmp_path / "compas")
+    cells = [Cell(name, reg, 0).path(tmp_path) for name in "ab" for reg in (0.0, 0.1, 0.2, 0.3)]
+    for cell in cells:
+        cell.parent.mkdir(parents=True)
+        cell.write_text(str(cell))
+    run = Run(settings({}), CPU, data.parent, tmp_path, store)
+    parts = []
+
+    def names(models: Sequence[Files], report: object) -> list[str]:
+        parts.append(len(models))
+        return [str(cell.path) for cell, _, _ in models]
+
+    def measured(*cells: Path) -> list[str]:
+        subjects = [Subject(cell, data, {}) for cell in cells]
+        whole = {"save": str, "load": str, "together": 3}
+        return measure(run, Measurement("some", names, EVALUATING, subjects, list, **whole))
+
+    assert measured(cells[1]) == [str(cells[1])]
+    assert measured(*cells) == list(map(str, cells))
+    assert parts == [1, 3, 3, 1]
 
 
 def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
@@ -136,7 +164,7 @@ def test_all_that_a_result_follows_from_is_in_its_key(store, tmp_path, monkeypat
         """How many tasks this makes."""
         before = len(measured)
         subject = Subject(tmp_path / cell, data, {"a": 1, "b": 2} | protocol)
-        measure(run, Measurement("some", note, code, [subject], list))
+        measure(run, Measurement("some", each(note), code, [subject], list))
         return len(measured) - before
 
     assert (tasks(), tasks(), tasks(b=2, a=1)) == (1, 0, 0)

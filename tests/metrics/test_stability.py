@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from benchmarks.launches import Launches
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.batches import predict
 from pipeline.metrics.neighbours import neighbours, within
@@ -11,10 +12,12 @@ from pipeline.metrics.stability import (
     Search,
     lipschitz_discrete,
     lipschitz_local,
+    lipschitz_local_of_all,
     to_concepts,
     to_inputs,
 )
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
+from tests.models.textbook import WORDS
 
 INFINITE = 1e6
 
@@ -161,6 +164,67 @@ def test_local_measures_exactly_what_float32_would_round_away(slope):
     )
     assert exactly.tolist() == pytest.approx([slope] * 50, rel=1e-3)
     assert ratios.tolist() != pytest.approx([slope] * 50, rel=1e-3)
+
+
+def targets_of(models, x):
+    return torch.stack([predict(model, x) for model in models])
+
+
+def random_text_senn(seed):
+    return WORDS.senn(seed=seed).eval()
+
+
+@pytest.mark.parametrize("width", [1, 5], ids=["full", "idle"])
+@pytest.mark.parametrize(
+    ("make", "concepts", "shape"),
+    [
+        (random_table_senn, to_concepts, (6,)),
+        (random_image_senn, to_concepts, (1, 28, 28)),
+        (random_image_senn, to_inputs, (1, 28, 28)),
+        (random_text_senn, to_inputs, (5, 3)),
+    ],
+)
+def test_local_of_all_is_one_by_one(make, concepts, shape, width):
+    models = [make(seed=seed).double() for seed in range(3)]
+    x = torch.rand(130, *shape, generator=torch.Generator().manual_seed(0)).double()
+    targets = targets_of(models, x)
+    assert not torch.equal(targets[0], targets[1])
+    search = Search(box(torch.full(shape, 0.1).double()), 0.01, 7, 2)
+    resolutions = torch.tensor([0.01, 0.0, 0.02]).double()
+    expected = torch.stack(
+        [
+            lipschitz_local(
+                model, relevances, x, target, concepts, search._replace(resolution=resolution)
+            )
+            for model, target, resolution in zip(models, targets, resolutions.tolist(), strict=True)
+        ]
+    )
+    assert expected[1].isnan().all() and not expected[[0, 2]].isnan().any()
+    searches = search._replace(resolution=resolutions)
+    at_once = lipschitz_local_of_all(
+        models, relevances, x, targets, concepts, searches, width=width
+    )
+    torch.testing.assert_close(at_once, expected, rtol=0, atol=1e-9, equal_nan=True)
+    alone = lipschitz_local_of_all(
+        models[:1], relevances, x, targets[:1], concepts, searches._replace(resolution=0.01)
+    )
+    torch.testing.assert_close(alone, expected[:1], rtol=0, atol=1e-12)
+
+
+def test_local_launches_as_much_for_any_number_of_models():
+    x = torch.rand(20, 6, generator=torch.Generator().manual_seed(0))
+
+    def launches(count: int) -> int:
+        models = [random_table_senn(seed=seed) for seed in range(count)]
+        search, targets = (
+            Search(box([0.1] * 6), torch.full((count,), 0.01), 5, 2),
+            targets_of(models, x),
+        )
+        with Launches() as counted:
+            lipschitz_local_of_all(models, relevances, x, targets, to_concepts, search)
+        return counted.count
+
+    assert launches(2) == launches(10) < 2 * launches(1)
 
 
 def test_local_features_of_no_width_do_not_move():

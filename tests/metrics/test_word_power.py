@@ -6,7 +6,7 @@ import torch
 
 from pipeline.core.dataset import Dataset, Split, present
 from pipeline.metrics.documents import embedded_documents, power_of_halves
-from pipeline.metrics.evaluation import evaluate_cell, prepare_protocol
+from pipeline.metrics.evaluation import evaluate_cells, prepare_protocol
 from pipeline.metrics.word_power import (
     COMPARED,
     NO_MODEL,
@@ -75,7 +75,7 @@ def test_texts_are_evaluated_for_faithfulness_at_the_anchors(model, data):
         drop = here.logits.softmax(1)[0, target] - model(without).logits.softmax(1)[:, target]
         relevance = here.relevances[0, :, target]  # padding counts nowhere
         correlations.append(np.corrcoef(relevance[is_word], drop[is_word])[0, 1])
-    row = evaluate_cell(model, protocol)
+    row = evaluate_cells([model], protocol)[0]
     assert row["faithfulness_relevance"] == pytest.approx(np.mean(correlations), abs=1e-4)
 
 
