@@ -1,10 +1,10 @@
-"""How many kernels a training step, and the metrics of a model, launch on a GPU; counted without.
+"""How many kernels a training step, and metrics, launch on a GPU; counted without.
 
-    python -m benchmarks.launches      # writes benchmarks/results/launches{,_metrics}.csv
+    python -m benchmarks.launches      # writes benchmarks/results/launches{,_metrics,_search}.csv
 
 Every operation that computes counts as one: views and uninitialised memory do not. The code that is
-counted is what a GPU runs, here on the CPU: training on small batches, metrics on `TEST` images, in
-the batches of either.
+counted is what a GPU runs, here on the CPU: training on small batches, all metrics of a model on
+`TEST` images, in the batches of either, and the search for equation 5 of several models.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.measure import MNIST, Problem, mnist
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Split, load_dataset
-from pipeline.metrics.batches import capacity
+from pipeline.explanations.senn import relevances
+from pipeline.metrics.batches import capacity, predict
 from pipeline.metrics.evaluation import evaluate_cells, prepare_protocol
+from pipeline.metrics.stability import (
+    Box,
+    Search,
+    lipschitz_local,
+    lipschitz_local_of_all,
+    to_concepts,
+)
 from pipeline.models.building import Inputs, build_senn
+from pipeline.models.layers import plain
 from pipeline.models.stacking import stacked_weights
 from pipeline.training.batches import Batches, at_step, draw_batches, each_tensor
 from pipeline.training.objectives import Objective
@@ -105,8 +114,45 @@ def of_metrics(examples: int = TEST) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def of_search(cells: Sequence[int] = CELLS) -> pd.DataFrame:
+    """One row per number of models: what the search for equation 5 launches, one by one or at once.
+
+    Relative to the concepts, at as many anchors as make a batch of `BATCH`.
+    """
+    with TemporaryDirectory() as folder:
+        problem = mnist(Path(folder), "cpu")
+        data, evaluate = load_dataset(problem.data), problem.params.evaluate
+    experiment, inputs = problem.params.experiment(MNIST), Inputs(data.input_shape, data.mean, 1)
+    search = Search(
+        Box.around(data, evaluate.lipschitz_local_radius),
+        evaluate.lipschitz_concept_resolution,
+        evaluate.lipschitz_local_steps,
+        evaluate.lipschitz_local_restarts,
+    )
+    x, rows = data.test.x[:BATCH], []
+    for count in cells:
+        models = [
+            build_senn(MNIST, experiment, problem.params.vae, inputs, seed).eval()
+            for seed in range(count)
+        ]
+        targets = torch.stack([predict(model, x) for model in models])
+        with Launches() as one_by_one:
+            for model, target in zip(models, targets, strict=True):
+                lipschitz_local(plain(model), relevances, x, target, to_concepts, search)
+        with Launches() as at_once:
+            lipschitz_local_of_all(
+                models, relevances, x, targets, to_concepts, search, width=max(count, 2)
+            )
+        rows.append({"cells": count, "one_by_one": one_by_one.count, "at_once": at_once.count})
+    return pd.DataFrame(rows)
+
+
 if __name__ == "__main__":
-    for name, count in (("launches", table), ("launches_metrics", of_metrics)):
+    for name, count in (
+        ("launches", table),
+        ("launches_metrics", of_metrics),
+        ("launches_search", of_search),
+    ):
         counted = count()
         counted.to_csv(RESULTS / f"{name}.csv", index=False)
         print(counted.to_string(index=False))
