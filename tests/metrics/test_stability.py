@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks.launches import Launches
 from pipeline.explanations.senn import contributions, relevances
@@ -16,6 +17,7 @@ from pipeline.metrics.stability import (
     to_concepts,
     to_inputs,
 )
+from pipeline.models.layers import plain
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 from tests.models.textbook import WORDS
 
@@ -225,6 +227,21 @@ def test_local_launches_as_much_for_any_number_of_models():
         return counted.count
 
     assert launches(2) == launches(10) < 2 * launches(1)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"), [(random_table_senn, (6,)), (random_image_senn, (1, 28, 28))]
+)
+def test_local_of_all_waits_for_nothing_and_stays_on_its_device(make, shape):
+    meta = torch.device("meta")
+    models = [plain(make(seed=seed).to(meta)) for seed in range(3)]
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        x, targets = torch.rand(4, *shape, device=meta), torch.ones(3, 4, device=meta).long()
+        search = Search(box(torch.full(shape, 0.1, device=meta)), 0.01, 3, 2)
+        ratios = lipschitz_local_of_all(
+            models, relevances, x, targets, to_concepts, search, width=4
+        )
+    assert ratios.shape == (3, 4) and ratios.device == meta
 
 
 def test_local_features_of_no_width_do_not_move():
