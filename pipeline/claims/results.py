@@ -14,13 +14,14 @@ from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Experiment, Vae, load_params
 from pipeline.core.tables import read_table, rows_at
+from pipeline.core.tensors import read_tensors
 from pipeline.explanations.latents import active_units
 from pipeline.metrics.intervals import Interval, share_interval
 from pipeline.metrics.neighbours import NeighbourStudy, nearest_neighbours, neighbour_study
 from pipeline.models.building import Inputs, build_vae
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.senn import Senn, SennOutput
-from pipeline.models.weights import load_cell, load_weights
+from pipeline.models.weights import load_cell
 
 NEIGHBOURS = 5
 LATENT_SPACE, PIXELS = "latent space", "pixels"
@@ -135,7 +136,7 @@ class ExperimentResults:
     @cached_property
     def metadata(self) -> list[dict[str, Any]]:
         """The metadata of every cell's weights, in the order of the grid."""
-        return [load_weights(cell.path(self._models))[1] for cell in grid(self._params, self.name)]
+        return [read_tensors(cell.path(self._models))[1] for cell in grid(self._params, self.name)]
 
     @cached_property
     def test_outputs(self) -> list[SennOutput]:
@@ -268,7 +269,7 @@ class Results:
 
     def _vae(self, seed: int) -> VaeConceptizer:
         """The pretrained β-VAE of `seed`, in evaluation mode."""
-        weights, about = load_weights(self.folders.models / "vae" / f"seed={seed}.safetensors")
+        weights, about = read_tensors(self.folders.models / "vae" / f"seed={seed}.safetensors")
         inputs = Inputs(tuple(about["input_shape"]), about["mean"], about["std"])
         vae = build_vae(Vae.model_validate(about["params"]["vae"]), inputs, about["seed"])
         vae.load_state_dict(weights)

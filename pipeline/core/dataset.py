@@ -1,7 +1,6 @@
 """A dataset as models see it, and the file that keeps it between stages."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -210,7 +209,7 @@ def save_dataset(folder: Path, prepared: Prepared) -> None:
     if prepared.embeddings is not None:
         tensors["embeddings"] = prepared.embeddings
         keys.append("vocabulary")
-    metadata = {key: json.dumps(getattr(prepared, key)) for key in keys}
+    metadata = {key: getattr(prepared, key) for key in keys}
     with all_or_nothing(folder):
         if prepared.table is not None:
             write_csv(folder / TABLE_NAME, prepared.table)
@@ -235,9 +234,8 @@ def read_dataset(file: File) -> Dataset:
     PipelineError
         If the file is missing, damaged or not a prepared dataset.
     """
-    tensors, metadata = read_tensors(file)
+    tensors, described = read_tensors(file)
     try:
-        described = {key: json.loads(value) for key, value in metadata.items()}
         mean, std = (_moments(described[key]) for key in ("mean", "std"))
         splits = {name: Split(tensors[f"{name}_x"], tensors[f"{name}_y"]) for name in SPLITS}
         if (embeddings := tensors.get("embeddings")) is not None:

@@ -19,12 +19,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_bytes
-from pipeline.core.tensors import read_tensors, write_tensors
+from pipeline.core.inputs import File
+from pipeline.core.tensors import read_tensors, to_bytes
 
 _DEFAULT_GB = "5"
 _CELL, _MEASURED, _CHECKPOINT = ".cell", ".measured", ".safetensors"
@@ -192,29 +192,27 @@ class Checkpoint:
 
     path: Path | None
 
-    def save(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    def save(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         """Replace the state. Where it cannot be written, an interrupted bank starts anew."""
         if self.path is None:
             return
-        # To `contiguous` a single number is, whatever its stride; to `_seal` it is not.
-        dense = torch.contiguous_format
-        tensors = {name: value.cpu().clone(memory_format=dense) for name, value in tensors.items()}
-        sealed = {**metadata, "seal": _seal(self.path.name, tensors, metadata)}
+        content = to_bytes(tensors, metadata)
         try:
-            write_tensors(self.path, tensors, sealed)
+            write_bytes(self.path, _digest(self.path.name, content) + content)
         except PipelineError as error:
             _complain(self.path.parent, error)
 
-    def load(self) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The state as it was saved, or None if there is none, or it was damaged since."""
         if self.path is None:
             return None
         try:
-            tensors, metadata = read_tensors(self.path)
-        except PipelineError:
+            stored = self.path.read_bytes()
+        except OSError:
             return None
-        seal = metadata.pop("seal", None)
-        return (tensors, metadata) if seal == _seal(self.path.name, tensors, metadata) else None
+        digest, content = stored[:_DIGEST], stored[_DIGEST:]
+        is_whole = digest == _digest(self.path.name, content)
+        return read_tensors(File(self.path, content)) if is_whole else None
 
     def remove(self) -> None:
         """Forget the state: the bank is finished."""
@@ -226,15 +224,6 @@ class Checkpoint:
 def _digest(fingerprint: str, content: bytes) -> bytes:
     """SHA-256 of both: a file that was renamed or damaged is not what it says."""
     return hashlib.sha256(fingerprint.encode() + content).digest()
-
-
-def _seal(name: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    """SHA-256 over all of a checkpoint; safetensors itself does not notice a changed number."""
-    kinds = {key: (str(tensor.dtype), list(tensor.shape)) for key, tensor in tensors.items()}
-    digest = hashlib.sha256(json.dumps([name, metadata, kinds], sort_keys=True).encode())
-    for key in sorted(tensors):
-        digest.update(tensors[key].reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _complain(folder: Path, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Tensors with metadata in safetensors files: same content, same bytes."""
+"""Tensors with metadata in safetensors files: same content, same bytes. No pickle."""
 
 import json
 import struct
@@ -15,7 +15,7 @@ from pipeline.core.files import write_bytes
 from pipeline.core.inputs import File
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write `tensors` and `metadata` atomically; equal arguments give equal bytes.
 
     Raises
@@ -26,16 +26,17 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     write_bytes(path, to_bytes(tensors, metadata))
 
 
-def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:
     """The safetensors file of `tensors` and `metadata`; equal arguments give equal bytes.
 
-    `safetensors` writes metadata in the order of a Rust hash map, which differs from run to run.
-    DVC compares files byte by byte, so the header is written again with its metadata sorted.
+    Every value of `metadata` is stored as JSON. `safetensors` writes metadata in the order of a
+    Rust hash map, which differs from run to run. DVC compares files byte by byte, so the header is
+    written again with its metadata sorted.
     """
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(on_cpu, dict(metadata))
-    header, data = _parts(content)
-    header["__metadata__"] = dict(sorted(metadata.items()))
+    described = {key: json.dumps(value) for key, value in sorted(metadata.items())}
+    header, data = _parts(safetensors.torch.save(on_cpu, described))
+    header["__metadata__"] = described
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the format aligns data at 8 bytes
     return b"".join((struct.pack("<Q", len(text)), text, data))
@@ -47,19 +48,31 @@ def _parts(content: bytes) -> tuple[dict[str, Any], memoryview]:
     return json.loads(content[8 : 8 + length]), memoryview(content)[8 + length :]
 
 
-def read_tensors(file: Path | File) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors (onto the CPU) and the metadata of a safetensors file.
+def read_tensors(file: Path | File) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `to_bytes` made: tensors, onto the CPU, and metadata.
 
     Raises
     ------
     PipelineError
-        If the file is missing or damaged.
+        If the file is missing or damaged, or written by another program.
     """
     try:
         content = file.read_bytes()
         tensors = safetensors.torch.load(content)
-        return tensors, _parts(content)[0].get("__metadata__", {})
     except (OSError, safetensors.SafetensorError) as error:
         raise PipelineError(
             f"cannot read {file}: {error}. `dvc repro` runs the stage that writes it."
         ) from error
+    described = _parts(content)[0].get("__metadata__", {})
+    try:
+        return tensors, {key: json.loads(value) for key, value in described.items()}
+    except ValueError as error:
+        raise foreign(file, error) from error
+
+
+def foreign(file: Path | File, error: Exception) -> PipelineError:
+    """To be raised when `error` shows that another program, or version, wrote `file`."""
+    reason = " ".join(str(error).split())  # torch's and pydantic's go over several lines
+    return PipelineError(
+        f"{file} was not written by this version: {reason}. Remove it and run `dvc repro`."
+    )

@@ -12,8 +12,9 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_bytes
 from pipeline.core.inputs import File
 from pipeline.core.kinds import Kind, kind_of
+from pipeline.core.tensors import read_tensors, to_bytes
 from pipeline.models.senn import Senn
-from pipeline.models.weights import load_cell, load_weights, rebuilt, weights_file
+from pipeline.models.weights import load_cell, rebuilt
 from pipeline.sharing.facts import Facts, facts_of
 
 LEFT_OUT = {"curve"}  # metadata that only the report reads: most of a small model's file
@@ -61,12 +62,12 @@ def share(cell: Path, prepared: Path, target: Path) -> Shared:
         If a file cannot be read or written, or the model was trained on other data.
     """
     shared = _with_facts(File(cell), prepared)
-    tensors, _ = load_weights(cell)
+    tensors, _ = read_tensors(cell)
     if shared.embeddings is not None:
         tensors[EMBEDDINGS] = shared.embeddings
     kept = {key: value for key, value in shared.about.items() if key not in LEFT_OUT}
     facts = shared.facts.model_dump(mode="json")
-    write_bytes(target, weights_file(tensors, kept | {"facts": facts}))
+    write_bytes(target, to_bytes(tensors, kept | {"facts": facts}))
     return shared
 
 
@@ -78,7 +79,7 @@ def read(file: File, prepared: Path) -> Shared:
     PipelineError
         If the file is missing, damaged or not a model's, or its dataset is missing or another.
     """
-    tensors, about = load_weights(file)
+    tensors, about = read_tensors(file)
     embeddings = tensors.pop(EMBEDDINGS, None)
     senn = rebuilt(file, tensors, about)
     if "facts" not in about:

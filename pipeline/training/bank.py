@@ -7,7 +7,6 @@ checkpoints to go on from.
 """
 
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -158,7 +157,7 @@ def _save(
     if losses_since:
         tensors["losses"] = torch.cat(losses_since)
     cells = [(cell.experiment, cell.robust_reg, cell.seed) for cell in bank]
-    checkpoint.save(tensors, {"epoch": json.dumps(epoch), "cells": json.dumps(cells)})
+    checkpoint.save(tensors, {"epoch": epoch, "cells": cells})
 
 
 def _resume(
@@ -174,7 +173,7 @@ def _resume(
     if saved is None:
         return 1
     tensors, metadata = saved
-    cells = [Cell(*cell) for cell in json.loads(metadata["cells"])]
+    cells = [Cell(*cell) for cell in metadata["cells"]]
     if not set(bank) <= set(cells):
         return 1
     places = torch.tensor([cells.index(cell) for cell in bank])
@@ -187,7 +186,7 @@ def _resume(
     stepping.restore({n.removeprefix(prefix): v for n, v in kept.items() if n.startswith(prefix)})
     if "losses" in kept:
         losses_since.append(kept["losses"])
-    return int(json.loads(metadata["epoch"])) + 1
+    return int(metadata["epoch"]) + 1
 
 
 def _of_cells(name: str, value: Tensor, places: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params_choices import VARIANTS
 from pipeline.core.processes import cores
 from pipeline.core.tasks import run_tasks
-from pipeline.models.weights import load_weights
+from pipeline.core.tensors import read_tensors
 from pipeline.training.bank import Bank, pack
 from pipeline.training.fingerprint import provenance
 from pipeline.training.progress import TrainingProgress
@@ -100,7 +100,7 @@ def _take(job: Job, task: Task, files: Mapping[Cell, bytes]) -> None:
 
 
 def _curve(job: Job, cell: Cell) -> pd.DataFrame:
-    _, metadata = load_weights(cell.path(job.models))
+    _, metadata = read_tensors(cell.path(job.models))
     curve = pd.DataFrame(metadata["curve"])
     for place, key in enumerate(("experiment", "robust_reg", "seed")):
         curve.insert(place, key, getattr(cell, key))

@@ -14,11 +14,11 @@ from pipeline.core.files import write_bytes
 from pipeline.core.inputs import File
 from pipeline.core.run import Run
 from pipeline.core.tasks import run_tasks
+from pipeline.core.tensors import to_bytes
 from pipeline.core.workers import Report
 from pipeline.models.building import Inputs, build_vae
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.layers import placed
-from pipeline.models.weights import weights_file
 from pipeline.training.adam import Adam
 from pipeline.training.fingerprint import provenance
 from pipeline.training.objectives import kl_to_standard_normal, reconstruction_error, vae_loss
@@ -92,7 +92,7 @@ def _pretrain(
                 )
         rows.append({"seed": seed, "epoch": epoch, "train_loss": train_loss, **validated})
         report(epoch, rows[-1]["valid_loss"])
-    return rows, weights_file(vae.state_dict(), _metadata(run, seed, data))
+    return rows, to_bytes(vae.state_dict(), _metadata(run, seed, data))
 
 
 @torch.no_grad()

@@ -14,10 +14,10 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.inputs import File
 from pipeline.core.params import Experiment
 from pipeline.core.run import Run
+from pipeline.core.tensors import read_tensors, to_bytes
 from pipeline.core.workers import Report
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
-from pipeline.models.weights import load_weights, weights_file
 from pipeline.training.bank import Bank, most_cells, train_bank
 from pipeline.training.jitter import jitter
 from pipeline.training.objectives import Objective
@@ -144,7 +144,7 @@ def _train(
             "valid_accuracy": result.valid_accuracy,
             "curve": result.curve,
         }
-        content = weights_file(result.weights, described | outcome)
+        content = to_bytes(result.weights, described | outcome)
         job.run.store.keep(described["fingerprint"], content)
         files[result.cell] = result.valid_accuracy, content
     checkpoint.remove()
@@ -168,7 +168,7 @@ def _initial(job: Job, data: Dataset, files: Mapping[Path, File]) -> Callable[[i
 
 
 def _load_pretrained(senn: Senn, file: File) -> None:
-    weights, _ = load_weights(file)
+    weights, _ = read_tensors(file)
     try:
         senn.conceptizer.load_state_dict(weights)
     except RuntimeError as error:

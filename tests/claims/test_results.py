@@ -6,10 +6,10 @@ from pipeline.claims.evidence import qualitative_evidence
 from pipeline.claims.results import LATENT_SPACE, NEIGHBOURS, PIXELS
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Vae
+from pipeline.core.tensors import read_tensors
 from pipeline.metrics.intervals import interval
 from pipeline.metrics.neighbours import nearest_neighbours
 from pipeline.models.building import Inputs, build_vae
-from pipeline.models.weights import load_weights
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params, make_workspace
 
@@ -60,7 +60,7 @@ def test_neighbours_are_sought_in_the_latent_space_of_each_seed(folder):
     studies, x = experiment.neighbour_studies, experiment.data.test.x
     assert list(studies) == [LATENT_SPACE, PIXELS]
     for seed, study, in_pixels in zip((5, 6), studies[LATENT_SPACE], studies[PIXELS], strict=True):
-        weights, about = load_weights(folder / f"models/vae/seed={seed}.safetensors")
+        weights, about = read_tensors(folder / f"models/vae/seed={seed}.safetensors")
         vae = build_vae(
             Vae.model_validate(about["params"]["vae"]), Inputs((1, 28, 28), 0.1307, 0.3081), 0
         )

@@ -21,6 +21,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
+from pipeline.core.tensors import write_tensors
 from pipeline.metrics.comparison import comparison
 from pipeline.metrics.grid import evaluate, protocol_of
 from pipeline.metrics.measurement import Subject, measure_together
@@ -33,7 +34,6 @@ from pipeline.training.progress import TrainingProgress
 from pipeline.training.task import Job
 from tests.stages.workspace import untrained_compas
 from tests.training.grids import ARCHITECTURES, CPU, run_in_turn, settings, write_data
-from tests.weights import save_weights
 
 NEEDED = "needs Ray: pip install -r requirements-ray.txt"
 NO_STORE = CellStore(None, 1)
@@ -85,7 +85,7 @@ def job(tmp_path, monkeypatch):
         if name == "mnist_disenn":
             for seed in params.seeds:
                 vae = ARCHITECTURES[name].senn(seed + 1_000).conceptizer
-                save_weights(vaes / f"seed={seed}.safetensors", vae.state_dict(), {"seed": seed})
+                write_tensors(vaes / f"seed={seed}.safetensors", vae.state_dict(), {"seed": seed})
         return Job(run, name)
 
     return make

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -267,14 +268,14 @@ def test_no_store_can_be_there(tmp_path, capfd):
 def test_the_stores_disk_is_full(store, keep, tmp_path, monkeypatch, capfd):
     keep(store, "a")
     checkpoint = store.checkpoint(fingerprint("bank"))
-    checkpoint.save({"weights": torch.ones(3)}, {"epoch": "1"})
+    checkpoint.save({"weights": torch.ones(3)}, {"epoch": 1})
     before = {path.name: path.read_bytes() for path in store.folder.iterdir()}
 
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(files, "_flush_to_disk", full)
-    checkpoint.save({"weights": torch.zeros(3)}, {"epoch": "2"})
+    checkpoint.save({"weights": torch.zeros(3)}, {"epoch": 2})
     said = f"cell store {store.folder}: No space left on device; not all that is computed is kept\n"
     assert capfd.readouterr().err == said
     store.keep(fingerprint("b"), content("b"))
@@ -288,10 +289,10 @@ STATE = {
     "adam.step": torch.tensor(3.0),
     "best.step": torch.tensor([[1, 2]]),
 }
-METADATA = {"epoch": "3", "rows": '[{"step": 1}]'}
+METADATA = {"epoch": 3, "rows": [{"step": 1}]}
 
 
-def same(saved: tuple[dict[str, Tensor], dict[str, str]] | None) -> bool:
+def same(saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> bool:
     assert saved is not None
     tensors, metadata = saved
     return (
@@ -331,15 +332,11 @@ def test_a_checkpoint_of_strided_tensors(store, state):
 
 def test_no_single_bit_of_a_checkpoint_can_change_unnoticed(checkpoint):
     whole = checkpoint.path.read_bytes()
-    unharmed = 0
     for place in range(len(whole)):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         checkpoint.path.write_bytes(damaged)
-        if (saved := checkpoint.load()) is not None:
-            assert same(saved), f"byte {place}"
-            unharmed += 1
-    assert unharmed < 8  # the spaces that fill up the header
+        assert checkpoint.load() is None, f"byte {place}"
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, -1])
@@ -382,10 +379,10 @@ def use(root: Path, number: int) -> None:
                 assert not is_there or cell.read_bytes() == content(name, size_of(name))
                 loads[is_there] += 1
             case "checkpoint":
-                checkpoint.save({"weights": torch.full((9,), number)}, {"epoch": str(number)})
+                checkpoint.save({"weights": torch.full((9,), number)}, {"epoch": number})
                 if (saved := checkpoint.load()) is not None:
                     tensors, metadata = saved
-                    assert (tensors["weights"] == int(metadata["epoch"])).all()
+                    assert (tensors["weights"] == metadata["epoch"]).all()
                 checkpoint.remove()
     assert all(count > 20 for count in loads.values()), f"neither rare nor certain: {loads}"
     cell.unlink(missing_ok=True)

@@ -8,10 +8,10 @@ from torch.testing import assert_close
 
 from pipeline.core.cells import Cell, grid
 from pipeline.core.errors import PipelineError
-from pipeline.models.weights import load_cell, load_weights
+from pipeline.core.tensors import read_tensors, write_tensors
+from pipeline.models.weights import load_cell
 from tests.models.textbook import Textbook, same_weights
 from tests.training.grids import ARCHITECTURES, EXPERIMENTS, SMOKE, settings
-from tests.weights import save_weights
 
 METADATA = {"seed": 3, "params": {"β": [4.0, None]}, "valid_accuracy": 0.1 + 0.2, "on": True}
 
@@ -74,8 +74,8 @@ def cell_of(name: str, seed: int = 0):
 def test_weights_and_metadata_round_trip(tmp_path):
     path = tmp_path / "a" / "b.safetensors"
     weights = {"z": torch.randn(3, 1, 2), "a": torch.randn(4), "scalar": torch.tensor(1.5)}
-    save_weights(path, weights, METADATA)
-    loaded, metadata = load_weights(path)
+    write_tensors(path, weights, METADATA)
+    loaded, metadata = read_tensors(path)
     assert metadata == METADATA
     assert loaded.keys() == weights.keys()
     assert all(torch.equal(loaded[name], value) for name, value in weights.items())
@@ -85,7 +85,7 @@ def test_equal_content_gives_equal_bytes(tmp_path):
     weights, contents = {"z": torch.randn(3, 2), "a": torch.randn(4)}, set()
     for number in range(4):
         path = tmp_path / f"{number}.safetensors"
-        save_weights(path, weights, METADATA)
+        write_tensors(path, weights, METADATA)
         contents.add(path.read_bytes())
     assert len(contents) == 1
 
@@ -93,7 +93,7 @@ def test_equal_content_gives_equal_bytes(tmp_path):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_cell_is_rebuilt_from_its_file_alone(tmp_path, name):
     senn, metadata = cell_of(name, seed=5)
-    save_weights(tmp_path / "cell.safetensors", senn.state_dict(), metadata)
+    write_tensors(tmp_path / "cell.safetensors", senn.state_dict(), metadata)
     torch.manual_seed(0)
     before = torch.get_rng_state()
     loaded, about = load_cell(tmp_path / "cell.safetensors")
@@ -116,7 +116,7 @@ def test_a_cell_that_is_not_there(tmp_path):
 def test_a_damaged_file(tmp_path, damage):
     senn, metadata = cell_of("compas_senn")
     path = tmp_path / "cell.safetensors"
-    save_weights(path, senn.state_dict(), metadata)
+    write_tensors(path, senn.state_dict(), metadata)
     content = path.read_bytes()
     damaged = {
         "truncated": content[:-4],
@@ -128,7 +128,7 @@ def test_a_damaged_file(tmp_path, damage):
     with pytest.raises(PipelineError, match=str(path)):
         load_cell(path)
     with pytest.raises(PipelineError, match=str(path)):
-        load_weights(path)
+        read_tensors(path)
 
 
 def without(metadata: dict, key: str) -> dict:
@@ -156,7 +156,7 @@ FOREIGN = {
 def test_a_file_whose_metadata_are_no_cells(tmp_path, change):
     senn, metadata = cell_of("compas_senn")
     path = tmp_path / "cell.safetensors"
-    save_weights(path, senn.state_dict(), change(metadata))
+    write_tensors(path, senn.state_dict(), change(metadata))
     with pytest.raises(
         PipelineError, match=rf"{path} was not written by this version.*`dvc repro`"
     ):
@@ -170,7 +170,7 @@ def test_a_file_with_weights_of_another_model(tmp_path):
     rest = {key: v for key, v in senn.state_dict().items() if key != name}
     more = {**senn.state_dict(), "more": torch.ones(3)}
     for weights in ({}, rest, {**rest, name: value[:-1]}, more):
-        save_weights(path, weights, metadata)
+        write_tensors(path, weights, metadata)
         with pytest.raises(PipelineError, match=FOREIGN_FILE.format(path)):
             load_cell(path)
 
@@ -186,6 +186,6 @@ def test_a_file_that_another_program_wrote(tmp_path, metadata):
 
 
 def test_metadata_are_readable_by_other_programs(tmp_path):
-    save_weights(tmp_path / "cell.safetensors", {"a": torch.ones(2)}, METADATA)
+    write_tensors(tmp_path / "cell.safetensors", {"a": torch.ones(2)}, METADATA)
     with safetensors.safe_open(tmp_path / "cell.safetensors", "pt") as file:
         assert {key: json.loads(value) for key, value in file.metadata().items()} == METADATA

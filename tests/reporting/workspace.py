@@ -14,6 +14,7 @@ from pipeline.core.dataset import Dataset, Prepared, Split, load_dataset, save_d
 from pipeline.core.kinds import Kind
 from pipeline.core.params import Params, load_params
 from pipeline.core.params_choices import DATASETS
+from pipeline.core.tensors import write_tensors
 from pipeline.data.texts import RESERVED
 from pipeline.explanations.methods import METHODS, methods_on
 from pipeline.metrics.scores import CURVES, SCORES
@@ -24,7 +25,6 @@ from pipeline.rivals.tables import table
 from pipeline.study.definitions import definitions
 from pipeline.study.run import MEASURES
 from pipeline.tokenizer.run import Measured, tokenizer_table
-from tests.weights import save_weights
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 METRICS = {
@@ -202,7 +202,7 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
             "data": data.digest,
         }
         models = folder / "models" / params.group_of(name)
-        save_weights(cell.path(models), model.state_dict(), about)
+        write_tensors(cell.path(models), model.state_dict(), about)
         key = {"experiment": name, "robust_reg": cell.robust_reg, "seed": cell.seed}
         accuracy = 0.81 - 0.01 * index
         interval = {"accuracy_low": accuracy - 0.02, "accuracy_high": accuracy + 0.02}
@@ -349,7 +349,7 @@ def _pretraining(folder: Path, params: Params, data: Dataset) -> None:
             "std": data.std,
             "data": data.digest,
         }
-        save_weights(folder / "models/vae" / f"seed={seed}.safetensors", vae.state_dict(), about)
+        write_tensors(folder / "models/vae" / f"seed={seed}.safetensors", vae.state_dict(), about)
         rows += [
             {"seed": seed, "epoch": epoch, "train_loss": 1 / epoch, "valid_loss": 1.1 / epoch}
             for epoch in (1, 2)

@@ -75,7 +75,7 @@ def test_the_file_has_all_that_it_takes(models, shared_run):
     tensors, metadata = read_tensors(file)
     data = load_dataset(shared_run / "data/prepared/reuters_r8")
     assert torch.equal(tensors["embeddings"], data.embeddings)
-    assert json.loads(metadata["facts"])["vocabulary"] == list(data.vocabulary)
+    assert metadata["facts"]["vocabulary"] == list(data.vocabulary)
     card = file.with_suffix(".md").read_text(encoding="utf-8")
     text = " ".join(data.vocabulary[place] for place in data.test.words[0])
     passage = max(text.split("<unknown>"), key=lambda part: len(part.split())).strip()

@@ -12,11 +12,11 @@ from pipeline.core.cells import Cell
 from pipeline.core.dataset import Prepared, Split, save_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import load_params
+from pipeline.core.tensors import write_tensors
 from pipeline.metrics.word_power import COMPARED, NO_MODEL
 from pipeline.models.building import Inputs, build_senn
 from stages import explain
 from tests.conftest import REPOSITORY
-from tests.weights import save_weights
 
 OUT, NAME = Path("reports/text/power.csv"), "reuters_senn"
 
@@ -59,7 +59,7 @@ def workspace(tmp_path, monkeypatch):
     for seed in params.seeds_of(NAME)[:2]:
         model = build_senn(NAME, experiment, None, Inputs(shape, 0.0, 1.0), seed)
         path = Cell(NAME, params.robust_reg, seed).path(Path("models"))
-        save_weights(path, model.state_dict(), about | {"seed": seed})
+        write_tensors(path, model.state_dict(), about | {"seed": seed})
 
 
 def test_the_table_and_the_same_bytes_from_the_store(workspace, capsys):

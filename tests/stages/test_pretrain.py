@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline.core.stage import run_stage
-from pipeline.models.weights import load_weights
+from pipeline.core.tensors import read_tensors
 from stages import pretrain
 from tests.training.grids import run_in_turn, settings, write_digits
 
@@ -58,7 +58,7 @@ def test_writes_a_vae_per_seed_and_curves(monkeypatch):
         "reports/curves/vae.csv",
     ]
     for seed in (111, 333):
-        _, metadata = load_weights(Path(f"models/vae/seed={seed}.safetensors"))
+        _, metadata = read_tensors(Path(f"models/vae/seed={seed}.safetensors"))
         assert metadata["seed"] == seed
         assert metadata.keys() >= {"params", "data", "code", "torch", "device"}
     curves = pd.read_csv("reports/curves/vae.csv")

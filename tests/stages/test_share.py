@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.core.tensors import read_tensors
 from pipeline.metrics.intervals import accuracy_interval, interval
-from pipeline.models.weights import load_weights
 from pipeline.sharing.facts import Facts
 from tests.processes import run_stage
 from tests.reporting.workspace import default_params, make_workspace
@@ -25,8 +25,8 @@ def folder(tmp_path_factory):
 
 
 def test_the_file_has_the_cells_weights_and_the_facts(folder):
-    shared, about = load_weights(folder / f"reports/models/{NAME}/{NAME}.safetensors")
-    weights, metadata = load_weights(folder / f"models/{NAME}/lambda=0.01/seed=5.safetensors")
+    shared, about = read_tensors(folder / f"reports/models/{NAME}/{NAME}.safetensors")
+    weights, metadata = read_tensors(folder / f"models/{NAME}/lambda=0.01/seed=5.safetensors")
     assert shared.keys() == weights.keys()
     assert all(torch.equal(shared[key], weights[key]) for key in weights)
     facts = Facts.model_validate(about.pop("facts"))

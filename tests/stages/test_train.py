@@ -13,7 +13,8 @@ import yaml
 from pipeline.core.cells import Cell, grid
 from pipeline.core.params import load_params
 from pipeline.core.stage import run_stage
-from pipeline.models.weights import load_cell, load_weights
+from pipeline.core.tensors import read_tensors
+from pipeline.models.weights import load_cell
 from stages import pretrain, train
 from tests.training.grids import run_in_turn, settings, write_data
 
@@ -154,8 +155,8 @@ def test_disenn_from_pretraining_to_cells(workspace):
     write_params({"seeds": [333], "experiments.mnist_disenn.lr": 1e-30})
     main_of(pretrain)
     main_of(train, "mnist_disenn")
-    vae, _ = load_weights(Path("models/vae/seed=333.safetensors"))
-    weights, metadata = load_weights(Cell("mnist_disenn", 0.01, 333).path(Path("models")))
+    vae, _ = read_tensors(Path("models/vae/seed=333.safetensors"))
+    weights, metadata = read_tensors(Cell("mnist_disenn", 0.01, 333).path(Path("models")))
     assert metadata.keys() >= METADATA
     # With so small a learning rate the conceptizer hardly leaves its pretrained weights.
     assert all((weights[f"conceptizer.{name}"] == value).all() for name, value in vae.items())

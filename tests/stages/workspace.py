@@ -9,9 +9,9 @@ from benchmarks.measure import of_what_there_is
 from pipeline.core.cells import grid
 from pipeline.core.dataset import Prepared, Split, save_dataset
 from pipeline.core.params import Params, load_params
+from pipeline.core.tensors import write_tensors
 from pipeline.models.building import Inputs, build_senn
 from tests.conftest import REPOSITORY
-from tests.weights import save_weights
 
 
 def prepare_table(test_examples: int) -> None:
@@ -60,5 +60,5 @@ def untrained_compas(changes: dict, test_examples: int) -> Params:
         inputs = Inputs((11,), 0.0, 1.0)
         model = build_senn("compas_senn", experiment, params.vae, inputs, cell.seed)
         path = cell.path(Path("models"))
-        save_weights(path, model.state_dict(), metadata | {"seed": cell.seed})
+        write_tensors(path, model.state_dict(), metadata | {"seed": cell.seed})
     return params

@@ -19,7 +19,8 @@ from pipeline.core.inputs import File
 from pipeline.core.params import Params
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
-from pipeline.models.weights import load_cell, load_weights
+from pipeline.core.tensors import read_tensors, write_tensors
+from pipeline.models.weights import load_cell
 from pipeline.training import engine, task
 from pipeline.training.engine import train_grids
 from pipeline.training.task import Job
@@ -34,7 +35,6 @@ from tests.training.grids import (
     train,
     write_data,
 )
-from tests.weights import save_weights
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
 COLUMNS = [
@@ -69,7 +69,7 @@ def job(tmp_path):
         if name == "mnist_disenn" and not vaes.exists():
             for seed in params.seeds:
                 vae = ARCHITECTURES[name].senn(seed + 1_000).conceptizer
-                save_weights(vaes / f"seed={seed}.safetensors", vae.state_dict(), {"seed": seed})
+                write_tensors(vaes / f"seed={seed}.safetensors", vae.state_dict(), {"seed": seed})
         return Job(run, name)
 
     return make
@@ -85,7 +85,7 @@ def test_writes_every_cell_as_the_bank_trained_it(job):
 
     trained = train(cells, data, params)
     for cell in cells:
-        weights, metadata = load_weights(cell.path(this.models))
+        weights, metadata = read_tensors(cell.path(this.models))
         assert weights.keys() == trained[cell].weights.keys()
         for key, value in trained[cell].weights.items():
             assert torch.equal(weights[key], value), f"{cell}: {key}"
@@ -133,8 +133,8 @@ def test_disenn_starts_from_the_pretrained_vae(job):
     this = job(name, params)
     train_grids([this])
     for cell in grid(params, name):
-        weights, _ = load_weights(cell.path(this.models))
-        vae, _ = load_weights(this.run.vaes / f"seed={cell.seed}.safetensors")
+        weights, _ = read_tensors(cell.path(this.models))
+        vae, _ = read_tensors(this.run.vaes / f"seed={cell.seed}.safetensors")
         fresh = initial(name, read_dataset(this.data), params)(cell.seed).state_dict()
         for key, value in vae.items():
             assert torch.equal(weights[f"conceptizer.{key}"], value), f"{cell}: {key}"
@@ -228,12 +228,12 @@ def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
         return call
 
     monkeypatch.setattr(task, "build_senn", counted(task.build_senn))
-    monkeypatch.setattr(task, "load_weights", counted(task.load_weights))
+    monkeypatch.setattr(task, "read_tensors", counted(task.read_tensors))
     monkeypatch.setattr(engine, "digest_of", counted(engine.digest_of))
     train_grids([this])
     assert len(grid(params, name)) == 4 and calls["build_senn",] == 2
     for seed in params.seeds:
-        assert calls["load_weights", f"seed={seed}.safetensors"] == 1
+        assert calls["read_tensors", f"seed={seed}.safetensors"] == 1
         assert calls["digest_of", f"seed={seed}.safetensors"] == 1
 
 
@@ -279,7 +279,7 @@ def test_pretrained_weights_that_are_not_there(job):
 def test_pretrained_weights_of_another_architecture(job):
     this = job("mnist_disenn", short("mnist_disenn"))
     other = ARCHITECTURES["mnist_disenn"].with_(vae_sizes=(30, 16)).senn().conceptizer
-    save_weights(this.run.vaes / "seed=333.safetensors", other.state_dict(), {})
+    write_tensors(this.run.vaes / "seed=333.safetensors", other.state_dict(), {})
     with pytest.raises(PipelineError, match=rf"{this.run.vaes}/seed=333\.safetensors"):
         train_grids([this])
 

@@ -21,6 +21,7 @@ from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params import Params, Section
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
+from pipeline.core.tensors import write_tensors
 from pipeline.training.engine import train_grids
 from pipeline.training.fingerprint import (
     TRAINING_CODE,
@@ -40,7 +41,6 @@ from tests.training.grids import (
     settings,
     write_data,
 )
-from tests.weights import save_weights
 
 OTHER_DATA = {"mnist_senn": "mnist", "mnist_disenn": "mnist", "reuters_senn": "newsgroups"}
 SEEDS = (*SMOKE.seeds, SMOKE.seeds[-1] + 1)
@@ -81,8 +81,8 @@ def prepare(folder: Path) -> Workspace:
         for dataset in {SMOKE.experiment(name).dataset, OTHER_DATA.get(name, "")} - {""}:
             write_data(name, here / dataset, train=12, valid=4, test=4)
     for seed in SEEDS:
-        save_weights(folder / f"models/vae/seed={seed}.safetensors", {"w": torch.ones(3)}, {})
-    save_weights(folder / "any cell", {}, {"curve": [{"valid_accuracy": 0.5}]})
+        write_tensors(folder / f"models/vae/seed={seed}.safetensors", {"w": torch.ones(3)}, {})
+    write_tensors(folder / "any cell", {}, {"curve": [{"valid_accuracy": 0.5}]})
     return Workspace(folder)
 
 
@@ -303,7 +303,7 @@ def test_what_does_not_change_it_does_not_change_a_byte(tmp_path, name):
     sizes = {f"experiments.{name}.{key}": 12 for key in ("batch_size", "eval_freq")}
     for seed in SEEDS if name == "mnist_disenn" else ():
         vae = ARCHITECTURES[name].senn(seed).conceptizer
-        save_weights(tmp_path / f"vae/seed={seed}.safetensors", vae.state_dict(), {})
+        write_tensors(tmp_path / f"vae/seed={seed}.safetensors", vae.state_dict(), {})
 
     def cells(changes: dict[str, Any], folder: str) -> dict[Cell, bytes]:
         params, models = settings({**sizes, **changes}), tmp_path / folder
@@ -430,7 +430,7 @@ def test_data_change_it(workspace, name):
 
 def test_pretrained_weights_change_it_for_their_seed(workspace):
     before = {name: workspace.fingerprints(name) for name in EXPERIMENTS}
-    save_weights(workspace.folder / "models/vae/seed=111.safetensors", {"w": torch.zeros(3)}, {})
+    write_tensors(workspace.folder / "models/vae/seed=111.safetensors", {"w": torch.zeros(3)}, {})
     after = {name: workspace.fingerprints(name) for name in EXPERIMENTS}
     changed = {c for name in EXPERIMENTS for c in before[name] if before[name][c] != after[name][c]}
     assert changed == {cell for cell in before["mnist_disenn"] if cell.seed == 111}

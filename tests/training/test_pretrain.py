@@ -9,8 +9,8 @@ from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Params
 from pipeline.core.run import Run
+from pipeline.core.tensors import read_tensors
 from pipeline.models.building import Inputs, build_vae
-from pipeline.models.weights import load_weights
 from pipeline.training.pretrain import pretrain_all
 from pipeline.training.randomness import batch_order, generator
 from tests.models.textbook import Architecture, Textbook, same_weights
@@ -93,7 +93,7 @@ def test_trains_as_the_textbook_does(job, objective, target):
             "valid_kl": kl,
         }
         assert curves.iloc[epoch - 1].to_dict() == pytest.approx(expected, rel=1e-3)
-    weights, _ = load_weights(this.vaes / "seed=3.safetensors")
+    weights, _ = read_tensors(this.vaes / "seed=3.safetensors")
     for ours, theirs in zip(
         (weights[name] for name, _ in vae.named_parameters()), parameters, strict=True
     ):
@@ -128,14 +128,14 @@ def test_same_bytes_twice_and_whoever_else_is_trained(job, tmp_path):
     assert sorted(first) == ["seed=3.safetensors", "seed=7.safetensors"]
     assert contents(tmp_path / "again/vae") == first
     assert contents(tmp_path / "others/vae")["seed=7.safetensors"] == first["seed=7.safetensors"]
-    weights = [load_weights(tmp_path / f"models/vae/seed={seed}.safetensors")[0] for seed in (3, 7)]
+    weights = [read_tensors(tmp_path / f"models/vae/seed={seed}.safetensors")[0] for seed in (3, 7)]
     assert not any(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_a_file_says_all_about_itself(job):
     this = job()
     pretrain_all(this)
-    _, metadata = load_weights(this.vaes / "seed=7.safetensors")
+    _, metadata = read_tensors(this.vaes / "seed=7.safetensors")
     data = load_dataset(this.prepared / "mnist_5k")
     params: Params = this.params
     assert metadata["seed"] == 7
