@@ -12,13 +12,11 @@ from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
 
 def main() -> None:
     """Write ``data/raw/<name>/``."""
-    together = collections()
-    name = argument("name", __doc__, together)
+    name = argument("name", __doc__, collections())
     load_params(Path("params.yaml"))  # report a mistake in it before anything is fetched
 
-    files = files_of(together[name].values())
     mirror = os.environ.get(MIRROR_VARIABLE)
-    fetch_all(files, Path("data/raw", name), mirror, report=partial(print, flush=True))
+    fetch_all(files_of(name), Path("data/raw", name), mirror, report=partial(print, flush=True))
 
 
 if __name__ == "__main__":

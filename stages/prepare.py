@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.core.dataset import SPLITS, save_dataset
 from pipeline.core.params import load_params
 from pipeline.core.stage import argument, run_stage
-from pipeline.data.registry import collections, files_of
+from pipeline.data.registry import collections, files_of, prepare
 from pipeline.data.sources import verify_all
 
 
@@ -15,10 +15,10 @@ def main() -> None:
     name = argument("name", __doc__, together)
     params = load_params(Path("params.yaml"))
 
-    recipes, raw = together[name], Path("data/raw", name)
-    verify_all(files_of(recipes.values()), raw)
-    for dataset, recipe in recipes.items():
-        prepared = recipe.prepare(raw, params.split_seed, params.texts)
+    raw = Path("data/raw", name)
+    verify_all(files_of(name), raw)
+    for dataset in together[name]:
+        prepared = prepare(dataset, raw, params.split_seed, params.texts)
         folder = Path("data/prepared", dataset)
         save_dataset(folder, prepared)
         sizes = ", ".join(f"{len(getattr(prepared, split))} {split}" for split in SPLITS)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipeline.core.errors import PipelineError
-from pipeline.data.registry import collections, files_of
+from pipeline.data.registry import files_of
 from pipeline.data.sources import MIRROR_VARIABLE, fetch_all
 from pipeline.metrics.measurement import dataset_on
 from tests.distribution import place, unit
@@ -64,7 +64,7 @@ def raw_data(request: pytest.FixtureRequest) -> Callable[[str], Path]:
     def get(name: str) -> Path:
         folder = cache.mkdir("raw-data") / name
         try:
-            fetch_all(files_of(collections()[name].values()), folder, mirror)
+            fetch_all(files_of(name), folder, mirror)
         except PipelineError as error:
             if name == "mnist":
                 pytest.skip(f"full MNIST is not within reach: {error}")

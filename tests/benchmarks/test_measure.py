@@ -30,7 +30,7 @@ from benchmarks.measure import (
 from pipeline.core.dataset import load_dataset
 from pipeline.core.params import load_params
 from pipeline.core.processes import cores
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import prepare
 from tests.training.grids import SMOKE
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ WAIT = (
 
 
 def test_compas_has_the_published_size(tmp_path, raw_data):
-    prepared = DATASETS["compas"].prepare(raw_data("compas"), 0, SMOKE.texts)
+    prepared = prepare("compas", raw_data("compas"), 0, SMOKE.texts)
     sizes = [len(split) for split in (prepared.train, prepared.valid, prepared.test)]
     assert sizes == list(COMPAS_EXAMPLES)
     made_up = load_dataset(compas(tmp_path).data)

@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from pipeline.core.dataset import Dataset, Prepared, load_dataset, present, save_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Texts
-from pipeline.data.registry import DATASETS
+from pipeline.data.registry import prepare
 from pipeline.data.sources import RawFile
 from pipeline.data.texts import NO_WORD, RESERVED, UNKNOWN, Corpus, choose_vocabulary, embed, read
 
@@ -24,7 +24,7 @@ HEADER = "Category\tText\nd\tstring\nclass\t\n\n"
 
 @pytest.fixture(scope="module")
 def reuters(raw_data) -> Prepared:
-    return DATASETS["reuters_r8"].prepare(raw_data("reuters_r8"), 0, TEXTS)
+    return prepare("reuters_r8", raw_data("reuters_r8"), 0, TEXTS)
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from pipeline.core.files import sha256_of
 from pipeline.core.params import load_params
 from pipeline.core.stage import pins
 from pipeline.data import uci
-from pipeline.data.registry import collections
+from pipeline.data.registry import collections, files_of, prepare
 from pipeline.data.sources import RawFile
 from pipeline.data.uci import Table
 from tests.conftest import REPOSITORY
 
-TABLES = {name.partition("/")[2]: recipe for name, recipe in collections()["uci"].items()}
+TABLES = {name.partition("/")[2]: name for name in collections()["uci"]}
 # Columns and rows of each class, as the UCI repository describes them; of heart, 6 of 303 rows have
 # a missing value and are not in the file.
 EXPECTED = {
@@ -45,7 +45,7 @@ EXPECTED = {
 def prepared(raw_data):
     """``prepared(name)``: a table as it is prepared."""
     raw, texts = raw_data("uci"), load_params(REPOSITORY / "params.yaml").texts
-    return {name: recipe.prepare(raw, 0, texts) for name, recipe in TABLES.items()}
+    return {table: prepare(name, raw, 0, texts) for table, name in TABLES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,9 @@ def test_shape_and_class_counts(prepared, name):
 
 def test_files_are_what_they_were(raw_data):
     assert TABLES.keys() == EXPECTED.keys()
-    for recipe in TABLES.values():
-        (file,) = recipe.files()
+    files = files_of("uci")
+    assert len(files) == len(TABLES)
+    for file in files:
         assert sha256_of(raw_data("uci") / file.name) == file.sha256
 
 

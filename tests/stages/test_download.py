@@ -6,11 +6,13 @@ import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline.core.errors import PipelineError
-from pipeline.data.registry import DATASETS, Recipe
+from pipeline.core.params_choices import DATASETS, DatasetFacts
+from pipeline.data.registry import collections, files_of
 from pipeline.data.sources import RawFile
 from stages import download
 
@@ -114,7 +116,8 @@ def test_unknown_dataset(monkeypatch, capsys):
 def test_a_dataset_is_one_line_in_the_table(tmp_path, mirror, monkeypatch):
     content = b"some rows"
     file = RawFile("rows.csv", sha256(content).hexdigest())
-    monkeypatch.setitem(DATASETS, "rows", Recipe(lambda: (file,), None))
+    monkeypatch.setitem(sys.modules, "rows", SimpleNamespace(files=lambda: (file,)))
+    monkeypatch.setitem(DATASETS, "rows", DatasetFacts("rows", (1,), classes=2, train=1))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SENN_DATA_MIRROR", "mirror")
     monkeypatch.setattr("sys.argv", ["download", "rows"])
@@ -126,15 +129,15 @@ def test_a_dataset_is_one_line_in_the_table(tmp_path, mirror, monkeypatch):
 
 
 def test_every_dataset_is_pinned():
-    for recipe in DATASETS.values():
-        for file in recipe.files():
+    for collection in collections():
+        for file in files_of(collection):
             assert len(file.sha256) == 64
             assert file.urls or file.package
             assert file.package is None or "==" in file.package.requirement
 
 
 def test_full_mnist_comes_from_torchvisions_mirrors():
-    (train_images, *_) = files = DATASETS["mnist"].files()
+    (train_images, *_) = files = files_of("mnist")
     assert len(files) == 4
     assert all(url.endswith("/train-images-idx3-ubyte.gz") for url in train_images.urls)
     assert len(train_images.urls) >= 1
