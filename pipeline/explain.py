@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.inputs import File
+from pipeline.core.files import File
 from pipeline.core.kinds import Kind
 from pipeline.core.params_errors import did_you_mean
 from pipeline.models.conceptizers import VaeConceptizer

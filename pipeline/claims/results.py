@@ -9,11 +9,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.core.cells import Cell, grid
+from pipeline.core.cells import Cell, grid, rows_at
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
+from pipeline.core.files import read_table
 from pipeline.core.params import Experiment, Vae, load_params
-from pipeline.core.tables import read_table, rows_at
 from pipeline.core.tensors import read_tensors
 from pipeline.explanations.latents import active_units
 from pipeline.metrics.intervals import Interval, share_interval
@@ -54,18 +54,17 @@ class ExperimentResults:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """One row a cell, with its metrics; only cells of the grid that params.yaml asks for."""
-        path, table = self._path("cells"), self._table("cells")
-        # λ are told apart as file names tell them apart, by 6 digits.
-        rows = {(f"{row.robust_reg:g}", row.seed): i for i, row in enumerate(table.itertuples())}
-        wanted = grid(self._params, self.name)
-        for cell in wanted:
-            if (f"{cell.robust_reg:g}", cell.seed) not in rows:
+        path, table, chosen = self._path("cells"), self._table("cells"), []
+        for cell in grid(self._params, self.name):
+            rows = rows_at(table, cell.robust_reg)
+            row = rows[rows["seed"] == cell.seed].tail(1)
+            if row.empty:
                 raise PipelineError(
                     f"{path}: no row for λ={cell.robust_reg:g} seed={cell.seed}, which "
                     "params.yaml asks for. Run `dvc repro`."
                 )
-        chosen = table.iloc[[rows[f"{cell.robust_reg:g}", cell.seed] for cell in wanted]]
-        return chosen.assign(robust_reg=[cell.robust_reg for cell in wanted])
+            chosen.append(row.assign(robust_reg=cell.robust_reg))
+        return pd.concat(chosen)
 
     @cached_property
     def headline(self) -> pd.DataFrame:

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.core.params import Params
+
+if TYPE_CHECKING:  # those who make tables have imported it
+    import pandas as pd
 
 
 @dataclass(frozen=True, order=True)
@@ -26,3 +30,8 @@ class Cell:
 def grid(params: Params, name: str) -> list[Cell]:
     """All cells of experiment `name`: its λ × its seeds, seed by seed."""
     return [Cell(name, reg, seed) for seed in params.seeds_of(name) for reg in params.lambdas(name)]
+
+
+def rows_at(table: "pd.DataFrame", robust_reg: float) -> "pd.DataFrame":
+    """The rows with λ = `robust_reg`, to the six digits that files of models are named with."""
+    return table[table["robust_reg"].map("{:g}".format) == f"{robust_reg:g}"]

@@ -18,7 +18,7 @@ import torch
 from pipeline.core import fingerprint
 from pipeline.core.device import choose_device
 from pipeline.core.errors import PipelineError
-from pipeline.core.inputs import File
+from pipeline.core.files import File
 from pipeline.core.store import CellStore
 from pipeline.core.workers import GRACE, Work, drain, one_thread
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import all_or_nothing, write_csv
-from pipeline.core.inputs import File
+from pipeline.core.files import File, all_or_nothing, write_csv
 from pipeline.core.kinds import Kind, kind_of
 from pipeline.core.tensors import read_tensors, write_tensors
 

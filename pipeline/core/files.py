@@ -1,19 +1,53 @@
-"""Atomic writes: a file is complete, or it does not exist."""
+"""Files: what is written is complete, or it does not exist; what is missing is named."""
 
 import hashlib
 import json
-import math
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import PipelineError
 
-if TYPE_CHECKING:  # those who write tables have imported it
+if TYPE_CHECKING:  # slow to import; those who write tables have done it
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a task reads, wherever the task runs.
+
+    It is one of this machine; on a node of a cluster its content, which came with the task. `path`
+    names it in messages, wherever it is read.
+    """
+
+    path: Path
+    content: bytes | None = field(default=None, repr=False)
+
+    def read_bytes(self) -> bytes:
+        """The file's content.
+
+        Raises
+        ------
+        PipelineError
+            If the file is missing, or cannot be read.
+        """
+        if self.content is not None:
+            return self.content
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise unreadable(self, error.strerror) from error
+
+    def digest(self) -> str:
+        """SHA-256 of the content, in hexadecimal; raises as `read_bytes` does."""
+        return hashlib.sha256(self.read_bytes()).hexdigest()
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 @contextmanager
@@ -81,34 +115,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def digest_of(path: Path) -> str:
-    """`sha256_of` of what a stage wrote.
-
-    Raises
-    ------
-    PipelineError
-        If it is missing, or cannot be read.
-    """
-    try:
-        return sha256_of(path)
-    except OSError as error:
-        raise PipelineError(
-            f"cannot read {path}: {error.strerror}. `dvc repro` runs the stage that writes it."
-        ) from error
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, keys in the given order; NaN and infinity are refused."""
     with atomic_path(path) as temporary:
         text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def json_number(value: float | int) -> float | int | None:
-    """`value` with 8 digits, as many as float32 has; None for NaN, which JSON lacks."""
-    if isinstance(value, int):
-        return value
-    return None if math.isnan(value) else float(f"{value:.8g}")
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
@@ -117,10 +128,31 @@ def write_csv(path: Path, table: "pd.DataFrame") -> None:
         table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
 
 
+def read_table(path: Path) -> "pd.DataFrame":
+    """A CSV file that a stage wrote.
+
+    Raises
+    ------
+    PipelineError
+        If it is missing, or cannot be read.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` as it is."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def unreadable(file: Path | File, why: object) -> PipelineError:
+    """To be raised when a file that a stage wrote cannot be read."""
+    return PipelineError(f"cannot read {file}: {why}. `dvc repro` runs the stage that writes it.")
 
 
 def _flush_to_disk(path: Path) -> None:

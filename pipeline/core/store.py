@@ -22,8 +22,7 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import write_bytes
-from pipeline.core.inputs import File
+from pipeline.core.files import File, write_bytes
 from pipeline.core.tensors import read_tensors, to_bytes
 
 _DEFAULT_GB = "5"

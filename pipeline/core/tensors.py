@@ -11,8 +11,7 @@ import safetensors.torch
 from torch import Tensor
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import write_bytes
-from pipeline.core.inputs import File
+from pipeline.core.files import File, unreadable, write_bytes
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -60,9 +59,7 @@ def read_tensors(file: Path | File) -> tuple[dict[str, Tensor], dict[str, Any]]:
         content = file.read_bytes()
         tensors = safetensors.torch.load(content)
     except (OSError, safetensors.SafetensorError) as error:
-        raise PipelineError(
-            f"cannot read {file}: {error}. `dvc repro` runs the stage that writes it."
-        ) from error
+        raise unreadable(file, error) from error
     described = _parts(content)[0].get("__metadata__", {})
     try:
         return tensors, {key: json.loads(value) for key, value in described.items()}

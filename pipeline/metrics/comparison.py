@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import PATCH, Dataset, present
-from pipeline.core.inputs import File
+from pipeline.core.files import File
 from pipeline.core.params import Evaluate, Explain
 from pipeline.core.run import Run
 from pipeline.core.workers import Report

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from pipeline.core.cells import Cell, grid
-from pipeline.core.inputs import File
+from pipeline.core.files import File
 from pipeline.core.params import Evaluate
 from pipeline.core.run import Run
 from pipeline.core.workers import Report

@@ -1,12 +1,13 @@
 """The headline metrics: a few numbers of the models that metrics and report speak of."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
 
+from pipeline.core.cells import rows_at
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import json_number
-from pipeline.core.tables import read_table, rows_at
+from pipeline.core.files import read_table
 
 
 def headline_metrics(path: Path, robust_reg: float) -> dict[str, dict[str, float | int | None]]:
@@ -49,4 +50,11 @@ def headline(lambdas: pd.DataFrame, robust_reg: float) -> dict[str, float | int 
         "cross_entropy": row["cross_entropy"],
         "accuracy_at_lambda_max": lambdas["accuracy"].iloc[-1],
     }
-    return {name: json_number(value) for name, value in metrics.items()}
+    return {name: _json_number(value) for name, value in metrics.items()}
+
+
+def _json_number(value: float | int) -> float | int | None:
+    """`value` with 8 digits, as many as float32 has; None for NaN, which JSON lacks."""
+    if isinstance(value, int):
+        return value
+    return None if math.isnan(value) else float(f"{value:.8g}")

@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, file_of, read_dataset
-from pipeline.core.files import digest_of
+from pipeline.core.files import File
 from pipeline.core.fingerprint import (
     COMPUTING_CODE,
     digest_of_code,
@@ -20,7 +20,6 @@ from pipeline.core.fingerprint import (
     files_of,
     fingerprint,
 )
-from pipeline.core.inputs import File
 from pipeline.core.params import Compute
 from pipeline.core.run import Run
 from pipeline.core.tasks import run_tasks
@@ -138,7 +137,7 @@ def measure_together(run: Run, *measurements: Measurement[Any]) -> list[Any]:
     subjects = [subject for one in measurements for subject in one.subjects]
     data = {subject.data: file_of(subject.data) for subject in subjects}
     files = {subject.cell for subject in subjects} | {file.path for file in data.values()}
-    digests = {path: digest_of(path) for path in files}
+    digests = {path: File(path).digest() for path in files}
     keys = [_keys(run, one, data, digests) for one in measurements]
     saved = [[run.store.measured(key) for key in of_one] for of_one in keys]
     for one, values in zip(measurements, saved, strict=True):

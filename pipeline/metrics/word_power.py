@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, Split, is_word
-from pipeline.core.inputs import File
+from pipeline.core.files import File
 from pipeline.core.params import Power
 from pipeline.core.run import Run
 from pipeline.core.workers import Report

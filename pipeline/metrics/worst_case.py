@@ -18,7 +18,7 @@ from torch import Tensor
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset
 from pipeline.core.errors import PipelineError
-from pipeline.core.inputs import File
+from pipeline.core.files import File
 from pipeline.core.kinds import kind_of
 from pipeline.core.params import Attack, Certify, Params
 from pipeline.core.run import Run

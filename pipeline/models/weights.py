@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.inputs import File
+from pipeline.core.files import File
 from pipeline.core.params import Experiment, Vae
 from pipeline.core.tensors import foreign, read_tensors
 from pipeline.models.building import Inputs, build_senn

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pipeline.core.cells import Cell
-from pipeline.core.inputs import File
+from pipeline.core.files import File
 from pipeline.core.params import Evaluate, Params, Rivals
 from pipeline.core.run import Run
 from pipeline.core.workers import Report

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from pipeline.core.dataset import TABLE_NAME, load_dataset
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import write_bytes
-from pipeline.core.inputs import File
+from pipeline.core.files import File, write_bytes
 from pipeline.core.kinds import Kind, kind_of
 from pipeline.core.tensors import read_tensors, to_bytes
 from pipeline.models.senn import Senn

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.core.cells import Cell
+from pipeline.core.cells import Cell, rows_at
 from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import all_or_nothing, write_bytes
+from pipeline.core.files import all_or_nothing, read_table, write_bytes
 from pipeline.core.run import Run
-from pipeline.core.tables import read_table, rows_at
 from pipeline.sharing.card import card
 from pipeline.sharing.files import share
 

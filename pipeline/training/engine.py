@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, read_dataset
-from pipeline.core.files import digest_of, write_bytes
+from pipeline.core.files import File, write_bytes
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params_choices import VARIANTS
 from pipeline.core.processes import cores
@@ -135,4 +135,4 @@ def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict
 
 def _start(job: Job, seed: int) -> str:
     """What identifies the weights that a seed's training starts from."""
-    return digest_of(job.vae(seed)) if job.pretrained else "seeded"
+    return File(job.vae(seed)).digest() if job.pretrained else "seeded"

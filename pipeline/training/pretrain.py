@@ -10,8 +10,7 @@ from torch import Tensor
 
 from pipeline.core.dataset import Dataset, file_of, read_dataset
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import write_bytes
-from pipeline.core.inputs import File
+from pipeline.core.files import File, write_bytes
 from pipeline.core.run import Run
 from pipeline.core.tasks import run_tasks
 from pipeline.core.tensors import to_bytes

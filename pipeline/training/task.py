@@ -11,7 +11,7 @@ import torch
 from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import Dataset, file_of, read_dataset
 from pipeline.core.errors import PipelineError
-from pipeline.core.inputs import File
+from pipeline.core.files import File
 from pipeline.core.params import Experiment
 from pipeline.core.run import Run
 from pipeline.core.tensors import read_tensors, to_bytes

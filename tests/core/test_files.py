@@ -8,7 +8,14 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import all_or_nothing, atomic_path, sha256_of, write_csv, write_json
+from pipeline.core.files import (
+    all_or_nothing,
+    atomic_path,
+    read_table,
+    sha256_of,
+    write_csv,
+    write_json,
+)
 
 
 def entries(folder):
@@ -113,3 +120,12 @@ def test_write_csv_round_trips_float32(tmp_path):
     read = pd.read_csv(tmp_path / "table.csv")
     assert list(read.columns) == ["value"]
     assert np.array_equal(read["value"].to_numpy(np.float32), values)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00"])
+def test_a_table_that_cannot_be_read_is_named(tmp_path, content):
+    path = tmp_path / "table.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PipelineError, match=rf"cannot read {path}: .*`dvc repro` runs the stage"):
+        read_table(path)

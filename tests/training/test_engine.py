@@ -15,13 +15,13 @@ from pipeline.core.cells import Cell, grid
 from pipeline.core.cluster import _TRANSLATED
 from pipeline.core.dataset import read_dataset
 from pipeline.core.errors import PipelineError
-from pipeline.core.inputs import File
+from pipeline.core.files import File
 from pipeline.core.params import Params
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.core.tensors import read_tensors, write_tensors
 from pipeline.models.weights import load_cell
-from pipeline.training import engine, task
+from pipeline.training import task
 from pipeline.training.engine import train_grids
 from pipeline.training.task import Job
 from tests.models.textbook import Textbook, same_weights
@@ -229,12 +229,12 @@ def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
 
     monkeypatch.setattr(task, "build_senn", counted(task.build_senn))
     monkeypatch.setattr(task, "read_tensors", counted(task.read_tensors))
-    monkeypatch.setattr(engine, "digest_of", counted(engine.digest_of))
+    monkeypatch.setattr(File, "digest", counted(File.digest))
     train_grids([this])
     assert len(grid(params, name)) == 4 and calls["build_senn",] == 2
     for seed in params.seeds:
         assert calls["read_tensors", f"seed={seed}.safetensors"] == 1
-        assert calls["digest_of", f"seed={seed}.safetensors"] == 1
+        assert calls["digest", f"seed={seed}.safetensors"] == 1
 
 
 def test_training_pays(job):

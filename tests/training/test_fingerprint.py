@@ -539,7 +539,6 @@ WITHOUT_EFFECT = {
     "core/cluster.py",  # carries tasks and results; says who may compute
     "core/errors.py",
     "core/files.py",
-    "core/inputs.py",
     "core/params.py",
     "core/params_choices.py",  # what it chooses, values and entry points, is in the fingerprint
     "core/params_errors.py",
