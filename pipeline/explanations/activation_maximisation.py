@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.logits import logits
+from pipeline.models.senn import logits
 
 STEPS = 150  # with 400, an MNIST prototype gains at most 0.01 in log-probability
 RESTARTS = 4

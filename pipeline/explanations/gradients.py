@@ -6,7 +6,7 @@ Differentiable in x where x requires a gradient.
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.logits import target_logit
+from pipeline.models.senn import target_logit
 
 
 def sensitivity(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from pipeline.core.kinds import kind_of
 from pipeline.explanations.perturbation import FORWARD_BATCH
 from pipeline.metrics.batches import at_once
 from pipeline.models.layered import LayeredSenn, layered
-from pipeline.models.logits import logits
+from pipeline.models.senn import logits
 
 INTEGRATION_POINTS = (20, 40, 80, 160, 320, 640)  # of the quadrature; more where fewer miss
 COMPLETENESS = 0.05  # by how many logits the sum may miss f_c(x) - f_c(b)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from pipeline.core.arithmetic import square_root
 from pipeline.core.dataset import patches
 from pipeline.metrics.batches import at_once
-from pipeline.models.logits import logits
+from pipeline.models.senn import logits
 
 SHAPLEY_PERMUTATIONS = 25
 KERNEL_SHAP_SAMPLES = 1000

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.explanations.gradients import logit_and_gradient
-from pipeline.models.logits import target_logit
+from pipeline.models.senn import target_logit
 
 _TOLERANCE = 1e-3  # of a root: |f_c(x̃)| relative to |f_c(x)|
 _DESCENT_STEPS = 30

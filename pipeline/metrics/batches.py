@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.core.kinds import kind_of
-from pipeline.models.logits import logits
+from pipeline.models.senn import logits
 
 # On CPUs convolutions are fastest when a batch's activations stay in the cache: of MNIST, 100.
 BATCH_SIZE = 100

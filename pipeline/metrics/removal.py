@@ -16,8 +16,7 @@ from torch.nn import functional as F
 from pipeline.core.dataset import is_word, patches
 from pipeline.core.kinds import kind_of
 from pipeline.metrics.batches import in_batches
-from pipeline.models.logits import logits
-from pipeline.models.senn import Senn
+from pipeline.models.senn import Senn, logits
 
 
 class Removal(Protocol):

@@ -10,7 +10,6 @@ from pipeline.core import params as p
 from pipeline.core import params_choices as choice
 from pipeline.core.dataset import Moments
 from pipeline.core.errors import PipelineError
-from pipeline.models.aggregators import AGGREGATORS
 from pipeline.models.conceptizers import Conceptizer, VaeConceptizer
 from pipeline.models.parameterizers import Parameterizer
 from pipeline.models.senn import Senn
@@ -41,7 +40,7 @@ def build_senn(
             conceptizer = _conceptizer(experiment, vae, inputs)
         with _naming(f"experiments.{name}.parameterizer"):
             parameterizer = _parameterizer(experiment, inputs)
-    return Senn(conceptizer, parameterizer, AGGREGATORS[experiment.aggregator])
+    return Senn(conceptizer, parameterizer)
 
 
 def build_vae(vae: p.Vae, inputs: Inputs, seed: int) -> VaeConceptizer:

@@ -8,10 +8,9 @@ explanations and rules of relevance propagation do not know. `layered` says the 
 from torch import Tensor, nn
 
 from pipeline.core.errors import PipelineError
-from pipeline.models.aggregators import sum_aggregator
 from pipeline.models.conceptizers import Conceptizer
 from pipeline.models.parameterizers import Parameterizer
-from pipeline.models.senn import Senn
+from pipeline.models.senn import Senn, sum_aggregator
 from pipeline.models.unrolled import WordSum
 from pipeline.models.words import WordsConceptizer
 

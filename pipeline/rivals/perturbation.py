@@ -19,8 +19,7 @@ from pipeline.explanations.method import Method
 from pipeline.explanations.perturbation import FORWARD_BATCH, LIME_KERNEL_WIDTH, LIME_RIDGE
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.batches import rows
-from pipeline.models.logits import target_logit
-from pipeline.models.senn import Senn
+from pipeline.models.senn import Senn, target_logit
 
 _EXACTLY = 1e6  # the weight of samples that KernelSHAP must agree with
 _TINY = 1e-6  # a ridge for what few samples leave open

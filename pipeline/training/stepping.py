@@ -20,8 +20,7 @@ from torch.func import grad, vmap
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset
 from pipeline.models.layers import plain
-from pipeline.models.logits import logits
-from pipeline.models.senn import Senn, SennNoise
+from pipeline.models.senn import Senn, SennNoise, logits
 from pipeline.models.stacking import of_weights, on_row, views
 from pipeline.training.adam import Adam
 from pipeline.training.batches import Batches, at_step, each_tensor

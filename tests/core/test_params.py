@@ -1,7 +1,7 @@
 import copy
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from dvc.utils.serialize import dumps_yaml, parse_yaml
@@ -10,9 +10,8 @@ from ruamel.yaml import YAML
 
 from pipeline.core import params_choices as choice
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import Experiment, Params, load_params
+from pipeline.core.params import Params, load_params
 from pipeline.data.texts import Corpus
-from pipeline.models.aggregators import AGGREGATORS
 
 PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
 CONTENT: dict[str, Any] = YAML(typ="safe", pure=True).load(PAPER)
@@ -224,7 +223,3 @@ def test_rivals_are_compared_on_tables_and_images(content, in_tmp):
     assert load_text(dumps_yaml(content)) == [
         'params.yaml: rivals.experiments[1]: must be an experiment on tables or images, got "news"'
     ]
-
-
-def test_choices_are_those_there_are():
-    assert set(get_args(Experiment.model_fields["aggregator"].annotation)) == set(AGGREGATORS)

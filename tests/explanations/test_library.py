@@ -17,7 +17,7 @@ from pipeline.explanations.library import (
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS
 from pipeline.explanations.perturbation import kernel_shap, lime, occlusion, shapley_sampling
-from pipeline.models.logits import target_logit
+from pipeline.models.senn import target_logit
 from tests.explanations.networks import affine, relu_network
 from tests.metrics.models import random_image_senn, random_table_senn
 from tests.models.textbook import Architecture

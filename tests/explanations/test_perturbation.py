@@ -24,7 +24,7 @@ from pipeline.explanations.perturbation import (
     occlusion,
     shapley_sampling,
 )
-from pipeline.models.logits import logits
+from pipeline.models.senn import logits
 from tests.metrics.models import random_image_senn, random_table_senn
 
 

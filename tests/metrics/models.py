@@ -5,10 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pipeline.models.aggregators import Aggregator, sum_aggregator
 from pipeline.models.conceptizers import Conceptizer, ConvConceptizer, IdentityConceptizer
 from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer
-from pipeline.models.senn import Senn
+from pipeline.models.senn import Aggregator, Senn, sum_aggregator
 
 
 class Parameterizer(nn.Module):

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from pipeline.models.senn import Senn
+from pipeline.models.senn import Senn, logits, sum_aggregator, target_logit
+from tests.metrics.models import random_image_senn, random_table_senn
 from tests.models.textbook import (
     ARCHITECTURES,
     DIGITS,
@@ -119,3 +120,29 @@ def test_other_aggregators_can_be_put_in():
     senn = Senn(parts.conceptizer, parts.parameterizer, last_concept)
     output = senn(x)
     assert_close(output.logits, x[:, -1:] * output.relevances[:, -1])
+
+
+def test_sum_of_contributions():
+    concepts = torch.tensor([[1.0, 2.0], [0.0, -1.0]])
+    relevances = torch.tensor(
+        [[[1.0, 0.0, 3.0], [4.0, 5.0, -6.0]], [[7.0, 7.0, 7.0], [1.0, 2.0, 3.0]]]
+    )
+    expected = [[1 + 8, 10, 3 - 12], [-1, -2, -3]]
+    assert sum_aggregator(concepts, relevances).tolist() == expected
+    assert TABLE_7.senn().aggregator is sum_aggregator
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"), [(random_table_senn(), (6,)), (random_image_senn(), (1, 28, 28))]
+)
+def test_logits_are_the_models(model, shape):
+    x = torch.rand(4, *shape)
+    torch.testing.assert_close(logits(model, x), model(x).logits)
+
+
+def test_logits_of_any_module():
+    model, x = torch.nn.Linear(6, 3), torch.rand(4, 6)
+    assert torch.equal(logits(model, x), model(x))
+    assert target_logit(model, x, torch.tensor([2, 0, 1, 1])).tolist() == [
+        model(x)[i, c].item() for i, c in enumerate((2, 0, 1, 1))
+    ]

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from pipeline.core.dataset import patches
 from pipeline.explanations.perturbation import LIME_KERNEL_WIDTH, LIME_RIDGE, occlusion
-from pipeline.models.logits import logits
+from pipeline.models.senn import logits
 from pipeline.rivals.perturbation import explained_by, lime_draw, occlusion_draw, shap_draw
 from tests.metrics.models import random_image_senn, random_table_senn
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.explanations.relprop.linear import LinearMap, distribute, linear_map
-from pipeline.models.aggregators import sum_aggregator
+from pipeline.models.senn import sum_aggregator
 
 Relevances = tuple[Tensor | None, ...]
 Inputs = tuple[Tensor, ...]
