@@ -1,7 +1,6 @@
 """Whatever ends a run: the next one finishes with the same bytes, and repeats next to nothing."""
 
 import errno
-import json
 import os
 import random
 import resource
@@ -92,7 +91,7 @@ def train_until(root: Path, fatal: int | None = None) -> None:
     epochs = os.open(root / "epochs", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     save, changes = Checkpoint.save, 0
 
-    def noted(self: Checkpoint, tensors: Any, metadata: dict[str, str]) -> None:
+    def noted(self: Checkpoint, tensors: Any, metadata: dict[str, Any]) -> None:
         save(self, tensors, metadata)
         os.write(epochs, f"{metadata['epoch']}\n".encode())
 
@@ -186,7 +185,7 @@ class Stage:
         epochs = {}
         for path in (self.root / STORE).glob("unfinished-*"):
             if (saved := Checkpoint(path).load()) is not None:
-                epochs[path.name] = int(json.loads(saved[1]["epoch"]))
+                epochs[path.name] = saved[1]["epoch"]
         return epochs
 
     def changes(self) -> set[tuple[str, int]]:
@@ -342,7 +341,7 @@ def test_a_damaged_checkpoint_is_not_gone_on_with(tmp_path, undisturbed):
     assert ended(start(train_until, root, 3)) == -signal.SIGKILL
     (path,) = (root / STORE).glob("unfinished-*")
     saved = Checkpoint(path).load()
-    assert saved is not None and saved[1]["epoch"] == "2"
+    assert saved is not None and saved[1]["epoch"] == 2
     flip(path)
     assert ended(start(train_until, root)) == 0
     assert cells(root) == undisturbed(SMALL)
