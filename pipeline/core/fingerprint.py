@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import CodeType
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+from pipeline.core.dataset import Dataset
 from pipeline.core.device import device_kind
 
 _PIPELINE = Path(__file__).parents[1]
@@ -27,6 +29,14 @@ COMPUTING_CODE = (
     "core/workers.py",
     "models/**/*.py",
 )
+# Everything between prepared data and weights: a new file counts unless it is named below. Values
+# of params.yaml, data and pretrained weights are determinants themselves, whatever code wrote or
+# checked them; `files`, `store` and `errors` move bytes and words.
+TRAINING_CODE = (*COMPUTING_CODE, "training/**/*.py")
+WITHOUT_EFFECT = {
+    "models/layered.py",  # trained models as libraries of explanations know them
+    "training/progress.py",  # shows what was computed
+}
 
 # All of a code object but where its lines are.
 _OF_CODE = (
@@ -48,6 +58,23 @@ _OF_CODE = (
 def fingerprint(determinants: Any) -> str:
     """SHA-256 over `determinants`, a JSON value; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(determinants, sort_keys=True).encode()).hexdigest()
+
+
+def provenance(data: Dataset, device: torch.device) -> dict[str, Any]:
+    """Metadata of every file of weights: what the model must know of its inputs, what made it."""
+    return {
+        "input_shape": list(data.input_shape),
+        "mean": data.mean,
+        "std": data.std,
+        "data": data.digest,
+        **environment(device, training_digest()),
+    }
+
+
+@cache
+def training_digest() -> str:
+    """SHA-256 over the code that trains."""
+    return digest_of_code(files_of(TRAINING_CODE, WITHOUT_EFFECT))
 
 
 def environment(device: torch.device, code: str) -> dict[str, str]:

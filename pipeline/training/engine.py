@@ -10,13 +10,12 @@ import pandas as pd
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Dataset, read_dataset
 from pipeline.core.files import File, write_bytes
-from pipeline.core.fingerprint import fingerprint
+from pipeline.core.fingerprint import fingerprint, provenance
 from pipeline.core.params_choices import VARIANTS
 from pipeline.core.processes import cores
 from pipeline.core.tasks import run_tasks
 from pipeline.core.tensors import read_tensors
 from pipeline.training.bank import Bank, pack
-from pipeline.training.fingerprint import provenance
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.task import Job, Task, train
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.core.dataset import Dataset, file_of, read_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import File, write_bytes
+from pipeline.core.fingerprint import provenance
 from pipeline.core.run import Run
 from pipeline.core.tasks import run_tasks
 from pipeline.core.tensors import to_bytes
@@ -19,7 +20,6 @@ from pipeline.models.building import Inputs, build_vae
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.models.layers import placed
 from pipeline.training.adam import Adam
-from pipeline.training.fingerprint import provenance
 from pipeline.training.objectives import kl_to_standard_normal, reconstruction_error, vae_loss
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.randomness import batch_order, generator

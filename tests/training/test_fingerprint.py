@@ -17,18 +17,13 @@ from ruamel.yaml import YAML
 from pipeline.core import portable
 from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import FILE_NAME
-from pipeline.core.fingerprint import fingerprint
+from pipeline.core.fingerprint import TRAINING_CODE, files_of, fingerprint, training_digest
+from pipeline.core.fingerprint import WITHOUT_EFFECT as NAMED
 from pipeline.core.params import Params, Section
 from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.core.tensors import write_tensors
 from pipeline.training.engine import train_grids
-from pipeline.training.fingerprint import (
-    TRAINING_CODE,
-    code_digest,
-    training_code,
-)
-from pipeline.training.fingerprint import WITHOUT_EFFECT as NAMED
 from pipeline.training.task import Job
 from tests.conftest import REPOSITORY
 from tests.test_dvc_yaml import code_of
@@ -369,7 +364,7 @@ def test_cells_reused_after_other_changes(trained, tmp_path, capsys, monkeypatch
         patch.setattr(torch, "__version__", "2.99.0")
         assert counted(trained, tmp_path / "torch", capsys, {}) == (0, 4)
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.training.fingerprint.code_digest", lambda: "changed")
+        patch.setattr("pipeline.core.fingerprint.training_digest", lambda: "changed")
         assert counted(trained, tmp_path / "code", capsys, {}) == (0, 4)
     data = shutil.copytree(trained / "data", tmp_path / "other/data").parent
     flip_last_bit(data / "data/compas" / FILE_NAME)
@@ -468,7 +463,7 @@ def test_versions_of_libraries_change_it(fixed, usual, monkeypatch, package):
 
 def test_the_code_changes_it(fixed, usual, monkeypatch):
     before = usual["compas_senn"]
-    monkeypatch.setattr("pipeline.training.fingerprint.code_digest", lambda: "changed")
+    monkeypatch.setattr("pipeline.core.fingerprint.training_digest", lambda: "changed")
     after = fixed.fingerprints("compas_senn")
     assert all(before[cell] != after[cell] for cell in before)
 
@@ -513,8 +508,7 @@ class Library:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        names = module.files_of(TRAINING_CODE, NAMED)
-        return module.digest_of_code(names)
+        return module.training_digest()
 
     def digest_with(self, path: str, text: str) -> str:
         """The digest with `text` appended to the file `path`."""
@@ -561,14 +555,15 @@ def code_that_trains() -> set[str]:
 
 def test_all_code_that_the_stage_imports_is_training_code_or_named():
     # A file of training that the stage does not import, as pretraining's, may count too.
-    assert training_code() >= code_that_trains()
-    assert not training_code() & WITHOUT_EFFECT
+    training_code = files_of(TRAINING_CODE, NAMED)
+    assert training_code >= code_that_trains()
+    assert not training_code & WITHOUT_EFFECT
 
 
 @pytest.mark.parametrize("path", sorted(code_that_trains()))
 def test_a_line_of_training_code_changes_it_and_a_comment_does_not(library, path):
-    assert library.digest_with(path, "\n\nONE_MORE = 1\n") != code_digest()
-    assert library.digest_with(path, "\n\n\n# one more comment\n") == code_digest()
+    assert library.digest_with(path, "\n\nONE_MORE = 1\n") != training_digest()
+    assert library.digest_with(path, "\n\n\n# one more comment\n") == training_digest()
 
 
 def test_a_changed_number_changes_it(library):
@@ -576,9 +571,9 @@ def test_a_changed_number_changes_it(library):
     text = path.read_text(encoding="utf-8")
     assert "1 / math.sqrt(inputs)" in text
     path.write_text(text.replace("1 / math.sqrt(inputs)", "2 / math.sqrt(inputs)"), "utf-8")
-    assert library.digest() != code_digest()
+    assert library.digest() != training_digest()
     path.write_text(text, "utf-8")
-    assert library.digest() == code_digest()
+    assert library.digest() == training_digest()
 
 
 @pytest.mark.parametrize("folder", ["models", "models/layers", "training", "training/a/b"])
@@ -590,10 +585,10 @@ def test_a_renamed_and_an_added_file_change_it(library, folder):
     (folder / "attention.py").rename(folder / "attentions.py")
     renamed = library.digest()
     (folder / "attentions.py").unlink()
-    assert len({code_digest(), added, renamed}) == 3
-    assert library.digest() == code_digest()
+    assert len({training_digest(), added, renamed}) == 3
+    assert library.digest() == training_digest()
 
 
 @pytest.mark.parametrize("path", [*sorted(WITHOUT_EFFECT), "data/compas.py", "reporting/claims.py"])
 def test_code_that_does_not_train_does_not_change_it(library, path):
-    assert library.digest_with(path, "\nONE_MORE = 1\n") == code_digest()
+    assert library.digest_with(path, "\nONE_MORE = 1\n") == training_digest()
