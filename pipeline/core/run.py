@@ -52,7 +52,6 @@ class Run:
         """The folder below which the cells of experiment `name` are (`Cell.path`)."""
         return self.models / self.params.group_of(name)
 
-    @property
-    def vaes(self) -> Path:
-        """The folder of the pretrained β-VAEs."""
-        return self.models / "vae"
+    def vae(self, seed: int) -> Path:
+        """The file of a seed's pretrained β-VAE."""
+        return self.models / "vae" / f"seed={seed}.safetensors"

@@ -22,9 +22,8 @@ from pipeline.core.params_types import Select
 from pipeline.core.store import Checkpoint
 from pipeline.models.senn import Senn
 from pipeline.models.stacking import stacked_weights, unstack
-from pipeline.training.batches import draw_batches
+from pipeline.training.batches import draw_batches, stretches, validations
 from pipeline.training.objectives import Losses, Objective
-from pipeline.training.schedule import stretches, validations
 from pipeline.training.selection import score
 from pipeline.training.stepping import CellStepping, Stepping, VmapStepping
 from pipeline.training.table_stepping import TableStepping, fits

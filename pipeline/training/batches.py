@@ -1,16 +1,22 @@
-"""A seed's batches: which examples in which order, and what is drawn at random for them."""
+"""A seed's batches, and an epoch's schedule.
 
-from collections.abc import Callable
+Which examples come in which order, and what is drawn at random for them; after which steps models
+are validated, until which they train with noise. Steps are counted in the epoch; `steps` is how
+many it has.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from pipeline.core.dataset import Split
+from pipeline.core.params import Experiment
 from pipeline.models.senn import Senn, SennNoise
 from pipeline.training.objectives import Objective
 from pipeline.training.randomness import batch_order, generator
 from pipeline.training.robustness import directions, draw_probes
-from pipeline.training.schedule import steps_with_noise
 
 
 class Batches(NamedTuple):
@@ -59,3 +65,31 @@ def each_tensor(function: Callable[..., Any], *trees: Any) -> Any:
         case kind:
             parts = [each_tensor(function, *branches) for branches in zip(*trees, strict=True)]
             return kind._make(parts) if hasattr(kind, "_make") else tuple(parts)
+
+
+def validations(epoch: int, steps: int, experiment: Experiment) -> list[int]:
+    """How many of the epoch's steps were taken at each of its validations, ascending.
+
+    One is due whenever `eval_freq` divides the steps taken since training began, and after the
+    very last step.
+    """
+    done, every = (epoch - 1) * steps, experiment.eval_freq
+    due = list(range(every - done % every, steps + 1, every))
+    return [*due, steps] if epoch == experiment.epochs and steps not in due else due
+
+
+def stretches(epoch: int, steps: int, experiment: Experiment) -> Iterator[tuple[int, int]]:
+    """The epoch's steps from one validation to the next: (first, end)."""
+    yield from itertools.pairwise(dict.fromkeys((0, *validations(epoch, steps, experiment), steps)))
+
+
+def steps_with_noise(epoch: int, steps: int, experiment: Experiment) -> int:
+    """How many steps, from the epoch's first, a model is in training mode: with dropout, z sampled.
+
+    `training_mode_until` says which: ``epoch_end``, all of them; ``first_validation``, those before
+    the epoch's first validation, as in the review's trainer (senn/trainer.py): it calls ``train()``
+    when an epoch begins, and ``eval()`` to validate, which nothing undoes.
+    """
+    if experiment.training_mode_until == "epoch_end":
+        return steps
+    return min(validations(epoch, steps, experiment), default=steps)

@@ -134,4 +134,4 @@ def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict
 
 def _start(job: Job, seed: int) -> str:
     """What identifies the weights that a seed's training starts from."""
-    return File(job.vae(seed)).digest() if job.pretrained else "seeded"
+    return File(job.run.vae(seed)).digest() if job.pretrained else "seeded"

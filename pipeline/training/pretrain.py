@@ -46,7 +46,7 @@ def pretrain_all(run: Run) -> pd.DataFrame:
     with TrainingProgress(title, epochs, "valid loss") as progress:
         done = run_tasks(work, seeds, run.device, run.params.compute, progress.epoch)
         for index, (rows, content) in done:
-            write_bytes(run.vaes / f"seed={seeds[index]}.safetensors", content)
+            write_bytes(run.vae(seeds[index]), content)
             curves[index] = rows
             progress.finished(f"seed {seeds[index]} done, valid loss {rows[-1]['valid_loss']:.4g}")
     return pd.DataFrame([row for index in sorted(curves) for row in curves[index]])

@@ -7,7 +7,9 @@ own, so that an interrupted run needs no generator state to go on.
 import hashlib
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+RELATIVE = 1e-7  # of a jitter; float32 has a resolution of 1.2e-7
 
 
 def generator(seed: int, stream: str, epoch: int, device: torch.device) -> torch.Generator:
@@ -25,3 +27,15 @@ def batch_order(seed: int, epoch: int, examples: int, batch_size: int) -> Tensor
     steps = examples // batch_size
     shuffle = generator(seed, "order", epoch, torch.device("cpu"))
     return torch.randperm(examples, generator=shuffle)[: steps * batch_size].view(steps, batch_size)
+
+
+def jitter(model: nn.Module, seed: int) -> None:
+    """Move every weight w to w (1 ± 1e-7), in place: does a result depend on last bits?
+
+    The signs are drawn from `seed`.
+    """
+    draw = generator(seed, "jitter", 0, torch.device("cpu"))
+    with torch.no_grad():
+        for weight in model.parameters():
+            signs = 2 * torch.randint(2, weight.shape, generator=draw) - 1
+            weight.mul_(1 + RELATIVE * signs.double())

@@ -19,8 +19,8 @@ from pipeline.core.workers import Report
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
 from pipeline.training.bank import Bank, most_cells, train_bank
-from pipeline.training.jitter import jitter
 from pipeline.training.objectives import Objective
+from pipeline.training.randomness import jitter
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,10 @@ class Job:
         """All cells."""
         return grid(self.run.params, self.name)
 
-    def vae(self, seed: int) -> Path:
-        """The file of a seed's β-VAE."""
-        return self.run.vaes / f"seed={seed}.safetensors"
-
     def files(self) -> list[File]:
         """All that training reads: the data, and the β-VAEs that it starts from."""
         seeds = self.run.params.seeds_of(self.name) if self.pretrained else ()
-        return [self.data, *(File(self.vae(seed)) for seed in seeds)]
+        return [self.data, *(File(self.run.vae(seed)) for seed in seeds)]
 
 
 @dataclass(frozen=True)
@@ -159,7 +155,7 @@ def _initial(job: Job, data: Dataset, files: Mapping[Path, File]) -> Callable[[i
     def initial(seed: int) -> Senn:
         senn = build_senn(job.name, job.experiment, job.run.params.vae, inputs, seed)
         if job.pretrained:
-            _load_pretrained(senn, files[job.vae(seed)])
+            _load_pretrained(senn, files[job.run.vae(seed)])
         if job.jittered:
             jitter(senn, seed)
         return senn

@@ -79,13 +79,13 @@ def job(tmp_path, monkeypatch):
         sizes |= {f"experiments.{name}.batch_size": 12, f"experiments.{name}.eval_freq": 100}
         params = settings({**sizes, "compute.engine": "ray"})
         run = Run(params, CPU, tmp_path / "prepared", tmp_path / "models", store)
-        data, vaes = run.data_of(name), run.vaes
+        data = run.data_of(name)
         if not data.exists():
             write_data(name, data, train=50, valid=40)
         if name == "mnist_disenn":
             for seed in params.seeds:
                 vae = ARCHITECTURES[name].senn(seed + 1_000).conceptizer
-                write_tensors(vaes / f"seed={seed}.safetensors", vae.state_dict(), {"seed": seed})
+                write_tensors(run.vae(seed), vae.state_dict(), {"seed": seed})
         return Job(run, name)
 
     return make
@@ -95,7 +95,7 @@ def trained_here(job: Job) -> tuple[dict[str, bytes], pd.DataFrame]:
     """What this process makes of the same cells: all files, and the curves."""
     folder = job.models.parent / "models of this process"
     if job.pretrained:
-        shutil.copytree(job.run.vaes, folder / "vae")
+        shutil.copytree(job.run.vae(0).parent, folder / "vae")
     here = Run(local(job.run.params), CPU, job.run.prepared, folder)
     with in_this_process():
         (curves,) = train_grids([Job(here, job.name)])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.study.measured import rounding_spread
-from pipeline.training.jitter import jitter
+from pipeline.training.randomness import jitter
 
 
 def test_the_spread_of_two_sources_of_noise_is_told_apart():

@@ -1,5 +1,6 @@
 import io
 import pickle
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -63,13 +64,13 @@ def job(tmp_path):
 
     def make(name: str, params: Params) -> Job:
         run = Run(params, CPU, tmp_path / "prepared", tmp_path / "models", CellStore(None, 1))
-        data, vaes = run.data_of(name), run.vaes
+        data = run.data_of(name)
         if not data.exists():
             write_data(name, data, train=50, valid=40)
-        if name == "mnist_disenn" and not vaes.exists():
+        if name == "mnist_disenn" and not run.vae(params.seeds[0]).exists():
             for seed in params.seeds:
                 vae = ARCHITECTURES[name].senn(seed + 1_000).conceptizer
-                write_tensors(vaes / f"seed={seed}.safetensors", vae.state_dict(), {"seed": seed})
+                write_tensors(run.vae(seed), vae.state_dict(), {"seed": seed})
         return Job(run, name)
 
     return make
@@ -134,7 +135,7 @@ def test_disenn_starts_from_the_pretrained_vae(job):
     train_grids([this])
     for cell in grid(params, name):
         weights, _ = read_tensors(cell.path(this.models))
-        vae, _ = read_tensors(this.run.vaes / f"seed={cell.seed}.safetensors")
+        vae, _ = read_tensors(this.run.vae(cell.seed))
         fresh = initial(name, read_dataset(this.data), params)(cell.seed).state_dict()
         for key, value in vae.items():
             assert torch.equal(weights[f"conceptizer.{key}"], value), f"{cell}: {key}"
@@ -221,7 +222,7 @@ def test_models_are_built_and_vaes_read_once_a_seed(job, monkeypatch):
     def counted(function):
         def call(*arguments):
             paths = [getattr(a, "path", a) for a in arguments if isinstance(a, Path | File)]
-            paths = [path.name for path in paths if path.parent == this.run.vaes]
+            paths = [path.name for path in paths if path.parent == this.run.vae(0).parent]
             calls[function.__name__, *paths] += 1
             return function(*arguments)
 
@@ -271,16 +272,16 @@ def test_prepared_data_that_are_not_there(job, tmp_path):
 
 def test_pretrained_weights_that_are_not_there(job):
     this = job("mnist_disenn", short("mnist_disenn"))
-    (this.run.vaes / "seed=333.safetensors").unlink()
-    with pytest.raises(PipelineError, match=rf"{this.run.vaes}/seed=333\.safetensors"):
+    this.run.vae(333).unlink()
+    with pytest.raises(PipelineError, match=re.escape(str(this.run.vae(333)))):
         train_grids([this])
 
 
 def test_pretrained_weights_of_another_architecture(job):
     this = job("mnist_disenn", short("mnist_disenn"))
     other = ARCHITECTURES["mnist_disenn"].with_(vae_sizes=(30, 16)).senn().conceptizer
-    write_tensors(this.run.vaes / "seed=333.safetensors", other.state_dict(), {})
-    with pytest.raises(PipelineError, match=rf"{this.run.vaes}/seed=333\.safetensors"):
+    write_tensors(this.run.vae(333), other.state_dict(), {})
+    with pytest.raises(PipelineError, match=re.escape(str(this.run.vae(333)))):
         train_grids([this])
 
 

@@ -93,7 +93,7 @@ def test_trains_as_the_textbook_does(job, objective, target):
             "valid_kl": kl,
         }
         assert curves.iloc[epoch - 1].to_dict() == pytest.approx(expected, rel=1e-3)
-    weights, _ = read_tensors(this.vaes / "seed=3.safetensors")
+    weights, _ = read_tensors(this.vae(3))
     for ours, theirs in zip(
         (weights[name] for name, _ in vae.named_parameters()), parameters, strict=True
     ):
@@ -135,7 +135,7 @@ def test_same_bytes_twice_and_whoever_else_is_trained(job, tmp_path):
 def test_a_file_says_all_about_itself(job):
     this = job()
     pretrain_all(this)
-    _, metadata = read_tensors(this.vaes / "seed=7.safetensors")
+    _, metadata = read_tensors(this.vae(7))
     data = load_dataset(this.prepared / "mnist_5k")
     params: Params = this.params
     assert metadata["seed"] == 7

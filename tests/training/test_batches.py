@@ -6,9 +6,14 @@ import pytest
 import torch
 
 from pipeline.core.dataset import Dataset, load_dataset
-from pipeline.training.batches import Batches, draw_batches
+from pipeline.training.batches import (
+    Batches,
+    draw_batches,
+    steps_with_noise,
+    stretches,
+    validations,
+)
 from pipeline.training.objectives import Objective
-from pipeline.training.schedule import steps_with_noise, stretches, validations
 from tests.training.grids import EXPERIMENTS, SMOKE, initial, settings, write_data
 
 NAME = "mnist_senn"
