@@ -18,7 +18,7 @@ from pipeline.core import params_types as kind
 from pipeline.core.errors import PipelineError
 from pipeline.core.params_choices import VARIANTS, DatasetFacts, collection_of
 from pipeline.core.params_errors import Problem, did_you_mean, explain
-from pipeline.core.params_tables import Expansion, expanded
+from pipeline.core.params_tables import as_written, expanded
 from pipeline.core.params_types import Section
 
 Entry = TypeVar("Entry")
@@ -621,6 +621,6 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
         return Params.model_validate(content)
     except (OSError, YAMLError, ValueError) as error:  # ValueError: pydantic's, UTF-8's, YAML's
-        written = Expansion.of(content).as_written
-        lines = dict.fromkeys(f"{path}: {written(line)}" for line in explain(error, Params))
+        problems = (as_written(content, line) for line in explain(error, Params))
+        lines = dict.fromkeys(f"{path}: {problem}" for problem in problems)
         raise PipelineError("\n".join(lines)) from error

@@ -5,68 +5,17 @@ are called ``entry_table``, and every stage does all of them in one process.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 from pipeline.core.params_choices import DATASETS, collection_of
 from pipeline.core.params_errors import Problem, did_you_mean, raise_problems
 
 
-class _Origin(NamedTuple):
-    """Where an experiment is in params.yaml: its entry, its table, the keys of the table's own."""
-
-    entry: str
-    table: str
-    own: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """What params.yaml contains, with an experiment for each table.
-
-    Attributes
-    ----------
-    content : the same otherwise; whatever is not as it should be is left for validation.
-    """
-
-    content: Any
-    _origins: Mapping[str, _Origin] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, content: Any) -> "Expansion":
-        """Expand all entries that have `tables`, as far as they are sections."""
-        if not isinstance(content, dict) or not isinstance(content.get("experiments"), dict):
-            return cls(content)
-        experiments: dict[Any, Any] = {}
-        origins = {}
-        for entry, shared in content["experiments"].items():
-            if not (isinstance(shared, dict) and _are_sections(shared.get("tables"))):
-                experiments[entry] = shared
-                continue
-            for table, own in shared["tables"].items():
-                name, collection = f"{entry}_{table}", shared.get("dataset")
-                dataset = f"{collection}/{table}" if isinstance(collection, str) else collection
-                rest = {key: value for key, value in shared.items() if key != "tables"}
-                experiments[name] = {**rest, "dataset": dataset, "entry": entry, **own}
-                origins[name] = _Origin(str(entry), str(table), frozenset(own))
-        return cls({**content, "experiments": experiments}, origins)
-
-    def as_written(self, line: str) -> str:
-        """`line`, which begins with the key of a problem, with that key as params.yaml has it."""
-        key, colon, rest = line.partition(":")
-        section, _, inner = key.partition(".")
-        name, _, setting = inner.partition(".")
-        if section != "experiments" or (origin := self._origins.get(name)) is None:
-            return line
-        place = [section, origin.entry]
-        if re.split(r"[.\[]", setting)[0] in origin.own:
-            place += ["tables", origin.table]
-        return ".".join([*place, *filter(None, [setting])]) + colon + rest
-
-
 def expanded(content: Any) -> Any:
-    """`Expansion.content`, for validation.
+    """What params.yaml contains, with an experiment for each table in place of their entry.
+
+    Whatever else is not as it should be is left for validation.
 
     Raises
     ------
@@ -74,13 +23,35 @@ def expanded(content: Any) -> Any:
         If an entry's `tables` are none of its dataset, or one has the name of another experiment.
     """
     raise_problems(_problems(content))
-    return Expansion.of(content).content
+    experiments: dict[Any, Any] = {}
+    for entry, shared in _entries(content).items():
+        if not _has_tables(shared):
+            experiments[entry] = shared
+            continue
+        rest = {key: value for key, value in shared.items() if key != "tables"}
+        for table, own in shared["tables"].items():
+            dataset = f"{shared['dataset']}/{table}"
+            experiments[f"{entry}_{table}"] = {**rest, "dataset": dataset, "entry": entry, **own}
+    return {**content, "experiments": experiments} if experiments else content
+
+
+def as_written(content: Any, line: str) -> str:
+    """`line`, which begins with the key of a problem, with that key as params.yaml has it."""
+    key, colon, rest = line.partition(":")
+    section, _, inner = key.partition(".")
+    name, _, setting = inner.partition(".")
+    for entry, shared in _entries(content).items():
+        for table, own in shared["tables"].items() if _has_tables(shared) else ():
+            if (section, name) == ("experiments", f"{entry}_{table}"):
+                place = [section, str(entry)]
+                if re.split(r"[.\[]", setting)[0] in own:
+                    place += ["tables", str(table)]
+                return ".".join([*place, *filter(None, [setting])]) + colon + rest
+    return line
 
 
 def _problems(content: Any) -> Iterator[Problem]:
-    experiments = content.get("experiments") if isinstance(content, dict) else None
-    if not isinstance(experiments, dict):
-        return
+    experiments = _entries(content)
     for entry, shared in experiments.items():
         if not isinstance(shared, dict) or "tables" not in shared:
             continue
@@ -89,7 +60,7 @@ def _problems(content: Any) -> Iterator[Problem]:
         if not known:
             words = f"must be a collection of tables ({', '.join(_COLLECTIONS)}), of some `tables`"
             yield f"experiments.{entry}.dataset", words, shared.get("dataset")
-        elif not _are_sections(tables):
+        elif not _has_tables(shared):
             yield key, f"must have a section for some of {', '.join(known)}", tables
         elif unknown := [table for table in tables if table not in known]:
             hint = did_you_mean(str(unknown[0]), known)
@@ -98,9 +69,17 @@ def _problems(content: Any) -> Iterator[Problem]:
             yield key, f"must not make a second {taken[0]}", taken[0]
 
 
-def _are_sections(tables: Any) -> bool:
-    is_filled = isinstance(tables, dict) and len(tables) > 0
-    return is_filled and all(isinstance(own, dict) for own in tables.values())
+def _entries(content: Any) -> dict[Any, Any]:
+    """Section `experiments` of `content`, if it is one."""
+    experiments = content.get("experiments") if isinstance(content, dict) else None
+    return experiments if isinstance(experiments, dict) else {}
+
+
+def _has_tables(shared: Any) -> bool:
+    """Whether an entry has sections for tables."""
+    tables = shared.get("tables") if isinstance(shared, dict) else None
+    sections = list(tables.values()) if isinstance(tables, dict) else []
+    return bool(sections) and all(isinstance(own, dict) for own in sections)
 
 
 def _tables_of(collection: Any) -> list[str]:
