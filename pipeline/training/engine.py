@@ -55,7 +55,7 @@ def train_grids(jobs: Sequence[Job]) -> list[pd.DataFrame]:
             _take(job, tasks[index], files)
             whose = f" of {job}" if len(jobs) > 1 else ""
             what = f"bank {count}/{len(tasks)}{whose} done, valid accuracy {accuracy:.3f}"
-            progress.finished(what)
+            progress.say(what)
     return [
         pd.concat([_curve(job, cell) for cell in job.grid()], ignore_index=True) for job in jobs
     ]

@@ -48,7 +48,7 @@ def pretrain_all(run: Run) -> pd.DataFrame:
         for index, (rows, content) in done:
             write_bytes(run.vae(seeds[index]), content)
             curves[index] = rows
-            progress.finished(f"seed {seeds[index]} done, valid loss {rows[-1]['valid_loss']:.4g}")
+            progress.say(f"seed {seeds[index]} done, valid loss {rows[-1]['valid_loss']:.4g}")
     return pd.DataFrame([row for index in sorted(curves) for row in curves[index]])
 
 

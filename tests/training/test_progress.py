@@ -6,8 +6,8 @@ def test_a_log_file_gets_a_line_for_every_finished_task(capsys):
         for epoch in range(1, 5):
             progress.epoch(0, epoch, 0.25 * epoch)
             progress.epoch(1, epoch, 0.2 * epoch)
-        progress.finished("bank 1/2 done [λ=0.1]")
-        progress.finished("bank 2/2 done")
+        progress.say("bank 1/2 done [λ=0.1]")
+        progress.say("bank 2/2 done")
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "mnist_senn: 3 cells: bank 1/2 done [λ=0.1]",
