@@ -20,6 +20,7 @@ OURS = ("pipeline", "stages")
 # What these files import by the entry points of pipeline/core/params_choices.py.
 PARTS = (*Conceptizer.__subclasses__(), *Parameterizer.__subclasses__())
 BY_ENTRY_POINT = {
+    "pipeline/claims/results.py": [part.built_by for part in Conceptizer.__subclasses__()],
     "pipeline/data/registry.py": [facts.module for facts in DATASETS.values()],
     "pipeline/models/building.py": [part.built_by for part in PARTS],
     "pipeline/training/robustness.py": list(VARIANTS.values()),

@@ -14,6 +14,7 @@ from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import read_table
 from pipeline.core.params import Experiment, Vae, load_params
+from pipeline.core.params_choices import implementation
 from pipeline.core.tensors import read_tensors
 from pipeline.explanations.latents import active_units
 from pipeline.metrics.intervals import Interval, share_interval
@@ -110,7 +111,7 @@ class ExperimentResults:
     @property
     def learns_concepts(self) -> bool:
         """Whether its concepts are learned, rather than the raw features or words."""
-        return not self.settings.conceptizer.are_inputs
+        return not implementation(self.settings.conceptizer.built_by).are_inputs
 
     @property
     def is_disenn(self) -> bool:

@@ -123,13 +123,9 @@ class Part(kind.Section):
 
 
 class Conceptizer(Part):
-    """Called as ``Class(input_shape, num_concepts, **settings)``.
-
-    `are_inputs` is as the class at `built_by` has it: whether concepts are parts of the input.
-    """
+    """Called as ``Class(input_shape, num_concepts, **settings)``."""
 
     section = "conceptizer"
-    are_inputs: ClassVar[bool] = False
 
 
 class IdentityConceptizer(Conceptizer):
@@ -137,7 +133,6 @@ class IdentityConceptizer(Conceptizer):
 
     name: Literal["identity"]
     built_by = "pipeline.models.conceptizers:IdentityConceptizer"
-    are_inputs = True
     kinds = ("tables",)
 
     def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
@@ -192,11 +187,14 @@ class WordsConceptizer(Conceptizer):
 
     name: Literal["words"]
     built_by = "pipeline.models.words:WordsConceptizer"
-    are_inputs = True
     kinds = ("texts",)
 
     def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
-        return _concept_per_word(data, num_concepts)
+        if num_concepts != data.input_shape[0]:
+            words = (
+                f"must be {data.input_shape[0]}, texts.max_length, since every word is a concept"
+            )
+            yield "num_concepts", words, num_concepts
 
 
 class Parameterizer(Part):
@@ -255,9 +253,6 @@ class RecurrentParameterizer(Parameterizer):
     built_by = "pipeline.models.words:RecurrentParameterizer"
     kinds = ("texts",)
 
-    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
-        return _concept_per_word(data, num_concepts)
-
 
 def pooled_shape(input_shape: tuple[int, ...], kernel_size: int, layers: int) -> tuple[int, int]:
     """Height and width after `layers` of an unpadded convolution and max-pooling by 2.
@@ -292,12 +287,6 @@ def _convolution_problems(
             "each followed by pooling by 2"
         )
         yield f"{part.section}.kernel_size", words, kernel_size
-
-
-def _concept_per_word(data: DatasetFacts, num_concepts: int) -> Iterator[Problem]:
-    if num_concepts != data.input_shape[0]:
-        words = f"must be {data.input_shape[0]}, texts.max_length, since every word is a concept"
-        yield "num_concepts", words, num_concepts
 
 
 def _pixels(sides: tuple[int, ...]) -> str:

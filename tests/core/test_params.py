@@ -181,11 +181,6 @@ def test_empty_lambda_grid_leaves_the_headline(content):
     assert Params.model_validate(content).lambdas("mnist_senn") == (0.0001,)
 
 
-@pytest.mark.parametrize("part", choice.Conceptizer.__subclasses__(), ids=lambda p: p.__name__)
-def test_conceptizers_are_inputs_where_their_classes_are(part):
-    assert part.are_inputs == choice.implementation(part.built_by).are_inputs
-
-
 def test_the_tokenizer_reads_any_dataset_of_texts(content):
     for name in ("reuters_r8", "newsgroups"):
         content["datasets"] = ["compas", "mnist", name]

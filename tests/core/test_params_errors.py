@@ -409,12 +409,8 @@ WRONG_VALUES = [
     (
         "experiments.news",
         WORDS | {"num_concepts": 9},
-        # for the conceptizer, and for the parameterizer; load_params tells it once
-        2
-        * [
-            "experiments.news.num_concepts: must be 100, texts.max_length, since every word is a "
-            "concept, got 9"
-        ],
+        "experiments.news.num_concepts: must be 100, texts.max_length, since every word is a "
+        "concept, got 9",
     ),
     ("texts.max_length", 0, "texts.max_length: must be ≥ 1, got 0"),
     ("texts.max_lenght", 9, "texts.max_lenght: unknown key; did you mean max_length?"),

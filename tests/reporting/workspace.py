@@ -208,7 +208,7 @@ def _experiment(folder: Path, params: Params, name: str, data: Dataset) -> None:
         interval = {"accuracy_low": accuracy - 0.02, "accuracy_high": accuracy + 0.02}
         scattered = {metric: value + 0.01 * index for metric, value in METRICS.items()}
         collapsed = {"collapsed": int(cell.robust_reg >= 0.5), "selected_step": 30}
-        linear = {"linear_accuracy": 0.55} if experiment.conceptizer.are_inputs else {}
+        linear = {"linear_accuracy": 0.55} if model.conceptizer.are_inputs else {}
         rows.append({**key, "accuracy": accuracy, **interval, **scattered, **collapsed, **linear})
         losses = ("train_total", "train_classification", "train_robustness", "train_concept")
         for step in (10, 20, 30):
