@@ -11,7 +11,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.models.conceptizers import Conceptizer
 from pipeline.models.parameterizers import Parameterizer
 from pipeline.models.senn import Senn, sum_aggregator
-from pipeline.models.unrolled import WordSum
+from pipeline.models.standard import WordSum
 from pipeline.models.words import WordsConceptizer
 
 

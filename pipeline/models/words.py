@@ -11,8 +11,7 @@ from pipeline.models.conceptizers import Conceptizer
 from pipeline.models.layers import Linear
 from pipeline.models.parameterizers import Masks, Parameterizer
 from pipeline.models.recurrent import Gru, Lstm
-from pipeline.models.standard import linear_layer
-from pipeline.models.unrolled import OfWords, Presence, Unrolled
+from pipeline.models.standard import OfWords, Presence, Unrolled, linear_layer
 
 CELLS = {"gru": Gru, "lstm": Lstm}
 

@@ -5,8 +5,7 @@ from torch import Tensor, nn
 
 from pipeline.models.layers import Linear
 from pipeline.models.recurrent import Gru
-from pipeline.models.standard import linear_layer
-from pipeline.models.unrolled import Unrolled
+from pipeline.models.standard import Unrolled, linear_layer
 from pipeline.tokenizer.characters import ALPHABET
 
 

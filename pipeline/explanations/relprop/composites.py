@@ -29,7 +29,7 @@ from pipeline.explanations.relprop.rules import (
     ZPlus,
 )
 from pipeline.models.layered import WeightedSum, layered
-from pipeline.models.unrolled import Complement, Gate
+from pipeline.models.standard import Complement, Gate
 
 EPSILON = 0.01  # of LRP-ε, in units of a layer's output
 ACTIVATIONS: Pairs = [((nn.ReLU, nn.Tanh), Pass())]

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from pipeline.core.errors import PipelineError
 from pipeline.explanations.relprop.operations import Clone, IndexSelect
-from pipeline.models.unrolled import Presence
+from pipeline.models.standard import Presence
 
 DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 CHOOSING = (

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from pipeline.models.layered import WeightedSum
 from pipeline.models.senn import sum_aggregator
-from pipeline.models.unrolled import Joined, Sum
+from pipeline.models.standard import Joined, Sum
 
 LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, WeightedSum, Joined, Sum)
 

@@ -13,7 +13,7 @@ from pipeline.explanations.relprop.rules import Epsilon, WSquare
 from pipeline.models.layered import layered
 from pipeline.models.recurrent import Gru, Lstm
 from pipeline.models.senn import Senn
-from pipeline.models.unrolled import Unrolled
+from pipeline.models.standard import Unrolled
 from pipeline.models.words import RecurrentParameterizer, WordsConceptizer
 from tests.explanations.relprop.networks import numbers, random_weights
 
