@@ -5,22 +5,17 @@ almost at random the best is well above chance, so the rule itself can look like
 others are here to tell.
 """
 
-from typing import Protocol, Self, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import pandas as pd
+from torch import Tensor
 
 from pipeline.core.params_types import Select
 
 RULES: tuple[Select, ...] = get_args(Select)
 
 
-class _Numbers(Protocol):
-    """Tensors and columns of tables alike."""
-
-    def __neg__(self) -> Self: ...
-
-
-Numbers = TypeVar("Numbers", bound=_Numbers)
+Numbers = TypeVar("Numbers", Tensor, pd.Series)
 
 
 def score(rule: Select, accuracy: Numbers, cross_entropy: Numbers, step: Numbers) -> Numbers:
