@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -39,6 +40,16 @@ def start(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     process = _CONTEXT.Process(target=work, args=arguments)
     process.start()
     return process
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    """Whether `condition` becomes true; a bound for broken code, not a measurement."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def run(work: Callable[..., None], *arguments: Any) -> subprocess.CompletedProcess[str]:

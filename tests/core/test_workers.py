@@ -14,7 +14,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import atomic_path
 from pipeline.core.stage import run_stage
 from pipeline.core.workers import run_side_by_side
-from tests.processes import lead_a_group, start
+from tests.processes import eventually, lead_a_group, start
 
 CPU = torch.device("cpu")
 
@@ -197,16 +197,6 @@ def test_an_interrupt_ends_all_at_once_with_one_word(endless, to_the_group, tmp_
     assert (parent.exitcode, (tmp_path / "log").read_text()) == (1, "interrupted\n")
     assert not any(map(alive, workers))
     assert list(folder.iterdir()) == []
-
-
-def eventually(condition, seconds: float = 60) -> bool:
-    """Whether `condition` becomes true; a bound for broken code, not a measurement."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def alive(process: int) -> bool:

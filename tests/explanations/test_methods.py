@@ -1,23 +1,16 @@
 """Every method on every experiment's architecture: one call shape, and nothing left behind."""
 
-import copy
-import functools
-
 import pytest
 import torch
 from torch import nn
 
-from pipeline.core.params import load_params
 from pipeline.explanations import perturbation
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import FEED_FORWARD, METHODS, methods_for
-from pipeline.models.building import Inputs, build_senn
 from pipeline.models.senn import Senn
 from pipeline.models.words import RecurrentParameterizer, WordsConceptizer
-from tests.conftest import REPOSITORY
+from tests.metrics.models import PARAMS, SHAPES, experiment_senn
 
-PARAMS = load_params(REPOSITORY / "params.yaml")
-SHAPES = {"compas_senn": (11,), "mnist_senn": (1, 28, 28), "mnist_disenn": (1, 28, 28)}
 TARGET = torch.tensor([1, 0, 1])
 
 
@@ -34,12 +27,6 @@ def few_draws(monkeypatch):
     monkeypatch.setattr(perturbation, "SHAPLEY_PERMUTATIONS", 3)
     monkeypatch.setattr(perturbation, "KERNEL_SHAP_SAMPLES", 100)
     monkeypatch.setattr(perturbation, "LIME_SAMPLES", 100)
-
-
-@functools.cache
-def experiment_senn(name: str) -> Senn:
-    inputs = Inputs(SHAPES[name], 0.1307, 0.3081)
-    return build_senn(name, PARAMS.experiments[name], PARAMS.vae, inputs, seed=0).eval()
 
 
 def random_inputs(name: str) -> torch.Tensor:
@@ -70,7 +57,7 @@ def all_hooks(module: nn.Module) -> tuple[dict, ...]:
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_on_every_experiment(experiment, name):
     # In float64, or rounding decides where a search for a root ends.
-    model = copy.deepcopy(experiment_senn(experiment)).double()
+    model = experiment_senn(experiment).double()
     x, method = random_inputs(experiment).double(), METHODS[name]
     assert name in methods_for(model)
     background = BACKGROUND[SHAPES[experiment]]

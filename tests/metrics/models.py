@@ -1,13 +1,19 @@
-"""Small self-explaining networks whose metrics are known in closed form."""
+"""Small self-explaining networks whose metrics are known in closed form, and the experiments'."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.params import load_params
+from pipeline.models.building import Inputs, build_senn
 from pipeline.models.conceptizers import Conceptizer, ConvConceptizer, IdentityConceptizer
 from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer
 from pipeline.models.senn import Aggregator, Senn, sum_aggregator
+from tests.conftest import REPOSITORY
+
+PARAMS = load_params(REPOSITORY / "params.yaml")
+SHAPES = {"compas_senn": (11,), "mnist_senn": (1, 28, 28), "mnist_disenn": (1, 28, 28)}
 
 
 class Parameterizer(nn.Module):
@@ -68,3 +74,9 @@ def random_image_senn(classes: int = 4, seed: int = 0) -> Senn:
         ConvConceptizer(shape, 3, (4,), 5, (8, 4)),
         ConvParameterizer(shape, 3, classes, (4, 6), 5, (), 0.5),
     ).eval()
+
+
+def experiment_senn(name: str) -> Senn:
+    """The model of an experiment of params.yaml, not trained, in evaluation mode."""
+    inputs = Inputs(SHAPES[name], 0.1307, 0.3081)
+    return build_senn(name, PARAMS.experiments[name], PARAMS.vae, inputs, seed=0).eval()

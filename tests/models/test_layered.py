@@ -4,24 +4,14 @@ from torch import nn
 from torch.testing import assert_close
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import load_params
-from pipeline.models.building import Inputs, build_senn
 from pipeline.models.layered import LayeredSenn, WeightedSum, layered
 from pipeline.models.senn import Senn
-from tests.conftest import REPOSITORY
-from tests.metrics.models import random_image_senn, random_table_senn, senn
+from tests.metrics.models import SHAPES, experiment_senn, random_image_senn, random_table_senn, senn
 from tests.models.textbook import ARCHITECTURES, random_batch
 
-PARAMS = load_params(REPOSITORY / "params.yaml")
-SHAPES = {"compas_senn": (11,), "mnist_senn": (1, 28, 28), "mnist_disenn": (1, 28, 28)}
 STANDARD = (
     nn.Conv2d, nn.Flatten, nn.Linear, nn.MaxPool2d, nn.ReLU, nn.Tanh, nn.Unflatten, WeightedSum
 )  # fmt: skip
-
-
-def experiment_senn(name: str) -> Senn:
-    inputs = Inputs(SHAPES[name], 0.1307, 0.3081)
-    return build_senn(name, PARAMS.experiments[name], PARAMS.vae, inputs, seed=0).eval()
 
 
 @pytest.mark.parametrize("name", SHAPES)

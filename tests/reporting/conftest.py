@@ -23,6 +23,14 @@ def run(tmp_path) -> Callable[..., Results]:
     return results
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The results of a small finished run."""
+    folder = tmp_path_factory.mktemp("run")
+    make_workspace(folder, default_params())
+    return read(folder)
+
+
 def read(folder: Path) -> Results:
     """The results of the run in `folder`."""
     paths = Folders(folder / "models", folder / "data/prepared", folder / "reports")

@@ -9,7 +9,7 @@ from pipeline.explanations.methods import METHODS
 from pipeline.metrics import comparison
 from pipeline.metrics.scores import CURVES, SCORES
 from stages import explain
-from tests.stages.workspace import untrained_compas
+from tests.stages.workspace import forwards_then_backwards, untrained_compas
 
 OUTS = [f"reports/{folder}/compas_senn.csv" for folder in ("methods", "methods_curves")]
 SMALL = {
@@ -37,13 +37,7 @@ def workspace(tmp_path, monkeypatch):
 def in_this_process(monkeypatch):
     """Tasks are done here, in an order of their own."""
     comparison._examination.cache_clear()
-    orders = iter((list, lambda indices: indices[::-1]))
-
-    def one_after_another(work, tasks, device, report):
-        for index in next(orders)(range(len(tasks))):
-            yield index, work(tasks[index], lambda *_: None)
-
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", one_after_another)
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", forwards_then_backwards())
 
 
 def test_every_method_gets_every_score_and_the_same_bytes_in_any_order(workspace, capsys):

@@ -7,7 +7,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.rivals import run as rivals_run
 from pipeline.rivals.methods import rivals_for
 from stages import rivals
-from tests.stages.workspace import untrained_compas
+from tests.stages.workspace import forwards_then_backwards, untrained_compas
 
 OUT = Path("reports/rivals/compas_senn.csv")
 
@@ -24,13 +24,7 @@ def workspace(tmp_path, monkeypatch):
 def in_this_process(monkeypatch):
     """Tasks are done here, in an order of their own."""
     rivals_run._arena.cache_clear()
-    orders = iter((list, lambda indices: indices[::-1]))
-
-    def one_after_another(work, tasks, device, report):
-        for index in next(orders)(range(len(tasks))):
-            yield index, work(tasks[index], lambda *_: None)
-
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", one_after_another)
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", forwards_then_backwards())
 
 
 def test_the_table_and_the_same_bytes_in_any_order(workspace):

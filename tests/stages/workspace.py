@@ -1,6 +1,8 @@
 """A folder in which stages can run: a table like COMPAS, and models that are not trained."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -62,3 +64,14 @@ def untrained_compas(changes: dict, test_examples: int) -> Params:
         path = cell.path(Path("models"))
         write_tensors(path, model.state_dict(), metadata | {"seed": cell.seed})
     return params
+
+
+def forwards_then_backwards() -> Callable[..., Iterator[Any]]:
+    """`run_side_by_side` in this process: in order the first time, in reverse the second."""
+    orders = iter((list, lambda indices: indices[::-1]))
+
+    def one_after_another(work: Any, tasks: Any, device: Any, report: Any) -> Iterator[Any]:
+        for index in next(orders)(range(len(tasks))):
+            yield index, work(tasks[index], lambda *_: None)
+
+    return one_after_another

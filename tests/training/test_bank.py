@@ -60,14 +60,6 @@ def data(tmp_path_factory):
     }
 
 
-@pytest.fixture
-def in_double_precision():
-    """Stacks and random numbers in float64, in which two ways to train stay together longer."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 # --- against plain training of one model -------------------------------------------------------
 
 

@@ -27,7 +27,7 @@ from pipeline.training import engine
 from pipeline.training.engine import train_grids
 from pipeline.training.task import Job
 from stages import train
-from tests.processes import ALL_CORES, REPOSITORY, be_stage, start
+from tests.processes import ALL_CORES, REPOSITORY, be_stage, eventually, start
 from tests.training.grids import CPU, run_in_turn, settings, write_data
 
 NAME = "mnist_senn"
@@ -197,16 +197,6 @@ class Stage:
 
     def is_over(self) -> bool:
         return self.process.exitcode is not None
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 60) -> bool:
-    """Whether `condition` becomes true; a bound for broken code, not a measurement."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_killed_and_interrupted_at_random_moments(tmp_path, undisturbed_stage):

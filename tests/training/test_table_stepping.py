@@ -21,14 +21,8 @@ from pipeline.training.table_stepping import TableStepping, fits
 from tests.training.grids import CPU, settings
 
 NAME = "compas_senn"
+pytestmark = pytest.mark.usefixtures("in_double_precision")
 CELLS = [Cell(NAME, robust_reg, seed) for robust_reg in (0.0, 0.1, 3.0) for seed in (1, 2)]
-
-
-@pytest.fixture(autouse=True)
-def in_double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def table(classes: int) -> Dataset:
