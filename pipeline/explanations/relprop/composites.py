@@ -17,29 +17,29 @@ from pipeline.explanations.relprop.core import Composite, Pairs, propagate
 from pipeline.explanations.relprop.linear import LINEAR
 from pipeline.explanations.relprop.operations import Add, Dense, MatMul
 from pipeline.explanations.relprop.rules import (
+    Z_PLUS,
     Epsilon,
     LinearRule,
     Oriented,
-    Pass,
-    Rectify,
     Relprop,
-    Signal,
     SplitProduct,
     Transposed,
-    ZPlus,
+    pass_on,
+    rectify,
+    signal_takes_all,
 )
 from pipeline.models.layered import WeightedSum, layered
 from pipeline.models.unrolled import Complement, Gate
 
 EPSILON = 0.01  # of LRP-ε, in units of a layer's output
-ACTIVATIONS: Pairs = [((nn.ReLU, nn.Tanh), Pass())]
+ACTIVATIONS: Pairs = [((nn.ReLU, nn.Tanh), pass_on)]
 # What leads to a gate gets nothing, whatever its rule.
-CELLS: Pairs = [((Gate,), Signal()), ((nn.Sigmoid, Complement), Pass())]
+CELLS: Pairs = [((Gate,), signal_takes_all), ((nn.Sigmoid, Complement), pass_on)]
 OPERATIONS: Pairs = [((Add, Dense), Relprop()), ((MatMul,), Relprop(share=0.5))]
 
 
 def lrp(rule: LinearRule) -> Composite:
-    """`rule` at every linear layer (Bach et al. 2015), also of recurrent cells (`Signal`)."""
+    """`rule` at every linear layer (Bach et al. 2015), those of recurrent cells included."""
     return Composite([(LINEAR, rule), *ACTIVATIONS, *CELLS, *OPERATIONS], first=[])
 
 
@@ -51,14 +51,14 @@ def lrp_split(epsilon: float) -> Composite:
 
 def deep_taylor(first: LinearRule) -> Composite:
     """Deep Taylor decomposition (Montavon et al. 2017): z⁺, and `first` at the inputs."""
-    rest: Pairs = [(LINEAR, Oriented(ZPlus())), *ACTIVATIONS, *OPERATIONS]
+    rest: Pairs = [(LINEAR, Oriented(Z_PLUS)), *ACTIVATIONS, *OPERATIONS]
     return Composite(rest, first=[(LINEAR, Oriented(first))])
 
 
 def deconvolution() -> Composite:
     """Deconvolution network (Zeiler and Fergus 2014): back through transposed layers and ReLUs."""
     return Composite(
-        [(LINEAR, Transposed()), ((nn.ReLU,), Rectify()), ((nn.Tanh,), Pass())], first=[]
+        [(LINEAR, Transposed()), ((nn.ReLU,), rectify), ((nn.Tanh,), pass_on)], first=[]
     )
 
 
