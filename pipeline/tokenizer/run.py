@@ -13,8 +13,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import Compute
 from pipeline.core.params import Tokenizer as Settings
 from pipeline.core.workers import Report
-from pipeline.explanations.relprop.composites import EPSILON, lrp, relevance_of_logit
-from pipeline.explanations.relprop.rules import Epsilon
+from pipeline.explanations.relprop.composites import lrp_epsilon
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.measurement import with_progress
 from pipeline.metrics.scores import Statistic
@@ -122,9 +121,8 @@ def _relevance(model: Tokenizer, texts: list[Unspaced], size: int) -> np.ndarray
                 pieces.append(piece)
                 break
     if pieces:
-        method = relevance_of_logit(lrp(Epsilon(EPSILON)))
         target = torch.full((len(pieces),), size // 2 - 1)
-        relevance[rows] = method(model.as_layers(), encoded(pieces), target).sum(2).numpy()
+        relevance[rows] = lrp_epsilon(model.as_layers(), encoded(pieces), target).sum(2).numpy()
     return relevance
 
 

@@ -10,8 +10,7 @@ from sklearn.metrics import f1_score
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Compute
 from pipeline.core.params import Tokenizer as Settings
-from pipeline.explanations.relprop.composites import lrp, relevance_of_logit
-from pipeline.explanations.relprop.rules import Epsilon
+from pipeline.explanations.relprop.composites import lrp_0
 from pipeline.tokenizer.characters import encoded, unspaced, windows
 from pipeline.tokenizer.model import Tokenizer
 from pipeline.tokenizer.run import Measured, boundary_f1, run_tokenizer, tokenizer_table
@@ -77,7 +76,7 @@ def test_layers_are_the_model_and_conserve_relevance_without_biases():
         if "bias" in name:
             parameter.zero_()
     places = torch.tensor([4, 7])
-    relevance = relevance_of_logit(lrp(Epsilon(0.0)))(model.as_layers(), x, places)
+    relevance = lrp_0(model.as_layers(), x, places)
     logits = model(x).gather(1, places.unsqueeze(1)).squeeze(1)
     torch.testing.assert_close(relevance.sum((1, 2)), logits, rtol=1e-6, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""The methods of relevance propagation: lists of pairs that say which rule is for which layer.
+"""The methods of relevance propagation: which rule is for which layer, and what starts.
 
 A rule for linear layers is also the rule for SENN's product Σ_k θ_kc h_k, a linear layer of the
 concepts whose weights θ depend on the input. So LRP-0 gives a concept its contribution θ_kc h_k.
@@ -18,12 +18,15 @@ from pipeline.explanations.relprop.linear import LINEAR
 from pipeline.explanations.relprop.operations import Add, Dense, MatMul
 from pipeline.explanations.relprop.rules import (
     Z_PLUS,
+    AlphaBeta,
     Epsilon,
     LinearRule,
     Oriented,
     Relprop,
     SplitProduct,
     Transposed,
+    WSquare,
+    ZBox,
     pass_on,
     rectify,
     signal_takes_all,
@@ -55,23 +58,6 @@ def deep_taylor(first: LinearRule) -> Composite:
     return Composite(rest, first=[(LINEAR, Oriented(first))])
 
 
-def deconvolution() -> Composite:
-    """Deconvolution network (Zeiler and Fergus 2014): back through transposed layers and ReLUs."""
-    return Composite(
-        [(LINEAR, Transposed()), ((nn.ReLU,), rectify), ((nn.Tanh,), pass_on)], first=[]
-    )
-
-
-def relevance_of_logit(composite: Composite) -> Method[nn.Module]:
-    """Propagate relevance that starts with the target's logit f_c(x), and 0 at other classes."""
-    return _starting_with(lambda logits: logits, composite)
-
-
-def signal_of_class(composite: Composite) -> Method[nn.Module]:
-    """Propagate a signal that starts with 1 at the target: the logit would only scale it."""
-    return _starting_with(torch.ones_like, composite)
-
-
 def _starting_with(
     of_logits: Callable[[Tensor], Tensor], composite: Composite
 ) -> Method[nn.Module]:
@@ -82,3 +68,32 @@ def _starting_with(
         return propagate(layered(model), x, start, composite)
 
     return method
+
+
+def relevance_of_logit(composite: Composite) -> Method[nn.Module]:
+    """Propagate relevance that starts with the target's logit f_c(x), and 0 at other classes."""
+    return _starting_with(lambda logits: logits, composite)
+
+
+lrp_0 = relevance_of_logit(lrp(Epsilon(0.0)))
+lrp_epsilon = relevance_of_logit(lrp(Epsilon(EPSILON)))
+lrp_epsilon_split = relevance_of_logit(lrp_split(EPSILON))
+lrp_alpha_beta = relevance_of_logit(lrp(Oriented(AlphaBeta())))
+deep_taylor_w2 = relevance_of_logit(deep_taylor(WSquare()))
+
+
+def deep_taylor_box(
+    model: nn.Module, x: Tensor, target: Tensor, low: Tensor, high: Tensor
+) -> Tensor:
+    """`deep_taylor` with z^B at the inputs, whose range is from `low` to `high`."""
+    return relevance_of_logit(deep_taylor(ZBox(low, high)))(model, x, target)
+
+
+deconvolution = _starting_with(
+    torch.ones_like,
+    Composite([(LINEAR, Transposed()), ((nn.ReLU,), rectify), ((nn.Tanh,), pass_on)], first=[]),
+)
+"""Deconvolution network (Zeiler and Fergus 2014): back through transposed layers and ReLUs.
+
+The signal starts with 1 at the target: the logit would only scale it.
+"""
