@@ -11,7 +11,7 @@ from benchmarks.measure import compas, mnist
 from benchmarks.report import in_words, machine, picture, tables, warn_if_busy
 from benchmarks.timings import FULL, ON_GPU, QUICK, time_grids, time_growth, time_steps
 from pipeline.core.device import choose_device
-from pipeline.core.files import atomic_path, write_json
+from pipeline.core.files import write_bytes, write_json
 from pipeline.core.stage import run_stage
 from pipeline.reporting.style import png
 
@@ -41,8 +41,7 @@ def main() -> None:
     print(tables(results))
     if options.output is not None:
         write_json(options.output / f"{device.type}.json", results)
-        with atomic_path(options.output / f"{device.type}.png") as temporary:
-            temporary.write_bytes(png(picture(results)))
+        write_bytes(options.output / f"{device.type}.png", png(picture(results)))
 
 
 def _options() -> argparse.Namespace:

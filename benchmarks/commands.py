@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +32,8 @@ COMMANDS = (
     ("dvc", "exp", "run", "-S", "robust_reg=0.1"),
 )
 START, ALL = "(DVC starts)", "(all)"
-_RUNNING = re.compile(r"Running stage '([^']+)'")
+RUNNING = re.compile(r"Running stage '([^']+)'")
+_LAST_LINES = 30
 
 
 def main() -> None:
@@ -83,6 +85,26 @@ def time_commands(
 
 def _run(command: Sequence[str], folder: Path) -> dict[str, float]:
     """Run `command` in `folder`; seconds of the stages that it says it runs, `START` and `ALL`."""
+    begun = time.monotonic()
+    marks = [(START, begun)]
+    for line in lines_of(command, folder):
+        if running := RUNNING.match(line):
+            marks.append((running[1], time.monotonic()))
+    ends = [*(since for _, since in marks[1:]), time.monotonic()]
+    seconds = {stage: end - since for (stage, since), end in zip(marks, ends, strict=True)}
+    return {**seconds, ALL: ends[-1] - begun}
+
+
+def lines_of(command: Sequence[str], folder: Path) -> Iterator[str]:
+    """What `command` prints in `folder`, a copy of the repository, as it comes.
+
+    Stages run this Python, and have a cell store of their own beside `folder`.
+
+    Raises
+    ------
+    PipelineError
+        If it fails; has the last lines of what it printed.
+    """
     programs = str(Path(sys.executable).parent)  # stages run `python`, which must be this one
     environment = {
         **os.environ,
@@ -90,8 +112,7 @@ def _run(command: Sequence[str], folder: Path) -> dict[str, float]:
         "PYTHONUNBUFFERED": "1",  # lines are timed as they come
         "SENN_CELL_STORE": str(folder.with_suffix(".cells")),
     }
-    begun = time.monotonic()
-    marks, printed = [(START, begun)], []
+    last = deque[str](maxlen=_LAST_LINES)
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -102,14 +123,10 @@ def _run(command: Sequence[str], folder: Path) -> dict[str, float]:
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            printed.append(line)
-            if running := _RUNNING.match(line):
-                marks.append((running[1], time.monotonic()))
+            last.append(line)
+            yield line
     if process.returncode:
-        raise PipelineError(f"`{' '.join(command)}` failed:\n{''.join(printed[-30:])}")
-    ends = [*(since for _, since in marks[1:]), time.monotonic()]
-    seconds = {stage: end - since for (stage, since), end in zip(marks, ends, strict=True)}
-    return {**seconds, ALL: ends[-1] - begun}
+        raise PipelineError(f"`{' '.join(command)}` failed:\n{''.join(last)}")
 
 
 if __name__ == "__main__":

@@ -208,30 +208,24 @@ def textbook_speed(problem: Problem, device: torch.device, seconds: float, steps
     return min(Speed.of([timing], 1) for timing in in_fresh_process(_train_each, runs))
 
 
-def textbooks_side_by_side(problem: Problem, device: torch.device, seconds: float) -> Speed:
-    """The textbook, one model in each of as many single-threaded processes as there are cores."""
-    return _side_by_side(Run(problem, device, seconds), cores())
+def side_by_side(problem: Problem, device: torch.device, seconds: float, width: int = 0) -> Speed:
+    """Banks of `width` models as the pipeline runs them or, of width 0, textbooks, one per core.
 
-
-def bank_speed(problem: Problem, device: torch.device, seconds: float, width: int) -> Speed:
-    """Banks of `width` models as the pipeline runs them, one per core."""
-    return _side_by_side(Run(problem, device, seconds, width=width), cores())
+    Each is in a process of its own, on one thread; on a GPU there is one process.
+    """
+    count = 1 if device.type == "cuda" else cores()
+    shares = multiprocessing.get_context("spawn").Manager() if count > 1 else nullcontext()
+    with shares as manager:
+        warm = manager.Barrier(count) if manager else None
+        runs = [Run(problem, device, seconds, width=width, warm=warm)] * count
+        done = run_side_by_side(_train, runs, device, lambda *_: None)
+        return Speed.of([timing for _, timing in done], width or 1)
 
 
 def in_fresh_process(work: Callable[[Argument], Result], argument: Argument) -> Result:
     """``work(argument)`` in a new process, whose peak memory is its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, argument).result()
-
-
-def _side_by_side(run: Run, processes: int) -> Speed:
-    """`run` in so many processes at the same time; on a GPU in one."""
-    count = 1 if run.device.type == "cuda" else processes
-    shares = multiprocessing.get_context("spawn").Manager() if count > 1 else nullcontext()
-    with shares as manager:
-        runs = [replace(run, warm=manager.Barrier(count) if manager else None)] * count
-        done = run_side_by_side(_train, runs, run.device, lambda *_: None)
-        return Speed.of([timing for _, timing in done], run.width or 1)
 
 
 def _train_each(runs: list[Run]) -> list[Timing]:

@@ -21,7 +21,7 @@ from benchmarks.report import in_words, machine
 from benchmarks.timings import PROBES
 from pipeline.core.dataset import load_dataset, read_dataset
 from pipeline.core.device import choose_device
-from pipeline.core.files import atomic_path, write_csv
+from pipeline.core.files import write_bytes, write_csv
 from pipeline.core.params import Params, load_params
 from pipeline.core.run import Run
 from pipeline.core.stage import run_stage
@@ -64,8 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_csv(options.output / "probes_agreement_cells.csv", cells)
     write_csv(options.output / "probes_agreement.csv", summary)
     text = in_markdown(summary, in_words(machine(device)))
-    with atomic_path(options.output / "probes_agreement.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(options.output / "probes_agreement.md", text.encode())
     print(text)
 
 

@@ -17,13 +17,12 @@ from benchmarks.measure import (
     Argument,
     Problem,
     Speed,
-    bank_speed,
     changed,
     in_fresh_process,
     mnist,
     peak_of_children,
+    side_by_side,
     textbook_speed,
-    textbooks_side_by_side,
 )
 from benchmarks.report import significant
 from pipeline.core.dataset import load_dataset
@@ -86,7 +85,11 @@ def time_steps(
         pairs: dict[Any, list[tuple[Speed, Speed]]] = {way: [] for way in ways}
         for number in range(1, settings.rounds + 1):
             for probes, width in ways:
-                pair = _pair(problem, device, settings.seconds, probes, width)
+                own = problem.with_params({"robustness.probes": probes})
+                pair = (
+                    textbook_speed(problem, device, settings.seconds),
+                    side_by_side(own, device, settings.seconds, width),
+                )
                 pairs[probes, width].append(pair)
                 way = f"probes {probes}, width {width}" if width else "a textbook per core"
                 say(
@@ -104,17 +107,6 @@ def time_steps(
             row["faster"] = significant(statistics.median(ratios))
             rows.append(row)
     return rows
-
-
-def _pair(
-    problem: Problem, device: torch.device, seconds: float, probes: Any, width: int
-) -> tuple[Speed, Speed]:
-    """The speed of the textbook, and right after it that of banks, or of the textbook per core."""
-    book = textbook_speed(problem, device, seconds)
-    if width == 0:
-        return book, textbooks_side_by_side(problem, device, seconds)
-    problem = problem.with_params({"robustness.probes": probes})
-    return book, bank_speed(problem, device, seconds, width)
 
 
 def _summary(speeds: Sequence[Speed]) -> Row:
@@ -158,7 +150,7 @@ def time_growth(folder: Path, device: torch.device, settings: Settings, say: Say
         }
         for key, probes in zip(("exact_ms", "probes_1_ms"), PROBES, strict=True):
             bank = problem.with_params({"robustness.probes": probes})
-            row[key] = significant(bank_speed(bank, device, settings.seconds, width).ms)
+            row[key] = significant(side_by_side(bank, device, settings.seconds, width).ms)
         rows.append(row)
         say(", ".join(f"{key} {value}" for key, value in row.items()))
     return rows

@@ -24,12 +24,9 @@ from torch import Tensor
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import File
-from pipeline.core.kinds import Kind
 from pipeline.core.params_errors import did_you_mean
 from pipeline.models.conceptizers import VaeConceptizer
-from pipeline.models.senn import Senn
 from pipeline.sharing.explanation import Explanation
-from pipeline.sharing.facts import Facts
 from pipeline.sharing.files import Shared, read
 from pipeline.sharing.inputs import Given, read_input
 
@@ -71,7 +68,7 @@ def load(model: "str | os.PathLike[str] | bytes") -> "Model":
         If there is no such model, or its file is damaged or was written by another version.
     """
     if isinstance(model, bytes):
-        return Model(read(File(Path("the model"), model), PREPARED))
+        return Model(**vars(read(File(Path("the model"), model), PREPARED)))
     path, files = Path(model), _files()
     name = path.as_posix()
     if name in files:
@@ -79,45 +76,24 @@ def load(model: "str | os.PathLike[str] | bytes") -> "Model":
     elif path.suffix != ".safetensors" and len(path.parts) == 1:
         hint = did_you_mean(name, files) or f"; has {', '.join(sorted(files)) or 'none'}"
         raise PipelineError(f"{MODELS}: has no model {name}{hint}")
-    return Model(read(File(path), PREPARED))
+    return Model(**vars(read(File(path), PREPARED)))
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Shared):
     """A trained SENN or DiSENN, and what it must know to explain an input.
 
     Attributes
     ----------
-    shared : Shared
-        The network, the metadata of its file, facts about its training data.
+    senn : Senn
+        The network, in evaluation mode; it takes normalised batches (B, *input_shape).
+    about : dict
+        The metadata of the file: params, seed, λ, digests of data and code, versions.
+    facts : Facts
+        Names, units, and what the training data were like.
+    embeddings : Tensor or None
+        For texts, a vector for each word of the vocabulary, (words, D).
     """
-
-    shared: Shared
-
-    @property
-    def senn(self) -> Senn:
-        """The network, in evaluation mode; it takes normalised batches (B, *input_shape)."""
-        return self.shared.senn
-
-    @property
-    def facts(self) -> Facts:
-        """Names, units, and what the training data were like."""
-        return self.shared.facts
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """The metadata of the file: params, seed, λ, digests of data and code, versions."""
-        return self.shared.about
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """(features,) of a table, (words, D) of a text, or (channels, height, width)."""
-        return self.shared.input_shape
-
-    @property
-    def kind(self) -> Kind:
-        """What its inputs are: tables, texts or images."""
-        return self.shared.kind
 
     @property
     def concept_names(self) -> tuple[str, ...]:
@@ -135,9 +111,6 @@ class Model:
         from pipeline.explanations.methods import methods_for
 
         return methods_for(self.senn)
-
-    def __str__(self) -> str:
-        return str(self.shared)
 
     def explain(
         self, given: Given, method: str = "contribution", target: str | None = None
@@ -160,7 +133,7 @@ class Model:
         PipelineError
             If the input, the method or the class cannot be; says what would be right.
         """
-        input_ = read_input(self.shared, given)
+        input_ = read_input(self, given)
         chosen = self._chosen("method", method, self.methods)
         classes = self.facts.class_names
         x = input_.x.unsqueeze(0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.core.run import Run
 from pipeline.core.stage import run_stage
-from pipeline.sharing.release import release
+from pipeline.sharing.card import release
 
 
 def main() -> None:

@@ -1,25 +1,18 @@
 """Run `dvc repro` in a copy, and report its progress."""
 
 import csv
-import os
 import re
-import subprocess
-import sys
 import time
-from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from benchmarks.commands import RESULTS
+from benchmarks.commands import RESULTS, RUNNING, lines_of
 from pipeline.core.errors import PipelineError
 from verification.workspace import Copy
 
-_STARTED = re.compile(r"Running stage '([^']+)'")
 _SKIPPED = re.compile(r"Stage '([^']+)' (?:didn't change|is cached)")
-_LAST_LINES = 30
 
 
 def rerun(copy: Copy, everything: bool) -> None:
@@ -33,42 +26,24 @@ def rerun(copy: Copy, everything: bool) -> None:
     PipelineError
         If a stage fails; the message has its last lines.
     """
-    programs = str(Path(sys.executable).parent)  # stages run `python`, which must be this one
-    options: dict[str, Any] = {
-        "cwd": copy.folder,
-        "env": {
-            **os.environ,
-            "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)]),
-            "SENN_CELL_STORE": str(copy.folder.with_suffix(".cells")),
-        },
-        "text": True,
-    }
-    dvc = [sys.executable, "-m", "dvc"]
-    listed = subprocess.run([*dvc, "stage", "list", "--name-only"], capture_output=True, **options)
-    if listed.returncode:
-        raise PipelineError(f"`dvc stage list` failed in the copy:\n{listed.stderr.strip()}")
-    # Outs that the cache has; `dvc repro` makes the others.
-    subprocess.run([*dvc, "checkout", "--quiet"], capture_output=True, **options)
-    command = [*dvc, "repro", *(["--force"] if everything or copy.is_fresh else [])]
-    progress, last = _Progress(listed.stdout.split()), deque[str](maxlen=_LAST_LINES)
+    names = [
+        line.strip() for line in lines_of(("dvc", "stage", "list", "--name-only"), copy.folder)
+    ]
+    with suppress(PipelineError):  # outs that the cache has; `dvc repro` makes the others
+        list(lines_of(("dvc", "checkout", "--quiet"), copy.folder))
+    force = ("--force",) if everything or copy.is_fresh else ()
+    progress = _Progress(names)
     with (
         copy.folder.with_suffix(".log").open("w", encoding="utf-8") as log,
         Console().status("starting") as status,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options
-        ) as process,
     ):
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in lines_of(("dvc", "repro", *force), copy.folder):
             log.write(line)
-            last.append(line)
-            if started := _STARTED.match(line):
+            if started := RUNNING.match(line):
                 progress.begin(started[1])
                 status.update(started[1])
             elif skipped := _SKIPPED.match(line):
                 progress.skip(skipped[1])
-    if process.returncode:
-        raise PipelineError(f"`dvc repro` failed in the copy:\n{''.join(last)}")
     progress.end()
 
 

@@ -37,11 +37,7 @@ class Copy:
         try:
             _git(original, "clone", "--quiet", "--no-checkout", str(original), str(folder))
             _git(folder, "reset", "--quiet")
-            listed = _git(original, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-            for name in filter(None, listed.decode().split("\0")):
-                if (original / name).is_file():  # otherwise it was deleted without a commit
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(original / name, folder / name)
+            copy_files(original, folder)
             if (original / CACHE).is_dir():
                 shutil.copytree(original / CACHE, folder / CACHE, copy_function=_link)
         except OSError as error:
@@ -72,6 +68,15 @@ class Copy:
         """The content with this MD5, None if DVC's cache does not have it."""
         path = self.folder / CACHE / "files/md5" / md5[:2] / md5[2:]
         return path.read_bytes() if path.is_file() else None
+
+
+def copy_files(original: Path, folder: Path) -> None:
+    """Copy to `folder` what Git has or would have of the working folder `original`."""
+    listed = _git(original, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.decode().split("\0")):
+        if (original / name).is_file():  # otherwise it was deleted without a commit
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(original / name, folder / name)
 
 
 def _outs(lock: bytes) -> dict[str, str]:

@@ -1,10 +1,9 @@
 """Activation maximisation: the input that a model finds most typical of a class.
 
-    x*_c = argmax_x  s_c(x) - λ ‖x - x̄‖² - τ TV(x)   within the range of the inputs,
+    x*_c = argmax_x  log p(c|x) - λ ‖x - x̄‖²   within the range of the inputs,
 
-where s_c is the log-probability or the logit of class c, and x̄ the mean of the data (Montavon,
-Samek & Müller 2018, section 3.1, who regularise towards 0 or a density of the data). The
-anisotropic total variation TV is for images alone (Mahendran & Vedaldi 2015, equation 3, β = 1).
+where x̄ is the mean of the data (Montavon, Samek & Müller 2018, section 3.1, who regularise towards
+0 or a density of the data). The log-probability is high for c and low for all other classes.
 """
 
 from collections.abc import Callable
@@ -32,26 +31,10 @@ class ClassPrototypes(NamedTuple):
     probability: Tensor
 
 
-def log_probability(values: Tensor) -> Tensor:
-    """s_c = log p(c | x) of logits (B, C): high for this class and low for all others."""
-    return values.log_softmax(1)
-
-
-def logit(values: Tensor) -> Tensor:
-    """s_c = f_c(x), of logits (B, C)."""
-    return values
-
-
 def class_prototypes(
-    model: nn.Module,
-    mean: Tensor,
-    low: float,
-    high: float,
-    l2: float,
-    total_variation: float = 0.0,
-    score: Callable[[Tensor], Tensor] = log_probability,
+    model: nn.Module, mean: Tensor, low: float, high: float, l2: float
 ) -> ClassPrototypes:
-    """Maximise each class's score by projected Adam, from several starts at once.
+    """Maximise each class's objective by projected Adam, from several starts at once.
 
     Parameters
     ----------
@@ -59,8 +42,6 @@ def class_prototypes(
     mean : (*input_shape), x̄, the first start; the others are uniform in the range.
     low, high : range of the inputs, onto which every step is projected.
     l2 : λ ≥ 0.
-    total_variation : τ ≥ 0; for images alone if above 0.
-    score : of logits (B, C), `log_probability` or `logit`.
 
     Returns
     -------
@@ -72,9 +53,8 @@ def class_prototypes(
     target = torch.arange(classes, device=mean.device).repeat(RESTARTS)
 
     def objective(x: Tensor) -> Tensor:
-        scores = score(logits(model, x)).gather(1, target.unsqueeze(1)).squeeze(1)
-        value = scores - l2 * (x - mean).flatten(1).square().sum(1)
-        return value - total_variation * _variation(x) if total_variation else value
+        scores = logits(model, x).log_softmax(1).gather(1, target.unsqueeze(1)).squeeze(1)
+        return scores - l2 * (x - mean).flatten(1).square().sum(1)
 
     x = _starts(mean, low, high, classes)
     with torch.enable_grad():
@@ -107,9 +87,3 @@ def _ascend(x: Tensor, objective: Callable[[Tensor], Tensor], low: float, high: 
         schedule.step()
         with torch.no_grad():
             x.clamp_(low, high)
-
-
-def _variation(x: Tensor) -> Tensor:
-    """Σ |differences of neighbouring pixels| of images (B, C, H, W), (B,)."""
-    down, across = x.diff(dim=-2), x.diff(dim=-1)
-    return down.abs().flatten(1).sum(1) + across.abs().flatten(1).sum(1)

@@ -5,9 +5,9 @@ A new method is one file with an `ExplanationMethod`, and a line in `METHODS` be
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Literal, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.core.kinds import Kind
 from pipeline.explanations.gradients import gradient_times_input, sensitivity, squared_sensitivity
@@ -15,96 +15,69 @@ from pipeline.explanations.library import deep_lift, guided_backprop, integrated
 from pipeline.explanations.method import Background, ExplanationMethod, Family, Method
 from pipeline.explanations.perturbation import kernel_shap, lime, occlusion, shapley_sampling
 from pipeline.explanations.relprop.composites import (
-    EPSILON,
     deconvolution,
-    deep_taylor,
-    lrp,
-    lrp_split,
-    relevance_of_logit,
-    signal_of_class,
+    deep_taylor_box,
+    deep_taylor_w2,
+    lrp_0,
+    lrp_alpha_beta,
+    lrp_epsilon,
+    lrp_epsilon_split,
 )
-from pipeline.explanations.relprop.rules import AlphaBeta, Epsilon, Oriented, WSquare, ZBox
 from pipeline.explanations.senn import contributions, pulled_back, relevances
 from pipeline.explanations.taylor import taylor_along_gradient, taylor_towards
 from pipeline.models.recurrent import Recurrent
 from pipeline.models.senn import Senn
 
-Build: TypeAlias = Callable[[Background], Method[Any]]
 
-
-def _plain(method: Method[Any]) -> Build:
-    return lambda _: method
-
-
-def _from_baseline(method: Callable[..., Any]) -> Build:
-    return lambda data: partial(method, baseline=data.baseline)
-
-
-def _in_range(method: Callable[..., Any]) -> Build:
-    return lambda data: partial(method, low=data.low, high=data.high)
-
-
-def _deep_taylor_box(data: Background) -> Method[nn.Module]:
-    return relevance_of_logit(deep_taylor(ZBox(data.low, data.high)))
-
-
-def _concepts(name: str, label: str, method: Method[Any]) -> ExplanationMethod:
-    return ExplanationMethod(name, label, "self-explaining", "concepts", _plain(method))
-
-
-def _inputs(
-    family: Family, name: str, label: str, build: Build, costly: bool = False
+def _method(
+    family: Family,
+    name: str,
+    label: str,
+    method: Callable[..., Tensor],
+    *takes: str,
+    speaks_of: Literal["concepts", "inputs"] = "inputs",
+    is_costly: bool = False,
 ) -> ExplanationMethod:
+    """An entry for a `method` that also `takes` these of a `Background`."""
+
+    def build(data: Background) -> Method[Any]:
+        return partial(method, **{key: getattr(data, key) for key in takes})
+
     removes = family == "perturbation"  # all of them, see `patches` and `Background`
-    return ExplanationMethod(name, label, family, "inputs", build, removes, costly)
+    return ExplanationMethod(name, label, family, speaks_of, build, removes, is_costly)
 
 
-_gradient, _propagation, _perturbation = (
-    partial(_inputs, "gradient"),
-    partial(_inputs, "propagation"),
-    partial(_inputs, "perturbation"),
-)
-_lrp_alpha_beta = relevance_of_logit(lrp(Oriented(AlphaBeta())))
+_own, _gradient, _propagation, _perturbation = (partial(_method, one) for one in get_args(Family))
 
 METHODS: dict[str, ExplanationMethod] = {
     method.name: method
     for method in (
-        _concepts("relevance", "Relevance θ", relevances),
-        _concepts("contribution", "Contribution θ·h", contributions),
-        _inputs(
-            "self-explaining", "pull_back", "Pulled-back relevance", _from_baseline(pulled_back)
-        ),
-        _gradient("sensitivity", "Sensitivity", _plain(sensitivity)),
-        _gradient("squared_sensitivity", "Squared sensitivity", _plain(squared_sensitivity)),
-        _gradient("gradient_times_input", "Gradient × input", _plain(gradient_times_input)),
+        _own("relevance", "Relevance θ", relevances, speaks_of="concepts"),
+        _own("contribution", "Contribution θ·h", contributions, speaks_of="concepts"),
+        _own("pull_back", "Pulled-back relevance", pulled_back, "baseline"),
+        _gradient("sensitivity", "Sensitivity", sensitivity),
+        _gradient("squared_sensitivity", "Squared sensitivity", squared_sensitivity),
+        _gradient("gradient_times_input", "Gradient × input", gradient_times_input),
         _gradient(
-            "taylor_gradient", "Taylor, along the gradient", _in_range(taylor_along_gradient)
+            "taylor_gradient", "Taylor, along the gradient", taylor_along_gradient, "low", "high"
         ),
-        _gradient("taylor_segment", "Taylor, towards the baseline", _from_baseline(taylor_towards)),
-        _gradient(
-            "integrated_gradients", "Integrated gradients", _from_baseline(integrated_gradients)
-        ),
-        _propagation("lrp_0", "LRP-0", _plain(relevance_of_logit(lrp(Epsilon(0.0))))),
-        _propagation("lrp_epsilon", "LRP-ε", _plain(relevance_of_logit(lrp(Epsilon(EPSILON))))),
-        _propagation(
-            "lrp_epsilon_split",
-            "LRP-ε, through θ too",
-            _plain(relevance_of_logit(lrp_split(EPSILON))),
-        ),
-        _propagation("lrp_alpha_beta", "LRP-αβ", _plain(_lrp_alpha_beta)),
-        _propagation("deep_taylor", "Deep Taylor, zᴮ", _deep_taylor_box),
-        _propagation(
-            "deep_taylor_w2", "Deep Taylor, w²", _plain(relevance_of_logit(deep_taylor(WSquare())))
-        ),
-        _propagation("deconvolution", "Deconvolution", _plain(signal_of_class(deconvolution()))),
-        _propagation("guided_backprop", "Guided backpropagation", _plain(guided_backprop)),
-        _propagation("deep_lift", "DeepLIFT", _from_baseline(deep_lift)),
-        _perturbation("occlusion", "Occlusion", _from_baseline(occlusion)),
+        _gradient("taylor_segment", "Taylor, towards the baseline", taylor_towards, "baseline"),
+        _gradient("integrated_gradients", "Integrated gradients", integrated_gradients, "baseline"),
+        _propagation("lrp_0", "LRP-0", lrp_0),
+        _propagation("lrp_epsilon", "LRP-ε", lrp_epsilon),
+        _propagation("lrp_epsilon_split", "LRP-ε, through θ too", lrp_epsilon_split),
+        _propagation("lrp_alpha_beta", "LRP-αβ", lrp_alpha_beta),
+        _propagation("deep_taylor", "Deep Taylor, zᴮ", deep_taylor_box, "low", "high"),
+        _propagation("deep_taylor_w2", "Deep Taylor, w²", deep_taylor_w2),
+        _propagation("deconvolution", "Deconvolution", deconvolution),
+        _propagation("guided_backprop", "Guided backpropagation", guided_backprop),
+        _propagation("deep_lift", "DeepLIFT", deep_lift, "baseline"),
+        _perturbation("occlusion", "Occlusion", occlusion, "baseline"),
         _perturbation(
-            "shapley_sampling", "Shapley sampling", _from_baseline(shapley_sampling), costly=True
+            "shapley_sampling", "Shapley sampling", shapley_sampling, "baseline", is_costly=True
         ),
-        _perturbation("kernel_shap", "KernelSHAP", _from_baseline(kernel_shap), costly=True),
-        _perturbation("lime", "LIME", _from_baseline(lime), costly=True),
+        _perturbation("kernel_shap", "KernelSHAP", kernel_shap, "baseline", is_costly=True),
+        _perturbation("lime", "LIME", lime, "baseline", is_costly=True),
     )
 }
 

@@ -36,11 +36,12 @@ FORWARD_BATCH = 200  # inputs per pass; on CPUs more do not fit the cache
 _SEED = 0
 _EXACTLY = 1e6  # the weight of samples that the linear model must agree with
 
-Choose = Callable[[Tensor], Tensor]
-"""Given which patches differ from the baseline, (G,) bool: the sets to ask about, (S, G) bool."""
+Chosen = tuple[Tensor, Callable[[Tensor], Tensor]]
+"""The sets to ask about, (S, G) bool, and a function that makes of the answers, (S,) float64, what
+each patch is worth, (G,)."""
 
-Worth = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Given the same, those sets and the answers, (S,) float64: what each patch is worth, (G,)."""
+Choose = Callable[[Tensor], Chosen]
+"""Given which patches differ from the baseline, (G,) bool."""
 
 
 def occlusion(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ def occlusion(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> 
 
     x (B, *input_shape), target (B,) int64, baseline (*input_shape); returns (B, *input_shape).
     """
-    return _explained(_all_but_one, _drops, model, x, target, baseline)
+    return _explained(_removed_alone, model, x, target, baseline)
 
 
 def shapley_sampling(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ def shapley_sampling(model: nn.Module, x: Tensor, target: Tensor, baseline: Tens
     The mean change that a patch makes when patches are added in random orders (Castro, Gómez &
     Tejada 2009). For any orders, the sum is f_c(x) - f_c(b).
     """
-    return _explained(_added_in_turn, _gains, model, x, target, baseline)
+    return _explained(_added_in_turn, model, x, target, baseline)
 
 
 def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
@@ -74,9 +75,9 @@ def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -
         is_end = present.all(1) | ~present.any(1)
         return torch.where(is_end, _EXACTLY, 1.0)
 
-    choose = partial(_among_players, partial(shapley_sets, KERNEL_SHAP_SAMPLES))
-    worth = partial(_coefficients, LinearRegression, weights)
-    return _explained(choose, worth, model, x, target, baseline)
+    draw = partial(shapley_sets, KERNEL_SHAP_SAMPLES)
+    choose = partial(_regressed, draw, LinearRegression, weights)
+    return _explained(choose, model, x, target, baseline)
 
 
 def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
@@ -93,9 +94,9 @@ def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tenso
         closeness = [math.exp(-(d**2) / (2 * LIME_KERNEL_WIDTH**2)) for d in distances.tolist()]
         return torch.tensor(closeness)
 
-    choose = partial(_among_players, partial(lime_sets, LIME_SAMPLES))
-    worth = partial(_coefficients, partial(Ridge, alpha=LIME_RIDGE), weights)
-    return _explained(choose, worth, model, x, target, baseline)
+    draw = partial(lime_sets, LIME_SAMPLES)
+    choose = partial(_regressed, draw, partial(Ridge, alpha=LIME_RIDGE), weights)
+    return _explained(choose, model, x, target, baseline)
 
 
 @lru_cache(maxsize=64)
@@ -132,86 +133,80 @@ def shapley_turns(permutations: int, patches: int) -> Tensor:
     return torch.stack(orders).argsort(1)
 
 
-def _all_but_one(differs: Tensor) -> Tensor:
-    """All patches; then, for each that differs, all but that one."""
+def _removed_alone(differs: Tensor) -> Chosen:
+    """What f_c loses when a patch is removed: all patches; for each that differs, all but it."""
     removed = torch.eye(len(differs), dtype=torch.bool)[differs]
-    return torch.cat([torch.ones(1, len(differs), dtype=torch.bool), ~removed])
+    sets = torch.cat([torch.ones(1, len(differs), dtype=torch.bool), ~removed])
+
+    def drops(answers: Tensor) -> Tensor:
+        worth = answers.new_zeros(len(differs))
+        worth[differs] = answers[0] - answers[1:]
+        return worth
+
+    return sets, drops
 
 
-def _drops(differs: Tensor, present: Tensor, answers: Tensor) -> Tensor:
-    """What f_c loses when a patch is removed."""
-    worth = answers.new_zeros(len(differs))
-    worth[differs] = answers[0] - answers[1:]
-    return worth
+def _added_in_turn(differs: Tensor) -> Chosen:
+    """The mean over orders of what f_c gains when a patch is added.
 
-
-def _added_in_turn(differs: Tensor) -> Tensor:
-    """No patches, and for each order the first, the first two, …, all of those that differ."""
-    place, count = _places(differs), int(differs.sum())
+    No patches, and for each order the first, the first two, …, all of those that differ.
+    """
+    turn, count = shapley_turns(SHAPLEY_PERMUTATIONS, len(differs)), int(differs.sum())
+    # Where each patch comes in each order, (permutations, G): those that differ come first.
+    place = torch.where(differs, turn, len(differs)).argsort(dim=1, stable=True).argsort(1)
     present = place.unsqueeze(1) <= torch.arange(count).unsqueeze(1)
-    return torch.cat([torch.zeros(1, len(differs), dtype=torch.bool), present.flatten(0, 1)])
+    sets = torch.cat([torch.zeros(1, len(differs), dtype=torch.bool), present.flatten(0, 1)])
+
+    def gains(answers: Tensor) -> Tensor:
+        if not count:
+            return answers.new_zeros(len(differs))
+        without = answers[:1].expand(len(turn), 1)
+        in_turn = torch.cat([without, answers[1:].view(len(turn), count)], 1).diff()
+        return in_turn.gather(1, place.clamp(max=count - 1)).mean(0)
+
+    return sets, gains
 
 
-def _gains(differs: Tensor, present: Tensor, answers: Tensor) -> Tensor:
-    """The mean over orders of what f_c gains when a patch is added."""
-    place, count = _places(differs), int(differs.sum())
-    if not count:
-        return answers.new_zeros(len(differs))
-    without = answers[:1].expand(SHAPLEY_PERMUTATIONS, 1)
-    in_turn = torch.cat([without, answers[1:].view(SHAPLEY_PERMUTATIONS, count)], 1).diff()
-    return in_turn.gather(1, place.clamp(max=count - 1)).mean(0)
-
-
-def _places(differs: Tensor) -> Tensor:
-    """Where each patch comes in each order, (permutations, G): those that differ come first."""
-    turn = shapley_turns(SHAPLEY_PERMUTATIONS, len(differs))
-    return torch.where(differs, turn, len(differs)).argsort(dim=1, stable=True).argsort(1)
-
-
-def _players(differs: Tensor) -> Tensor:
-    """Which patches a regression is about: those that differ; all if only one does, or none."""
-    return differs if differs.sum() > 1 else torch.ones_like(differs)
-
-
-def _among_players(draw: Callable[[int], Tensor], differs: Tensor) -> Tensor:
-    """Sets of players that ``draw(players)`` makes; the other patches are as the baseline is."""
-    players = _players(differs)
-    drawn = draw(int(players.sum()))
-    present = torch.ones(len(drawn), len(differs), dtype=torch.bool)
-    present[:, players] = drawn
-    return present
-
-
-def _coefficients(
+def _regressed(
+    draw: Callable[[int], Tensor],
     regression: Callable[[], Any],
     weights: Callable[[Tensor], Tensor],
     differs: Tensor,
-    present: Tensor,
-    answers: Tensor,
-) -> Tensor:
-    """The coefficients of a `regression` of the answers on presence."""
-    players = _players(differs)
-    z = present[:, players]
-    fitted = regression().fit(z.float().numpy(), answers.float().numpy(), weights(z).numpy())
-    worth = answers.new_zeros(len(differs))
-    worth[players] = torch.as_tensor(fitted.coef_, dtype=worth.dtype)
-    return worth
+) -> Chosen:
+    """The coefficients of a `regression` of the answers on presence, in sets that `draw` makes.
+
+    It is about the patches that differ, or all if only one does or none; the others are as the
+    baseline is.
+    """
+    players = differs if differs.sum() > 1 else torch.ones_like(differs)
+    drawn = draw(int(players.sum()))
+    sets = torch.ones(len(drawn), len(differs), dtype=torch.bool)
+    sets[:, players] = drawn
+
+    def coefficients(answers: Tensor) -> Tensor:
+        z, y = drawn.float().numpy(), answers.float().numpy()
+        fitted = regression().fit(z, y, weights(drawn).numpy())
+        worth = answers.new_zeros(len(differs))
+        worth[players] = torch.as_tensor(fitted.coef_, dtype=worth.dtype)
+        return worth
+
+    return sets, coefficients
 
 
 def _explained(
-    choose: Choose, worth: Worth, model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor
+    choose: Choose, model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor
 ) -> Tensor:
-    """What a method that is made of `choose` and `worth` says of every feature."""
+    """What the method that `choose` stands for says of every feature."""
     patch = patches(x.shape[1:])
     features = patch.flatten().bincount()
     is_unlike = (x.detach() != baseline).flatten(1).cpu()
     unlike = torch.zeros(len(x), len(features)).index_add_(1, patch.flatten(), is_unlike.float())
     differing = unlike > 0
-    sets = [choose(differs) for differs in differing]
+    sets, worths = zip(*map(choose, differing), strict=True)
     answers = _answers(model, x.detach(), target, baseline, patch.to(x.device), sets)
     of_patches = [
-        worth(differs, present, values).where(differs, 0)
-        for differs, present, values in zip(differing, sets, answers, strict=True)
+        worth(values).where(differs, 0)
+        for differs, worth, values in zip(differing, worths, answers, strict=True)
     ]
     return (torch.stack(of_patches).to(x.dtype) / features)[:, patch].to(x.device)
 

@@ -69,20 +69,12 @@ def chance_purities(labels: Tensor, count: int, draws: int = 10_000, seed: int =
     return torch.from_numpy(drawn.max(1) / count)
 
 
-def first_layer_filters(conceptizer: ConvConceptizer) -> Tensor:
-    """Filters of the encoder's first convolution, (filters, depth, size, size)."""
-    return _filters(conceptizer)[0]
+def filters(conceptizer: ConvConceptizer) -> list[Tensor]:
+    """Those of the encoder's convolutions, first to last, (filters, channels, size, size) each.
 
-
-def concept_filters(conceptizer: ConvConceptizer) -> Tensor:
-    """Each concept's filter in the encoder's last convolution, (K, channels, size, size).
-
-    Section 4, third way: one slice per channel of the layer before.
+    Those of the last are the concepts' (section 4, third way): one slice per channel of the layer
+    before.
     """
-    return _filters(conceptizer)[-1]
-
-
-def _filters(conceptizer: ConvConceptizer) -> list[Tensor]:
     return [
         layer.weight.detach() for layer in conceptizer.convolutions if isinstance(layer, nn.Conv2d)
     ]

@@ -8,8 +8,6 @@ in the data's range. At the nearest root of an affine f_c, x - x̃ is parallel t
 R_i = f_c(x) (∂_i f_c)² / ‖∇f_c‖²: the w² rule, and squared sensitivity up to a factor.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
@@ -24,28 +22,18 @@ _BISECTIONS = 12  # of the interval where the sign changes
 _TINY = 1e-30  # a squared norm below this is that of a zero gradient
 
 
-class Root(NamedTuple):
-    """A `point` (B, *input_shape) for every example, and whether f_c is 0 there, `is_root` (B,).
-
-    0 means at most a thousandth of |f_c(x)|. Each search says what `point` is if it finds no root.
-    """
-
-    point: Tensor
-    is_root: Tensor
-
-
 def taylor_along_gradient(
     model: nn.Module, x: Tensor, target: Tensor, low: Tensor, high: Tensor
 ) -> Tensor:
     """`taylor_decomposition` at `root_along_gradient`."""
     root = root_along_gradient(model, x, target, low, high)
-    return taylor_decomposition(model, x, target, root.point)
+    return taylor_decomposition(model, x, target, root)
 
 
 def taylor_towards(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
     """`taylor_decomposition` at `root_on_segment` from x to `baseline`."""
     root = root_on_segment(model, x, target, baseline)
-    return taylor_decomposition(model, x, target, root.point)
+    return taylor_decomposition(model, x, target, root)
 
 
 def taylor_decomposition(model: nn.Module, x: Tensor, target: Tensor, root: Tensor) -> Tensor:
@@ -59,14 +47,16 @@ def taylor_decomposition(model: nn.Module, x: Tensor, target: Tensor, root: Tens
 
 def root_along_gradient(
     model: nn.Module, x: Tensor, target: Tensor, low: Tensor, high: Tensor
-) -> Root:
+) -> Tensor:
     """A root near x, by Newton steps along the gradient, within the range of the inputs.
 
     Steps x ← x - f_c ∇f_c / ‖∇f_c‖², over the features that can move without leaving the range, are
     halved until they lower |f_c|. The first step finds the nearest root of an affine f_c if it is
-    in the range. If no root is found, the point is the one with the lowest |f_c| met.
+    in the range. At a root, f_c is at most a thousandth of |f_c(x)|. If none is found, the point is
+    the one with the lowest |f_c| met.
 
-    x (B, *input_shape), target (B,) int64; `low` and `high` are the range of a feature.
+    x (B, *input_shape), target (B,) int64; `low` and `high` are the range of a feature. Returns
+    (B, *input_shape).
     """
     point = x.detach().clone()
     value, gradient = logit_and_gradient(model, point, target)
@@ -83,16 +73,17 @@ def root_along_gradient(
         lower = rows[is_lower]
         point[lower], value[lower] = moved[is_lower], new_value[is_lower]
         gradient[lower] = new_gradient[is_lower]
-    return Root(point, value.abs() <= tolerance)
+    return point
 
 
 @torch.no_grad()
-def root_on_segment(model: nn.Module, x: Tensor, target: Tensor, end: Tensor) -> Root:
+def root_on_segment(model: nn.Module, x: Tensor, target: Tensor, end: Tensor) -> Tensor:
     """The first root on the way from x to `end`: by change of sign, then bisection.
 
     If no root is found, the point is `end`.
 
-    x (B, *input_shape), target (B,) int64; `end` is (*input_shape), or one per example.
+    x (B, *input_shape), target (B,) int64; `end` is (*input_shape), or one per example. Returns
+    (B, *input_shape).
     """
 
     def at(position: Tensor) -> Tensor:
@@ -111,8 +102,7 @@ def root_on_segment(model: nn.Module, x: Tensor, target: Tensor, end: Tensor) ->
         middle = (left + right) / 2
         stays = value(middle).sign() == sign
         left, right = torch.where(stays, middle, left), torch.where(stays, right, middle)
-    root = torch.where(is_across.any(0), right, 1)
-    return Root(at(root), value(root).abs() <= _TOLERANCE * values[0].abs())
+    return at(torch.where(is_across.any(0), right, 1))
 
 
 def _newton(point: Tensor, gradient: Tensor, value: Tensor, low: Tensor, high: Tensor) -> Tensor:

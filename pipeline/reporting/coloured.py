@@ -9,7 +9,6 @@ from matplotlib.colors import to_rgb
 from pipeline.reporting import style, wording
 
 _STRONGEST = 0.7  # opacity; the text keeps a contrast of 4.5 (WCAG 2.2) on light and dark pages
-_BLUES, _VERMILIONS = (153, 117, 75, 33), (223, 216, 209, 202)  # of a terminal's 256 colours
 
 
 def coloured_words(words: Sequence[str], values: np.ndarray, limit: float) -> str:
@@ -33,22 +32,3 @@ def _coloured(word: str, strength: float, value: float) -> str:
     opacity = f"{_STRONGEST * min(abs(strength), 1):.2f}"
     ground = f"background:rgba({red},{green},{blue},{opacity})"
     return f'<span style="{ground}" title="{wording.significant(value, 2)}">{escape(word)}</span>'
-
-
-def words_in_terminal(words: Sequence[str], values: np.ndarray, limit: float, width: int) -> str:
-    """The same for a terminal: black on one of 256 colours, in lines of at most `width`."""
-    lines: list[list[str]] = [[]]
-    room = width
-    for word, strength in zip(words, values / limit, strict=True):
-        if len(word) > room and lines[-1]:
-            lines.append([])
-            room = width
-        lines[-1].append(_in_terminal(word, strength))
-        room -= len(word) + 1
-    return "\n".join(map(" ".join, lines))
-
-
-def _in_terminal(word: str, strength: float) -> str:
-    grounds = _BLUES if strength >= 0 else _VERMILIONS
-    level = min(round(len(grounds) * abs(strength)), len(grounds))
-    return f"\x1b[38;5;16;48;5;{grounds[level - 1]}m{word}\x1b[0m" if level > 0 else word

@@ -13,8 +13,7 @@ from pipeline.claims import evidence
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.explanations.prototypes import (
     chance_purities,
-    concept_filters,
-    first_layer_filters,
+    filters,
     highest_activation,
     highest_contrast,
     purity,
@@ -41,10 +40,11 @@ def prototypes(experiment: ExperimentResults, results: Results) -> Iterator[Part
         return
     yield from _prototype_pictures(experiment, results.params.report.prototypes)
     if isinstance(conceptizer := experiment.model.conceptizer, ConvConceptizer):
+        of_layers = filters(conceptizer)
         yield Picture(
             filter_grid(
-                first_layer_filters(conceptizer).mean(1).numpy(),
-                concept_filters(conceptizer).numpy(),
+                of_layers[0].mean(1).numpy(),
+                of_layers[-1].numpy(),
                 "What the encoder’s filters respond to",
             ),
             f"filters_{experiment.name}",
@@ -188,12 +188,12 @@ def filter_grid(first_layer: np.ndarray, per_concept: np.ndarray, title: str) ->
     side = (style.WIDTH - left) / max(len(first_layer), channels)
     rows = [first_layer, *per_concept]
     figure, paper = style.canvas(top + (len(rows) + 0.3) * side, title)
-    for index, filters in enumerate(rows):
-        limit = np.abs(filters).max() or 1
+    for index, row in enumerate(rows):
+        limit = np.abs(row).max() or 1
         down = top + (index + (0.3 if index else 0)) * side
         name = f"h{index}" if index else "pixels"
         style.label_row(paper, left - 0.05, down + (side - gap) / 2, name, 8.5)
-        for column, weights in enumerate(filters):
+        for column, weights in enumerate(row):
             extent = style.square(left + column * side, down, side - gap)
             norm = Normalize(-limit, limit)
             paper.imshow(weights, extent=extent, aspect="auto", cmap=style.DIVERGING, norm=norm)

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from pipeline.explanations.gradients import gradient_times_input, logit_and_gradient, sensitivity
 from pipeline.explanations.method import Method
-from pipeline.explanations.relprop.composites import EPSILON, lrp, relevance_of_logit
-from pipeline.explanations.relprop.rules import Epsilon
+from pipeline.explanations.relprop.composites import lrp_epsilon
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.rivals.perturbation import Draw, explained_by, lime_draw, occlusion_draw, shap_draw
 
@@ -119,7 +118,6 @@ def _occlusion(baseline: Tensor, groups: int) -> Method[nn.Module]:
     return explained_by(occlusion_draw(groups), baseline)
 
 
-_lrp = relevance_of_logit(lrp(Epsilon(EPSILON)))
 _removing = partial(Rival, says="worth", by_removal=True)
 
 RIVALS: dict[str, Rival] = {
@@ -149,7 +147,7 @@ RIVALS: dict[str, Rival] = {
             _integrated,
             differentiable=True,
         ),
-        Rival("lrp_epsilon", "LRP-ε", "worth", _plain(_lrp)),
+        Rival("lrp_epsilon", "LRP-ε", "worth", _plain(lrp_epsilon)),
         _removing("occlusion", "Occlusion", build=_occlusion),
         _removing("lime", "LIME", draw=lime_draw, on_tables=True),
         _removing("kernel_shap", "SHAP", draw=shap_draw, on_tables=True, on_images=False),

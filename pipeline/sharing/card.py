@@ -1,7 +1,8 @@
-"""The card of a trained model: what it is, how to use it, how good it is, what it is not for.
+"""The model that comes with the repository, and its card.
 
-In Markdown, after Mitchell et al. 2019, *Model cards for model reporting*. Every number is read
-from the model's file or from the tables of stage `evaluate`.
+The card says what it is, how to use it, how good it is, what it is not for: in Markdown, after
+Mitchell et al. 2019, *Model cards for model reporting*. Every number is read from the model's file
+or from the tables of stage `evaluate`.
 """
 
 import shlex
@@ -13,12 +14,15 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.core.dataset import Dataset
-from pipeline.core.files import sha256_of
+from pipeline.core.cells import Cell, rows_at
+from pipeline.core.dataset import Dataset, load_dataset
+from pipeline.core.errors import PipelineError
+from pipeline.core.files import all_or_nothing, read_table, sha256_of, write_bytes
+from pipeline.core.run import Run
 from pipeline.data.texts import RESERVED, UNKNOWN
 from pipeline.metrics.intervals import Interval, accuracy_interval, interval
 from pipeline.reporting.wording import MISSING, bounds, counted, significant
-from pipeline.sharing.files import Shared
+from pipeline.sharing.files import Shared, share
 
 METRICS = {
     "accuracy": "accuracy",
@@ -37,6 +41,41 @@ _NAMES = {
 }
 _EXCERPT = 50  # characters
 _SHOWN = ("dataset", "model_class", "num_concepts", "num_classes")  # elsewhere on the card
+
+
+def release(run: Run, name: str, cells: Path, folder: Path) -> Path:
+    """Write ``<name>.safetensors`` and its card ``<name>.md`` into `folder`; returns the former.
+
+    It is the headline λ's model of the first seed, which is the one that the report explains.
+
+    Parameters
+    ----------
+    cells : the table of stage `evaluate`.
+
+    Raises
+    ------
+    PipelineError
+        If a file is missing or damaged, or they do not belong together.
+    """
+    cell = Cell(name, run.params.robust_reg, run.params.seeds_of(name)[0])
+    data = run.data_of(name)
+    file = folder / f"{name}.safetensors"
+    with all_or_nothing(folder):
+        shared = share(cell.path(run.models_of(name)), data, file)
+        text = card(shared, file, load_dataset(data), _headline(cells, cell))
+        write_bytes(file.with_suffix(".md"), text.encode())
+    return file
+
+
+def _headline(path: Path, cell: Cell) -> pd.DataFrame:
+    """The rows of cells with the λ of `cell`, which must be among them."""
+    table = rows_at(read_table(path), cell.robust_reg)
+    rows = table[table["experiment"] == cell.experiment]
+    if cell.seed not in set(rows["seed"]):
+        raise PipelineError(
+            f"{path}: no row for {cell}, which params.yaml asks for. Run `dvc repro`."
+        )
+    return rows
 
 
 def card(shared: Shared, file: Path, data: Dataset, cells: pd.DataFrame) -> str:

@@ -68,9 +68,7 @@ def _of_method(explanation: Explanation) -> Figure:
         most = np.abs(values).max()
         maps = {explanation.label: (values / most if most > 0 else values)[np.newaxis]}
         return image_heat_maps(explanation.input[np.newaxis], maps, title)
-    is_of_inputs = explanation.speaks_of == "inputs"
-    names = explanation.feature_names if is_of_inputs else explanation.concept_names
-    return bars(names, explanation.attributions, title)
+    return bars(explanation.named, explanation.attributions, title)
 
 
 def _of_words(explanation: Explanation) -> Figure:

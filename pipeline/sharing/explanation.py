@@ -99,6 +99,11 @@ class Explanation:
         """Whether the method is the model's own explanation."""
         return self.method in ("relevance", "contribution")
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The names of what the method's `attributions` are of."""
+        return self.feature_names if self.speaks_of == "inputs" else self.concept_names
+
     def said_by_words(self) -> list[Said]:
         """What the words of a text say for `target` and for `contrast`, and by another method."""
         own = (self.contributions, self.contrast_contributions)

@@ -34,12 +34,12 @@ class Shared:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input: (features,), (words, D) or (channels, height, width)."""
+        """(features,) of a table, (words, D) of a text, or (channels, height, width)."""
         return tuple(self.about["input_shape"])
 
     @property
     def kind(self) -> Kind:
-        """What its inputs are."""
+        """What its inputs are: tables, texts or images."""
         return kind_of(self.input_shape)
 
     def __str__(self) -> str:

@@ -1,7 +1,6 @@
 """An image file as the input of a model, and in words what had to be done to it."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,14 +17,9 @@ _LEAST_SEPARABILITY = 0.77  # Otsu's; noisy photographs of digits have 0.79 or m
 _SPECK = 0.02  # share of the drawn pixels that may lie outside of the box around them, on each side
 
 
-class Picture(NamedTuple):
-    """Pixels in [0, 1], (channels, height, width), and what was done to get them, as sentences."""
-
-    pixels: Tensor
-    notes: list[str]
-
-
-def read_image(path: Path, shape: tuple[int, ...], ground: Ground | None) -> Picture:
+def read_image(
+    path: Path, shape: tuple[int, ...], ground: Ground | None
+) -> tuple[Tensor, list[str]]:
     """The image in file `path` as a model wants it that was trained on images of `shape`.
 
     Where training images have a `ground`, dark ink on light paper becomes light on dark if theirs
@@ -33,6 +27,11 @@ def read_image(path: Path, shape: tuple[int, ...], ground: Ground | None) -> Pic
     size, what is drawn is made ready as the digits of MNIST were (LeCun et al. 1998): freed from
     the paper's shades, cropped, scaled to the `extent` of the training images, and placed with its
     centre of mass in the middle. Without a ground the image is scaled, and no more.
+
+    Returns
+    -------
+    pixels : (channels, height, width), in [0, 1].
+    notes : what was done to get them, as sentences.
 
     Raises
     ------
@@ -67,16 +66,16 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def _scaled(pixels: Tensor, shape: tuple[int, ...], notes: list[str]) -> Picture:
+def _scaled(pixels: Tensor, shape: tuple[int, ...], notes: list[str]) -> tuple[Tensor, list[str]]:
     if pixels.shape == shape:
-        return Picture(pixels, notes)
+        return pixels, notes
     notes.append(f"{_size(pixels)} pixels were scaled to {shape[2]} × {shape[1]}.")
-    return Picture(_resized(pixels, shape[1:]), notes)
+    return _resized(pixels, shape[1:]), notes
 
 
 def _on_ground(
     path: Path, pixels: Tensor, shape: tuple[int, ...], ground: Ground, notes: list[str]
-) -> Picture:
+) -> tuple[Tensor, list[str]]:
     is_light = _border(pixels) > 0.5
     if is_light != (ground.value > 0.5):
         was, is_now = (
@@ -86,7 +85,7 @@ def _on_ground(
         pixels = 1 - pixels
     if pixels.shape == shape:
         _contrast(path, (pixels - _border(pixels)).abs())
-        return Picture(pixels, notes)
+        return pixels, notes
     drawn = _drawn(path, pixels.mean(0), ground)
     rows, columns = (_box(drawn.sum(axis)) for axis in (1, 0))
     cropped = drawn[rows, columns]
@@ -100,7 +99,7 @@ def _on_ground(
         "images are."
     )
     placed = _centred(small, shape)
-    return Picture(placed if ground.value < 0.5 else 1 - placed, notes)
+    return placed if ground.value < 0.5 else 1 - placed, notes
 
 
 def _border(pixels: Tensor) -> float:

@@ -11,6 +11,7 @@ _WIDTH, _BAR = 88, 12  # characters: of sentences, and of the longest bar on eit
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHADES = " ░▒▓█"
 _STRONGEST = 12  # words of a text that are listed
+_BLUES, _VERMILIONS = (153, 117, 75, 33), (223, 216, 209, 202)  # of 256 colours
 
 
 def text(explanation: Explanation, coloured: bool = False) -> str:
@@ -86,8 +87,7 @@ def _attributions(explanation: Explanation) -> str:
     heading = f"{label}, of the logit of {explanation.target}"
     if explanation.speaks_of == "inputs" and explanation.kind == "images":
         return f"{heading}: sum {signed(values.sum())}; the figure has the map."
-    is_of_inputs = explanation.speaks_of == "inputs"
-    names = explanation.feature_names if is_of_inputs else explanation.concept_names
+    names = explanation.named
     most = np.abs(values).max()
     rows = [(names[i], signed(values[i]), _bar(values[i], most)) for i in _strongest_first(values)]
     return f"{heading}\n{_table(rows)}"
@@ -97,8 +97,6 @@ def _words(explanation: Explanation, coloured: bool) -> list[str]:
     """What the words of a text say, all of them `coloured` or the strongest in tables."""
     parts = explanation.said_by_words()
     if coloured:
-        from pipeline.reporting.coloured import words_in_terminal  # slow to import
-
         names = explanation.feature_names
         texts = [
             f"{part.title}: {part.sum_is} {signed(part.values.sum())}\n"
@@ -108,6 +106,25 @@ def _words(explanation: Explanation, coloured: bool) -> list[str]:
     else:
         texts = [_strongest_words(explanation.feature_names, part) for part in parts]
     return [*texts[:2], _from_sum_to_probability(explanation), *texts[2:]]
+
+
+def words_in_terminal(words: Sequence[str], values: np.ndarray, limit: float, width: int) -> str:
+    """`words` in black on blue or vermilion, by their `values`, in lines of at most `width`."""
+    lines: list[list[str]] = [[]]
+    room = width
+    for word, strength in zip(words, values / limit, strict=True):
+        if len(word) > room and lines[-1]:
+            lines.append([])
+            room = width
+        lines[-1].append(_in_terminal(word, strength))
+        room -= len(word) + 1
+    return "\n".join(map(" ".join, lines))
+
+
+def _in_terminal(word: str, strength: float) -> str:
+    grounds = _BLUES if strength >= 0 else _VERMILIONS
+    level = min(round(len(grounds) * abs(strength)), len(grounds))
+    return f"\x1b[38;5;16;48;5;{grounds[level - 1]}m{word}\x1b[0m" if level > 0 else word
 
 
 def _strongest_words(names: Sequence[str], part: Said) -> str:

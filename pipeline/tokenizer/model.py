@@ -1,12 +1,16 @@
-"""The network that says where words end."""
+"""The network that says where words end, and how it is trained."""
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from pipeline.core.params import Tokenizer as Settings
 from pipeline.models.layers import Linear
 from pipeline.models.recurrent import Gru
 from pipeline.models.standard import Unrolled, linear_layer
-from pipeline.tokenizer.characters import ALPHABET
+from pipeline.tokenizer.characters import ALPHABET, Unspaced, encoded
+from pipeline.training.adam import Adam
+from pipeline.training.randomness import batch_order
 
 
 class Tokenizer(nn.Module):
@@ -31,3 +35,20 @@ class Tokenizer(nn.Module):
         """The same as layers that rules of relevance propagation know."""
         last = linear_layer(self.last.weight, self.last.bias)
         return nn.Sequential(Unrolled(self.recurrent), last, nn.Flatten())
+
+
+def train(texts: Unspaced, settings: Settings, seed: int) -> Tokenizer:
+    """A tokenizer trained on windows (N, T), by the cross-entropy of every character's end.
+
+    Its weights depend on `texts`, `settings` and `seed` alone.
+    """
+    model = Tokenizer(settings.hidden_size, seed)
+    parameters = list(model.parameters())
+    optimizer = Adam(parameters, settings.lr)
+    ends = texts.ends.float()
+    for epoch in range(settings.epochs):
+        for rows in batch_order(seed, epoch, len(ends), settings.batch_size):
+            logits = model(encoded(texts.characters[rows].unbind()))
+            loss = F.binary_cross_entropy_with_logits(logits, ends[rows])
+            optimizer.step(torch.autograd.grad(loss, parameters))
+    return model.eval().requires_grad_(False)

@@ -13,21 +13,19 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.params import Compute
 from pipeline.core.params import Tokenizer as Settings
 from pipeline.core.workers import Report
-from pipeline.explanations.relprop.composites import EPSILON, lrp, relevance_of_logit
-from pipeline.explanations.relprop.rules import Epsilon
+from pipeline.explanations.relprop.composites import lrp_epsilon
 from pipeline.metrics.intervals import estimate
 from pipeline.metrics.measurement import with_progress
-from pipeline.metrics.scores import Statistic
 from pipeline.tokenizer.characters import Unspaced, Words, around, encoded, unspaced, windows
-from pipeline.tokenizer.context import characters_holding, reach_holding
-from pipeline.tokenizer.model import Tokenizer
-from pipeline.tokenizer.training import train
+from pipeline.tokenizer.model import Tokenizer, train
 
 LONGEST = 600  # characters of a held-out text that are read
+HELD = 0.9  # of the absolute relevance
 
 # A constant, not a parameter: other boundaries would be another yardstick.
 _BOUNDARY_SEED = 0
 _BATCH = 100
+_ROUNDING = 1e-12
 _CPU = torch.device("cpu")  # the network is too small for a GPU
 
 
@@ -122,18 +120,51 @@ def _relevance(model: Tokenizer, texts: list[Unspaced], size: int) -> np.ndarray
                 pieces.append(piece)
                 break
     if pieces:
-        method = relevance_of_logit(lrp(Epsilon(EPSILON)))
         target = torch.full((len(pieces),), size // 2 - 1)
-        relevance[rows] = method(model.as_layers(), encoded(pieces), target).sum(2).numpy()
+        relevance[rows] = lrp_epsilon(model.as_layers(), encoded(pieces), target).sum(2).numpy()
     return relevance
+
+
+def characters_holding(relevance: Tensor, share: float = HELD) -> Tensor:
+    """The fewest characters that hold `share` of Σ|R|, (N,), int64; 0 where R is 0 throughout.
+
+    Parameters
+    ----------
+    relevance : R, (N, T), one number a character.
+    """
+    return _fewest(relevance.double().abs().sort(1, descending=True).values, share)
+
+
+def reach_holding(relevance: Tensor, share: float = HELD) -> Tensor:
+    """The smallest r such that r characters on either side hold `share` of Σ|R|, (N,), int64.
+
+    Parameters
+    ----------
+    relevance : R, (N, T), of T / 2 characters before the boundary and as many behind it.
+
+    Returns
+    -------
+    0 where R is 0 throughout.
+    """
+    before, behind = relevance.double().abs().chunk(2, 1)
+    return _fewest(before.flip(1) + behind, share)
+
+
+def _fewest(weights: Tensor, share: float) -> Tensor:
+    """How many weights (N, T), from the first, hold `share` of the total."""
+    held = weights.cumsum(1)
+    total = held[:, -1:]
+    is_enough = held >= (share - _ROUNDING) * total
+    return torch.where(total[:, 0] > 0, is_enough.long().argmax(1) + 1, 0)
 
 
 def tokenizer_table(measured: Sequence[Measured], resamples: int) -> pd.DataFrame:
     """One row a quantity, with its 95 % interval over seeds and held-out texts.
 
-    ``f1``; ``characters`` and ``reach``, the counts of `context`; ``following``, the
-    share of Σ|R| behind the boundary; and ``relevance``, the share of each character. Its `offset`
-    is 1 for the first behind the boundary, -1 for the last before it, and empty elsewhere.
+    ``f1``; ``characters`` and ``reach``, of `characters_holding` and `reach_holding`;
+    ``following``, the share of Σ|R| behind the boundary; and ``relevance``, the share of each
+    character. Its `offset` is 1 for the first behind the boundary, -1 for the last before it, and
+    empty elsewhere.
 
     Parameters
     ----------
@@ -144,19 +175,19 @@ def tokenizer_table(measured: Sequence[Measured], resamples: int) -> pd.DataFram
     weights = relevance.abs()
     shares = weights / weights.sum(2, keepdim=True)
     half = shares.shape[2] // 2
-    quantities: list[tuple[str, int | None, Tensor, Statistic]] = [
-        ("f1", None, torch.from_numpy(np.stack([one.f1 for one in measured])), "mean"),
-        ("characters", None, _each(characters_holding, relevance), "mean"),
-        ("reach", None, _each(reach_holding, relevance), "mean"),
-        ("following", None, shares[:, :, half:].sum(2), "mean"),
+    quantities: list[tuple[str, int | None, Tensor]] = [
+        ("f1", None, torch.from_numpy(np.stack([one.f1 for one in measured]))),
+        ("characters", None, _each(characters_holding, relevance)),
+        ("reach", None, _each(reach_holding, relevance)),
+        ("following", None, shares[:, :, half:].sum(2)),
         *(
-            ("relevance", place - half + (place >= half), shares[:, :, place], "mean")
+            ("relevance", place - half + (place >= half), shares[:, :, place])
             for place in range(2 * half)
         ),
     ]
     rows = []
-    for quantity, offset, values, statistic in quantities:
-        here, undefined = estimate(values.numpy(), statistic, resamples)
+    for quantity, offset, values in quantities:
+        here, undefined = estimate(values.numpy(), "mean", resamples)
         rows.append(
             {
                 "quantity": quantity,

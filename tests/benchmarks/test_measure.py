@@ -18,14 +18,13 @@ from benchmarks.measure import (
     Speed,
     Stopwatch,
     Timing,
-    bank_speed,
     compas,
     in_fresh_process,
     mnist,
     peak_memory,
     peak_of_children,
+    side_by_side,
     textbook_speed,
-    textbooks_side_by_side,
 )
 from pipeline.core.dataset import load_dataset
 from pipeline.core.params import load_params
@@ -140,8 +139,8 @@ def test_textbook_is_timed_with_what_is_faster(tmp_path, monkeypatch):
 
 def test_banks_and_single_models_run_one_per_core_on_one_thread(tmp_path):
     problem = compas(tmp_path)
-    one = textbooks_side_by_side(problem, CPU, 0.01)
-    bank = bank_speed(problem, CPU, 0.01, 6)
+    one = side_by_side(problem, CPU, 0.01)
+    bank = side_by_side(problem, CPU, 0.01, 6)
     for speed in (one, bank):
         assert (speed.processes, speed.threads) == (cores(), 1)
         assert speed.steps >= 19 * cores() and speed.steps % 19 == 0
@@ -165,7 +164,7 @@ def test_probes_and_width_reach_the_bank(tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "run_side_by_side", in_turn)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
     problem = mnist(tmp_path, "cpu").with_params({"robustness.probes": 1})
-    speed = bank_speed(problem, CPU, 0.0, 15)
+    speed = side_by_side(problem, CPU, 0.0, 15)
     ((bank, objective, data),) = seen
     assert len(bank) == len({(cell.seed, cell.robust_reg) for cell in bank}) == 15
     assert objective.robustness.probes == 1

@@ -25,13 +25,14 @@ def measured(monkeypatch):
         slower = 1.0 + (len(calls) - 1) // 2  # the same for both of a pair
         return Speed(ms * slower, 10, peak, 1, 2)
 
-    def bank(problem, device, seconds, width):
+    def side_by_side(problem, device, seconds, width):
+        if width == 0:
+            return speed("again", 30.0, MIB)
         probes = problem.params.robustness.probes
         return speed((probes, width), 20.0 / width, (300 + 100 * width) * MIB)
 
-    monkeypatch.setattr(timings, "bank_speed", bank)
+    monkeypatch.setattr(timings, "side_by_side", side_by_side)
     monkeypatch.setattr(timings, "textbook_speed", lambda *_: speed("textbook", 40.0, 300 * MIB))
-    monkeypatch.setattr(timings, "textbooks_side_by_side", lambda *_: speed("again", 30.0, MIB))
     return calls
 
 
@@ -79,7 +80,7 @@ def test_growth_measures_models_of_these_sizes(tmp_path, monkeypatch):
         return Speed(float(sizes(problem)[0]) if exact else 1.0, 1, MIB, 1, 1)
 
     monkeypatch.setattr(timings, "textbook_speed", textbook)
-    monkeypatch.setattr(timings, "bank_speed", bank)
+    monkeypatch.setattr(timings, "side_by_side", bank)
     rows = time_growth(tmp_path, CPU, Settings(classes=(2, 20), concepts=(3,)), lambda _: None)
     keys = ("along", "classes", "concepts", "textbook_ms", "exact_ms", "probes_1_ms")
     assert [tuple(row[key] for key in keys) for row in rows] == [

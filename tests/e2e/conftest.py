@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from tests.processes import ALL_CORES, ONE_CORE, run_dvc
 from tests.training import few_steps
+from verification.workspace import copy_files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNNING = "Running stage '"
@@ -120,13 +121,7 @@ def project(first_run, tmp_path) -> Project:
 
 def clone(project: Project) -> None:
     """Copy what Git has or would have of this working tree into a repository with one commit."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listing, cwd=REPOSITORY, check=True, capture_output=True, text=True)
-    for name in set(files.stdout.split("\0")) - {""}:
-        if (REPOSITORY / name).is_file():  # a deleted file is listed until that is committed
-            target = project.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, target)
+    copy_files(REPOSITORY, project.folder)
     # What is compiled here is compiled: it has a digest of its source.
     for compiled in (REPOSITORY / KERNELS).glob("*.nb?"):
         (project.folder / KERNELS).mkdir(exist_ok=True)

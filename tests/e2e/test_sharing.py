@@ -1,4 +1,4 @@
-"""docs/models.md and docs/remote.md, followed to the letter between clones by real `dvc`."""
+"""docs/models.md and docs/dvc.md, followed to the letter between clones by real `dvc`."""
 
 import filecmp
 import re
@@ -109,11 +109,11 @@ def test_the_notebook_runs(project):
 
 def test_a_clone_that_pulls_has_nothing_to_run(project, tmp_path):
     storage = str(tmp_path / "storage")
-    follow(project, commands("remote.md", "Set it up, and push"), **{"/path/to/storage": storage})
+    follow(project, commands("dvc.md", "Set it up, and push"), **{"/path/to/storage": storage})
     clone = replace(project, folder=tmp_path / "fresh")
     project.run("git", "clone", "--quiet", str(project.folder), str(clone.folder))
     assert UP_TO_DATE not in clone.run("dvc", "status")
-    follow(clone, commands("remote.md", "Pull"))
+    follow(clone, commands("dvc.md", "Pull"))
     assert UP_TO_DATE in clone.run("dvc", "status")
     printed = clone.run("dvc", "repro")
     assert stages_run(printed) == [] and UP_TO_DATE in printed

@@ -4,9 +4,8 @@ import torch
 
 from pipeline.explanations.prototypes import (
     chance_purities,
-    concept_filters,
     contrast,
-    first_layer_filters,
+    filters,
     highest_activation,
     highest_contrast,
     purity,
@@ -70,8 +69,9 @@ def test_chance_draws_different_examples():
 def test_filters_are_those_of_the_first_and_the_last_convolution():
     conceptizer = ConvConceptizer((1, 28, 28), 3, (6,), 5, (16, 8))
     first, last = conceptizer.convolutions
-    assert first_layer_filters(conceptizer).shape == (6, 1, 5, 5)
-    assert concept_filters(conceptizer).shape == (3, 6, 5, 5)
-    assert torch.equal(first_layer_filters(conceptizer), first.weight)
-    assert torch.equal(concept_filters(conceptizer), last.weight)
-    assert not concept_filters(conceptizer).requires_grad
+    of_first, of_last = filters(conceptizer)
+    assert of_first.shape == (6, 1, 5, 5)
+    assert of_last.shape == (3, 6, 5, 5)
+    assert torch.equal(of_first, first.weight)
+    assert torch.equal(of_last, last.weight)
+    assert not of_last.requires_grad

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.reporting import style
-from pipeline.reporting.coloured import coloured_words, words_in_terminal
+from pipeline.reporting.coloured import coloured_words
+from pipeline.sharing.terminal import words_in_terminal
 
 _SPAN = re.compile(
     r'<span style="background:rgba\((\d+),(\d+),(\d+),([\d.]+)\)" title="([^"]*)">([^<]*)</span>'

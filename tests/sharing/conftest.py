@@ -7,7 +7,7 @@ import torch
 
 from pipeline.core.params import Params, load_params
 from pipeline.core.run import Run
-from pipeline.sharing.release import release
+from pipeline.sharing.card import release
 from tests.reporting.workspace import default_params, make_workspace
 
 

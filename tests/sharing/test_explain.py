@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
-from pipeline.explain import Model, load, names
+from pipeline.explain import load, names
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import methods_for
 from pipeline.reporting import explanations as report
@@ -206,7 +206,7 @@ def test_concepts_out_of_their_range_are_said(given):
     ranges = [list(ends) for ends in model.facts.concept_range]
     ranges[1] = [h2 - 2, h2 - 1]
     facts = model.facts.model_copy(update={"concept_range": ranges})
-    strange = Model(replace(model.shared, facts=facts)).explain(x)
+    strange = replace(model, facts=facts).explain(x)
     (added,) = set(strange.warnings) - set(usual.warnings)
     assert added.startswith(f"Concept h2 is {h2:.3g}; in training it was from {h2 - 2:.3g} to")
     assert "! Careful: Concept h2 is" in str(strange)
@@ -216,7 +216,7 @@ def test_images_with_too_little_on_them_are_said(given):
     model, _, x = given("mnist_senn")
     for drawn, is_said in (((0.0, 1.0), False), ((0.99, 1.0), True)):
         facts = model.facts.model_copy(update={"ground": Ground(value=0, extent=20, drawn=drawn)})
-        found = Model(replace(model.shared, facts=facts)).explain(x).warnings
+        found = replace(model, facts=facts).explain(x).warnings
         assert any("of the image is drawn" in one for one in found) == is_said
 
 

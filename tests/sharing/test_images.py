@@ -38,66 +38,65 @@ def likeness(first: torch.Tensor, second: torch.Tensor) -> float:
 
 def test_an_image_of_the_right_kind_keeps_its_pixels(tmp_path):
     pixels = drawn(28, ink=255, paper=0)
-    picture = read_image(saved(tmp_path / "a.png", pixels), SHAPE, BLACK)
-    assert torch.equal(picture.pixels[0], torch.from_numpy(pixels / 255).float())
-    assert picture.notes == []
+    read, notes = read_image(saved(tmp_path / "a.png", pixels), SHAPE, BLACK)
+    assert torch.equal(read[0], torch.from_numpy(pixels / 255).float())
+    assert notes == []
 
 
 @pytest.mark.parametrize(("ground", "ink", "paper"), [(BLACK, 0, 255), (WHITE, 255, 0)])
 def test_polarity_is_the_training_images(tmp_path, ground, ink, paper):
     pixels = drawn(28, ink, paper)
-    picture = read_image(saved(tmp_path / "a.png", pixels), SHAPE, ground)
-    torch.testing.assert_close(picture.pixels[0], torch.from_numpy(1 - pixels / 255).float())
-    (note,) = picture.notes
+    read, (note,) = read_image(saved(tmp_path / "a.png", pixels), SHAPE, ground)
+    torch.testing.assert_close(read[0], torch.from_numpy(1 - pixels / 255).float())
     assert "as the training images are" in note
 
 
 @pytest.mark.parametrize("ground", [BLACK, WHITE])
 def test_a_large_image_becomes_one_of_mnists(tmp_path, ground):
-    picture = read_image(saved(tmp_path / "a.png", drawn(300, 0, 255)), SHAPE, ground)
-    ink = (picture.pixels - ground.value).abs()[0]
+    read, notes = read_image(saved(tmp_path / "a.png", drawn(300, 0, 255)), SHAPE, ground)
+    ink = (read - ground.value).abs()[0]
     rows, columns = (ink.sum(axis) for axis in (1, 0))
     sides = [int(sum.nonzero()[-1] - sum.nonzero()[0]) + 1 for sum in (rows, columns)]
     assert max(sides) == 20
     places = torch.arange(28.0)
     for mass in (rows, columns):
         assert float((mass * places).sum() / mass.sum()) == pytest.approx(13.5, abs=1)
-    assert any("scaled to" in note for note in picture.notes)
+    assert any("scaled to" in note for note in notes)
 
 
 def test_neither_shades_nor_polarity_matter(tmp_path):
-    plain = read_image(saved(tmp_path / "a.png", drawn(300, 20, 220)), SHAPE, BLACK)
-    photo = read_image(saved(tmp_path / "b.png", shaded(drawn(300, 20, 220))), SHAPE, BLACK)
-    light = read_image(saved(tmp_path / "c.png", drawn(300, 235, 35)), SHAPE, BLACK)
-    assert likeness(plain.pixels, photo.pixels) > 0.95
-    assert likeness(plain.pixels, light.pixels) > 0.999
-    assert photo.notes[0] == "Colours became shades of grey."
+    plain, _ = read_image(saved(tmp_path / "a.png", drawn(300, 20, 220)), SHAPE, BLACK)
+    photo, notes = read_image(saved(tmp_path / "b.png", shaded(drawn(300, 20, 220))), SHAPE, BLACK)
+    light, _ = read_image(saved(tmp_path / "c.png", drawn(300, 235, 35)), SHAPE, BLACK)
+    assert likeness(plain, photo) > 0.95
+    assert likeness(plain, light) > 0.999
+    assert notes[0] == "Colours became shades of grey."
 
 
 def test_what_is_transparent_is_paper(tmp_path):
     layers = np.zeros((300, 300, 4), np.uint8)
     layers[..., 3] = drawn(300, 255, 0)
-    picture = read_image(saved(tmp_path / "a.png", layers), SHAPE, BLACK)
-    opaque = read_image(saved(tmp_path / "b.png", drawn(300, 0, 255)), SHAPE, BLACK)
-    assert likeness(picture.pixels, opaque.pixels) > 0.999
+    read, _ = read_image(saved(tmp_path / "a.png", layers), SHAPE, BLACK)
+    opaque, _ = read_image(saved(tmp_path / "b.png", drawn(300, 0, 255)), SHAPE, BLACK)
+    assert likeness(read, opaque) > 0.999
 
 
 def test_images_of_16_bits(tmp_path):
     pixels = drawn(28, ink=255, paper=0)
     deep = Image.fromarray(pixels.astype(np.uint16) * 257)
     deep.save(tmp_path / "a.png")
-    picture = read_image(tmp_path / "a.png", SHAPE, BLACK)
-    assert (picture.pixels[0] - torch.from_numpy(pixels / 255)).abs().max() < 0.01
-    assert picture.notes == []
+    read, notes = read_image(tmp_path / "a.png", SHAPE, BLACK)
+    assert (read[0] - torch.from_numpy(pixels / 255)).abs().max() < 0.01
+    assert notes == []
 
 
 def test_without_a_ground_an_image_is_scaled_only(tmp_path):
     pixels = np.zeros((40, 60, 3))
     pixels[..., 0] = 255
-    picture = read_image(saved(tmp_path / "a.png", pixels), (3, 20, 30), None)
-    assert picture.pixels.shape == (3, 20, 30)
-    assert picture.pixels.mean((1, 2)).tolist() == [1, 0, 0]
-    assert picture.notes == ["60 × 40 pixels were scaled to 30 × 20."]
+    read, notes = read_image(saved(tmp_path / "a.png", pixels), (3, 20, 30), None)
+    assert read.shape == (3, 20, 30)
+    assert read.mean((1, 2)).tolist() == [1, 0, 0]
+    assert notes == ["60 × 40 pixels were scaled to 30 × 20."]
 
 
 @pytest.mark.parametrize(

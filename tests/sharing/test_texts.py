@@ -1,4 +1,4 @@
-"""Texts: how they are read, and how what their words say is shown."""
+"""Texts: what their files have, and how what their words say is shown."""
 
 import json
 import re
@@ -12,9 +12,7 @@ from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.tensors import read_tensors, write_tensors
 from pipeline.explain import load
-from pipeline.sharing.texts import read_text
 
-VOCABULARY = ("", "<unknown>", "oil", "the", "u", "s")
 TEXT = "Worda runs; WORDB <b>&WordC, 3 zebras"
 WORDS = ("worda", "runs", "wordb", "b", "wordc", "zebras")
 ESCAPES = re.compile(r"\x1b\[[\d;]*m")
@@ -23,51 +21,6 @@ ESCAPES = re.compile(r"\x1b\[[\d;]*m")
 @pytest.fixture
 def why(models):
     return load("reuters_senn").explain(TEXT)
-
-
-@pytest.mark.parametrize(
-    ("text", "words", "places"),
-    [
-        ("The OIL", ("the", "oil"), [3, 2, 0, 0]),
-        ("\tthe\n\n3.5 oil!", ("the", "oil"), [3, 2, 0, 0]),
-        ("U.S.-oil's", ("u", "s", "oil", "s"), [4, 5, 2, 5]),
-        ("Öl the crème", ("l", "the", "cr", "me"), [1, 3, 1, 1]),
-    ],
-)
-def test_words_are_those_of_the_corpus(text, words, places):
-    read = read_text(text, VOCABULARY, 4)
-    assert read.words == words and read.places.tolist() == places
-
-
-def test_what_was_not_read_is_said():
-    assert read_text("the oil", VOCABULARY, 4).notes == []
-    (note,) = read_text("the gas and the gas", VOCABULARY, 9).notes
-    assert note == "Unknown words, which the model does not tell apart: gas, and."
-    (note,) = read_text("the oil " * 600, VOCABULARY, 4).notes
-    assert note == "The text was cut: the model reads the first 4 of its 1,200 words."
-    many = " ".join(f"x{letter}" for letter in "abcdefghijklm")
-    (note,) = read_text(f"oil {many}", VOCABULARY, 99).notes
-    assert note.endswith("xi, xj and 3 more.")
-    # Only words that it reads count.
-    (note,) = read_text("the oil gas", VOCABULARY, 2).notes
-    assert note.startswith("The text was cut")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "the text '' has no words: write some in the letters a to z"),
-        ("12 ?! öü", r"the text '12 \?! öü' has no words"),
-        (
-            "gas and gas",
-            "knows none of the words gas, and; it knows 4 words, such as oil, the, u, s",
-        ),
-        ("gas coal ore tin oil", "knows none of the words gas, coal, ore, tin; it"),  # oil is cut
-    ],
-)
-def test_texts_that_say_nothing_are_refused(text, message):
-    with pytest.raises(PipelineError, match=message):
-        read_text(text, VOCABULARY, 4)
 
 
 def test_the_file_has_all_that_it_takes(models, shared_run):

@@ -10,12 +10,17 @@ from sklearn.metrics import f1_score
 from pipeline.core.errors import PipelineError
 from pipeline.core.params import Compute
 from pipeline.core.params import Tokenizer as Settings
-from pipeline.explanations.relprop.composites import lrp, relevance_of_logit
-from pipeline.explanations.relprop.rules import Epsilon
+from pipeline.explanations.relprop.composites import lrp_0
 from pipeline.tokenizer.characters import encoded, unspaced, windows
-from pipeline.tokenizer.model import Tokenizer
-from pipeline.tokenizer.run import Measured, boundary_f1, run_tokenizer, tokenizer_table
-from pipeline.tokenizer.training import train
+from pipeline.tokenizer.model import Tokenizer, train
+from pipeline.tokenizer.run import (
+    Measured,
+    boundary_f1,
+    characters_holding,
+    reach_holding,
+    run_tokenizer,
+    tokenizer_table,
+)
 
 SETTINGS = Settings(
     dataset="reuters_r8",
@@ -27,6 +32,14 @@ SETTINGS = Settings(
     lr=0.05,
     seeds=(1, 2),
     examples=5,
+)
+RELEVANCE = torch.tensor(
+    [
+        [0.0, 0.0, 8.0, 1.0, -1.0, 0.0],  # 8 + 1 of 10
+        [-1.0, 2.0, 3.0, -4.0, 0.0, 0.0],  # 4 + 3 + 2 of 10; all three at the right are needed
+        [5.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+    ]
 )
 
 
@@ -63,6 +76,18 @@ def test_f1_is_scikit_learns():
     assert boundary_f1(torch.tensor(logits), torch.tensor(ends)) == pytest.approx(expected)
 
 
+def test_characters_and_reach_by_hand():
+    assert characters_holding(RELEVANCE).tolist() == [2, 3, 1, 0]
+    assert reach_holding(RELEVANCE).tolist() == [1, 2, 3, 0]
+    assert characters_holding(RELEVANCE, 0.8).tolist() == [1, 3, 1, 0]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_tenths_of_equal_relevance(share):
+    """0.9 of ten equal numbers is nine of them, whatever rounding says."""
+    assert characters_holding(torch.full((1, 10), 0.1), share).tolist() == [round(10 * share)]
+
+
 def test_it_learns_the_words(measured):
     for one in measured:
         assert one.f1.shape == (5,) and one.f1.min() > 0.95
@@ -77,7 +102,7 @@ def test_layers_are_the_model_and_conserve_relevance_without_biases():
         if "bias" in name:
             parameter.zero_()
     places = torch.tensor([4, 7])
-    relevance = relevance_of_logit(lrp(Epsilon(0.0)))(model.as_layers(), x, places)
+    relevance = lrp_0(model.as_layers(), x, places)
     logits = model(x).gather(1, places.unsqueeze(1)).squeeze(1)
     torch.testing.assert_close(relevance.sum((1, 2)), logits, rtol=1e-6, atol=1e-6)
 

@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 from numpy import array
 
-from verification.command import judge
+from verification.__main__ import judge
 from verification.comparison import Finding, compare, differences
 from verification.workspace import Copy
 

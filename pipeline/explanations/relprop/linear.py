@@ -43,7 +43,7 @@ def linear_map(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> 
     """
     x, none = inputs[0], output.new_zeros(())
     match layer:
-        case nn.Linear():
+        case nn.Linear() | Joined():
             bias = none if layer.bias is None else layer.bias.detach()
             return LinearMap(F.linear, x, layer.weight.detach(), bias, output, torch.matmul)
         case nn.Conv2d():
@@ -58,9 +58,6 @@ def linear_map(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> 
         case nn.AvgPool2d() | nn.AdaptiveAvgPool2d() | Sum():
             one = output.new_ones(())
             return LinearMap(lambda x, weight: layer.forward(x) * weight, x, one, none, output)
-        case Joined():
-            weight, bias = layer.weight.detach(), layer.bias.detach()
-            return LinearMap(F.linear, x, weight, bias, output, torch.matmul)
         case WeightedSum():
             return LinearMap(sum_aggregator, x, inputs[1], none, output)
     raise TypeError(f"{type(layer).__name__} is not linear")

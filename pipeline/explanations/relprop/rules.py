@@ -75,14 +75,11 @@ class AlphaBeta(LinearRule):
         return activated - distribute(linear, beta * relevance, inhibiting)
 
 
-class ZPlus(AlphaBeta):
-    """z⁺: z_ij = x_i w_ij⁺ for x ≥ 0 (Montavon et al. 2017).
+Z_PLUS = AlphaBeta(alpha=1.0, beta=0.0)
+"""z⁺: z_ij = x_i w_ij⁺ for x ≥ 0 (Montavon et al. 2017).
 
-    For x of either sign this is α = 1, β = 0, which agrees with z⁺ where x ≥ 0.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(alpha=1.0, beta=0.0)
+For x of either sign this is α = 1, β = 0, which agrees with z⁺ where x ≥ 0.
+"""
 
 
 class WSquare(LinearRule):
@@ -160,26 +157,20 @@ class Transposed(LinearRule):
         return signal
 
 
-class Pass:
+def pass_on(layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor) -> Relevances:
     """Give an activation function's input the relevance of its output."""
-
-    def __call__(
-        self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
-    ) -> Relevances:
-        return (relevance,)
+    return (relevance,)
 
 
-class Signal:
+def signal_takes_all(
+    layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
+) -> Relevances:
     """The signal takes all relevance of signal ⊙ gate, the gate none (Arras et al. 2017b).
 
     "Explaining recurrent neural network predictions in sentiment analysis", section 2.2: the gate
     lies in [0, 1] and decides already in the forward pass how much of the signal goes on.
     """
-
-    def __call__(
-        self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
-    ) -> Relevances:
-        return relevance, None
+    return relevance, None
 
 
 @dataclass(frozen=True)
@@ -194,13 +185,9 @@ class Relprop:
         return tuple(self.share * one for one in of_each)
 
 
-class Rectify:
+def rectify(layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor) -> Relevances:
     """Stop the negative part of the signal at a ReLU (Zeiler and Fergus 2014, section 2.1)."""
-
-    def __call__(
-        self, layer: nn.Module, inputs: Inputs, output: Tensor, relevance: Tensor
-    ) -> Relevances:
-        return (relevance.clamp(min=0.0),)
+    return (relevance.clamp(min=0.0),)
 
 
 def _signs(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -60,10 +60,10 @@ FORMULAS = {
     "lrp_0": (rules.Epsilon(), lrp_0),
     "lrp_epsilon": (rules.Epsilon(EPSILON), lrp_epsilon),
     "alpha_beta": (rules.AlphaBeta(), alpha_beta),
-    "z_plus": (rules.ZPlus(), z_plus),
+    "z_plus": (rules.Z_PLUS, z_plus),
     "w_square": (rules.WSquare(), w_square),
     "z_box": (Z_BOX, z_box),
-    "oriented": (rules.Oriented(rules.ZPlus()), oriented_z_plus),
+    "oriented": (rules.Oriented(rules.Z_PLUS), oriented_z_plus),
 }
 # Their stabilizers vanish beside what they are added to, except ε, which is a part of its rule.
 TINY = 1e-200
@@ -147,7 +147,7 @@ def test_what_the_bias_and_epsilon_keep(case, name):
     assert_close(ours.flatten(1).sum(1) + kept.sum(1), relevance.sum(1))
 
 
-@pytest.mark.parametrize("rule", [rules.ZPlus(), rules.WSquare(), Z_BOX])
+@pytest.mark.parametrize("rule", [rules.Z_PLUS, rules.WSquare(), Z_BOX])
 def test_positivity(case, rule):
     layer, x, output, relevance = case
     (ours,) = rule(layer, (x,), output, relevance.abs())
@@ -183,5 +183,5 @@ def test_a_vanishing_denominator_does_not_overflow():
 def test_pass_and_rectify():
     relevance = torch.tensor([[-1.0, 2.0]])
     arguments = nn.ReLU(), (torch.ones(1, 2),), torch.ones(1, 2), relevance
-    assert rules.Pass()(*arguments) == (relevance,)
-    assert torch.equal(*rules.Rectify()(*arguments), torch.tensor([[0.0, 2.0]]))
+    assert rules.pass_on(*arguments) == (relevance,)
+    assert torch.equal(*rules.rectify(*arguments), torch.tensor([[0.0, 2.0]]))
