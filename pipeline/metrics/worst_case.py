@@ -1,8 +1,8 @@
 """The worst that small changes of the input can do to the headline models.
 
-Two measurements, each at several radii: the local Lipschitz constant of relevances, `found`,
-`certified` and, for tables, `exact` (`local_lipschitz`, `activation_patterns`); and, where concepts
-are learned from images, the attack on them (`attacks`).
+Two measurements, each at several radii: the local Lipschitz constant of relevances, `found` and
+`certified` (module `certified`) and, for tables, `exact` (`activation_patterns`); and, where
+concepts are learned from images, the attack on them (`attacks`).
 """
 
 import math
@@ -27,10 +27,9 @@ from pipeline.explanations.senn import relevances
 from pipeline.metrics.activation_patterns import exact_constant
 from pipeline.metrics.attacks import attack
 from pipeline.metrics.batches import predict
-from pipeline.metrics.certified import jacobian_norm
+from pipeline.metrics.certified import certified_constant, found_constant, jacobian_norm
 from pipeline.metrics.evaluation import draw_anchors
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.local_lipschitz import certified_constant, found_constant
 from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, dataset_on, each
 from pipeline.metrics.stability import Box
 from pipeline.models.layers import placed

@@ -7,10 +7,9 @@ import torch
 from torch import nn
 
 from pipeline.explanations.senn import relevances
-from pipeline.metrics.certified import changes
+from pipeline.metrics.certified import certified_constant, changes, found_constant
 from pipeline.metrics.enclosures import Enclosure, enclose
 from pipeline.metrics.linear_bounds import Step, tightened
-from pipeline.metrics.local_lipschitz import certified_constant, found_constant
 from pipeline.metrics.pooled import largest_differences
 from pipeline.metrics.stability import Box, Search, lipschitz_local, to_inputs
 from pipeline.models.conceptizers import IdentityConceptizer
