@@ -28,7 +28,6 @@ from pipeline.core.dataset import PATCH, Dataset, present
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Explain
 from pipeline.core.run import Run
-from pipeline.core.workers import Report
 from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT
 from pipeline.explanations.methods import METHODS, methods_on
 from pipeline.metrics.batches import in_batches, predict
@@ -317,11 +316,11 @@ def _score(
     settings: Explain,
     evaluate: Evaluate,
     device: torch.device,
-    subject: tuple[File, File, str],
-    report: Report,
+    cell: File,
+    data: File,
+    method: str,
 ) -> MethodScores:
     """Score one method on one model; runs in a worker."""
-    cell, data, method = subject
     examination = _examination(cell, data, settings, evaluate, device)
     return score(METHODS[method], examination)
 

@@ -14,7 +14,6 @@ from pipeline.core.cells import Cell, grid
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate
 from pipeline.core.run import Run
-from pipeline.core.workers import Report
 from pipeline.metrics.batches import capacity
 from pipeline.metrics.collapse import selection
 from pipeline.metrics.evaluation import Protocol, Row, evaluate_cells, prepare_protocol
@@ -123,9 +122,7 @@ def _over_seeds(values: pd.Series) -> float:
     return values.max() if str(values.name).endswith("_max") else values.mean()
 
 
-def _evaluate(
-    settings: Evaluate, device: torch.device, models: Sequence[Files], report: Report
-) -> list[Row]:
+def _evaluate(settings: Evaluate, device: torch.device, models: Sequence[Files]) -> list[Row]:
     """Evaluate cells of one experiment; runs in a worker."""
     protocol = _protocol(models[0][1], settings, device)
     loaded = [load_cell(cell) for cell, _, _ in models]

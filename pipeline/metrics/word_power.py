@@ -18,7 +18,6 @@ from pipeline.core.dataset import Dataset, Split, is_word
 from pipeline.core.inputs import File
 from pipeline.core.params import Power
 from pipeline.core.run import Run
-from pipeline.core.workers import Report
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.batches import in_batches, predict
@@ -174,10 +173,9 @@ def word_weights(name: str, data: Dataset, texts: Split) -> Tensor:
 
 
 def _measure(
-    settings: Power, device: torch.device, subject: tuple[File, File, str], report: Report
+    settings: Power, device: torch.device, cell: File, data_file: File, weights: str
 ) -> WordPower:
     """Measure one kind of weights on one model; runs in a worker."""
-    cell, data_file, weights = subject
     data = dataset_on(data_file, _CPU)
     draw = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(_SEED))
     chosen = draw[: settings.documents]

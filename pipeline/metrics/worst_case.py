@@ -22,7 +22,6 @@ from pipeline.core.inputs import File
 from pipeline.core.kinds import kind_of
 from pipeline.core.params import Attack, Certify, Params
 from pipeline.core.run import Run
-from pipeline.core.workers import Report
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.activation_patterns import exact_constant
 from pipeline.metrics.attacks import attack
@@ -181,11 +180,12 @@ def _in_boxes(
 
 def _measure(
     device: torch.device,
-    subject: tuple[File, File, tuple[Certify | Attack, tuple[float, ...]]],
-    report: Report,
+    cell: File,
+    data_file: File,
+    task: tuple[Certify | Attack, Sequence[float]],
 ) -> list[Measured]:
     """Do one task; runs in a worker."""
-    cell, data_file, (settings, radii) = subject
+    settings, radii = task
     data = dataset_on(data_file, device)
     model = placed(load_cell(cell)[0], device)
     if isinstance(settings, Certify):

@@ -11,7 +11,6 @@ from pipeline.core.cells import Cell
 from pipeline.core.inputs import File
 from pipeline.core.params import Evaluate, Params, Rivals
 from pipeline.core.run import Run
-from pipeline.core.workers import Report
 from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
 from pipeline.models.layers import placed
 from pipeline.models.weights import load_cell
@@ -67,11 +66,11 @@ def _measure(
     settings: Rivals,
     evaluate: Evaluate,
     device: torch.device,
-    subject: tuple[File, File, str],
-    report: Report,
+    cell: File,
+    data: File,
+    method: str,
 ) -> Values:
     """Measure one method on one model; runs in a worker."""
-    cell, data, method = subject
     return measure(RIVALS[method], _arena(cell, data, settings, evaluate, device))
 
 
