@@ -12,7 +12,6 @@ the same class and of the others.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,19 +32,6 @@ _PARTS: dict[str, Callable[[Senn, Tensor], Tensor]] = {
     "concepts": lambda model, x: model.conceptizer.encode(x).detach(),
     "relevances": lambda model, x: model.parameterizer(x).flatten(1).detach(),
 }
-
-
-class Attacked(NamedTuple):
-    """What an attack moved, in units of natural distances; (N, radii) each.
-
-    ``…_within`` is relative to the mean distance to test images of the same class, ``…_between`` to
-    those of other classes; NaN where that is 0.
-    """
-
-    concepts_within: Tensor
-    concepts_between: Tensor
-    relevances_within: Tensor
-    relevances_between: Tensor
 
 
 def ball(data: Dataset, radius: float) -> Box:
@@ -116,8 +102,15 @@ def attacked_images(
     return attacked[1:]
 
 
-def attack(model: Senn, data: Dataset, settings: Attack) -> Attacked:
-    """Attack test images, drawn at random once for all models."""
+def attack(model: Senn, data: Dataset, settings: Attack) -> dict[str, Tensor]:
+    """Attack test images, drawn at random once for all models.
+
+    Returns
+    -------
+    How far concepts and relevances moved, in units of natural distances, (N, radii) each.
+    ``…_within`` is relative to the mean distance to test images of the same class, ``…_between`` to
+    those of other classes; NaN where that is 0.
+    """
     test = data.test
     generator = torch.Generator().manual_seed(_IMAGE_SEED)
     drawn = torch.randperm(len(test), generator=generator)[: settings.images].to(test.y.device)
@@ -134,7 +127,7 @@ def attack(model: Senn, data: Dataset, settings: Attack) -> Attacked:
         for where, among in others.items():
             distance = apart(at, everywhere).where(among, 0).sum(1) / among.sum(1)
             parts[f"{name}_{where}"] = moved / distance.where(distance > 0, torch.nan).unsqueeze(1)
-    return Attacked(**parts)
+    return parts
 
 
 def _margin(logits: Tensor, target: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -74,18 +73,9 @@ class MethodScores(NamedTuple):
     (N, P), at the positions that `positions` (P,) has under the same name.
     """
 
-    values: dict[str, np.ndarray]
-    curves: dict[str, np.ndarray]
-    positions: dict[str, np.ndarray]
-
-    def to_json(self) -> list[dict[str, list[Any]]]:
-        """All of it as lists of numbers, exactly."""
-        return [{name: array.tolist() for name, array in part.items()} for part in self]
-
-    @classmethod
-    def from_json(cls, parts: list[dict[str, list[Any]]]) -> "MethodScores":
-        """What `to_json` made a list of."""
-        return cls(*({name: np.array(array) for name, array in part.items()} for part in parts))
+    values: dict[str, list[float]]
+    curves: dict[str, list[list[float]]]
+    positions: dict[str, list[float]]
 
 
 Compared = dict[str, dict[str, list[MethodScores]]]
@@ -225,9 +215,9 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
         "explanatory_power": explanatory_power(vectors, y, settings.power_neighbours),
     }
     return MethodScores(
-        {name: value.double().cpu().numpy() for name, value in values.items()},
-        {name: curve.double().cpu().numpy() for name, (_, curve) in curves.items()},
-        {name: positions.numpy() for name, (positions, _) in curves.items()},
+        {name: value.double().tolist() for name, value in values.items()},
+        {name: curve.double().tolist() for name, (_, curve) in curves.items()},
+        {name: positions.tolist() for name, (positions, _) in curves.items()},
     )
 
 
@@ -306,9 +296,12 @@ def comparison(run: Run) -> Measurement[Compared]:
         }
 
     work = each(partial(_score, settings, params.evaluate, run.device))
-    save, load = MethodScores.to_json, MethodScores.from_json
+
+    def load(saved: list[Any]) -> MethodScores:
+        return MethodScores(*saved)
+
     return Measurement(
-        "methods", work, EXPLAINING, subjects, gather, save=save, load=load, line=line
+        "methods", work, EXPLAINING, subjects, gather, save=list, load=load, line=line
     )
 
 

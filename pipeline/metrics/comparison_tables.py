@@ -40,7 +40,7 @@ def scores_table(
             "examples": len(of_seeds[0].values[next(iter(SCORES))]),
         }
         for score in SCORES.values():
-            values = np.stack([scores.values[score.name] for scores in of_seeds])
+            values = np.array([scores.values[score.name] for scores in of_seeds])
             here, undefined = estimate(values, score.statistic, resamples)
             row |= here.columns(score.name) | {f"{score.name}_undefined": undefined}
         rows.append(row)
@@ -55,8 +55,9 @@ def curves_table(by_method: Scores, methods: Mapping[str, ExplanationMethod]) ->
     rows = []
     for name, of_seeds in by_method.items():
         for curve, statistic in CURVES.items():
-            for index, position in enumerate(of_seeds[0].positions[curve]):
-                values = np.stack([scores.curves[curve][:, index] for scores in of_seeds])
+            by_seed = np.array([scores.curves[curve] for scores in of_seeds])  # (S, N, P)
+            points = np.ascontiguousarray(by_seed.transpose(2, 0, 1))
+            for position, values in zip(of_seeds[0].positions[curve], points, strict=True):
                 value = estimate(values, statistic, resamples=1)[0].mean
                 if not math.isnan(value):
                     point = {"curve": curve, "position": position, "value": value}

@@ -6,7 +6,6 @@ methods stand two weights that know no model: ``uniform``, 1 for every word, and
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -49,11 +48,8 @@ _SEED = 0  # of the draw of documents
 _CPU = torch.device("cpu")
 
 
-class WordPower(NamedTuple):
-    """`documents.power_of_halves` of one kind of weights: in each of `SPACES`, (N,)."""
-
-    embedding: list[float]
-    one_hot: list[float]
+WordPower = dict[str, list[float]]
+"""`documents.power_of_halves` of one kind of weights: in each of `SPACES`, (N,)."""
 
 
 def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
@@ -73,7 +69,7 @@ def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
 
     def line(index: int, power: WordPower) -> str:
         cell, weights = pairs[index]
-        return f"{cell}: {weights}, explanatory power {np.mean(power.embedding):.3f}"
+        return f"{cell}: {weights}, explanatory power {np.mean(power['embedding']):.3f}"
 
     protocol = settings.model_dump(mode="json", exclude={"experiments", "seeds"})
     subjects = [
@@ -90,11 +86,8 @@ def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
             for name in settings.experiments
         }
 
-    def load(saved: dict[str, list[float]]) -> WordPower:
-        return WordPower(**saved)
-
-    work, save = each(partial(_measure, settings, run.device)), WordPower._asdict
-    return Measurement("power", work, EXPLAINING, subjects, gather, save=save, load=load, line=line)
+    work = each(partial(_measure, settings, run.device))
+    return Measurement("power", work, EXPLAINING, subjects, gather, line=line)
 
 
 def power_table(
@@ -114,7 +107,7 @@ def power_table(
     for experiment, of_weights in measured.items():
         for space in SPACES:
             values = {
-                weights: np.array([getattr(of_seed, space) for of_seed in of_seeds])
+                weights: np.array([of_seed[space] for of_seed in of_seeds])
                 for weights, of_seeds in of_weights.items()
             }
             for weights, here in values.items():
@@ -187,11 +180,10 @@ def _measure(
         target = predict(model, there)
         values = word_relevance(weights, model, data.to(device), there, target).cpu()
     documents = embedded_documents(x, values), one_hot_documents(words, values)
-    embedded, one_hot = (
-        power_of_halves(vectors, y, settings.neighbours, settings.halves).tolist()
-        for vectors in documents
-    )
-    return WordPower(embedded, one_hot)
+    return {
+        space: power_of_halves(vectors, y, settings.neighbours, settings.halves).tolist()
+        for space, vectors in zip(SPACES, documents, strict=True)
+    }
 
 
 def places_in(split: Split) -> Tensor:

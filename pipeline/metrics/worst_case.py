@@ -190,7 +190,7 @@ def _measure(
     model = placed(load_cell(cell)[0], device)
     if isinstance(settings, Certify):
         return certify(model, data, settings, radii)
-    attacked = attack(model, data, settings)._asdict()
+    attacked = attack(model, data, settings)
     return [
         {name: values[:, index].tolist() for name, values in attacked.items()}
         for index in range(len(radii))

@@ -86,7 +86,7 @@ class Arena:
         return to_inputs, spread(self.data.train.x)
 
 
-def measure(rival: Rival, arena: Arena) -> dict[str, np.ndarray]:
+def measure(rival: Rival, arena: Arena) -> dict[str, list[float]]:
     """Everything that is measured of a method, by ``<measure>/<setting>``.
 
     Values (A,) of the anchors, or (N,) of the test examples for equation 6; NaN where undefined.
@@ -125,7 +125,7 @@ def measure(rival: Rival, arena: Arena) -> dict[str, np.ndarray]:
             values["discrete/paper"] = _discrete(rival, redrawn, arena)
     for setting, removal in _removals(rival, arena).items():
         values[f"faithfulness/{setting}"] = _faithfulness(method, removal, arena)
-    return {name: value.double().cpu().numpy() for name, value in values.items()}
+    return {name: value.double().tolist() for name, value in values.items()}
 
 
 def _flat(method: Method[Senn]) -> Method[Senn]:

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache, partial
-from typing import Any
 
-import numpy as np
 import torch
 
 from pipeline.core.cells import Cell
@@ -17,7 +15,7 @@ from pipeline.models.weights import load_cell
 from pipeline.rivals.measure import Arena, measure
 from pipeline.rivals.methods import RIVALS, rivals_for
 
-Values = dict[str, np.ndarray]
+Values = dict[str, list[float]]
 Measured = dict[str, list[Values]]
 """Per method, the `measure` of each seed's model."""
 
@@ -46,7 +44,7 @@ def rivals(run: Run) -> Measurement[dict[str, Measured]]:
         return compared
 
     work = each(partial(_measure, params.rivals, params.evaluate, run.device))
-    return Measurement("rivals", work, _CODE, subjects, gather, save=_to_json, load=_from_json)
+    return Measurement("rivals", work, _CODE, subjects, gather)
 
 
 def _pairs(params: Params) -> Iterator[tuple[Cell, str]]:
@@ -81,11 +79,3 @@ def _arena(
     """What all methods of a model share, made once in a worker."""
     model, _ = load_cell(cell)
     return Arena(placed(model, device), dataset_on(data, device), settings, evaluate)
-
-
-def _to_json(values: Values) -> dict[str, list[float]]:
-    return {name: one.tolist() for name, one in values.items()}
-
-
-def _from_json(values: dict[str, list[float]]) -> dict[str, Any]:
-    return {name: np.array(one) for name, one in values.items()}

@@ -10,7 +10,6 @@ from pipeline.metrics.evaluation import evaluate_cells, prepare_protocol
 from pipeline.metrics.word_power import (
     COMPARED,
     NO_MODEL,
-    WordPower,
     power_table,
     word_relevance,
     word_weights,
@@ -121,8 +120,8 @@ def test_the_first_word_tells_the_topic(data):
 
 
 def test_table():
-    one = WordPower([1.0, 0.0, 1.0, 1.0], [0.5, 0.5, 0.5, 0.5])
-    other = WordPower([1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.0])
+    one = {"embedding": [1.0, 0.0, 1.0, 1.0], "one_hot": [0.5, 0.5, 0.5, 0.5]}
+    other = {"embedding": [1.0, 0.0, 0.0, 0.0], "one_hot": [0.5, 0.5, 0.5, 0.0]}
     measured = {"news": {"lrp_epsilon": [one, one], "uniform": [other, other]}}
     table = power_table(measured, resamples=100).set_index(["vectors", "weights"])
     assert table["power"].tolist() == [0.75, 0.25, 0.5, 0.375]
