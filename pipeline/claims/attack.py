@@ -18,8 +18,7 @@ import math
 import pandas as pd
 
 from pipeline.claims.evidence import Evidence
-from pipeline.metrics.decisions import lies_in, together
-from pipeline.metrics.intervals import Interval, shared_by
+from pipeline.metrics.intervals import Interval, lies_in, shared_by, together
 
 RADII = (0.2, 0.3)
 _RANGES = {"concepts_between": (1.0, math.inf), "relevances_within": (0.0, 1.0)}
@@ -47,7 +46,7 @@ def attack_evidence(table: pd.DataFrame) -> Evidence | None:
         return Evidence(None, _QUANTITY, "one seed gives no interval over seeds")
     outcomes, words, shown = [], [], None
     for row in rows.to_dict("records"):
-        here = Interval(*(float(row[end]) for end in ("value", "value_low", "value_high")))
+        here = Interval.of(row, "value")
         here = shared_by(here, len(rows), int(row["seeds"])).within(0, math.inf)
         outcomes.append(lies_in(here, *_RANGES[row["quantity"]]))
         if shown is None and row["quantity"] == "concepts_between":

@@ -12,8 +12,7 @@ import math
 import pandas as pd
 
 from pipeline.claims.evidence import Evidence
-from pipeline.metrics.decisions import lies_in, together
-from pipeline.metrics.intervals import Interval, shared_by
+from pipeline.metrics.intervals import Interval, lies_in, shared_by, together
 from pipeline.metrics.word_power import SPACES
 
 RIVALS = ("squared_sensitivity", "tf_idf", "uniform")
@@ -46,7 +45,7 @@ def _leads(rows: pd.DataFrame) -> dict[str, Interval]:
     """How far LRP-ε is ahead of each rival, by its label."""
     return {
         row["label"]: shared_by(
-            Interval(*(float(row[f"behind{end}"]) for end in ("", "_low", "_high"))),
+            Interval.of(row, "behind"),
             len(rows),
             int(row["seeds"]),
         ).within(-1, 1)

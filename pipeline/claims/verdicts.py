@@ -22,13 +22,15 @@ from pipeline.claims.published import CLAIMS, Claim, Kind
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
 from pipeline.claims.words import listed
-from pipeline.metrics.decisions import Outcome, lies_in, together
 from pipeline.metrics.intervals import (
     Interval,
+    Outcome,
     accuracy_interval,
     difference_interval,
     interval,
+    lies_in,
     lost_interval,
+    together,
 )
 
 Status = Literal[Decided, "not tested", "left to the reader"]

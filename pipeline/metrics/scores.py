@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Statistic = Literal["mean", "median", "share"]
+from pipeline.metrics.intervals import Statistic
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from pipeline.core.params import Tokenizer as Settings
 from pipeline.core.workers import Report
 from pipeline.explanations.relprop.composites import EPSILON, lrp, relevance_of_logit
 from pipeline.explanations.relprop.rules import Epsilon
-from pipeline.metrics.intervals import estimate
+from pipeline.metrics.intervals import Statistic, estimate
 from pipeline.metrics.measurement import with_progress
-from pipeline.metrics.scores import Statistic
 from pipeline.tokenizer.characters import Unspaced, Words, around, encoded, unspaced, windows
 from pipeline.tokenizer.context import characters_holding, reach_holding
 from pipeline.tokenizer.model import Tokenizer
