@@ -96,7 +96,7 @@ class Claim:
         classifier's; ``ahead of linear``, SENN's accuracy less that; ``trade-off``, between two λ
         little accuracy is lost while relevances become stabler; ``contest``, SENN beside other
         methods (`pipeline.claims.rivals`); ``attack`` and ``power``, with a rule
-        (`pipeline.claims.attack`, `pipeline.claims.power`); ``qualitative``, in words.
+        (`pipeline.claims.rules`); ``qualitative``, in words.
     lambdas : tuple of float
         The λ, or the two λ, that it is about; empty: the headline λ, or none.
     numbers : tuple of Number

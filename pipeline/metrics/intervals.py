@@ -91,6 +91,11 @@ def shared_by(here: Interval, comparisons: int, seeds: int = 1) -> Interval:
     return Interval(here.mean, here.mean - wider * below, here.mean + wider * above)
 
 
+def widened(row: Mapping[Any, Any], name: str, comparisons: int) -> Interval:
+    """The interval of a row's `name`, over its ``seeds``, `shared_by` so many comparisons."""
+    return shared_by(Interval.of(row, name), comparisons, int(row["seeds"]))
+
+
 def share_interval(share: float, examples: int) -> Interval:
     """Wilson's score interval of a share of `examples`, such as the accuracy of one model.
 
