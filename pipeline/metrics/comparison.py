@@ -16,7 +16,7 @@ numbers are summed.
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +46,7 @@ from pipeline.metrics.removal import (
     leave_one_out,
     removal_of_concepts,
 )
+from pipeline.metrics.scores import MethodScores
 from pipeline.metrics.stability import (
     Box,
     Encode,
@@ -64,18 +65,6 @@ from pipeline.models.weights import load_cell
 # A constant, not a parameter: another draw of examples would be another yardstick.
 _EXAMPLE_SEED = 0
 _NOISE_SEED = 1
-
-
-class MethodScores(NamedTuple):
-    """What one method got on one model.
-
-    `values` per name of a score, (N,), one per example, NaN where undefined; `curves` per name,
-    (N, P), at the positions that `positions` (P,) has under the same name.
-    """
-
-    values: dict[str, list[float]]
-    curves: dict[str, list[list[float]]]
-    positions: dict[str, list[float]]
 
 
 Compared = dict[str, dict[str, list[MethodScores]]]

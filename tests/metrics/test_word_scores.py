@@ -11,9 +11,9 @@ from pipeline.core.dataset import present
 from pipeline.explanations.method import Background, ExplanationMethod
 from pipeline.explanations.methods import METHODS, methods_on
 from pipeline.explanations.perturbation import kernel_shap, lime
-from pipeline.metrics.comparison import Examination, MethodScores, score
+from pipeline.metrics.comparison import Examination, score
 from pipeline.metrics.informativeness import relevance_weighted
-from pipeline.metrics.scores import SCORES
+from pipeline.metrics.scores import SCORES, MethodScores
 from pipeline.metrics.word_power import per_word
 from tests.metrics.data import EVALUATE, EXPLAIN, texts
 from tests.models.textbook import WORDS
