@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.metrics.intervals import Interval, estimate, interval
+from pipeline.rivals.measure import Measured, Values
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN
-from pipeline.rivals.run import Measured, Values
 
 _SCALES = {
     "local": ("raw", "relative"),
