@@ -46,15 +46,20 @@ from pipeline.core.arithmetic import square_root
 from pipeline.explanations.method import Method, ModelT
 from pipeline.metrics.batches import in_batches, rows
 from pipeline.metrics.enclosures import (
-    ROUNDING,
     Enclosure,
     IntervalMatrix,
     Link,
     enclose,
     relu_derivatives,
 )
-from pipeline.metrics.linear_bounds import Step, tightened
-from pipeline.metrics.pooled import largest_differences, shifted_kernels, through, window_of
+from pipeline.metrics.linear_bounds import (
+    Step,
+    largest_differences,
+    shifted_kernels,
+    through,
+    tightened,
+    window_of,
+)
 from pipeline.metrics.stability import Box
 from pipeline.models.layered import LayeredSenn, layered
 from pipeline.models.senn import Senn
@@ -238,11 +243,10 @@ def _block(source: Step, pooling: Step, relu: Step, link: Link) -> Link:
     reach, shape = between.centre.abs() + between.radius, source.before.at.shape[1:]
 
     def pull(matrix: IntervalMatrix) -> IntervalMatrix:
-        spread = matrix.radius + ROUNDING * (matrix.centre.abs() + matrix.radius)
         radius = through(matrix.centre.abs(), between.radius, size, shape)
         return IntervalMatrix(
             through(matrix.centre, between.centre, size, shape),
-            radius + through(spread, reach, size, shape),
+            radius + through(matrix.spread(), reach, size, shape),
         )
 
     return Link(pull, link.norm)
