@@ -15,8 +15,7 @@ import pandas as pd
 
 from pipeline.claims.comparison import DECIDED, Comparison, Decided
 from pipeline.claims.evidence import Evidence, qualitative_evidence
-from pipeline.claims.protocol import deviations
-from pipeline.claims.published import CLAIMS, Claim, Kind
+from pipeline.claims.published import CLAIMS, Claim, Kind, deviations
 from pipeline.claims.results import Results
 from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
 from pipeline.claims.rules import RULES
