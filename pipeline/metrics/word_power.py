@@ -1,4 +1,4 @@
-"""The explanatory power index of explanation methods, on texts (`documents`).
+"""The explanatory power index of explanation methods, on texts (`power_of_halves`).
 
 A word's relevance for the predicted class is the sum over the numbers of its embedding. Beside the
 methods stand two weights that know no model: ``uniform``, 1 for every word, and ``tf_idf``.
@@ -20,7 +20,7 @@ from pipeline.core.run import Run
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.batches import in_batches, predict
-from pipeline.metrics.documents import (
+from pipeline.metrics.informativeness import (
     embedded_documents,
     idf,
     one_hot_documents,
@@ -49,7 +49,7 @@ _CPU = torch.device("cpu")
 
 
 WordPower = dict[str, list[float]]
-"""`documents.power_of_halves` of one kind of weights: in each of `SPACES`, (N,)."""
+"""`power_of_halves` of one kind of weights: in each of `SPACES`, (N,)."""
 
 
 def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pipeline.core.dataset import Dataset, Split, present
-from pipeline.metrics.documents import embedded_documents, power_of_halves
 from pipeline.metrics.evaluation import evaluate_cells, prepare_protocol
+from pipeline.metrics.informativeness import embedded_documents, power_of_halves
 from pipeline.metrics.word_power import (
     COMPARED,
     NO_MODEL,
