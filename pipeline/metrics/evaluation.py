@@ -23,6 +23,7 @@ from pipeline.metrics.collapse import (
     commonest_share,
     cross_entropy,
     cross_entropy_ratio,
+    linear_accuracy,
 )
 from pipeline.metrics.concepts import (
     concept_correlation,
@@ -34,7 +35,6 @@ from pipeline.metrics.concepts import (
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import share_interval
 from pipeline.metrics.neighbours import neighbours, within
-from pipeline.metrics.references import linear_accuracy
 from pipeline.metrics.removal import leave_one_out, removal_of_concepts
 from pipeline.metrics.stability import (
     Box,

@@ -9,6 +9,7 @@ from pipeline.core.dataset import Split
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.batches import predict
 from pipeline.metrics.certified import jacobian_norm
+from pipeline.metrics.collapse import linear_accuracy
 from pipeline.metrics.evaluation import (
     Protocol,
     correct,
@@ -18,7 +19,6 @@ from pipeline.metrics.evaluation import (
 )
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import share_interval
-from pipeline.metrics.references import linear_accuracy
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, Removal, leave_one_out
 from tests.metrics.data import EVALUATE, dataset
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes

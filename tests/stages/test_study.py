@@ -10,7 +10,7 @@ import yaml
 
 from pipeline.core.errors import PipelineError
 from pipeline.metrics import grid
-from pipeline.metrics.references import REFERENCES
+from pipeline.metrics.collapse import REFERENCES
 from pipeline.study.run import MEASURES
 from stages import study, train
 from tests.conftest import REPOSITORY
