@@ -19,12 +19,11 @@ from torch import Tensor
 from pipeline.core.dataset import Dataset
 from pipeline.core.params import Attack
 from pipeline.metrics.batches import in_batches, predict
+from pipeline.metrics.measurement import drawn
 from pipeline.metrics.neighbours import apart
 from pipeline.metrics.stability import Box
 from pipeline.models.senn import Senn
 
-# A constant, not a parameter: another draw of images would be another yardstick.
-_IMAGE_SEED = 0
 _START_SEED = 0
 
 
@@ -112,13 +111,12 @@ def attack(model: Senn, data: Dataset, settings: Attack) -> dict[str, Tensor]:
     those of other classes; NaN where that is 0.
     """
     test = data.test
-    generator = torch.Generator().manual_seed(_IMAGE_SEED)
-    drawn = torch.randperm(len(test), generator=generator)[: settings.images].to(test.y.device)
-    x, y = test.x[drawn], test.y[drawn]
+    chosen = drawn(test, settings.images)
+    x, y = test.x[chosen], test.y[chosen]
     attacked = attacked_images(model, data, x, settings.radii, settings.steps)
     parts = {}
     same = y.unsqueeze(1) == test.y
-    others = {"within": same.scatter(1, drawn.unsqueeze(1), False), "between": ~same}  # not itself
+    others = {"within": same.scatter(1, chosen.unsqueeze(1), False), "between": ~same}  # not itself
     for name, of in _PARTS.items():
         at, everywhere = (in_batches(partial(of, model), x).double() for x in (x, test.x))
         moved = torch.stack(

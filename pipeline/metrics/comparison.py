@@ -37,7 +37,7 @@ from pipeline.metrics.informativeness import (
     explanatory_power,
     relevance_weighted,
 )
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, drawn, each
 from pipeline.metrics.neighbours import nearest, neighbours
 from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
@@ -62,8 +62,6 @@ from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
 from pipeline.models.weights import load_cell
 
-# A constant, not a parameter: another draw of examples would be another yardstick.
-_EXAMPLE_SEED = 0
 _NOISE_SEED = 1
 
 
@@ -109,10 +107,8 @@ class Examination:
 
     def __init__(self, model: Senn, data: Dataset, settings: Explain, evaluate: Evaluate) -> None:
         self.model, self.data, self.settings = model, data, settings
-        generator = torch.Generator().manual_seed(_EXAMPLE_SEED)
-        drawn = torch.randperm(len(data.test), generator=generator)[: settings.examples]
-        drawn = drawn.to(data.test.x.device)
-        self.x, self.y = data.test.x[drawn], data.test.y[drawn]
+        chosen = drawn(data.test, settings.examples)
+        self.x, self.y = data.test.x[chosen], data.test.y[chosen]
         self.target = predict(model, self.x)
         generator = torch.Generator().manual_seed(_NOISE_SEED)
         noise = torch.randn(self.x.shape, generator=generator).to(self.x) * data.deviation()

@@ -34,6 +34,7 @@ from pipeline.metrics.concepts import (
 )
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import share_interval
+from pipeline.metrics.measurement import drawn
 from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.removal import leave_one_out, removal_of_concepts
 from pipeline.metrics.stability import (
@@ -50,8 +51,6 @@ from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.senn import Senn
 from pipeline.training.robustness import linearise, residuals
 
-# A constant, not a parameter: another draw of anchors would be another yardstick.
-_ANCHOR_SEED = 0
 # Of anchors that are no rows of a table, one in so many is certified: all would nearly double the
 # time.
 _CERTIFIED = 8
@@ -131,7 +130,7 @@ def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
     Units of the neighbourhoods come from the training data: the root-mean-square distance from the
     mean, and each feature's standard deviation.
     """
-    anchors = data.test.x[draw_anchors(data, settings.anchors)]
+    anchors = data.test.x[drawn(data.test, settings.anchors).sort().values]
     radius = settings.lipschitz_discrete_radius * spread(data.train.x)
     return Protocol(
         data,
@@ -140,16 +139,6 @@ def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
         neighbours(anchors, data.test.x, within(radius)),
         Box.around(data, settings.lipschitz_local_radius),
     )
-
-
-def draw_anchors(data: Dataset, count: int) -> Tensor:
-    """Indices of test examples, ascending, drawn at random once for all.
-
-    Test sets are not in random order: the first half of MNIST's is easier than the second.
-    """
-    generator = torch.Generator().manual_seed(_ANCHOR_SEED)
-    drawn = torch.randperm(len(data.test), generator=generator)[:count]
-    return drawn.sort().values.to(data.test.x.device)
 
 
 def evaluate_cells(models: Sequence[Senn], protocol: Protocol) -> list[Row]:

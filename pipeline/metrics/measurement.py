@@ -9,9 +9,10 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import torch
 from rich.console import Console
 from rich.progress import Progress
+from torch import Tensor
 
 from pipeline.core.cells import Cell
-from pipeline.core.dataset import Dataset, file_of, read_dataset
+from pipeline.core.dataset import Dataset, Split, file_of, read_dataset
 from pipeline.core.files import digest_of
 from pipeline.core.fingerprint import (
     COMPUTING_CODE,
@@ -215,3 +216,13 @@ def _keys(
 def dataset_on(file: File, device: torch.device) -> Dataset:
     """The data set of a subject on `device`, read once in a worker for tasks in a row."""
     return read_dataset(file).to(device)
+
+
+def drawn(split: Split, count: int) -> Tensor:
+    """Indices of `count` examples, drawn at random once for all models, on the split's device.
+
+    The seed is no parameter: another draw would be another yardstick. Not the first ones: the first
+    half of MNIST's test set is easier than the second.
+    """
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+    return order[:count].to(split.x.device)

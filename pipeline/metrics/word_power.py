@@ -27,7 +27,7 @@ from pipeline.metrics.informativeness import (
     power_of_halves,
 )
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, drawn, each
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
 from pipeline.models.weights import load_cell
@@ -44,7 +44,6 @@ COMPARED = (
 REFERENCE = "lrp_epsilon"  # whose lead over every other row is in the table
 NO_MODEL = {"uniform": "uniform weights", "tf_idf": "tf-idf"}
 SPACES = ("embedding", "one_hot")
-_SEED = 0  # of the draw of documents
 _CPU = torch.device("cpu")
 
 
@@ -170,8 +169,7 @@ def _measure(
 ) -> WordPower:
     """Measure one kind of weights on one model; runs in a worker."""
     data = dataset_on(data_file, _CPU)
-    draw = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(_SEED))
-    chosen = draw[: settings.documents]
+    chosen = drawn(data.test, settings.documents)
     x, y, words = data.test.x[chosen], data.test.y[chosen], places_in(data.test)[chosen]
     if weights in NO_MODEL:
         values = word_weights(weights, data, Split(x, y, words))

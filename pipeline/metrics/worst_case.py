@@ -27,9 +27,8 @@ from pipeline.metrics.activation_patterns import exact_constant
 from pipeline.metrics.attacks import attack
 from pipeline.metrics.batches import predict
 from pipeline.metrics.certified import certified_constant, found_constant, jacobian_norm
-from pipeline.metrics.evaluation import draw_anchors
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, dataset_on, each
+from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, dataset_on, drawn, each
 from pipeline.metrics.stability import Box
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
@@ -142,7 +141,7 @@ def certify(
     `…_ratio` is over `exact` where that is known, else over `found`.
     """
     anchors = settings.image_anchors if data.kind == "images" else settings.table_anchors
-    x = data.test.x[draw_anchors(data, anchors)]
+    x = data.test.x[drawn(data.test, anchors).sort().values]
     target = predict(model, x)
     results: list[Measured] = []
     for radius in radii:
