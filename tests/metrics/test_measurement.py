@@ -14,7 +14,7 @@ from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.metrics import measurement as library
 from pipeline.metrics.comparison import comparison
-from pipeline.metrics.grid import evaluate_grids
+from pipeline.metrics.evaluation import evaluate_grids
 from pipeline.metrics.measurement import (
     EVALUATING,
     EXPLAINING,

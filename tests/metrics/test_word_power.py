@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.core.dataset import Dataset, Split, present
-from pipeline.metrics.evaluation import evaluate_cells, prepare_protocol
+from pipeline.metrics.evaluation import Protocol, evaluate_cells
 from pipeline.metrics.informativeness import embedded_documents, power_of_halves
 from pipeline.metrics.word_power import (
     COMPARED,
@@ -61,7 +61,7 @@ def test_every_word_has_a_relevance_and_what_is_no_word_has_none(name, model, da
 
 def test_texts_are_evaluated_for_faithfulness_at_the_anchors(model, data):
     settings = EVALUATE.model_copy(update={"anchors": 9})
-    protocol = prepare_protocol(data, settings)
+    protocol = Protocol.of(data, settings)
     correlations = []
     for x in protocol.anchors:
         is_word = present(x[None]).flatten()
