@@ -23,7 +23,7 @@ from pipeline.core.cells import Cell
 from pipeline.core.dataset import Split, load_dataset
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.batches import capacity, predict
-from pipeline.metrics.evaluation import evaluate_cells, prepare_protocol
+from pipeline.metrics.evaluation import Protocol, evaluate_cells
 from pipeline.metrics.stability import (
     Box,
     Search,
@@ -104,7 +104,7 @@ def of_metrics(examples: int = TEST) -> pd.DataFrame:
     model = build_senn(MNIST, experiment, problem.params.vae, inputs, seed=0).eval()
     x = data.train.x[torch.arange(examples) % len(data.train)]
     data = replace(data, test=Split(x, torch.arange(examples) % len(data.class_names)))
-    protocol, rows = prepare_protocol(data, problem.params.evaluate), []
+    protocol, rows = Protocol.of(data, problem.params.evaluate), []
     for device in map(torch.device, ("cpu", "cuda")):
         times = capacity(device)
         there = patch("pipeline.metrics.batches.capacity", lambda _, times=times: times)

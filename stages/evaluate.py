@@ -7,7 +7,7 @@ import pandas as pd
 from pipeline.core.files import write_csv
 from pipeline.core.run import Run
 from pipeline.core.stage import argument, run_stage
-from pipeline.metrics.grid import cells_table, evaluate_grids, lambda_table
+from pipeline.metrics.evaluation import cells_table, evaluate_grids, lambda_table
 
 
 def main() -> None:

@@ -7,10 +7,9 @@ import pandas as pd
 from pipeline.core.files import write_csv
 from pipeline.core.run import Run
 from pipeline.core.stage import run_stage
-from pipeline.explanations.methods import METHODS
 from pipeline.metrics.comparison import Compared, comparison
-from pipeline.metrics.comparison_tables import curves_table, scores_table
 from pipeline.metrics.measurement import measure_together
+from pipeline.metrics.scores import curves_table, scores_table
 from pipeline.metrics.word_power import power_table, word_power
 from pipeline.metrics.worst_case import worst_case, worst_case_table
 
@@ -35,8 +34,8 @@ def main() -> None:
 def _write_comparison(run: Run, compared: Compared) -> None:
     tables: dict[Path, list[pd.DataFrame]] = {}
     for name, scores in compared.items():
-        of_methods = scores_table(scores, METHODS, run.params.evaluate.bootstrap)
-        of_folder = {"methods": of_methods, "methods_curves": curves_table(scores, METHODS)}
+        of_methods = scores_table(scores, run.params.evaluate.bootstrap)
+        of_folder = {"methods": of_methods, "methods_curves": curves_table(scores)}
         for folder, table in of_folder.items():
             table.insert(0, "experiment", name)
             table.insert(1, "robust_reg", run.params.robust_reg)

@@ -6,7 +6,7 @@ from pipeline.core.files import write_csv
 from pipeline.core.run import Run
 from pipeline.core.stage import run_stage
 from pipeline.metrics.measurement import measure
-from pipeline.rivals.run import rivals
+from pipeline.rivals.measure import rivals
 from pipeline.rivals.tables import table
 
 

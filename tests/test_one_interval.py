@@ -13,7 +13,7 @@ from scipy import stats
 from pipeline.claims.verdicts import Measured, as_table, judge
 from pipeline.core.cells import Cell
 from pipeline.core.files import write_csv, write_json
-from pipeline.metrics.grid import cells_table, lambda_table
+from pipeline.metrics.evaluation import cells_table, lambda_table
 from pipeline.metrics.headline import headline
 from pipeline.metrics.intervals import share_interval
 from pipeline.reporting.accuracy import accuracy_against_lambda

@@ -20,8 +20,7 @@ from typing import Literal
 
 from pipeline.claims.published import Number, answers
 from pipeline.claims.words import listed
-from pipeline.metrics.decisions import Outcome, excludes
-from pipeline.metrics.intervals import Interval
+from pipeline.metrics.intervals import Interval, Outcome, excludes
 
 Decided = Literal["reproduced", "undecided", "not reproduced"]
 DECIDED: dict[Outcome, Decided] = {

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from pipeline.claims.results import LATENT_SPACE, ExperimentResults, Results
 from pipeline.explanations.prototypes import chance_purities, highest_activation, purity
-from pipeline.metrics.decisions import Outcome
-from pipeline.metrics.intervals import Interval, Z, interval
+from pipeline.metrics.intervals import Interval, Outcome, Z, interval
 from pipeline.metrics.neighbours import Distances
 
 

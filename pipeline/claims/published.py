@@ -1,4 +1,4 @@
-"""What was published, as data: claims, and for each quantity all numbers that were published.
+"""What was published, as data: claims, all numbers of each quantity, and how they were made.
 
 "paper" is Alvarez-Melis & Jaakkola 2018; "review" is the 2020 re-implementation: its report, its
 logs, and the checkpoints that it ships, which we measured; "ETH" is an independent student
@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Literal
+from operator import attrgetter
+from typing import Any, Literal
+
+from pipeline.core.params import Params
 
 Source = Literal["paper", "review", "ETH"]
 Kind = Literal[
@@ -96,7 +99,7 @@ class Claim:
         classifier's; ``ahead of linear``, SENN's accuracy less that; ``trade-off``, between two λ
         little accuracy is lost while relevances become stabler; ``contest``, SENN beside other
         methods (`pipeline.claims.rivals`); ``attack`` and ``power``, with a rule
-        (`pipeline.claims.attack`, `pipeline.claims.power`); ``qualitative``, in words.
+        (`pipeline.claims.rules`); ``qualitative``, in words.
     lambdas : tuple of float
         The λ, or the two λ, that it is about; empty: the headline λ, or none.
     numbers : tuple of Number
@@ -259,3 +262,43 @@ def published_at(experiment: str, dataset: str, robust_reg: float) -> tuple[Numb
         if about == (experiment, dataset, "accuracy", (robust_reg,)):
             return claim.numbers
     return ()
+
+
+_LOSS = {"robustness.variant": "review2020", "robustness.reduction": "batch"}
+_OF_ALL = {"lr": 0.001, "select": "best_validation_accuracy", **_LOSS}
+_OF_MNIST = {**_OF_ALL, "robustness.probes": "exact", "epochs": 5, "eval_freq": 100, "dropout": 0.5,
+             "concept_reg": 1.0, "training_mode_until": "first_validation"}  # fmt: skip
+_OF_VAE = {"vae.objective": "review2020", "vae.target": "review2020", "pretrain.pretrain_epochs": 1}
+
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "compas_senn": {**_OF_ALL, "epochs": 100, "eval_freq": 30, "dropout": 0.0, "batch_size": 200},
+    "mnist_senn": {**_OF_MNIST, "batch_size": 200, "conceptizer.decoder_shared": True},
+    "uci_breast_cancer": {"robustness.variant": "authors2018", "lr": 0.0002, "dropout": 0.0},
+    "mnist_disenn": {**_OF_MNIST, "batch_size": 128, "beta": 4.0, **_OF_VAE},
+}
+"""How the published numbers were made: per experiment, keys of params.yaml and their values.
+
+A key is of the experiment's section unless it names another one.
+
+The review's runs as its checkpoints, logs and trainer show them (docs/published-code.md), not as
+its configs say; `presets/paper.yaml` follows them. What cannot change a number is left out, such as
+when dropout ends where there is none, and the probes of the review's loss on tables, which takes
+one gradient without. Of the tables of UCI the paper says how they were trained."""
+
+
+def deviations(params: Params, name: str) -> tuple[str, ...]:
+    """Where experiment `name` departs from the published runs: ``epochs 7 instead of 5``.
+
+    Empty for an experiment that has no published counterpart.
+    """
+    departures = []
+    for key, published in PROTOCOLS.get(name, {}).items():
+        of_run = key.startswith(("robustness.", "vae.", "pretrain."))
+        here = attrgetter(key)(params if of_run else params.experiment(name))
+        if here != published:
+            departures.append(f"{key} {_text(here)} instead of {_text(published)}")
+    return tuple(departures)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from pipeline.claims.comparison import DECIDED, Decided
-from pipeline.metrics.decisions import Outcome, lies_in, together
-from pipeline.metrics.intervals import Interval, shared_by
+from pipeline.metrics.intervals import Interval, Outcome, lies_in, together, widened
 from pipeline.rivals.methods import CONTRIBUTION, SENN
 
 
@@ -150,7 +149,6 @@ def _judged(contest: Contest, tables: Mapping[str, pd.DataFrame]) -> Iterator[Ju
                 row = rows[contest.measure, setting.setting, setting.scale, rival]
                 worth = setting.like_with_like and row["says"] == "worth"
                 own = f"behind_{CONTRIBUTION if worth else SENN}"
-                here = Interval(*(float(row[own + end]) for end in ("", "_low", "_high")))
-                behind = shared_by(here, comparisons, int(row["seeds"]))
+                behind = widened(row, own, comparisons)
                 outcome = lies_in(behind, 0, float("inf"))
                 yield Judged(experiment, rival, setting, behind, outcome)

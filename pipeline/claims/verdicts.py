@@ -13,31 +13,24 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from pipeline.claims.attack import attack_evidence
 from pipeline.claims.comparison import DECIDED, Comparison, Decided
 from pipeline.claims.evidence import Evidence, qualitative_evidence
-from pipeline.claims.power import power_evidence
-from pipeline.claims.protocol import deviations
-from pipeline.claims.published import CLAIMS, Claim, Kind
-from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.published import CLAIMS, Claim, Kind, deviations
+from pipeline.claims.results import Results
 from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
+from pipeline.claims.rules import RULES
 from pipeline.claims.words import listed
-from pipeline.metrics.decisions import Outcome, lies_in, together
 from pipeline.metrics.intervals import (
     Interval,
     accuracy_interval,
     difference_interval,
     interval,
+    lies_in,
     lost_interval,
+    together,
 )
 
 Status = Literal[Decided, "not tested", "left to the reader"]
-_STATUS: dict[Outcome, Decided] = {
-    "supported": "reproduced",
-    "not supported": "not reproduced",
-    "undecided": "undecided",
-    "not determinable": "undecided",
-}
 
 
 @dataclass(frozen=True)
@@ -105,7 +98,7 @@ def verdicts(results: Results) -> list[Verdict]:
     }
     evidence = qualitative_evidence(results)
     for claim in CLAIMS:
-        experiment, rule = everything.get(claim.experiment), _RULES.get(claim.kind)
+        experiment, rule = everything.get(claim.experiment), RULES.get(claim.kind)
         if experiment and rule and (found := rule(experiment)):
             evidence[claim.id] = found
     return judge(measured, evidence, bouts)
@@ -204,7 +197,7 @@ def _judge(
         here, quantity, remark, _ = evidence[claim.id]
         reason = _joined(f"the number is the {quantity}", about)
         return Verdict(claim, "left to the reader", here, reason, remark)
-    if claim.kind in _RULES:
+    if claim.kind in RULES:
         return _by_rule(claim, evidence.get(claim.id), elsewhere, departs)
     try:
         here = _MEASURES[claim.kind](claim, run)
@@ -231,7 +224,7 @@ def _by_rule(claim: Claim, found: Evidence | None, elsewhere: str, departs: str)
     reason = _joined(f"the number is the {quantity}", elsewhere or departs)
     if here is None or outcome is None:
         return Verdict(claim, "not tested", None, remark)
-    status = _STATUS[outcome]
+    status = DECIDED[outcome]
     if elsewhere:
         return Verdict(claim, "not tested", here, f"{reason}, where it is {status}", remark)
     return Verdict(claim, status, here, reason, remark)
@@ -278,11 +271,6 @@ def _is_cheap(claim: Claim, run: Measured, lost: Interval) -> tuple[Decided, str
     return DECIDED[outcome], reason
 
 
-# Claims in words whose rule is stated, and what decides them.
-_RULES: dict[Kind, Callable[[ExperimentResults], Evidence | None]] = {
-    "attack": lambda experiment: attack_evidence(experiment.worst_case),
-    "power": lambda experiment: power_evidence(experiment.power),
-}
 AFFORDABLE = 0.05  # accuracy; the paper's figures 5A and 5B show losses of some points
 # Claims that say in which direction a quantity goes, and how they are decided.
 _DIRECTIONS: dict[Kind, Callable[[Claim, Measured, Interval], tuple[Decided, str]]] = {

@@ -12,7 +12,6 @@ the same class and of the others.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,12 +19,11 @@ from torch import Tensor
 from pipeline.core.dataset import Dataset
 from pipeline.core.params import Attack
 from pipeline.metrics.batches import in_batches, predict
+from pipeline.metrics.measurement import drawn
 from pipeline.metrics.neighbours import apart
 from pipeline.metrics.stability import Box
 from pipeline.models.senn import Senn
 
-# A constant, not a parameter: another draw of images would be another yardstick.
-_IMAGE_SEED = 0
 _START_SEED = 0
 
 
@@ -33,19 +31,6 @@ _PARTS: dict[str, Callable[[Senn, Tensor], Tensor]] = {
     "concepts": lambda model, x: model.conceptizer.encode(x).detach(),
     "relevances": lambda model, x: model.parameterizer(x).flatten(1).detach(),
 }
-
-
-class Attacked(NamedTuple):
-    """What an attack moved, in units of natural distances; (N, radii) each.
-
-    ``…_within`` is relative to the mean distance to test images of the same class, ``…_between`` to
-    those of other classes; NaN where that is 0.
-    """
-
-    concepts_within: Tensor
-    concepts_between: Tensor
-    relevances_within: Tensor
-    relevances_between: Tensor
 
 
 def ball(data: Dataset, radius: float) -> Box:
@@ -116,16 +101,22 @@ def attacked_images(
     return attacked[1:]
 
 
-def attack(model: Senn, data: Dataset, settings: Attack) -> Attacked:
-    """Attack test images, drawn at random once for all models."""
+def attack(model: Senn, data: Dataset, settings: Attack) -> dict[str, Tensor]:
+    """Attack test images, drawn at random once for all models.
+
+    Returns
+    -------
+    How far concepts and relevances moved, in units of natural distances, (N, radii) each.
+    ``…_within`` is relative to the mean distance to test images of the same class, ``…_between`` to
+    those of other classes; NaN where that is 0.
+    """
     test = data.test
-    generator = torch.Generator().manual_seed(_IMAGE_SEED)
-    drawn = torch.randperm(len(test), generator=generator)[: settings.images].to(test.y.device)
-    x, y = test.x[drawn], test.y[drawn]
+    chosen = drawn(test, settings.images)
+    x, y = test.x[chosen], test.y[chosen]
     attacked = attacked_images(model, data, x, settings.radii, settings.steps)
     parts = {}
     same = y.unsqueeze(1) == test.y
-    others = {"within": same.scatter(1, drawn.unsqueeze(1), False), "between": ~same}  # not itself
+    others = {"within": same.scatter(1, chosen.unsqueeze(1), False), "between": ~same}  # not itself
     for name, of in _PARTS.items():
         at, everywhere = (in_batches(partial(of, model), x).double() for x in (x, test.x))
         moved = torch.stack(
@@ -134,7 +125,7 @@ def attack(model: Senn, data: Dataset, settings: Attack) -> Attacked:
         for where, among in others.items():
             distance = apart(at, everywhere).where(among, 0).sum(1) / among.sum(1)
             parts[f"{name}_{where}"] = moved / distance.where(distance > 0, torch.nan).unsqueeze(1)
-    return Attacked(**parts)
+    return parts
 
 
 def _margin(logits: Tensor, target: Tensor) -> Tensor:

@@ -16,9 +16,8 @@ numbers are summed.
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,7 +27,6 @@ from pipeline.core.dataset import PATCH, Dataset, present
 from pipeline.core.files import File
 from pipeline.core.params import Evaluate, Explain
 from pipeline.core.run import Run
-from pipeline.core.workers import Report
 from pipeline.explanations.method import Background, ExplanationMethod, Method, ModelT
 from pipeline.explanations.methods import METHODS, methods_on
 from pipeline.metrics.batches import in_batches, predict
@@ -39,7 +37,7 @@ from pipeline.metrics.informativeness import (
     explanatory_power,
     relevance_weighted,
 )
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, drawn, each
 from pipeline.metrics.neighbours import nearest, neighbours
 from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
@@ -48,6 +46,7 @@ from pipeline.metrics.removal import (
     leave_one_out,
     removal_of_concepts,
 )
+from pipeline.metrics.scores import MethodScores
 from pipeline.metrics.stability import (
     Box,
     Encode,
@@ -63,30 +62,7 @@ from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
 from pipeline.models.weights import load_cell
 
-# A constant, not a parameter: another draw of examples would be another yardstick.
-_EXAMPLE_SEED = 0
 _NOISE_SEED = 1
-
-
-class MethodScores(NamedTuple):
-    """What one method got on one model.
-
-    `values` per name of a score, (N,), one per example, NaN where undefined; `curves` per name,
-    (N, P), at the positions that `positions` (P,) has under the same name.
-    """
-
-    values: dict[str, np.ndarray]
-    curves: dict[str, np.ndarray]
-    positions: dict[str, np.ndarray]
-
-    def to_json(self) -> list[dict[str, list[Any]]]:
-        """All of it as lists of numbers, exactly."""
-        return [{name: array.tolist() for name, array in part.items()} for part in self]
-
-    @classmethod
-    def from_json(cls, parts: list[dict[str, list[Any]]]) -> "MethodScores":
-        """What `to_json` made a list of."""
-        return cls(*({name: np.array(array) for name, array in part.items()} for part in parts))
 
 
 Compared = dict[str, dict[str, list[MethodScores]]]
@@ -131,10 +107,8 @@ class Examination:
 
     def __init__(self, model: Senn, data: Dataset, settings: Explain, evaluate: Evaluate) -> None:
         self.model, self.data, self.settings = model, data, settings
-        generator = torch.Generator().manual_seed(_EXAMPLE_SEED)
-        drawn = torch.randperm(len(data.test), generator=generator)[: settings.examples]
-        drawn = drawn.to(data.test.x.device)
-        self.x, self.y = data.test.x[drawn], data.test.y[drawn]
+        chosen = drawn(data.test, settings.examples)
+        self.x, self.y = data.test.x[chosen], data.test.y[chosen]
         self.target = predict(model, self.x)
         generator = torch.Generator().manual_seed(_NOISE_SEED)
         noise = torch.randn(self.x.shape, generator=generator).to(self.x) * data.deviation()
@@ -226,9 +200,9 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
         "explanatory_power": explanatory_power(vectors, y, settings.power_neighbours),
     }
     return MethodScores(
-        {name: value.double().cpu().numpy() for name, value in values.items()},
-        {name: curve.double().cpu().numpy() for name, (_, curve) in curves.items()},
-        {name: positions.numpy() for name, (positions, _) in curves.items()},
+        {name: value.double().tolist() for name, value in values.items()},
+        {name: curve.double().tolist() for name, (_, curve) in curves.items()},
+        {name: positions.tolist() for name, (positions, _) in curves.items()},
     )
 
 
@@ -307,9 +281,12 @@ def comparison(run: Run) -> Measurement[Compared]:
         }
 
     work = each(partial(_score, settings, params.evaluate, run.device))
-    save, load = MethodScores.to_json, MethodScores.from_json
+
+    def load(saved: list[Any]) -> MethodScores:
+        return MethodScores(*saved)
+
     return Measurement(
-        "methods", work, EXPLAINING, subjects, gather, save=save, load=load, line=line
+        "methods", work, EXPLAINING, subjects, gather, save=list, load=load, line=line
     )
 
 
@@ -317,11 +294,11 @@ def _score(
     settings: Explain,
     evaluate: Evaluate,
     device: torch.device,
-    subject: tuple[File, File, str],
-    report: Report,
+    cell: File,
+    data: File,
+    method: str,
 ) -> MethodScores:
     """Score one method on one model; runs in a worker."""
-    cell, data, method = subject
     examination = _examination(cell, data, settings, evaluate, device)
     return score(METHODS[method], examination)
 

@@ -39,12 +39,20 @@ class Enclosure(NamedTuple):
     low: Tensor
     high: Tensor
 
+    def reach(self) -> Tensor:
+        """No value is larger, up to its sign."""
+        return self.at.abs() + torch.maximum(-self.low, self.high)
+
 
 class IntervalMatrix(NamedTuple):
     """All matrices (B, K, *shape) that differ from `centre` by at most `radius`, elementwise."""
 
     centre: Tensor
     radius: Tensor
+
+    def spread(self) -> Tensor:
+        """`radius`, and more than the rounding errors of a product."""
+        return self.radius + ROUNDING * (self.centre.abs() + self.radius)
 
     def norm(self) -> Tensor:
         """A bound on the spectral norm of each, (B,)."""
@@ -127,9 +135,9 @@ def _weighted(
     """A linear layer's output; `apply` is ``(input, weight, bias)``."""
     size, bias = layer.weight.abs(), layer.bias
     assert bias is not None
-    reach = over.at.abs() + torch.maximum(-over.low, over.high)
     middle = apply((over.low + over.high) / 2, layer.weight)
-    radius = apply((over.high - over.low) / 2 + ROUNDING * reach, size, ROUNDING * bias.abs())
+    half = (over.high - over.low) / 2 + ROUNDING * over.reach()
+    radius = apply(half, size, ROUNDING * bias.abs())
     low, high = (middle - radius).clamp(max=0), (middle + radius).clamp(min=0)
     return Enclosure(apply(over.at, layer.weight, bias), low, high)
 
@@ -137,8 +145,7 @@ def _weighted(
 def _pull_through(
     product: Callable[[Tensor, Tensor], Tensor], weight: Tensor, matrix: IntervalMatrix
 ) -> IntervalMatrix:
-    spread = matrix.radius + ROUNDING * (matrix.centre.abs() + matrix.radius)
-    return IntervalMatrix(product(matrix.centre, weight), product(spread, weight.abs()))
+    return IntervalMatrix(product(matrix.centre, weight), product(matrix.spread(), weight.abs()))
 
 
 def _convolution_norm(weight: Tensor, size: torch.Size) -> Tensor:
@@ -205,7 +212,7 @@ def _max_pool(size: int, over: Enclosure) -> tuple[Enclosure, Link]:
     at, low, high = (
         in_windows(t, size) for t in (over.at, over.at + over.low, over.at + over.high)
     )
-    possible = can_be_largest(low, high)
+    possible = high >= low.amax(-1, keepdim=True)  # to be the largest
     alone = possible.sum(-1, keepdim=True) == 1
     lowest, highest = (possible & alone).to(at.dtype), possible.to(at.dtype)
     top = at.amax(-1)
@@ -226,11 +233,6 @@ def out_of_windows(t: Tensor, size: int, shape: torch.Size) -> Tensor:
     """Windows (..., rows, columns, size²) as images (..., *shape), 0 at the odd ends."""
     t = t.unflatten(-1, (size, size)).transpose(-3, -2).flatten(-4, -3).flatten(-2)
     return F.pad(t, (0, shape[1] - t.shape[-1], 0, shape[0] - t.shape[-2]))
-
-
-def can_be_largest(low: Tensor, high: Tensor) -> Tensor:
-    """Which members of windows (..., size²), each between its bounds, can be the largest."""
-    return high >= low.amax(-1, keepdim=True)
 
 
 def _scaled(lowest: Tensor, highest: Tensor, matrix: IntervalMatrix) -> IntervalMatrix:

@@ -1,19 +1,23 @@
-"""All metrics of one trained model, as one flat row.
+"""All metrics of every cell of an experiment's grid: one flat row a cell, and one row a λ.
 
 `Protocol` is what every cell of an experiment is measured on, the same for all: comparisons between
 λ and seeds are comparisons of models.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 
+import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import Dataset, Split
 from pipeline.core.errors import PipelineError
+from pipeline.core.files import File
 from pipeline.core.params import Evaluate
+from pipeline.core.run import Run
 from pipeline.explanations.method import Background
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.batches import BATCH_SIZE, at_once, capacity, in_batches, predict
@@ -23,6 +27,8 @@ from pipeline.metrics.collapse import (
     commonest_share,
     cross_entropy,
     cross_entropy_ratio,
+    linear_accuracy,
+    selection,
 )
 from pipeline.metrics.concepts import (
     concept_correlation,
@@ -32,9 +38,17 @@ from pipeline.metrics.concepts import (
     reconstruction_mse,
 )
 from pipeline.metrics.faithfulness import faithfulness
-from pipeline.metrics.intervals import share_interval
+from pipeline.metrics.intervals import accuracy_interval, share_interval
+from pipeline.metrics.measurement import (
+    EVALUATING,
+    Files,
+    Measurement,
+    Subject,
+    dataset_on,
+    drawn,
+    measure,
+)
 from pipeline.metrics.neighbours import neighbours, within
-from pipeline.metrics.references import linear_accuracy
 from pipeline.metrics.removal import leave_one_out, removal_of_concepts
 from pipeline.metrics.stability import (
     Box,
@@ -47,11 +61,11 @@ from pipeline.metrics.stability import (
     to_inputs,
 )
 from pipeline.models.conceptizers import IdentityConceptizer
+from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
+from pipeline.models.weights import load_cell
 from pipeline.training.robustness import linearise, residuals
 
-# A constant, not a parameter: another draw of anchors would be another yardstick.
-_ANCHOR_SEED = 0
 # Of anchors that are no rows of a table, one in so many is certified: all would nearly double the
 # time.
 _CERTIFIED = 8
@@ -86,7 +100,7 @@ METRICS: dict[str, Callable[[Senn, Dataset], float | int]] = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """What all cells of an experiment are measured on; see `prepare_protocol`.
+    """What all cells of an experiment are measured on.
 
     Attributes
     ----------
@@ -103,6 +117,19 @@ class Protocol:
     anchors: Tensor
     neighbours: Tensor
     box: Box
+
+    @classmethod
+    def of(cls, data: Dataset, settings: Evaluate) -> "Protocol":
+        """Choose anchors and neighbourhoods for `data`, on its device.
+
+        Units of the neighbourhoods come from the training data: the root-mean-square distance from
+        the mean, and each feature's standard deviation.
+        """
+        anchors = data.test.x[drawn(data.test, settings.anchors).sort().values]
+        radius = settings.lipschitz_discrete_radius * spread(data.train.x)
+        near = neighbours(anchors, data.test.x, within(radius))
+        box = Box.around(data, settings.lipschitz_local_radius)
+        return cls(data, settings, anchors, near, box)
 
     @cached_property
     def linear_accuracy(self) -> float:
@@ -125,31 +152,89 @@ class Protocol:
         return max(1, min(fitting, capacity(self.anchors.device)))
 
 
-def prepare_protocol(data: Dataset, settings: Evaluate) -> Protocol:
-    """Choose anchors and neighbourhoods for `data`, on its device.
+def evaluate_grids(run: Run, entry: str) -> dict[str, dict[Cell, Row]]:
+    """Evaluate all cells of the experiments that `entry` of params.yaml stands for.
 
-    Units of the neighbourhoods come from the training data: the root-mean-square distance from the
-    mean, and each feature's standard deviation.
+    Returns
+    -------
+    What was measured of each cell, by experiment.
+
+    Raises
+    ------
+    PipelineError
+        If the data or a cell is missing or damaged.
     """
-    anchors = data.test.x[draw_anchors(data, settings.anchors)]
-    radius = settings.lipschitz_discrete_radius * spread(data.train.x)
-    return Protocol(
-        data,
-        settings,
-        anchors,
-        neighbours(anchors, data.test.x, within(radius)),
-        Box.around(data, settings.lipschitz_local_radius),
-    )
+    names = run.params.names_of(entry)
+    cells = [cell for name in names for cell in grid(run.params, name)]
+
+    def line(index: int, row: Row) -> str:
+        return f"{cells[index]}: test accuracy {row['accuracy']:.4f}"
+
+    of_run = [(run, cell) for cell in cells]
+    rows = evaluate(f"evaluate {entry}", run, run.params.evaluate, of_run, line)
+    measured = dict(zip(cells, rows, strict=True))
+    return {
+        name: {cell: row for cell, row in measured.items() if cell.experiment == name}
+        for name in names
+    }
 
 
-def draw_anchors(data: Dataset, count: int) -> Tensor:
-    """Indices of test examples, ascending, drawn at random once for all.
+def evaluate(
+    title: str,
+    run: Run,
+    settings: Evaluate,
+    cells: Sequence[tuple[Run, Cell]],
+    line: Callable[[int, Row], str] | None = None,
+) -> list[Row]:
+    """Evaluate cells, each of a run of its own."""
+    # What a row follows from besides cell, data and code; not from the bootstrap.
+    protocol = {"evaluate": settings.model_dump(mode="json", exclude={"bootstrap"})}
+    subjects = [Subject.of(of, cell, protocol) for of, cell in cells]
+    work = partial(_evaluate, settings, run.device)
+    together = capacity(run.device)
+    measurement = Measurement(title, work, EVALUATING, subjects, list, line=line, together=together)
+    return measure(run, measurement)
 
-    Test sets are not in random order: the first half of MNIST's is easier than the second.
+
+def cells_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
+    """One row a cell, by λ and seed: experiment, robust_reg, seed, then the metrics."""
+    rows = [
+        {"experiment": cell.experiment, "robust_reg": cell.robust_reg, "seed": cell.seed}
+        | evaluations[cell]
+        for cell in sorted(evaluations)
+    ]
+    return pd.DataFrame(rows)
+
+
+def lambda_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
+    """One row a λ, ascending: experiment, robust_reg, how many seeds, then the metrics over seeds.
+
+    Every metric, counts too, is the mean over the seeds at which it is defined, but for ``…_max``,
+    the largest. `accuracy_std` is the sample standard deviation over seeds, undefined (NaN) with
+    one seed; `accuracy_low` and `accuracy_high` are `accuracy_interval`, with one seed that over
+    test examples.
+
+    Parameters
+    ----------
+    evaluations : cells of one experiment, each λ with the same seeds.
     """
-    generator = torch.Generator().manual_seed(_ANCHOR_SEED)
-    drawn = torch.randperm(len(data.test), generator=generator)[:count]
-    return drawn.sort().values.to(data.test.x.device)
+    rows = []
+    for robust_reg in sorted({cell.robust_reg for cell in evaluations}):
+        cells = sorted(cell for cell in evaluations if cell.robust_reg == robust_reg)
+        metrics = pd.DataFrame([evaluations[cell] for cell in cells])
+        over_seeds = {str(name): _over_seeds(values) for name, values in metrics.items()}
+        _, over_seeds["accuracy_low"], over_seeds["accuracy_high"] = accuracy_interval(metrics)
+        rows.append(
+            {
+                "experiment": cells[0].experiment,
+                "robust_reg": robust_reg,
+                "seeds": len(cells),
+                "accuracy": over_seeds.pop("accuracy"),
+                "accuracy_std": metrics["accuracy"].std(ddof=1),
+            }
+            | over_seeds
+        )
+    return pd.DataFrame(rows)
 
 
 def evaluate_cells(models: Sequence[Senn], protocol: Protocol) -> list[Row]:
@@ -180,6 +265,23 @@ def _evaluate_at_once(models: Sequence[Senn], protocol: Protocol) -> Iterator[Ro
             **{name: metric(model, data) for name, metric in METRICS.items()},
             "linear_accuracy": protocol.linear_accuracy if are_inputs else torch.nan,
         }
+
+
+def _evaluate(settings: Evaluate, device: torch.device, models: Sequence[Files]) -> list[Row]:
+    """Evaluate cells of one experiment; runs in a worker."""
+    protocol = _protocol(models[0][1], settings, device)
+    loaded = [load_cell(cell) for cell, _, _ in models]
+    rows = evaluate_cells([placed(model, device) for model, _ in loaded], protocol)
+    return [
+        row | selection(metadata, protocol.data.valid)
+        for row, (_, metadata) in zip(rows, loaded, strict=True)
+    ]
+
+
+@lru_cache(maxsize=1)
+def _protocol(data: File, settings: Evaluate, device: torch.device) -> Protocol:
+    """The protocol of an experiment, made once in a worker."""
+    return Protocol.of(dataset_on(data, device), settings)
 
 
 def correct(model: Senn, split: Split) -> Tensor:
@@ -316,3 +418,7 @@ def _of_defined(statistic: Callable[[Tensor], Tensor], values: Tensor) -> float:
 
 def _undefined(values: Tensor) -> int:
     return int(values.isnan().sum())
+
+
+def _over_seeds(values: pd.Series) -> float:
+    return values.max() if str(values.name).endswith("_max") else values.mean()

@@ -4,22 +4,28 @@ A number here is a mean over seeds of something measured on test examples, so ch
 sources: training, seen in the scatter over seeds, and the finite test set. Each has a textbook
 interval of its own. The distances from the mean to the ends add up in quadrature (Howe 1974; Zou &
 Donner 2008), so that another independent source can only widen the interval.
+
+What an interval decides follows one rule, by which claims, predictions and winners are judged. It
+*excludes* whatever lies outside it, and decides a question only if it leaves one answer: an
+interval that lies on both sides of a bound, or includes two rival answers, leaves the question
+undecided. An interval that touches a bound does not exclude it.
 """
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.metrics.scores import Statistic
-
 LEVEL = 0.95
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 Z = 1.959963984540054  # the normal quantile of TAILS[1]: half widths, in standard errors
+
+Statistic = Literal["mean", "median", "share"]
+Outcome = Literal["supported", "not supported", "undecided", "not determinable"]
 
 
 class Interval(NamedTuple):
@@ -28,6 +34,11 @@ class Interval(NamedTuple):
     mean: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, row: Mapping[Any, Any] | pd.Series, name: str) -> "Interval":
+        """What `columns` made a part of a row, as an interval again."""
+        return cls(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")))
 
     def within(self, least: float, most: float) -> "Interval":
         """The same where the quantity can only be from `least` to `most`."""
@@ -78,6 +89,11 @@ def shared_by(here: Interval, comparisons: int, seeds: int = 1) -> Interval:
         wider = ndtri(together) / ndtri(alone)
     below, above = here.mean - here.low, here.high - here.mean
     return Interval(here.mean, here.mean - wider * below, here.mean + wider * above)
+
+
+def widened(row: Mapping[Any, Any], name: str, comparisons: int) -> Interval:
+    """The interval of a row's `name`, over its ``seeds``, `shared_by` so many comparisons."""
+    return shared_by(Interval.of(row, name), comparisons, int(row["seeds"]))
 
 
 def share_interval(share: float, examples: int) -> Interval:
@@ -162,6 +178,32 @@ def estimate(values: np.ndarray, statistic: Statistic, resamples: int) -> tuple[
         return interval(of_seeds, mean - low, high - mean).within(0, 1), undefined
     low, high = np.nanquantile(_resampled(values, statistic, resamples), TAILS)
     return interval(of_seeds, max(0.0, mean - low), max(0.0, high - mean)), undefined
+
+
+def excludes(here: Interval, low: float, high: float | None = None) -> bool:
+    """Whether all of [low, high] lies outside the interval; `high` is `low` if left out."""
+    return here.high < low or (low if high is None else high) < here.low
+
+
+def lies_in(here: Interval, low: float, high: float) -> Outcome:
+    """Whether a quantity lies between two bounds, of which one may be infinite, as predicted."""
+    if low < here.low and here.high < high:
+        return "supported"
+    return "not supported" if excludes(here, low, high) else "undecided"
+
+
+def singles_out(here: Interval, predicted: float, rivals: Iterable[float]) -> Outcome:
+    """Whether a quantity is the one that was predicted, rather than one of its `rivals`."""
+    if excludes(here, predicted):
+        return "not supported"
+    return "supported" if all(excludes(here, rival) for rival in rivals) else "undecided"
+
+
+def together(outcomes: Iterable[Outcome]) -> Outcome:
+    """The outcome of a prediction about several quantities: it fails if it fails for one."""
+    of_each = set(outcomes)
+    worst_first: tuple[Outcome, ...] = ("not supported", "not determinable", "undecided")
+    return next((outcome for outcome in worst_first if outcome in of_each), "supported")
 
 
 def _reach(cells: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

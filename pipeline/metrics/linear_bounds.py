@@ -12,6 +12,10 @@ function larger:
 What arrives at the input is bounded on the box exactly. Units of a convolution see a window of the
 input only, so every position is a small network of its own, cut out of the large one.
 
+Convolution and max-pooling are taken as one layer. A unit of max-pooling has one of the
+convolution's kernels, shifted to a place of its window, or a mixture of them. The places share most
+of their inputs, which the two layers one after another, each enclosed by itself, forget.
+
 As in `enclosures`, all is about changes from the anchor, in float64, and widened by more than its
 rounding errors. The library for it, auto_LiRPA, needs a torch before 2.9.
 """
@@ -25,7 +29,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.metrics.enclosures import ROUNDING, Enclosure, in_windows
-from pipeline.metrics.pooled import shifted_kernels, through, window_of
 
 
 class Step(NamedTuple):
@@ -121,7 +124,7 @@ def _ends(path: Sequence[Step], units: int) -> tuple[Tensor, Tensor]:
         bound = _before(remaining, bound)
     extreme = bound.rows.clamp(max=0) * first.low.unsqueeze(1)
     extreme += bound.rows.clamp(min=0) * first.high.unsqueeze(1)
-    most = _with_errors(bound, _size(first)).constant + extreme.flatten(2).sum(2)
+    most = _with_errors(bound, first.reach()).constant + extreme.flatten(2).sum(2)
     return -most[:, units:], most[:, :units]
 
 
@@ -135,19 +138,19 @@ def _before(path: list[Step], bound: _Bound) -> _Bound:
         case nn.Flatten():
             return _Bound(bound.rows.unflatten(2, before.at.shape[1:]), bound.constant)
         case nn.Linear():
-            bound = _with_errors(bound, F.linear(_size(before), layer.weight.abs()))
+            bound = _with_errors(bound, F.linear(before.reach(), layer.weight.abs()))
             return _Bound(bound.rows @ layer.weight, bound.constant)
         case nn.Conv2d():
-            bound = _with_errors(bound, F.conv2d(_size(before), layer.weight.abs()))
+            bound = _with_errors(bound, F.conv2d(before.reach(), layer.weight.abs()))
             rows = F.conv_transpose2d(bound.rows.flatten(0, 1), layer.weight)
             return _Bound(rows.unflatten(0, bound.rows.shape[:2]), bound.constant)
         case nn.ReLU():
-            return _before_relu(before, _with_errors(bound, _size(before)))
+            return _before_relu(before, _with_errors(bound, before.reach()))
         case nn.MaxPool2d():
             convolution, source, _ = path.pop()
             assert isinstance(convolution, nn.Conv2d) and differences is not None
             size = window_of(layer)
-            sizes = _size(before) + F.conv2d(_size(source), convolution.weight.abs())
+            sizes = before.reach() + F.conv2d(source.reach(), convolution.weight.abs())
             bound = _with_errors(bound, size**2 * in_windows(sizes, size).amax(-1))
             lines = _pooling_lines(in_windows(before.at, size), differences)
             return _before_pooling(convolution, size, source, lines, bound)
@@ -206,10 +209,75 @@ def _with_errors(bound: _Bound, size: Tensor) -> _Bound:
     return _Bound(bound.rows, bound.constant + ROUNDING * _product(bound.rows.abs(), size))
 
 
-def _size(over: Enclosure) -> Tensor:
-    return over.at.abs() + torch.maximum(-over.low, over.high)
-
-
 def _product(rows: Tensor, values: Tensor) -> Tensor:
     """Σ rows · values, (B, N), of rows (B, N, *shape) and values (B, *shape)."""
     return (rows.flatten(2) @ values.flatten(1).unsqueeze(2)).squeeze(2)
+
+
+def window_of(pooling: nn.MaxPool2d) -> int:
+    """Height and width of its windows, which `enclose` has found to be squares side by side."""
+    size = pooling.kernel_size
+    assert isinstance(size, int)
+    return size
+
+
+def shifted_kernels(convolution: nn.Conv2d, size: int) -> Tensor:
+    """The kernels at each place of a window of `size`, (size², outputs, inputs, side, side)."""
+    weight, places = convolution.weight, range(size)
+    margins = [(j, size - 1 - j, i, size - 1 - i) for i in places for j in places]
+    return torch.stack([F.pad(weight, margin) for margin in margins])
+
+
+def largest_differences(
+    convolution: nn.Conv2d, before: Enclosure, after: Enclosure, size: int
+) -> Tensor:
+    """Upper bounds of z_i − z_j, for all pairs of places in windows of a convolution's output.
+
+    By intervals of the differences of kernels, or of units: whichever are tighter.
+
+    Parameters
+    ----------
+    before, after : enclosures of the convolution's input and output.
+
+    Returns
+    -------
+    (B, outputs, rows, columns, size², size²), the place i before the place j.
+    """
+    kernels = shifted_kernels(convolution, size)
+    apart = (kernels.unsqueeze(1) - kernels.unsqueeze(0)).flatten(0, 2)
+    middle = F.conv2d((before.low + before.high) / 2, apart, stride=size)
+    radius = F.conv2d((before.high - before.low) / 2, apart.abs(), stride=size)
+    pairs = (middle + radius).unflatten(1, (size**2, size**2, -1)).movedim((1, 2), (-2, -1))
+    assert convolution.bias is not None
+    errors = F.conv2d(before.reach(), convolution.weight.abs(), convolution.bias.abs())
+    at, low, high, error = (
+        in_windows(t, size) for t in (after.at, after.low, after.high, ROUNDING * errors)
+    )
+    pairs = pairs + error.unsqueeze(-1) + error.unsqueeze(-2)
+    change = torch.minimum(pairs, high.unsqueeze(-1) - low.unsqueeze(-2))
+    return change + at.unsqueeze(-1) - at.unsqueeze(-2)
+
+
+def through(rows: Tensor, kernels: Tensor, size: int, shape: torch.Size) -> Tensor:
+    """Linear functions of the pooled units as functions of the convolution's input.
+
+    Parameters
+    ----------
+    rows : (B, N, outputs, rows, columns)
+    kernels : of each unit, (B, outputs, rows, columns, inputs, side, side).
+    size : of the windows.
+    shape : of the convolution's input, (inputs, height, width).
+
+    Returns
+    -------
+    (B, N, *shape)
+    """
+    batch, count, _, height, width = rows.shape
+    side = kernels.shape[-1]
+    by_place = rows.permute(0, 3, 4, 1, 2).flatten(0, 2)
+    parts = by_place @ kernels.permute(0, 2, 3, 1, 4, 5, 6).flatten(0, 2).flatten(2)
+    parts = parts.unflatten(0, (batch, height * width)).permute(0, 2, 3, 1).flatten(0, 1)
+    used = ((height - 1) * size + side, (width - 1) * size + side)
+    images = F.fold(parts, used, side, stride=size)
+    images = F.pad(images, (0, shape[2] - used[1], 0, shape[1] - used[0]))
+    return images.unflatten(0, (batch, count))

@@ -1,17 +1,18 @@
 """Trained models are measured side by side, and none twice."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import groupby
+from itertools import groupby, starmap
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from rich.console import Console
 from rich.progress import Progress
+from torch import Tensor
 
 from pipeline.core.cells import Cell
-from pipeline.core.dataset import Dataset, file_of, read_dataset
+from pipeline.core.dataset import Dataset, Split, file_of, read_dataset
 from pipeline.core.files import File
 from pipeline.core.fingerprint import (
     COMPUTING_CODE,
@@ -85,8 +86,8 @@ class Measurement(NamedTuple, Generic[Gathered]):
     title : str
         Of the progress bar.
     work : callable
-        Measures some: ``work(models, report)``, with (cell, data, task) of each, the first two of
-        them files; runs in a worker. See `each`.
+        Measures some: ``work(models)``, with (cell, data, task) of each, the first two of them
+        files; runs in a worker. See `each`.
     code : sequence of str
         The files that measure, such as `EVALUATING`.
     subjects : sequence of Subject
@@ -103,7 +104,7 @@ class Measurement(NamedTuple, Generic[Gathered]):
     """
 
     title: str
-    work: Work[Sequence[Files], list[Any]]
+    work: Callable[[Sequence[Files]], Iterable[Any]]
     code: Sequence[str]
     subjects: Sequence[Subject]
     gather: Callable[[list[Any]], Gathered]
@@ -113,9 +114,9 @@ class Measurement(NamedTuple, Generic[Gathered]):
     together: int = 1
 
 
-def each(work: Work[Files, Result]) -> Work[Sequence[Files], list[Result]]:
-    """`work` of one model as that of some, one after another."""
-    return partial(_each, work)
+def each(measured: Callable[..., Result]) -> Callable[[Sequence[Files]], Iterable[Result]]:
+    """``measured(cell, data, task)`` of one model as the work of some, one after another."""
+    return partial(starmap, measured)
 
 
 def measure(run: Run, measurement: Measurement[Gathered]) -> Gathered:
@@ -186,18 +187,14 @@ def _parts(measurement: Measurement[Any], indices: Sequence[int]) -> Iterator[li
             yield of_experiment[start : start + size]
 
 
-def _each(work: Work[Files, Result], models: Sequence[Files], report: Report) -> list[Result]:
-    return [work(model, report) for model in models]
-
-
 def _work(
-    works: Sequence[Work[Sequence[Files], list[Any]]],
+    works: Sequence[Callable[[Sequence[Files]], Iterable[Any]]],
     task: tuple[int, Sequence[Files]],
     report: Report,
 ) -> list[Any]:
     """Do a task of the measurement that it is of; runs in a worker."""
     which, models = task
-    return works[which](models, report)
+    return list(works[which](models))
 
 
 def _keys(
@@ -218,3 +215,13 @@ def _keys(
 def dataset_on(file: File, device: torch.device) -> Dataset:
     """The data set of a subject on `device`, read once in a worker for tasks in a row."""
     return read_dataset(file).to(device)
+
+
+def drawn(split: Split, count: int) -> Tensor:
+    """Indices of `count` examples, drawn at random once for all models, on the split's device.
+
+    The seed is no parameter: another draw would be another yardstick. Not the first ones: the first
+    half of MNIST's test set is easier than the second.
+    """
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+    return order[:count].to(split.x.device)

@@ -33,12 +33,12 @@ def layers_from_output(model: nn.Module) -> list[list[nn.Module]]:
     return [[layer] for layer in reversed(_with_parameters(layers))]
 
 
-def cascade(model: ModelT, seed: int = 0) -> list[ModelT]:
+def cascade(model: ModelT) -> list[ModelT]:
     """Copies of `model` with its last layer's parameters shuffled, its last two layers', ….
 
     Every parameter tensor keeps its numbers, in another order: the scale of a layer stays.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     copies: list[ModelT] = []
     for _ in layers_from_output(model):
         model = copy.deepcopy(model)

@@ -1,9 +1,15 @@
-"""The scores that every explanation method gets, in the order in which tables show them."""
+"""The scores that every explanation method gets, in the order of tables, and those tables."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-Statistic = Literal["mean", "median", "share"]
+import numpy as np
+import pandas as pd
+
+from pipeline.explanations.methods import METHODS
+from pipeline.metrics.intervals import Statistic, estimate
 
 
 @dataclass(frozen=True)
@@ -55,3 +61,63 @@ CURVES: dict[str, Statistic] = {
     "noise": "median",
     "randomisation": "mean",
 }
+
+
+class MethodScores(NamedTuple):
+    """What one method got on one model.
+
+    `values` per name of a score, (N,), one per example, NaN where undefined; `curves` per name,
+    (N, P), at the positions that `positions` (P,) has under the same name.
+    """
+
+    values: dict[str, list[float]]
+    curves: dict[str, list[list[float]]]
+    positions: dict[str, list[float]]
+
+
+def scores_table(by_method: Mapping[str, list[MethodScores]], resamples: int) -> pd.DataFrame:
+    """One row a method: what it is, on how many seeds and examples, then per score four columns.
+
+    ``<score>``, ``<score>_low`` and ``<score>_high`` are `estimate`'s, over examples and seeds;
+    ``<score>_undefined`` is how many values, of seeds × examples, it leaves out.
+
+    Parameters
+    ----------
+    by_method : per name of a method its scores, one a seed.
+    resamples : of the bootstrap.
+    """
+    rows = []
+    for name, of_seeds in by_method.items():
+        row: dict[str, str | int | float] = {
+            "method": name,
+            "label": METHODS[name].label,
+            "family": METHODS[name].family,
+            "speaks_of": METHODS[name].speaks_of,
+            "by_removal": METHODS[name].by_removal,
+            "seeds": len(of_seeds),
+            "examples": len(of_seeds[0].values[next(iter(SCORES))]),
+        }
+        for score in SCORES.values():
+            values = np.array([scores.values[score.name] for scores in of_seeds])
+            here, undefined = estimate(values, score.statistic, resamples)
+            row |= here.columns(score.name) | {f"{score.name}_undefined": undefined}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def curves_table(by_method: Mapping[str, list[MethodScores]]) -> pd.DataFrame:
+    """One row a point: method, label, curve, position, value; without those undefined.
+
+    A value is the statistic of `CURVES` over examples, and the mean over seeds.
+    """
+    rows = []
+    for name, of_seeds in by_method.items():
+        for curve, statistic in CURVES.items():
+            by_seed = np.array([scores.curves[curve] for scores in of_seeds])  # (S, N, P)
+            points = np.ascontiguousarray(by_seed.transpose(2, 0, 1))
+            for position, values in zip(of_seeds[0].positions[curve], points, strict=True):
+                value = estimate(values, statistic, resamples=1)[0].mean
+                if not math.isnan(value):
+                    point = {"curve": curve, "position": position, "value": value}
+                    rows.append({"method": name, "label": METHODS[name].label, **point})
+    return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""The explanatory power index of explanation methods, on texts (`documents`).
+"""The explanatory power index of explanation methods, on texts (`power_of_halves`).
 
 A word's relevance for the predicted class is the sum over the numbers of its embedding. Beside the
 methods stand two weights that know no model: ``uniform``, 1 for every word, and ``tf_idf``.
@@ -6,7 +6,6 @@ methods stand two weights that know no model: ``uniform``, 1 for every word, and
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,18 +17,17 @@ from pipeline.core.dataset import Dataset, Split, is_word
 from pipeline.core.files import File
 from pipeline.core.params import Power
 from pipeline.core.run import Run
-from pipeline.core.workers import Report
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.batches import in_batches, predict
-from pipeline.metrics.documents import (
+from pipeline.metrics.informativeness import (
     embedded_documents,
     idf,
     one_hot_documents,
     power_of_halves,
 )
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, drawn, each
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
 from pipeline.models.weights import load_cell
@@ -46,15 +44,11 @@ COMPARED = (
 REFERENCE = "lrp_epsilon"  # whose lead over every other row is in the table
 NO_MODEL = {"uniform": "uniform weights", "tf_idf": "tf-idf"}
 SPACES = ("embedding", "one_hot")
-_SEED = 0  # of the draw of documents
 _CPU = torch.device("cpu")
 
 
-class WordPower(NamedTuple):
-    """`documents.power_of_halves` of one kind of weights: in each of `SPACES`, (N,)."""
-
-    embedding: list[float]
-    one_hot: list[float]
+WordPower = dict[str, list[float]]
+"""`power_of_halves` of one kind of weights: in each of `SPACES`, (N,)."""
 
 
 def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
@@ -74,7 +68,7 @@ def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
 
     def line(index: int, power: WordPower) -> str:
         cell, weights = pairs[index]
-        return f"{cell}: {weights}, explanatory power {np.mean(power.embedding):.3f}"
+        return f"{cell}: {weights}, explanatory power {np.mean(power['embedding']):.3f}"
 
     protocol = settings.model_dump(mode="json", exclude={"experiments", "seeds"})
     subjects = [
@@ -91,11 +85,8 @@ def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
             for name in settings.experiments
         }
 
-    def load(saved: dict[str, list[float]]) -> WordPower:
-        return WordPower(**saved)
-
-    work, save = each(partial(_measure, settings, run.device)), WordPower._asdict
-    return Measurement("power", work, EXPLAINING, subjects, gather, save=save, load=load, line=line)
+    work = each(partial(_measure, settings, run.device))
+    return Measurement("power", work, EXPLAINING, subjects, gather, line=line)
 
 
 def power_table(
@@ -115,7 +106,7 @@ def power_table(
     for experiment, of_weights in measured.items():
         for space in SPACES:
             values = {
-                weights: np.array([getattr(of_seed, space) for of_seed in of_seeds])
+                weights: np.array([of_seed[space] for of_seed in of_seeds])
                 for weights, of_seeds in of_weights.items()
             }
             for weights, here in values.items():
@@ -174,13 +165,11 @@ def word_weights(name: str, data: Dataset, texts: Split) -> Tensor:
 
 
 def _measure(
-    settings: Power, device: torch.device, subject: tuple[File, File, str], report: Report
+    settings: Power, device: torch.device, cell: File, data_file: File, weights: str
 ) -> WordPower:
     """Measure one kind of weights on one model; runs in a worker."""
-    cell, data_file, weights = subject
     data = dataset_on(data_file, _CPU)
-    draw = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(_SEED))
-    chosen = draw[: settings.documents]
+    chosen = drawn(data.test, settings.documents)
     x, y, words = data.test.x[chosen], data.test.y[chosen], places_in(data.test)[chosen]
     if weights in NO_MODEL:
         values = word_weights(weights, data, Split(x, y, words))
@@ -189,11 +178,10 @@ def _measure(
         target = predict(model, there)
         values = word_relevance(weights, model, data.to(device), there, target).cpu()
     documents = embedded_documents(x, values), one_hot_documents(words, values)
-    embedded, one_hot = (
-        power_of_halves(vectors, y, settings.neighbours, settings.halves).tolist()
-        for vectors in documents
-    )
-    return WordPower(embedded, one_hot)
+    return {
+        space: power_of_halves(vectors, y, settings.neighbours, settings.halves).tolist()
+        for space, vectors in zip(SPACES, documents, strict=True)
+    }
 
 
 def places_in(split: Split) -> Tensor:

@@ -1,8 +1,8 @@
 """The worst that small changes of the input can do to the headline models.
 
-Two measurements, each at several radii: the local Lipschitz constant of relevances, `found`,
-`certified` and, for tables, `exact` (`local_lipschitz`, `activation_patterns`); and, where concepts
-are learned from images, the attack on them (`attacks`).
+Two measurements, each at several radii: the local Lipschitz constant of relevances, `found` and
+`certified` (module `certified`) and, for tables, `exact` (`activation_patterns`); and, where
+concepts are learned from images, the attack on them (`attacks`).
 """
 
 import math
@@ -22,16 +22,13 @@ from pipeline.core.files import File
 from pipeline.core.kinds import kind_of
 from pipeline.core.params import Attack, Certify, Params
 from pipeline.core.run import Run
-from pipeline.core.workers import Report
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.activation_patterns import exact_constant
 from pipeline.metrics.attacks import attack
 from pipeline.metrics.batches import predict
-from pipeline.metrics.certified import jacobian_norm
-from pipeline.metrics.evaluation import draw_anchors
+from pipeline.metrics.certified import certified_constant, found_constant, jacobian_norm
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.local_lipschitz import certified_constant, found_constant
-from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, dataset_on, each
+from pipeline.metrics.measurement import EVALUATING, Measurement, Subject, dataset_on, drawn, each
 from pipeline.metrics.stability import Box
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
@@ -144,7 +141,7 @@ def certify(
     `…_ratio` is over `exact` where that is known, else over `found`.
     """
     anchors = settings.image_anchors if data.kind == "images" else settings.table_anchors
-    x = data.test.x[draw_anchors(data, anchors)]
+    x = data.test.x[drawn(data.test, anchors).sort().values]
     target = predict(model, x)
     results: list[Measured] = []
     for radius in radii:
@@ -182,16 +179,17 @@ def _in_boxes(
 
 def _measure(
     device: torch.device,
-    subject: tuple[File, File, tuple[Certify | Attack, tuple[float, ...]]],
-    report: Report,
+    cell: File,
+    data_file: File,
+    task: tuple[Certify | Attack, Sequence[float]],
 ) -> list[Measured]:
     """Do one task; runs in a worker."""
-    cell, data_file, (settings, radii) = subject
+    settings, radii = task
     data = dataset_on(data_file, device)
     model = placed(load_cell(cell)[0], device)
     if isinstance(settings, Certify):
         return certify(model, data, settings, radii)
-    attacked = attack(model, data, settings)._asdict()
+    attacked = attack(model, data, settings)
     return [
         {name: values[:, index].tolist() for name, values in attacked.items()}
         for index in range(len(radii))

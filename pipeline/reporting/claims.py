@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
@@ -12,7 +13,6 @@ from matplotlib.ticker import PercentFormatter
 from pipeline.claims.comparison import Comparison, Decided
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
-from pipeline.metrics.collapse import collapse_note
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part
 from pipeline.reporting.display import STATUSES, Picture, Prose, Several, Table
@@ -153,7 +153,7 @@ def _key() -> str:
     return ", ".join(f"{STATUSES[status][0]} {status}" for status in _MARKED)
 
 
-def _collapse_note(verdict: Verdict, results: Results) -> str:
+def _note(verdict: Verdict, results: Results) -> str:
     """A sentence if the verdict rests on models that collapsed."""
     claim = verdict.claim
     experiments = results.experiments | results.tables | results.texts
@@ -163,6 +163,26 @@ def _collapse_note(verdict: Verdict, results: Results) -> str:
     regs, lambdas = cells["robust_reg"], claim.lambdas or (results.params.robust_reg,)
     close = [np.isclose(regs, value, rtol=1e-6, atol=0) for value in lambdas]
     return collapse_note(cells[np.logical_or.reduce(close)])
+
+
+def collapse_note(cells: pd.DataFrame) -> str:
+    """A sentence for a number that rests on collapsed `cells`; empty if none of them is.
+
+    Parameters
+    ----------
+    cells : one row a cell: robust_reg, collapsed.
+    """
+    counts = [
+        f"{collapsed.sum():g} of {len(collapsed)} at λ = {robust_reg:g}"
+        for robust_reg, collapsed in cells.groupby("robust_reg")["collapsed"]
+        if collapsed.any()
+    ]
+    if not counts:
+        return ""
+    return (
+        f"models collapsed in training ({', '.join(counts)}): their accuracy is that of the best "
+        "of many validations, not of what they learned"
+    )
 
 
 def _measured(verdict: Verdict) -> tuple[str, str]:
@@ -179,7 +199,7 @@ def _measured(verdict: Verdict) -> tuple[str, str]:
 
 def _claim_row(verdict: Verdict, results: Results, full: Verdict | None) -> tuple[str, ...]:
     claim = verdict.claim
-    note = _collapse_note(verdict, results)
+    note = _note(verdict, results)
     measured, said = [*_measured(verdict)], [verdict.status, verdict.reason, verdict.remark, note]
     if full is not None:
         number, interval = _measured(full)

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.claims.comparison import Comparison, Decided
-from pipeline.claims.protocol import PROTOCOLS, deviations
-from pipeline.claims.published import CLAIMS, with_article
+from pipeline.claims.published import CLAIMS, PROTOCOLS, deviations, with_article
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.claims.verdicts import from_table
 from pipeline.metrics.intervals import accuracy_interval

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.claims.results import ExperimentResults, Results
-from pipeline.metrics.decisions import excludes
-from pipeline.metrics.intervals import Interval, shared_by
+from pipeline.metrics.intervals import excludes, widened
 from pipeline.metrics.scores import SCORES, Score
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, per_experiment
@@ -95,11 +94,7 @@ def rivals_of(score: Score, group: pd.DataFrame) -> pd.Series:
     are looked at to find the winners (`shared_by`).
     """
     best, looked_at = best_of(score, group), len(SCORES) * len(group)
-    ends = (score.name, f"{score.name}_low", f"{score.name}_high")
-    wide = [
-        shared_by(Interval(*(row[end] for end in ends)), looked_at, row["seeds"])
-        for row in group.to_dict("records")
-    ]
+    wide = [widened(row, score.name, looked_at) for row in group.to_dict("records")]
     leaders = [here for here, leads in zip(wide, best, strict=True) if leads]
     overlap = np.array(
         [any(not excludes(here, one.low, one.high) for one in leaders) for here in wide]

@@ -16,8 +16,7 @@ from pipeline.claims.comparison import Comparison
 from pipeline.claims.published import published_at, with_article
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.params_choices import VARIANTS
-from pipeline.metrics.decisions import lies_in
-from pipeline.metrics.intervals import Interval
+from pipeline.metrics.intervals import Interval, lies_in
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import Part, per_experiment
 from pipeline.reporting.display import Picture, Prose, Table

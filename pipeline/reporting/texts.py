@@ -228,5 +228,5 @@ def tokenizer_figure(shares: pd.DataFrame) -> Figure:
 
 
 def _with_interval(row: Mapping[Any, Any], decimals: int) -> str:
-    here = Interval(row["value"], row["value_low"], row["value_high"])
+    here = Interval.of(row, "value")
     return wording.with_bounds(f"{here.mean:.{decimals}f}", here, decimals=decimals)

@@ -1,4 +1,4 @@
-"""One method on one model, by the paper's protocol and by the fair one.
+"""Every method on every model of the comparison, by the paper's protocol and by the fair one.
 
 Equations 5 and 6 are measured as the paper has them: the change of an explanation, on its method's
 own scale, per change of the concepts, or of the inputs for a method that explains inputs. What
@@ -7,18 +7,23 @@ Divided by it, and with distances in units of the training set's `spread`, no me
 because its numbers are small. That is one factor for all anchors, so it changes no search.
 """
 
-from functools import cached_property, partial
+from collections.abc import Iterator
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.core.arithmetic import square_root
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import PATCH, Dataset
-from pipeline.core.params import Evaluate, Rivals
+from pipeline.core.files import File
+from pipeline.core.params import Evaluate, Params, Rivals
+from pipeline.core.run import Run
 from pipeline.explanations.method import Background, Method
 from pipeline.metrics.batches import in_batches, predict
 from pipeline.metrics.faithfulness import faithfulness
+from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
 from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.removal import (
     InputRemoval,
@@ -38,11 +43,56 @@ from pipeline.metrics.stability import (
     to_concepts,
     to_inputs,
 )
+from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
-from pipeline.rivals.methods import SENN, Rival
+from pipeline.models.weights import load_cell
+from pipeline.rivals.methods import RIVALS, SENN, Rival, rivals_for
 from pipeline.rivals.search import Budget, maximise
 
 _SEED = 0  # of the anchors: another draw would be another yardstick
+_CODE = (*EXPLAINING, "rivals/**/*.py")
+_MEASURED_BY = ("lipschitz_concept_resolution", "lipschitz_discrete_radius",
+                "lipschitz_local_radius", "lipschitz_local_restarts",
+                "lipschitz_local_steps")  # fmt: skip
+
+Values = dict[str, list[float]]
+Measured = dict[str, list[Values]]
+"""Per method, the `measure` of each seed's model."""
+
+
+def rivals(run: Run) -> Measurement[dict[str, Measured]]:
+    """The measurement of every method on every model by `measure`; gathers them by experiment."""
+    params = run.params
+    settings = params.rivals.model_dump(
+        mode="json", exclude={"experiments", "robust_reg", "seeds", "image_seeds", "bootstrap"}
+    ) | params.evaluate.model_dump(mode="json", include=set(_MEASURED_BY))
+    pairs = list(_pairs(params))
+    subjects = [
+        Subject.of(run, cell, {"method": method, "rivals": settings}, method)
+        for cell, method in pairs
+    ]
+
+    def gather(measured: list[Values]) -> dict[str, Measured]:
+        compared: dict[str, Measured] = {name: {} for name in params.compared()}
+        for (cell, method), values in zip(pairs, measured, strict=True):
+            compared[cell.experiment].setdefault(method, []).append(values)
+        return compared
+
+    work = each(partial(_measure, params.rivals, params.evaluate, run.device))
+    return Measurement("rivals", work, _CODE, subjects, gather)
+
+
+def _pairs(params: Params) -> Iterator[tuple[Cell, str]]:
+    """Models and methods; the costliest, of images, first."""
+    kinds = {
+        name: params.facts_of(params.experiment(name).dataset).kind for name in params.compared()
+    }
+    for name in sorted(kinds, key=lambda name: kinds[name] != "images"):
+        images = kinds[name] == "images"
+        seeds = params.rivals.image_seeds if images else params.rivals.seeds
+        for seed in params.seeds_of(name)[:seeds]:
+            cell = Cell(name, params.rivals.robust_reg, seed)
+            yield from ((cell, method) for method in rivals_for(images))
 
 
 class Arena:
@@ -86,7 +136,7 @@ class Arena:
         return to_inputs, spread(self.data.train.x)
 
 
-def measure(rival: Rival, arena: Arena) -> dict[str, np.ndarray]:
+def measure(rival: Rival, arena: Arena) -> Values:
     """Everything that is measured of a method, by ``<measure>/<setting>``.
 
     Values (A,) of the anchors, or (N,) of the test examples for equation 6; NaN where undefined.
@@ -125,7 +175,7 @@ def measure(rival: Rival, arena: Arena) -> dict[str, np.ndarray]:
             values["discrete/paper"] = _discrete(rival, redrawn, arena)
     for setting, removal in _removals(rival, arena).items():
         values[f"faithfulness/{setting}"] = _faithfulness(method, removal, arena)
-    return {name: value.double().cpu().numpy() for name, value in values.items()}
+    return {name: value.double().tolist() for name, value in values.items()}
 
 
 def _flat(method: Method[Senn]) -> Method[Senn]:
@@ -188,3 +238,24 @@ def _faithfulness(method: Method[Senn], removal: Removal, arena: Arena) -> Tenso
     model, x, target = arena.model, arena.x, arena.target
     p = leave_one_out(removal, model, x, target)
     return faithfulness(model, method, x, target, p, removal)
+
+
+def _measure(
+    settings: Rivals,
+    evaluate: Evaluate,
+    device: torch.device,
+    cell: File,
+    data: File,
+    method: str,
+) -> Values:
+    """Measure one method on one model; runs in a worker."""
+    return measure(RIVALS[method], _arena(cell, data, settings, evaluate, device))
+
+
+@lru_cache(maxsize=1)
+def _arena(
+    cell: File, data: File, settings: Rivals, evaluate: Evaluate, device: torch.device
+) -> Arena:
+    """What all methods of a model share, made once in a worker."""
+    model, _ = load_cell(cell)
+    return Arena(placed(model, device), dataset_on(data, device), settings, evaluate)

@@ -35,8 +35,10 @@ class Rival:
 
     Attributes
     ----------
-    name, label : str
+    name : str
         As in `pipeline.explanations.methods`.
+    label : str
+        Its name for people.
     says : str
         Whether attributions are slopes or worths.
     build : callable or None
@@ -118,35 +120,17 @@ def _occlusion(baseline: Tensor, groups: int) -> Method[nn.Module]:
     return explained_by(occlusion_draw(groups), baseline)
 
 
+_smooth = partial(Rival, differentiable=True)
 _removing = partial(Rival, says="worth", by_removal=True)
 
 RIVALS: dict[str, Rival] = {
     rival.name: rival
     for rival in (
-        Rival(SENN, "SENN, θ", "slope", _plain(relevances), differentiable=True, on_tables=True),
-        Rival(
-            CONTRIBUTION,
-            "SENN, θ·h",
-            "worth",
-            _plain(contributions),
-            differentiable=True,
-            on_tables=True,
-        ),
-        Rival("sensitivity", "Saliency", "slope", _plain(sensitivity), differentiable=True),
-        Rival(
-            "gradient_times_input",
-            "Gradient × input",
-            "worth",
-            _plain(gradient_times_input),
-            differentiable=True,
-        ),
-        Rival(
-            "integrated_gradients",
-            "Integrated gradients",
-            "worth",
-            _integrated,
-            differentiable=True,
-        ),
+        _smooth(SENN, "SENN, θ", "slope", _plain(relevances), on_tables=True),
+        _smooth(CONTRIBUTION, "SENN, θ·h", "worth", _plain(contributions), on_tables=True),
+        _smooth("sensitivity", "Saliency", "slope", _plain(sensitivity)),
+        _smooth("gradient_times_input", "Gradient × input", "worth", _plain(gradient_times_input)),
+        _smooth("integrated_gradients", "Integrated gradients", "worth", _integrated),
         Rival("lrp_epsilon", "LRP-ε", "worth", _plain(lrp_epsilon)),
         _removing("occlusion", "Occlusion", build=_occlusion),
         _removing("lime", "LIME", draw=lime_draw, on_tables=True),

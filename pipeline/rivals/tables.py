@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.metrics.intervals import Interval, estimate, interval
+from pipeline.rivals.measure import Measured, Values
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN
-from pipeline.rivals.run import Measured, Values
 
 _SCALES = {
     "local": ("raw", "relative"),
@@ -68,10 +68,10 @@ def table(measured: Measured, resamples: int) -> pd.DataFrame:
 
 def _values(of_seeds: list[Values], key: str, scale: str) -> np.ndarray:
     """(S, N), one row a seed."""
-    values = np.stack([one[key] for one in of_seeds])
+    values = np.array([one[key] for one in of_seeds])
     if scale == "raw":
         return values
-    lengths = np.stack([one["length/"] for one in of_seeds])
+    lengths = np.array([one["length/"] for one in of_seeds])
     return values / np.maximum(lengths, _ROUNDING)
 
 

@@ -210,10 +210,7 @@ def _what(shared: Shared) -> Iterable[str]:
 def _row(key: str, label: str, own: pd.Series, cells: pd.DataFrame) -> str:
     """A metric of this model, and its mean over seeds with an interval."""
     if key == "accuracy":
-        both = (
-            Interval(*own[["accuracy", "accuracy_low", "accuracy_high"]]),
-            accuracy_interval(cells),
-        )
+        both = Interval.of(own, "accuracy"), accuracy_interval(cells)
         texts = [f"{100 * here.mean:.1f} % ({bounds(here, 100, 1)})" for here in both]
     else:
         texts = [

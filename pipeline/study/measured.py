@@ -16,14 +16,15 @@ from scipy.optimize import isotonic_regression
 
 from pipeline.core.params import Experiment
 from pipeline.core.params_choices import Variant
+from pipeline.metrics.collapse import REFERENCES
 from pipeline.metrics.intervals import TAILS, Interval, accuracy_interval, lost_interval
-from pipeline.metrics.references import REFERENCES
 from pipeline.study.definitions import Definition
 
 Across = Literal["variant", "reduction"]
 AXES = {"robust_reg": False, "per_example": False, "test_robustness_loss": True,
         "lipschitz_discrete": True}  # fmt: skip
 """Name of an axis, and whether accuracy is expected to rise along it."""
+_POINT = ["variant", "reduction", "robust_reg"]  # columns of the cells
 _STEP = 0.025  # of log₁₀ of a factor
 _FACTORS = np.arange(0, 3 + _STEP / 2, _STEP)
 _SMALLEST = 1e-4  # of an axis's largest value; below it there is nothing to tell apart
@@ -52,16 +53,14 @@ class AccuracyCurves:
     cells : the first table of `run_study`; at least two seeds.
     batch_size : of the training.
     resamples : R.
-    seed : of the draws.
     """
 
-    def __init__(self, cells: pd.DataFrame, batch_size: int, resamples: int, seed: int = 0) -> None:
-        names = ["variant", "reduction", "robust_reg"]
-        self.points = cells[names].drop_duplicates(ignore_index=True)
-        by_seed = cells.set_index([*names, "seed"]).unstack("seed")
+    def __init__(self, cells: pd.DataFrame, batch_size: int, resamples: int) -> None:
+        self.points = cells[_POINT].drop_duplicates(ignore_index=True)
+        by_seed = cells.set_index([*_POINT, "seed"]).unstack("seed")
         self._cells = by_seed.reindex(pd.MultiIndex.from_frame(self.points))
         seeds = cells["seed"].nunique()
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(0)
         scale = np.sqrt((seeds - 1) / generator.chisquare(seeds - 1, (resamples, 1)))
         drawn = scale * generator.standard_normal((resamples, seeds))
         self._errors = np.vstack([np.zeros(seeds), drawn]) / math.sqrt(seeds * (seeds - 1))
@@ -235,8 +234,7 @@ class MeasuredStudy:
 
     def _at(self, definition: Definition, robust_reg: float) -> pd.DataFrame:
         """The cells of one point, by seed."""
-        names = ["variant", "reduction", "robust_reg"]
-        chosen = (self.cells[names] == [*definition, robust_reg]).all(axis=1)
+        chosen = (self.cells[_POINT] == [*definition, robust_reg]).all(axis=1)
         return self.cells[chosen].set_index("seed").sort_index()
 
     def _ends(self, definition: Definition, robust_reg: float) -> tuple[pd.DataFrame, pd.DataFrame]:

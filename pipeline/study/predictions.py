@@ -1,6 +1,6 @@
 """What the formulas predict of a study, and whether the numbers bear it out.
 
-Every prediction has a rule by which it can fail, that of `pipeline.metrics.decisions`. An interval
+Every prediction has a rule by which it can fail, that of `pipeline.metrics.intervals`. An interval
 that lies wholly where it was predicted supports it, one that lies wholly elsewhere does not, and
 any other leaves it undecided. A number that was predicted is supported if the interval includes it
 and excludes its rivals.
@@ -13,8 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.metrics.decisions import Outcome, lies_in, singles_out, together
-from pipeline.metrics.intervals import Interval, interval
+from pipeline.metrics.intervals import Interval, Outcome, interval, lies_in, singles_out, together
 from pipeline.study.definitions import Definition
 from pipeline.study.measured import MeasuredStudy, batch_factor, of_draws
 

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.metrics.decisions import excludes
-from pipeline.metrics.intervals import Interval
+from pipeline.metrics.intervals import Interval, excludes
 from pipeline.study.definitions import Definition
 from pipeline.study.measured import MeasuredStudy, of_draws
 

@@ -10,9 +10,7 @@ import pandas as pd
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import load_dataset
 from pipeline.core.run import Run
-from pipeline.metrics.evaluation import correct
-from pipeline.metrics.grid import evaluate, protocol_of
-from pipeline.metrics.measurement import Subject
+from pipeline.metrics.evaluation import correct, evaluate
 from pipeline.models.layers import placed
 from pipeline.models.weights import load_cell
 from pipeline.study.definitions import Definition, definitions, params_for
@@ -72,11 +70,10 @@ def run_study(run: Run, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _cells_table(run: Run, name: str, jobs: Mapping[Definition, Job]) -> pd.DataFrame:
     settings = run.params.evaluate.model_copy(update={"anchors": run.params.study_of(name).anchors})
-    protocol = protocol_of(settings)
     cells = [(definition, cell) for definition, job in jobs.items() for cell in sorted(job.grid())]
-    subjects = [Subject.of(jobs[definition].run, cell, protocol) for definition, cell in cells]
-    print(f"study of {name}: measuring {len(subjects)} models", flush=True)
-    rows = evaluate(f"measure {name}", run, settings, subjects)
+    print(f"study of {name}: measuring {len(cells)} models", flush=True)
+    of_jobs = [(jobs[definition].run, cell) for definition, cell in cells]
+    rows = evaluate(f"measure {name}", run, settings, of_jobs)
     return pd.DataFrame(
         {
             "experiment": name,

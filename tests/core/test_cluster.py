@@ -23,8 +23,8 @@ from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.core.tensors import write_tensors
 from pipeline.metrics.comparison import comparison
-from pipeline.metrics.grid import evaluate, protocol_of
-from pipeline.metrics.measurement import Subject, measure_together
+from pipeline.metrics.evaluation import evaluate
+from pipeline.metrics.measurement import measure_together
 from pipeline.metrics.worst_case import worst_case
 from pipeline.study.run import run_study
 from pipeline.training import engine
@@ -199,7 +199,6 @@ def untrained(nodes, tmp_path, monkeypatch) -> Params:
 
 
 def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
-    cells = [cell.path(MODELS) for cell in grid(untrained, NAME)]
     slow = settings({"evaluate.lipschitz_local_steps": STEPS}, untrained).evaluate
     killed = []
 
@@ -213,9 +212,9 @@ def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
         return ""
 
     def measured(params: Params, **more: Any) -> str:
-        run, protocol = Run(params, CPU, PREPARED.parent, MODELS), protocol_of(slow)
-        subjects = [Subject(cell, PREPARED, protocol) for cell in cells]
-        return json.dumps(evaluate("test", run, slow, subjects, **more))
+        run = Run(params, CPU, PREPARED.parent, MODELS)
+        of_run = [(run, cell) for cell in grid(untrained, NAME)]
+        return json.dumps(evaluate("test", run, slow, of_run, **more))
 
     there = measured(untrained, line=line)
     assert killed and len(nodes.worker_nodes) == 1
@@ -228,9 +227,7 @@ def test_explanations_are_measured_there_as_here(untrained):
         params = params.model_copy(update={"experiments": {NAME: params.experiments[NAME]}})
         run = Run(params, CPU, PREPARED.parent, MODELS)
         bounds, compared = measure_together(run, worst_case(run), comparison(run))
-        scores = compared[NAME].items()
-        told = {method: [one.to_json() for one in of_seeds] for method, of_seeds in scores}
-        return json.dumps({"bounds": bounds[NAME], "methods": told}, default=vars)
+        return json.dumps({"bounds": bounds[NAME], "methods": compared[NAME]}, default=vars)
 
     there = scored(untrained)
     with in_this_process():

@@ -10,8 +10,7 @@ import torch
 from pipeline.core.errors import PipelineError
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.activation_patterns import exact_constant
-from pipeline.metrics.certified import jacobian
-from pipeline.metrics.local_lipschitz import certified_constant, found_constant
+from pipeline.metrics.certified import certified_constant, found_constant, jacobian
 from pipeline.metrics.stability import Box
 from pipeline.models.conceptizers import IdentityConceptizer
 from pipeline.models.parameterizers import MlpParameterizer

@@ -106,19 +106,19 @@ def test_displacements_are_in_units_of_natural_distances():
     drawn = torch.randperm(4, generator=torch.Generator().manual_seed(0))
     radii = torch.tensor([0.1, 0.3]).double()
     torch.testing.assert_close(
-        result.concepts_within, radii / within[drawn].unsqueeze(1), rtol=1e-3, atol=0
+        result["concepts_within"], radii / within[drawn].unsqueeze(1), rtol=1e-3, atol=0
     )
     torch.testing.assert_close(
-        result.concepts_between, radii / between[drawn].double().unsqueeze(1), rtol=1e-3, atol=0
+        result["concepts_between"], radii / between[drawn].double().unsqueeze(1), rtol=1e-3, atol=0
     )
-    assert result.relevances_within.isnan().all() and result.relevances_between.isnan().all()
+    assert result["relevances_within"].isnan().all() and result["relevances_between"].isnan().all()
 
 
 def test_larger_balls_move_concepts_no_less():
     model, data = random_image_senn(seed=2), dataset((1, 28, 28), 4)
     result = attack(model, data, SETTINGS.model_copy(update={"radii": (0.05, 0.1, 0.2, 0.4)}))
-    assert result.concepts_between.shape == (6, 4)
-    assert (result.concepts_between.diff(dim=1) >= 0).all()
-    assert (result.concepts_between > 0).all() and (result.relevances_within > 0).all()
+    assert result["concepts_between"].shape == (6, 4)
+    assert (result["concepts_between"].diff(dim=1) >= 0).all()
+    assert (result["concepts_between"] > 0).all() and (result["relevances_within"] > 0).all()
     again = attack(model, data, SETTINGS.model_copy(update={"radii": (0.05, 0.1, 0.2, 0.4)}))
-    assert all(torch.equal(one, other) for one, other in zip(result, again, strict=True))
+    assert all(torch.equal(values, again[name]) for name, values in result.items())

@@ -1,24 +1,28 @@
 import dataclasses
 import math
 
+import pandas as pd
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from pipeline.core.cells import Cell
 from pipeline.core.dataset import Split
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.batches import predict
 from pipeline.metrics.certified import jacobian_norm
+from pipeline.metrics.collapse import linear_accuracy
 from pipeline.metrics.evaluation import (
     Protocol,
+    cells_table,
     correct,
     evaluate_cells,
-    prepare_protocol,
+    lambda_table,
     residual_norm,
 )
 from pipeline.metrics.faithfulness import faithfulness
-from pipeline.metrics.intervals import share_interval
-from pipeline.metrics.references import linear_accuracy
+from pipeline.metrics.headline import headline
+from pipeline.metrics.intervals import accuracy_interval, share_interval
 from pipeline.metrics.removal import ConceptRemoval, InputRemoval, Removal, leave_one_out
 from tests.metrics.data import EVALUATE, dataset
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
@@ -56,11 +60,12 @@ COLUMNS = [
     "commonest_share",
     "linear_accuracy",
 ]
+SUMMARY = ["accuracy", "accuracy_std", *COLUMNS[1:]]
 
 
 def test_anchors_are_the_same_distinct_test_points_every_time():
     data = dataset((6,), 3)
-    first, second = (prepare_protocol(data, EVALUATE).anchors for _ in range(2))
+    first, second = (Protocol.of(data, EVALUATE).anchors for _ in range(2))
     assert torch.equal(first, second)
     is_test_point = (first.unsqueeze(1) == data.test.x).all(2)
     assert is_test_point.sum(1).tolist() == [1] * 30
@@ -71,14 +76,14 @@ def test_anchors_are_the_same_distinct_test_points_every_time():
 def test_all_test_points_are_anchors_where_there_are_few():
     data = dataset((6,), 3)
     many = EVALUATE.model_copy(update={"anchors": 500})
-    assert torch.equal(prepare_protocol(data, many).anchors, data.test.x)
+    assert torch.equal(Protocol.of(data, many).anchors, data.test.x)
 
 
 def test_neighbourhoods_are_in_units_of_the_training_data():
     data = dataset((2,), 2)
     train = Split(torch.tensor([[0.0, 0.5], [1.0, 0.5]]), torch.tensor([0, 1]))
     test = Split(torch.tensor([[0.2, 0.1], [0.2, 0.35], [0.2, 0.7]]), torch.tensor([0, 1, 0]))
-    protocol = prepare_protocol(dataclasses.replace(data, train=train, test=test), EVALUATE)
+    protocol = Protocol.of(dataclasses.replace(data, train=train, test=test), EVALUATE)
     # Distance from the mean is 0.5 for both points: ε = 0.8 · 0.5.
     near = [[False, True, False], [True, False, True], [False, True, False]]
     assert protocol.neighbours.tolist() == near
@@ -93,7 +98,7 @@ def test_neighbourhoods_are_in_units_of_the_training_data():
 )
 def test_several_at_once_are_as_one_by_one(make, shape, classes, monkeypatch):
     data = double(dataset(shape, classes))
-    protocol = prepare_protocol(data, EVALUATE)
+    protocol = Protocol.of(data, EVALUATE)
     models = [make(seed=seed).double() for seed in range(3)]
     one_by_one = evaluate_cells(models, protocol)
     monkeypatch.setattr(Protocol, "models_at_once", 2)  # and an idle one in the second part
@@ -103,7 +108,7 @@ def test_several_at_once_are_as_one_by_one(make, shape, classes, monkeypatch):
 
 def test_a_gpu_searches_of_several_models_at_once():
     data = dataset((6,), 3)
-    protocol = prepare_protocol(data, EVALUATE)
+    protocol = Protocol.of(data, EVALUATE)
     assert protocol.models_at_once == 1
     with FakeTensorMode():
         there = torch.empty(100, 1, 28, 28, device="cuda")
@@ -121,7 +126,7 @@ def test_row(model, shape, classes):
     data = dataset(shape, classes)
     # Points drawn at random in many dimensions are all about √2 of the unit apart.
     settings = EVALUATE.model_copy(update={"lipschitz_discrete_radius": 1.5})
-    protocol = prepare_protocol(data, settings)
+    protocol = Protocol.of(data, settings)
     row = evaluate_cells([model], protocol)[0]
     assert list(row) == COLUMNS
     linear = row.pop("linear_accuracy")
@@ -166,7 +171,7 @@ def test_statistics_over_anchors():
     # θ(x) = x²: the local ratio is x + x' and largest at the edge of the box, 2 x + r.
     data = dataset((1,), 2, examples=1000)
     settings = EVALUATE.model_copy(update={"anchors": 1000, "lipschitz_local_steps": 20})
-    protocol = prepare_protocol(data, settings)
+    protocol = Protocol.of(data, settings)
     row = evaluate_cells([senn(lambda x: two_classes(x**2))], protocol)[0]
     x = data.test.x.flatten()[: len(protocol.anchors)].sort().values
     r = 0.1 * data.train.x.std().item()
@@ -191,7 +196,7 @@ def test_resolution_is_in_units_of_the_concepts_spread():
     data = dataset((2,), 2)
     model = senn(lambda x: two_classes(x[:, 1:]), concepts=lambda x: 7 * x[:, :1])
     settings = EVALUATE.model_copy(update={"lipschitz_local_steps": 200})
-    row = evaluate_cells([model], prepare_protocol(data, settings))[0]
+    row = evaluate_cells([model], Protocol.of(data, settings))[0]
     first, second = data.train.x.std(0, unbiased=False).tolist()
     expected = 0.1 * second / (0.01 * 7 * first)
     assert row["lipschitz_local"] == pytest.approx(expected, rel=0.02)
@@ -206,7 +211,7 @@ def test_nothing_found_exceeds_what_is_certified_of_nearly_constant_relevances(s
     with torch.no_grad():
         last.weight *= scale
         last.bias += 1
-    row = evaluate_cells([model], prepare_protocol(dataset(shape, 3), EVALUATE))[0]
+    row = evaluate_cells([model], Protocol.of(dataset(shape, 3), EVALUATE))[0]
     for statistic in ("", "_p95", "_max"):
         lower, exact, certified = (
             row[f"lipschitz_input_{name}{statistic}"] for name in ("lower", "exact", "certified")
@@ -219,7 +224,7 @@ def test_undefined_is_counted_and_left_out():
     # One feature, so no correlation over features is defined, and none between concepts.
     data = dataset((1,), 2)
     lonely = Split(torch.cat([data.test.x[:20], torch.tensor([[50.0]])]), data.test.y[:21])
-    protocol = prepare_protocol(
+    protocol = Protocol.of(
         dataclasses.replace(data, test=lonely, high=50.0),
         EVALUATE.model_copy(update={"lipschitz_discrete_radius": 2.0}),
     )
@@ -234,7 +239,7 @@ def test_undefined_is_counted_and_left_out():
 def test_dead_concepts_leave_stability_undefined():
     data = dataset((2,), 2)
     dead = senn(two_classes, concepts=lambda x: 0 * x + torch.tensor([0.1, 0.3]))
-    row = evaluate_cells([dead], prepare_protocol(data, EVALUATE))[0]
+    row = evaluate_cells([dead], Protocol.of(data, EVALUATE))[0]
     assert row["constant_concepts"] == 2
     for name in ("lipschitz_discrete", "lipschitz_local"):
         assert row[f"{name}_undefined"] == 30
@@ -294,3 +299,87 @@ def test_images_against_finite_differences():
         change = model.parameterizer(moved.view_as(x)) - model.parameterizer(back.view_as(x))
         squares += torch.einsum("bk,bkc->bc", h, change / (2 * step)).square().sum(1).detach()
     assert norm.tolist() == pytest.approx(squares.sqrt().tolist(), rel=1e-4)
+
+
+# --- tables of a grid ---------------------------------------------------------------------------
+
+
+def evaluation(accuracy, **metrics):
+    here = dict(zip(COLUMNS[:3], share_interval(accuracy, 200), strict=True))
+    return dict.fromkeys(COLUMNS, 0.5) | here | metrics
+
+
+@pytest.fixture
+def evaluations():
+    """Two λ of two seeds, in no particular order."""
+    chosen = {"lipschitz_local": 0.6, "faithfulness_relevance": 0.7, "test_robustness_loss": 0.8}
+    return {
+        Cell("x", 0.1, 7): evaluation(0.6, faithfulness_relevance=math.nan),
+        Cell("x", 1e-4, 9): evaluation(
+            0.9,
+            lipschitz_local_max=3.0,
+            lipschitz_local_undefined=4,
+            concept_sparsity=0.2,
+            **chosen,
+        ),
+        Cell("x", 1e-4, 7): evaluation(
+            0.8,
+            lipschitz_local_max=5.0,
+            lipschitz_local_undefined=1,
+            concept_sparsity=math.nan,
+            **chosen,
+        ),
+        Cell("x", 0.1, 9): evaluation(0.5, faithfulness_relevance=math.nan),
+    }
+
+
+def test_a_row_a_cell_by_lambda_and_seed(evaluations):
+    table = cells_table(evaluations)
+    assert list(table) == ["experiment", "robust_reg", "seed", *COLUMNS]
+    assert table["robust_reg"].tolist() == [1e-4, 1e-4, 0.1, 0.1]
+    assert table["seed"].tolist() == [7, 9, 7, 9]
+    assert table["accuracy"].tolist() == [0.8, 0.9, 0.6, 0.5]
+
+
+def test_a_row_a_lambda_over_seeds(evaluations):
+    table = lambda_table(evaluations)
+    assert list(table) == ["experiment", "robust_reg", "seeds", *SUMMARY]
+    assert table["robust_reg"].tolist() == [1e-4, 0.1]
+    low, _ = table.to_dict("records")
+    assert low["seeds"] == 2
+    assert low["accuracy"] == pytest.approx(0.85)
+    assert low["accuracy_std"] == pytest.approx(0.1 / math.sqrt(2))
+    assert low["lipschitz_local_max"] == 5
+    assert low["lipschitz_local_undefined"] == 2.5
+    assert low["concept_sparsity"] == 0.2  # of the seed at which it is defined
+    expected = accuracy_interval(cells_table(evaluations).iloc[:2])
+    assert (low["accuracy_low"], low["accuracy_high"]) == expected[1:]
+
+
+def test_order_of_evaluation_does_not_matter(evaluations):
+    reversed_ = dict(reversed(evaluations.items()))
+    pd.testing.assert_frame_equal(cells_table(evaluations), cells_table(reversed_))
+    pd.testing.assert_frame_equal(lambda_table(evaluations), lambda_table(reversed_))
+
+
+def test_headline(evaluations):
+    table = lambda_table(evaluations)
+    interval = accuracy_interval(cells_table(evaluations).iloc[:2])
+    assert headline(table, 1e-4) == pytest.approx(
+        {
+            "accuracy": 0.85,
+            "accuracy_half_width": (interval.high - interval.low) / 2,
+            "lipschitz_local": 0.6,
+            "faithfulness": 0.7,
+            "test_robustness_loss": 0.8,
+            "cross_entropy": 0.5,
+            "accuracy_at_lambda_max": 0.55,
+        }
+    )
+    assert headline(table, 0.1)["accuracy"] == pytest.approx(0.55)
+
+
+def test_undefined_is_null_never_nan(evaluations):
+    metrics = headline(lambda_table(evaluations), 0.1)
+    assert metrics["faithfulness"] is None
+    assert None not in [value for name, value in metrics.items() if name != "faithfulness"]

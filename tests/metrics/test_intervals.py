@@ -12,13 +12,18 @@ from pipeline.metrics.intervals import (
     Z,
     accuracy_interval,
     estimate,
+    excludes,
     interval,
+    lies_in,
     lost_interval,
     share_interval,
     shared_by,
+    singles_out,
+    together,
 )
 
 SEEDS = [0.79, 0.80, 0.83]
+HERE = Interval(0.765, 0.740, 0.790)
 
 
 def cells(*accuracies, examples=500):
@@ -240,3 +245,61 @@ def test_examples_are_the_same_for_all_seeds():
 def test_seeds_add_students_t():
     values = np.array([[0.5] * 40, [0.7] * 40, [0.6] * 40])
     assert estimate(values, "mean", 200)[0] == pytest.approx(interval([0.5, 0.7, 0.6]))
+
+
+# --- what intervals decide, on cases worked out by hand -----------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.70, 0.73, True),
+        (0.70, 0.74, False),  # it touches the interval
+        (0.75, 0.76, False),
+        (0.70, 0.80, False),
+        (0.79, 0.80, False),
+        (0.791, 0.80, True),
+        (0.776, None, False),
+        (0.586, None, True),
+    ],
+)
+def test_what_lies_outside_is_excluded(low, high, expected):
+    assert excludes(HERE, low, high) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (0.776, math.inf, "undecided"),  # 74.0 to 79.0 against at least 77.6
+        (0.73, math.inf, "supported"),
+        (0.80, math.inf, "not supported"),
+        (-math.inf, 0.79, "undecided"),  # touches
+        (-math.inf, 0.7901, "supported"),
+        (0.75, 0.78, "undecided"),
+        (0.73, 0.80, "supported"),
+        (0.60, 0.70, "not supported"),
+    ],
+)
+def test_an_interval_on_both_sides_of_a_bound_is_undecided(low, high, outcome):
+    assert lies_in(HERE, low, high) == outcome
+
+
+@pytest.mark.parametrize(
+    ("predicted", "rivals", "outcome"),
+    [
+        (0.76, (0.586,), "supported"),
+        (0.76, (0.586, 0.776), "undecided"),
+        (0.586, (0.776,), "not supported"),
+        (0.586, (0.9,), "not supported"),
+        (0.76, (), "supported"),
+    ],
+)
+def test_a_number_is_singled_out_if_its_rivals_are_excluded(predicted, rivals, outcome):
+    assert singles_out(HERE, predicted, rivals) == outcome
+
+
+def test_one_failure_is_enough():
+    assert together(["supported", "supported"]) == "supported"
+    assert together(["supported", "undecided"]) == "undecided"
+    assert together(["undecided", "not supported"]) == "not supported"
+    assert together(["undecided", "not determinable", "supported"]) == "not determinable"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.core.cells import Cell
@@ -13,7 +14,7 @@ from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.metrics import measurement as library
 from pipeline.metrics.comparison import comparison
-from pipeline.metrics.grid import evaluate_grids
+from pipeline.metrics.evaluation import evaluate_grids
 from pipeline.metrics.measurement import (
     EVALUATING,
     EXPLAINING,
@@ -33,11 +34,11 @@ from tests.training.test_fingerprint import WITHOUT_EFFECT
 NAME = "compas_senn"
 
 
-def work(subject: tuple[object, object, int], report: object) -> dict[str, float]:
-    return {"third": subject[2] / 3, "undefined": float("inf")}
+def work(cell: object, data: object, task: int) -> dict[str, float]:
+    return {"third": task / 3, "undefined": float("inf")}
 
 
-def refuse(task: object, report: object) -> None:
+def refuse(*task: object) -> None:
     pytest.fail(f"measured again: {task}")
 
 
@@ -70,8 +71,8 @@ def test_together_is_as_one_by_one(store, tmp_path, monkeypatch, capsys):
     run = Run(settings({}), CPU, data.parent, tmp_path, store)
 
     def times(factor: int, *tasks: int) -> Measurement[int]:
-        def work(subject: tuple[object, object, int], report: object) -> dict[str, int]:
-            return {"product": factor * subject[2]}
+        def work(cell: object, data: object, task: int) -> dict[str, int]:
+            return {"product": factor * task}
 
         def gather(results: list[dict[str, int]]) -> int:
             return sum(result["product"] for result in results)
@@ -103,7 +104,7 @@ def test_cells_of_an_experiment_are_measured_together(store, tmp_path, monkeypat
     run = Run(settings({}), CPU, data.parent, tmp_path, store)
     parts = []
 
-    def names(models: Sequence[Files], report: object) -> list[str]:
+    def names(models: Sequence[Files]) -> list[str]:
         parts.append(len(models))
         return [str(cell.path) for cell, _, _ in models]
 
@@ -122,7 +123,7 @@ def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
     params = untrained_compas({"explain": {"seeds": 1}}, 40)
     run = Run(params, CPU, Path("data/prepared"), Path("models"), store)
     evaluations, scores = evaluate_grids(run, NAME), measure(run, comparison(run))
-    monkeypatch.setattr(library, "run_tasks", lambda _, tasks, *rest: map(refuse, tasks, tasks))
+    monkeypatch.setattr(library, "run_tasks", lambda _, tasks, *rest: map(refuse, tasks))
     # Another headline λ and other seeds to explain measure no model again.
     other = params.model_copy(update={"robust_reg": params.lambdas(NAME)[-1]})
     assert evaluate_grids(replace(run, params=other), NAME) == evaluations
@@ -131,9 +132,8 @@ def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
         (expected,) = scores[NAME][method]
         for part, other_part in zip(one, expected, strict=True):
             assert part.keys() == other_part.keys()
-            for name, array in part.items():
-                assert array.dtype == other_part[name].dtype
-                assert (array == other_part[name]).all() or (array != array).any()
+            for name, numbers in part.items():
+                np.testing.assert_array_equal(numbers, other_part[name])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_all_that_a_result_follows_from_is_in_its_key(store, tmp_path, monkeypat
     run = Run(settings({}), CPU, tmp_path, tmp_path, store)
     measured = []
 
-    def note(subject: object, report: object) -> dict[str, float]:
+    def note(*subject: object) -> dict[str, float]:
         measured.append(subject)
         return {}
 

@@ -5,12 +5,11 @@ import pytest
 import torch
 
 from pipeline.core.dataset import Dataset, Split, present
-from pipeline.metrics.documents import embedded_documents, power_of_halves
-from pipeline.metrics.evaluation import evaluate_cells, prepare_protocol
+from pipeline.metrics.evaluation import Protocol, evaluate_cells
+from pipeline.metrics.informativeness import embedded_documents, power_of_halves
 from pipeline.metrics.word_power import (
     COMPARED,
     NO_MODEL,
-    WordPower,
     power_table,
     word_relevance,
     word_weights,
@@ -62,7 +61,7 @@ def test_every_word_has_a_relevance_and_what_is_no_word_has_none(name, model, da
 
 def test_texts_are_evaluated_for_faithfulness_at_the_anchors(model, data):
     settings = EVALUATE.model_copy(update={"anchors": 9})
-    protocol = prepare_protocol(data, settings)
+    protocol = Protocol.of(data, settings)
     correlations = []
     for x in protocol.anchors:
         is_word = present(x[None]).flatten()
@@ -121,8 +120,8 @@ def test_the_first_word_tells_the_topic(data):
 
 
 def test_table():
-    one = WordPower([1.0, 0.0, 1.0, 1.0], [0.5, 0.5, 0.5, 0.5])
-    other = WordPower([1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.0])
+    one = {"embedding": [1.0, 0.0, 1.0, 1.0], "one_hot": [0.5, 0.5, 0.5, 0.5]}
+    other = {"embedding": [1.0, 0.0, 0.0, 0.0], "one_hot": [0.5, 0.5, 0.5, 0.0]}
     measured = {"news": {"lrp_epsilon": [one, one], "uniform": [other, other]}}
     table = power_table(measured, resamples=100).set_index(["vectors", "weights"])
     assert table["power"].tolist() == [0.75, 0.25, 0.5, 0.375]

@@ -9,7 +9,7 @@ from pipeline.explanations.method import Background
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.batches import predict
 from pipeline.metrics.certified import jacobian_norm
-from pipeline.metrics.evaluation import evaluate_cells, prepare_protocol
+from pipeline.metrics.evaluation import Protocol, evaluate_cells
 from pipeline.metrics.removal import InputRemoval, leave_one_out, removal_of_concepts
 from pipeline.metrics.stability import Box, Search, lipschitz_local, to_inputs
 from pipeline.models.senn import Senn
@@ -79,7 +79,7 @@ def test_the_search_finds_no_more_than_the_derivative_allows_in_a_tiny_box(data)
 
 
 def undefined(model: Senn, data: Dataset) -> set[str]:
-    row = evaluate_cells([model], prepare_protocol(data, EVALUATE))[0]
+    row = evaluate_cells([model], Protocol.of(data, EVALUATE))[0]
     return {name for name, value in row.items() if value != value}
 
 

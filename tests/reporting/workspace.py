@@ -18,7 +18,7 @@ from pipeline.core.tensors import write_tensors
 from pipeline.data.texts import RESERVED
 from pipeline.explanations.methods import METHODS, methods_on
 from pipeline.metrics.scores import CURVES, SCORES
-from pipeline.metrics.word_power import NO_MODEL, SPACES, WordPower, power_table
+from pipeline.metrics.word_power import NO_MODEL, SPACES, power_table
 from pipeline.models.building import Inputs, build_senn, build_vae
 from pipeline.rivals.methods import rivals_for
 from pipeline.rivals.tables import table
@@ -108,7 +108,7 @@ def _power(folder: Path, params: Params) -> None:
     measured = {
         name: {
             weights: [
-                WordPower(*([0.9 - 0.1 * place + 0.01 * (index % 3)] * 40 for _ in SPACES))
+                dict.fromkeys(SPACES, [0.9 - 0.1 * place + 0.01 * (index % 3)] * 40)
                 for index in range(2)
             ]
             for place, weights in enumerate(("lrp_epsilon", "squared_sensitivity", *NO_MODEL))

@@ -15,6 +15,10 @@ def subject(model, data, settings, **changes):
     return Arena(model, data, rivals.model_copy(update=changes), evaluate)
 
 
+def measured(name, arena):
+    return {key: np.array(values) for key, values in measure(RIVALS[name], arena).items()}
+
+
 def test_anchors_are_test_examples_then_others_without_repetition(table, settings):
     x = subject(random_table_senn(), table, settings, anchors=40).x
     for rows, source in ((x[:12], table.test.x), (x[12:27], table.valid.x)):
@@ -33,7 +37,7 @@ def test_gradient_ascent_never_finds_less_than_the_black_box(seed, table, settin
     search = {"anchors": 20, "evaluations": 200, "rounds": 5}
     one = subject(random_table_senn(seed=seed), table, (rivals, evaluate), **search)
     for name in (SENN, CONTRIBUTION):
-        values = measure(RIVALS[name], one)
+        values = measured(name, one)
         ratio = values["local/gradient"] / values["local/fair"]
         # Either may end on a hill that is not quite the highest: never far below, mostly above.
         assert ratio.min() > 0.97
@@ -48,7 +52,7 @@ def test_equation_5_of_a_square(table, settings):
     _, high = one.box.ends(one.x)
     # Only the first feature counts, and the others only lengthen the way.
     largest = (one.x + high)[:, 0].numpy()
-    found = measure(RIVALS[SENN], one)["local/fair"]
+    found = measured(SENN, one)["local/fair"]
     assert (found <= largest + 1e-5).all()
     assert (found > 0.75 * largest).all()
 
@@ -56,11 +60,11 @@ def test_equation_5_of_a_square(table, settings):
 @pytest.mark.parametrize("name", rivals_for(False))
 def test_settings_differ_only_in_what_they_say(name, table, settings):
     one = subject(random_table_senn(), table, settings, anchors=10)
-    values, rival = measure(RIVALS[name], one), RIVALS[name]
-    for measured in ("local", "discrete"):
-        paper, fair = (values[f"{measured}/{setting}"] for setting in ("paper", "fair"))
+    values, rival = measured(name, one), RIVALS[name]
+    for quantity in ("local", "discrete"):
+        paper, fair = (values[f"{quantity}/{setting}"] for setting in ("paper", "fair"))
         same = np.array_equal(paper, fair, equal_nan=True)
-        assert same == (rival.draw is None and not (name == SENN and measured == "local"))
+        assert same == (rival.draw is None and not (name == SENN and quantity == "local"))
     if name == SENN:
         assert values["local/paper"] is not values["local/fair"]
         np.testing.assert_array_equal(values["local/paper"], values["local/gradient"])
@@ -73,7 +77,7 @@ def test_settings_differ_only_in_what_they_say(name, table, settings):
 def test_the_same_twice(table, settings):
     for name in ("lime", SENN):
         first, second = (
-            measure(RIVALS[name], subject(random_table_senn(), table, settings)) for _ in range(2)
+            measured(name, subject(random_table_senn(), table, settings)) for _ in range(2)
         )
         for key in first:
             np.testing.assert_array_equal(first[key], second[key])
@@ -91,14 +95,14 @@ def test_equation_6_by_a_double_loop(table, settings):
         near = (distance <= radius) & (distance > 0)
         ratios = ((e - e[i]).norm(dim=1) / distance)[near]
         expected.append(max(ratios.tolist(), default=np.nan))
-    found = measure(RIVALS[SENN], subject(model, table, settings))["discrete/fair"]
+    found = measured(SENN, subject(model, table, settings))["discrete/fair"]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_faithfulness_without_relevances_and_without_features(table, settings):
     model = random_table_senn()
     one = subject(model, table, settings, anchors=10)
-    values = measure(RIVALS[SENN], one)
+    values = measured(SENN, one)
     x, target = one.x, one.target
     with torch.no_grad():
         p = model(x).logits.double().softmax(1)[range(10), target]

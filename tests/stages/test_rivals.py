@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import PipelineError
-from pipeline.rivals import run as rivals_run
+from pipeline.rivals import measure
 from pipeline.rivals.methods import rivals_for
 from stages import rivals
 from tests.stages.workspace import forwards_then_backwards, untrained_compas
@@ -23,7 +23,7 @@ def workspace(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     """Tasks are done here, in an order of their own."""
-    rivals_run._arena.cache_clear()
+    measure._arena.cache_clear()
     monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", forwards_then_backwards())
 
 
@@ -39,7 +39,7 @@ def test_the_table_and_the_same_bytes_in_any_order(workspace):
     assert (of_eq_5["value_low"] <= of_eq_5["value"]).all()
     here = OUT.read_bytes()
     OUT.unlink()
-    rivals_run._arena.cache_clear()
+    measure._arena.cache_clear()
     rivals.main()
     assert OUT.read_bytes() == here
 

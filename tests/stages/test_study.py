@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from pipeline.core.errors import PipelineError
-from pipeline.metrics import grid
-from pipeline.metrics.references import REFERENCES
+from pipeline.metrics import evaluation
+from pipeline.metrics.collapse import REFERENCES
 from pipeline.study.run import MEASURES
 from stages import study, train
 from tests.conftest import REPOSITORY
@@ -25,7 +25,7 @@ ROUNDINGS = Path("reports/roundings/compas_senn.csv")
 def workspace(tmp_path, monkeypatch) -> dict:
     """A folder with params.yaml, a prepared table, and a cell store of its own."""
     monkeypatch.chdir(tmp_path)
-    grid._protocol.cache_clear()  # of another test's folder, whose relative paths are the same
+    evaluation._protocol.cache_clear()  # of another test's folder, of the same relative paths
     monkeypatch.setenv("SENN_CELL_STORE", str(tmp_path / "store"))
     content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
     content["experiments"]["compas_senn"] |= {"batch_size": 30, "eval_freq": 2}
