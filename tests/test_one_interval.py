@@ -97,7 +97,7 @@ def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
     table = as_table(judged(cells))
     of_kind = {"experiments": {}, "tables": {}, "texts": {}, "full_verdicts": table.iloc[:0]}
     results = SimpleNamespace(verdicts=table, params=params, **of_kind)
-    table = claims(results).parts[-1]
+    table = [*claims(results)][-1]
     (row,) = (row for row in table.rows if "compas-accuracy" in row[0].split("\n"))
     assert row[3].endswith(f"\n{low} to {high}")
 

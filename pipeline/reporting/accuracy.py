@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, per_experiment
-from pipeline.reporting.display import Picture
+from pipeline.reporting.common import per_experiment
+from pipeline.reporting.display import Part, Picture
 from pipeline.reporting.wording import lambda_label
 from pipeline.study.published import (
     BEST_VALIDATION,

@@ -13,8 +13,8 @@ from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.params_types import Select
 from pipeline.metrics.collapse import class_entropy
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, metric_table, over_seeds, per_experiment
-from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.common import metric_table, over_seeds, per_experiment
+from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 from pipeline.study.measured import rounding_spread
 from pipeline.training.selection import RULES, selected

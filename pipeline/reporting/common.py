@@ -1,7 +1,7 @@
 """What sections of the report share: parts per experiment, the metric table, examples, images."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import TypeAlias
 
@@ -15,36 +15,45 @@ from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.display import Html, Picture, Prose, Several, Table
+from pipeline.reporting.display import Part, Prose, Table
 
-Part: TypeAlias = Prose | Picture | Table | Html
-_Show: TypeAlias = Callable[[ExperimentResults, Results], Iterator[Part]]
+_Section: TypeAlias = Callable[[Results], list[Part]]
+_Show: TypeAlias = Callable[[ExperimentResults, Results], Iterable[Part]]
 
 SHARES = ("accuracy", "balanced_accuracy", "commonest_share", "selection_gain")  # in per cent
 LOWER, EXACT, CERTIFIED = (f"lipschitz_input_{name}" for name in ("lower", "exact", "certified"))
 
 
-def per_experiment(
-    otherwise: str = "This run has no experiments.",
-) -> Callable[[_Show], Callable[[Results], Several]]:
-    """Turn a function that shows one experiment into a section with a heading for each.
+def section(otherwise: str) -> Callable[[Callable[[Results], Iterable[Part]]], _Section]:
+    """Let a section say `otherwise` if it has nothing to show."""
 
-    Experiments with nothing to show are left out; if none has anything, the section says
-    `otherwise`.
+    def decorate(show: Callable[[Results], Iterable[Part]]) -> _Section:
+        @wraps(show)
+        def shown(results: Results) -> list[Part]:
+            return list(show(results)) or [Prose(otherwise)]
+
+        return shown
+
+    return decorate
+
+
+def per_experiment(otherwise: str = "This run has no experiments.") -> Callable[[_Show], _Section]:
+    """Turn a function that shows one experiment into a `section` with a heading for each.
+
+    Experiments with nothing to show are left out.
     """
 
-    def decorate(show: _Show) -> Callable[[Results], Several]:
+    def decorate(show: _Show) -> _Section:
+        @section(otherwise)
         @wraps(show)
-        def section(results: Results) -> Several:
-            parts: list[Part] = []
+        def of_each(results: Results) -> Iterator[Part]:
             for name, experiment in results.experiments.items():
                 settings = experiment.settings
-                heading = f"### {settings.model_class} on {settings.dataset} (`{name}`)"
                 if content := list(show(experiment, results)):
-                    parts += [Prose(heading), *content]
-            return Several(parts or [Prose(otherwise)])
+                    yield Prose(f"### {settings.model_class} on {settings.dataset} (`{name}`)")
+                    yield from content
 
-        return section
+        return of_each
 
     return decorate
 

@@ -23,8 +23,8 @@ from pipeline.metrics.concepts import correlation_matrix
 from pipeline.metrics.intervals import TAILS, Interval
 from pipeline.models.conceptizers import ConvConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, metric_table, over_seeds, per_experiment, raw
-from pipeline.reporting.display import Picture, Prose, Several
+from pipeline.reporting.common import metric_table, over_seeds, per_experiment, raw, section
+from pipeline.reporting.display import Part, Picture
 
 QUALITY = {
     "reconstruction_mse": "reconstruction error",
@@ -62,9 +62,9 @@ def quality(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
         yield metric_table(results, experiment, QUALITY)
 
 
-def correlations(results: Results) -> Several:
+@section("This run has no concepts whose correlation could be shown.")
+def correlations(results: Results) -> Iterator[Part]:
     """A heat map of the correlations between concepts, for every experiment that learns them."""
-    parts: list[Picture] = []
     for experiment in results.experiments.values():
         if not experiment.learns_concepts:
             continue
@@ -82,11 +82,10 @@ def correlations(results: Results) -> Several:
             caption = f"Mean |r| over pairs and {seeds}: {mean_and_bounds}. {caption}"
         figure = correlation_heat_map(matrix, f"{experiment.name}: mean |r| {mean}")
         name = f"correlations_{experiment.name}"
-        parts.append(Picture(figure, name, alt, caption, small=True))
-    return Several(parts or [Prose("This run has no concepts whose correlation could be shown.")])
+        yield Picture(figure, name, alt, caption, small=True)
 
 
-def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Picture]:
+def _prototype_pictures(experiment: ExperimentResults, count: int) -> Iterator[Picture]:
     data, concepts = experiment.data, experiment.test_outputs[0].concepts
     by_chance = chance_purities(data.test.y, count)
     chance = Interval(
@@ -99,7 +98,6 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
         "activation": ("What activates each concept most", highest_activation),
         "contrast": ("What activates each concept but not the others", highest_contrast),
     }
-    pictures = []
     for way, (title, choose) in ways.items():
         chosen = choose(concepts, count)
         images = raw(data.test.x[chosen], data).numpy()
@@ -125,8 +123,7 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
             caption += wording.with_bounds(mean, purities.interval, 100, 0)
         figure = prototype_grid(images, notes, pure.numpy(), chance, title)
         name = f"prototypes_{way}_{experiment.name}"
-        pictures.append(Picture(figure, name, alt, f"{caption}."))
-    return pictures
+        yield Picture(figure, name, alt, f"{caption}.")
 
 
 @style.styled

@@ -12,18 +12,18 @@ from pipeline.data.registry import caveat
 from pipeline.explanations.latents import latent_spread, prototype_strips
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, decoded, examples_at, per_experiment, raw
-from pipeline.reporting.display import Picture, Prose, Several
+from pipeline.reporting.common import decoded, examples_at, per_experiment, raw
+from pipeline.reporting.display import Part, Picture, Prose
 from pipeline.reporting.examples import Example, concept_names, explained
 from pipeline.reporting.reasons import arithmetic, reason
 
 STRIP_STEPS, STRIP_WIDTH = 7, 2.0
 
 
-def caveats(results: Results) -> Several:
+def caveats(results: Results) -> Iterator[Part]:
     """What everyone must know of the data before seeing a prediction."""
     datasets = dict.fromkeys(one.settings.dataset for one in results.experiments.values())
-    return Several([Prose(f"**A caveat.** {text}") for text in map(caveat, datasets) if text])
+    yield from (Prose(f"**A caveat.** {text}") for text in map(caveat, datasets) if text)
 
 
 @per_experiment("This run has no SENN whose explanations can be drawn.")
@@ -55,7 +55,7 @@ def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     examples = explained(experiment.model, experiment.data, examples_at(experiment, results))
     limit = max(common_limits(examples, "contributions", "contrast_contributions"))
     scale = latent_spread(conceptizer.posterior(experiment.data.test.x))
-    pictures: list[Part] = []
+    pictures = []
     names, moved = concept_names(experiment), []
     for index, example in enumerate(examples):
         mean = torch.from_numpy(example.concepts)

@@ -19,7 +19,7 @@ from pipeline.claims.verdicts import from_table
 from pipeline.metrics.intervals import accuracy_interval
 from pipeline.models.senn import SennOutput
 from pipeline.reporting import wording
-from pipeline.reporting.display import Prose
+from pipeline.reporting.display import Part, Prose
 from pipeline.reporting.study import compared_with_published
 from pipeline.reporting.wording import lambda_label
 from pipeline.study.definitions import Definition
@@ -31,7 +31,7 @@ _OTHER_METHODS = "#senn-beside-other-methods-the-papers-figures"
 _WHAT_WAS_RUN = "../docs/published-code.md#what-the-review-ran"
 
 
-def findings(results: Results) -> Prose:
+def findings(results: Results) -> Iterator[Part]:
     """Every finding, with a link to its evidence."""
     found = [
         *_losses(results),
@@ -43,7 +43,7 @@ def findings(results: Results) -> Prose:
         *_full_mnist(results),
         *_strongest(results),
     ]
-    return Prose("\n".join(f"- {sentence}" for sentence in found))
+    yield Prose("\n".join(f"- {sentence}" for sentence in found))
 
 
 def _losses(results: Results) -> Iterator[str]:

@@ -14,8 +14,8 @@ from pipeline.metrics.decisions import excludes
 from pipeline.metrics.intervals import Interval, shared_by
 from pipeline.metrics.scores import SCORES, Score
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, per_experiment
-from pipeline.reporting.display import Picture, Prose, Several, Table
+from pipeline.reporting.common import per_experiment, section
+from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.heat_maps import heat_maps, prototypes_of_classes
 
 _ARROWS = {"high": "↑", "low": "↓"}
@@ -51,20 +51,17 @@ def comparison(experiment: ExperimentResults, results: Results) -> Iterator[Part
     yield _curves(experiment)
 
 
-def words(results: Results) -> Several:
+@section("This run scores no methods on texts.")
+def words(results: Results) -> Iterator[Part]:
     """The same of texts, whose methods all speak of words; their documents are coloured instead."""
-    parts: list[Part] = []
     for name, experiment in results.texts.items():
         if name in results.params.explain.experiments:
             scores = experiment.methods.assign(speaks_of="words")
             defined = [score for score in SCORES.values() if scores[score.name].notna().any()]
-            parts += [
-                Prose(_sentences(experiment, scores)),
-                _scatter(experiment, scores),
-                _scores(scores, experiment.learns_concepts, defined),
-                _curves(experiment),
-            ]
-    return Several(parts or [Prose("This run scores no methods on texts.")])
+            yield Prose(_sentences(experiment, scores))
+            yield _scatter(experiment, scores)
+            yield _scores(scores, experiment.learns_concepts, defined)
+            yield _curves(experiment)
 
 
 def peers(scores: pd.DataFrame, learns_concepts: bool) -> list[pd.DataFrame]:

@@ -134,13 +134,12 @@ def _draw_all(channel: Connection, places: Places) -> None:
 
 def _draw(name: str, results: "Results") -> "list[Bundle]":
     from pipeline.core.workers import one_thread
-    from pipeline.reporting.display import bundles
     from pipeline.reporting.sections import SECTIONS
 
     if name not in SECTIONS:
         raise PipelineError(f"pipeline/reporting/sections.py has no section {name}; add it there")
     with one_thread():
-        return bundles(SECTIONS[name](results))
+        return [part.bundle() for part in SECTIONS[name](results)]
 
 
 def _to_send(error: Exception) -> Exception:

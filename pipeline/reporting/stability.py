@@ -18,7 +18,6 @@ from pipeline.reporting.common import (
     CERTIFIED,
     EXACT,
     LOWER,
-    Part,
     examples_at,
     largest_found,
     metric_table,
@@ -26,7 +25,7 @@ from pipeline.reporting.common import (
     per_experiment,
     raw,
 )
-from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 
 RANDOM_OTHERS = 3

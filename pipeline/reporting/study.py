@@ -19,8 +19,8 @@ from pipeline.core.params_choices import VARIANTS
 from pipeline.metrics.decisions import lies_in
 from pipeline.metrics.intervals import Interval
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, per_experiment
-from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.common import per_experiment
+from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 from pipeline.study.definitions import Definition
 from pipeline.study.measured import AXES, MeasuredStudy, of_draws

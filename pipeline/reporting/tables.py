@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.metrics.intervals import Interval, accuracy_interval, interval
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part
-from pipeline.reporting.display import Picture, Prose, Several, Table
+from pipeline.reporting.common import section
+from pipeline.reporting.display import Part, Picture, Prose, Table
 
 
 class _Published(NamedTuple):
@@ -44,16 +44,16 @@ FIGURES = {
 """By the experiment that repeats them."""
 
 
-def tables(results: Results) -> Several:
+@section("This run has no tables.")
+def tables(results: Results) -> Iterator[Part]:
     """A table of all tables, and the paper's figures 5A and 5B."""
-    parts: list[Part] = []
     if results.tables:
-        parts += [_overview(results), Prose(_EXPLAINED)]
+        yield _overview(results)
+        yield Prose(_EXPLAINED)
     everything = results.experiments | results.tables
     for name, published in FIGURES.items():
         if name in everything:
-            parts.append(_picture(everything[name], published))
-    return Several(parts or [Prose("This run has no tables.")])
+            yield _picture(everything[name], published)
 
 
 _EXPLAINED = (

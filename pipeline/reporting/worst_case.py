@@ -15,8 +15,8 @@ from pipeline.claims.results import ExperimentResults, Results
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.attacks import attacked_images
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, examples_at, per_experiment, raw
-from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.common import examples_at, per_experiment, raw
+from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 
 FACTOR = 2.0  # up to which found and certified are near

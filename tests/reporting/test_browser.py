@@ -61,17 +61,16 @@ def html(results) -> str:
     scores = results.experiments["mnist_senn"].methods
     small = Table(("name", "number"), [("b", "−1.5"), ("a", "(2.2 ± 1.1)·10⁻⁴"), ("c", "–")])
     parts = {
-        "Claims": claims.claims(results).parts[-1],
-        "Explained": explorer.explorer(results),
+        "Claims": [*claims.claims(results)][-1],
+        "Explained": next(explorer.explorer(results)),
         "Scores": method_scores._scores(scores, True, list(SCORES.values())),
         "Small": small,
-        "Collapse": collapse.collapse(results).parts[3],
+        "Collapse": collapse.collapse(results)[3],
         "Drawn": Picture(figure, "drawn", "alt", "A caption."),
     }
     cells = [new_markdown_cell("# The title")]
     for heading, part in parts.items():
-        bundle = part._repr_mimebundle_()
-        data, about = bundle if isinstance(bundle, tuple) else (bundle, {})
+        data, about = part.bundle()
         output = new_output("display_data", data=data, metadata=about)
         cells += [new_markdown_cell(f"## {heading}"), new_code_cell("", outputs=[output])]
     return to_html(new_notebook(cells=cells))
