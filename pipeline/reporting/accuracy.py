@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.results import ExperimentResults
 from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import per_experiment
@@ -35,7 +35,7 @@ _LOOKS: dict[str, dict[str, Any]] = {  # by how a published curve's label starts
 
 
 @per_experiment()
-def accuracy(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def accuracy(experiment: ExperimentResults) -> Iterator[Part]:
     """Accuracy against λ, a figure per experiment."""
     name = experiment.name
     means = experiment.cells.groupby("robust_reg")["accuracy"].mean()

@@ -18,7 +18,7 @@ from pipeline.reporting import style, wording
 from pipeline.reporting.display import Part, Prose, Table
 
 _Section: TypeAlias = Callable[[Results], list[Part]]
-_Show: TypeAlias = Callable[[ExperimentResults, Results], Iterable[Part]]
+_Show: TypeAlias = Callable[[ExperimentResults], Iterable[Part]]
 
 SHARES = ("accuracy", "balanced_accuracy", "commonest_share", "selection_gain")  # in per cent
 LOWER, EXACT, CERTIFIED = (f"lipschitz_input_{name}" for name in ("lower", "exact", "certified"))
@@ -49,7 +49,7 @@ def per_experiment(otherwise: str = "This run has no experiments.") -> Callable[
         def of_each(results: Results) -> Iterator[Part]:
             for name, experiment in results.experiments.items():
                 settings = experiment.settings
-                if content := list(show(experiment, results)):
+                if content := list(show(experiment)):
                     yield Prose(f"### {settings.model_class} on {settings.dataset} (`{name}`)")
                     yield from content
 
@@ -58,19 +58,18 @@ def per_experiment(otherwise: str = "This run has no experiments.") -> Callable[
     return decorate
 
 
-def metric_table(results: Results, experiment: ExperimentResults, columns: dict[str, str]) -> Table:
+def metric_table(experiment: ExperimentResults, columns: dict[str, str]) -> Table:
     """Means and spreads over seeds, a row per λ; `columns` maps columns of the cells to headers."""
     present = {key: name for key, name in columns.items() if key in experiment.cells}
-    lambdas = results.params.lambdas(experiment.name)
     cells = experiment.cells.groupby("robust_reg")
     rows = [
         (
             wording.lambda_label(value),
             *(_metric_text(key, cells.get_group(value)) for key in present),
         )
-        for value in lambdas
+        for value in experiment.lambdas
     ]
-    headline = frozenset({lambdas.index(experiment.robust_reg)})
+    headline = frozenset({experiment.lambdas.index(experiment.robust_reg)})
     kind = "numbers wide" if len(present) > 5 else "numbers"
     return Table(("λ", *present.values()), rows, kind=kind, marked=headline)
 
@@ -105,9 +104,9 @@ def _metric_text(key: str, cells: pd.DataFrame) -> str:
     return text
 
 
-def examples_at(experiment: ExperimentResults, results: Results) -> Tensor:
+def examples_at(experiment: ExperimentResults) -> Tensor:
     """Indices of the test examples to show."""
-    return pick(experiment.data.test.y, results.params.report.explanations)
+    return pick(experiment.data.test.y, experiment.params.report.explanations)
 
 
 def pick(labels: Tensor, count: int) -> Tensor:

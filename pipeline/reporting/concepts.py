@@ -35,11 +35,11 @@ _MOST_NUMBERED = 8  # with more concepts, the cells of the heat map have no room
 
 
 @per_experiment("This run has no concepts learned from images.")
-def prototypes(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def prototypes(experiment: ExperimentResults) -> Iterator[Part]:
     """Prototypes by activation and by contrast, and filters, of concepts learned from images."""
     if not (experiment.has_images and experiment.learns_concepts):
         return
-    yield from _prototype_pictures(experiment, results.params.report.prototypes)
+    yield from _prototype_pictures(experiment, experiment.params.report.prototypes)
     if isinstance(conceptizer := experiment.model.conceptizer, ConvConceptizer):
         yield Picture(
             filter_grid(
@@ -55,11 +55,11 @@ def prototypes(experiment: ExperimentResults, results: Results) -> Iterator[Part
 
 
 @per_experiment("This run has no learned concepts.")
-def quality(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def quality(experiment: ExperimentResults) -> Iterator[Part]:
     """Fidelity, diversity and sparsity of learned concepts, a table per experiment."""
     if experiment.learns_concepts:
         yield over_seeds(experiment)
-        yield metric_table(results, experiment, QUALITY)
+        yield metric_table(experiment, QUALITY)
 
 
 @section("This run has no concepts whose correlation could be shown.")

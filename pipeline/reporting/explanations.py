@@ -27,11 +27,11 @@ def caveats(results: Results) -> Iterator[Part]:
 
 
 @per_experiment("This run has no SENN whose explanations can be drawn.")
-def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def explanations(experiment: ExperimentResults) -> Iterator[Part]:
     """Single predictions, explained, for every SENN on features or images."""
     if experiment.is_disenn or experiment.has_images != experiment.learns_concepts:
         return
-    examples = explained(experiment.model, experiment.data, examples_at(experiment, results))
+    examples = explained(experiment.model, experiment.data, examples_at(experiment))
     relevance, contribution = common_limits(examples, "relevances", "contributions")
     concept, value = common_limits(examples, "concepts", "x")
     names = concept_names(experiment)
@@ -47,12 +47,12 @@ def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Pa
 
 
 @per_experiment("This run has no DiSENN on images.")
-def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def disenn(experiment: ExperimentResults) -> Iterator[Part]:
     """DiSENN's predictions: contributions to predicted and contrast class, and prototype strips."""
     conceptizer = experiment.model.conceptizer
     if not (isinstance(conceptizer, VaeConceptizer) and experiment.has_images):
         return
-    examples = explained(experiment.model, experiment.data, examples_at(experiment, results))
+    examples = explained(experiment.model, experiment.data, examples_at(experiment))
     limit = max(common_limits(examples, "contributions", "contrast_contributions"))
     scale = latent_spread(conceptizer.posterior(experiment.data.test.x))
     pictures = []

@@ -49,7 +49,7 @@ def findings(results: Results) -> Iterator[Part]:
 def _losses(results: Results) -> Iterator[str]:
     """Which definition of the robustness loss gives whose curve."""
     for name in filter(results.experiments.__contains__, results.params.study):
-        study, compared = compared_with_published(results.experiments[name], results)
+        study, compared = compared_with_published(results.experiments[name])
         if not compared:
             continue
         most = study.lambdas[-1]
@@ -197,9 +197,9 @@ def _strongest(results: Results) -> Iterator[str]:
     (claim,) = (claim for claim in CLAIMS if claim.id == "mnist-collapse")
     here = results.experiments.get(claim.experiment)
     is_full = here is not None and here.settings.dataset == claim.dataset
-    reports, page = results.folders.reports, ""
+    reports, page = results.reports, ""
     if not is_full:
-        reports, page = results.folders.full, _FULL
+        reports, page = results.full, _FULL
     path = reports / "study" / f"{claim.experiment}.csv"
     if not path.exists():
         return

@@ -16,7 +16,7 @@ from pipeline.metrics.scores import SCORES, Score
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import per_experiment, section
 from pipeline.reporting.display import Part, Picture, Prose, Table
-from pipeline.reporting.heat_maps import heat_maps, prototypes_of_classes
+from pipeline.reporting.heat_maps import heat_maps
 
 _ARROWS = {"high": "↑", "low": "↓"}
 FAMILIES = {
@@ -37,15 +37,13 @@ REMOVES = "⊖"
 
 
 @per_experiment()
-def comparison(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def comparison(experiment: ExperimentResults) -> Iterator[Part]:
     """Who leads, heat maps, scores and curves of all methods, for every experiment."""
-    if experiment.name not in results.params.explain.experiments:
+    if experiment.name not in experiment.params.explain.experiments:
         return
     scores = experiment.methods
     yield Prose(_sentences(experiment, scores))
-    yield from heat_maps(experiment, results)
-    if experiment.has_images:
-        yield prototypes_of_classes(experiment, results)
+    yield from heat_maps(experiment)
     yield _scatter(experiment, scores)
     yield _scores(scores, experiment.learns_concepts, list(SCORES.values()))
     yield _curves(experiment)

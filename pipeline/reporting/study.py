@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from pipeline.claims.comparison import Comparison
 from pipeline.claims.published import published_at, with_article
-from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.results import ExperimentResults
 from pipeline.core.params_choices import VARIANTS
 from pipeline.metrics.decisions import lies_in
 from pipeline.metrics.intervals import Interval
@@ -68,10 +68,10 @@ _PUBLISHED = {"paper": style.GREEN, "review": style.VERMILION, "ETH": style.FURT
 
 
 @per_experiment("This run has no study.")
-def findings(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def findings(experiment: ExperimentResults) -> Iterator[Part]:
     """What follows from each study: whose curve is whose, and which axis is fair."""
-    if experiment.name in results.params.study:
-        study, compared = compared_with_published(experiment, results)
+    if experiment.name in experiment.params.study:
+        study, compared = compared_with_published(experiment)
         definitions = wording.counted(len(study.definitions()), "definition")
         seeds = wording.counted(study.cells["seed"].nunique(), "seed")
         about = (
@@ -82,10 +82,10 @@ def findings(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
 
 
 @per_experiment("This run has no study.")
-def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def disagreement(experiment: ExperimentResults) -> Iterator[Part]:
     """Each study's curves, predictions with their outcomes, and distances."""
-    if experiment.name in results.params.study:
-        study, compared = compared_with_published(experiment, results)
+    if experiment.name in experiment.params.study:
+        study, compared = compared_with_published(experiment)
         yield from _pictures(experiment.name, study)
         rows = [(*predicted(study, p), p.outcome) for p in predictions(study)]
         yield Table(("prediction", "measured", "outcome"), rows, kind="claims")
@@ -94,11 +94,9 @@ def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Pa
 
 
 @cache
-def compared_with_published(
-    experiment: ExperimentResults, results: Results
-) -> tuple[MeasuredStudy, Compared]:
+def compared_with_published(experiment: ExperimentResults) -> tuple[MeasuredStudy, Compared]:
     """The study of an experiment, and how near its curves are to each published one."""
-    study = MeasuredStudy(experiment.settings, results.study(experiment.name), RESAMPLES)
+    study = MeasuredStudy(experiment.settings, experiment.study, RESAMPLES)
     published = published_losses(experiment.name, study.lambdas)
     return study, [(one, nearness(study, one)) for one in published]
 

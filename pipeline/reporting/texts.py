@@ -54,7 +54,7 @@ def accuracy(results: Results) -> Iterator[Part]:
             f"`{name}` reads the first {data.input_shape[0]} words of a text, and knows "
             f"{len(data.vocabulary) - 2:,} words.{beside}"
         )
-        yield metric_table(results, experiment, _COLUMNS)
+        yield metric_table(experiment, _COLUMNS)
         yield over_seeds(experiment)
 
 

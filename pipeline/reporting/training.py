@@ -108,7 +108,7 @@ def _activity_sentence(conceptizers: dict[str, VaeConceptizer], data: Dataset) -
 
 
 @per_experiment()
-def training(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def training(experiment: ExperimentResults) -> Iterator[Part]:
     """Training curves, a figure per experiment."""
     panels = {
         "valid_accuracy": "validation accuracy",

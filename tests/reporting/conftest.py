@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from benchmarks.measure import of_what_there_is
-from pipeline.claims.results import Folders, Results
+from pipeline.claims.results import Results
 from pipeline.claims.verdicts import as_table, verdicts
 from pipeline.core.files import write_csv
 from tests.reporting.workspace import default_params, make_workspace
@@ -25,5 +25,5 @@ def run(tmp_path) -> Callable[..., Results]:
 
 def read(folder: Path) -> Results:
     """The results of the run in `folder`."""
-    paths = Folders(folder / "models", folder / "data/prepared", folder / "reports")
-    return Results(folder / "params.yaml", paths)
+    places = ("params.yaml", "models", "data/prepared", "reports")
+    return Results(*(str(folder / place) for place in places))

@@ -103,8 +103,8 @@ def test_full_mnist(run):
         "compas-accuracy": ("reproduced", Interval(0.81, 0.79, 0.83)),
     }
     verdicts = [Verdict(c, *measured[c.id], "") for c in CLAIMS if c.id in measured]
-    write_csv(results.folders.reports / "paper/claims.csv", as_table(verdicts))
-    assert said(read(results.folders.reports.parent), "full MNIST") == (
+    write_csv(results.reports / "paper/claims.csv", as_table(verdicts))
+    assert said(read(results.reports.parent), "full MNIST") == (
         "- **On full MNIST, 3 claims can be tested: 2 reproduced and 1 undecided.** SENN reaches "
         "98.9 % (98.8 to 99.0) at λ = 0.0001 and 26.3 % (20.0 to 50.0) at λ = 1 "
         "([verdicts](paper/report.html#the-published-claims-one-by-one))."
@@ -125,7 +125,7 @@ def test_whose_accuracy_at_the_strongest_regularisation(run):
             for seed, of_one in enumerate(values)
             for robust_reg, value in ((0.1, 0.5), (1.0, of_one))
         ]  # fmt: skip
-        path = results.folders.reports / "paper/study/mnist_senn.csv"
+        path = results.reports / "paper/study/mnist_senn.csv"
         write_csv(path, pd.DataFrame(rows))
 
     write(batch=(0.26, 0.261), example=(0.986, 0.9861))

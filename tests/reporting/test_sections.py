@@ -209,8 +209,8 @@ def test_claims_that_the_full_run_decides(run):
         replace(v, status="reproduced", here=full, reason="so")
         for v in (without_own, untested, tested)
     ]
-    write_csv(results.folders.full / "claims.csv", as_table(theirs))
-    results = read(results.folders.reports.parent)
+    write_csv(results.full / "claims.csv", as_table(theirs))
+    results = read(results.reports.parent)
     (table,) = shown(claims.claims(results), Table)
     rows = {row[0].split("\n")[1]: row for row in table.rows}
     *_, here, verdict = rows["mnist-accuracy"]

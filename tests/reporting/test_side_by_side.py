@@ -13,7 +13,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_csv
 from pipeline.reporting import side_by_side
 from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
-from pipeline.reporting.side_by_side import Page, Places
+from pipeline.reporting.side_by_side import Page
 from tests.conftest import REPOSITORY
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params, make_workspace
@@ -28,7 +28,7 @@ def use(cores, monkeypatch) -> None:
 
 
 @pytest.fixture
-def places(tmp_path) -> Places:
+def places(tmp_path) -> tuple[str, ...]:
     """A finished run of one table, as images are costly to explain, without training curves."""
     params = default_params()
     params["experiments"] = {"compas_senn": params["experiments"]["compas_senn"]}
@@ -36,7 +36,7 @@ def places(tmp_path) -> Places:
     write_csv(tmp_path / "reports/claims.csv", as_table(verdicts(read(tmp_path))))
     (tmp_path / "reports/curves/compas_senn.csv").unlink()
     files = ("params.yaml", "models", "data/prepared", "reports")
-    return Places(*(str(tmp_path / file) for file in files))
+    return tuple(str(tmp_path / file) for file in files)
 
 
 def test_the_notebook_shows_every_section_in_this_order():

@@ -77,8 +77,8 @@ def test_attacked_digits_are_attacked_and_keep_their_class(run):
     results = run()
     experiment = results.experiments["mnist_senn"]
     model, data = experiment.model, experiment.data
-    first, *_ = attacked_digits(experiment, results, 0.2)
-    index = examples_at(experiment, results)[:1]
+    first, *_ = attacked_digits(experiment, 0.2)
+    index = examples_at(experiment)[:1]
     before = torch.from_numpy(first.images[:1])
     torch.testing.assert_close(before, raw(data.test.x[index], data))
     after = (torch.from_numpy(first.images[1:]) - data.mean) / data.std
