@@ -14,8 +14,7 @@ from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import decoded, examples_at, per_experiment, raw
 from pipeline.reporting.display import Part, Picture, Prose
-from pipeline.reporting.examples import Example, concept_names, explained
-from pipeline.reporting.reasons import arithmetic, reason
+from pipeline.reporting.examples import Example, arithmetic, concept_names, explained, reason
 
 STRIP_STEPS, STRIP_WIDTH = 7, 2.0
 

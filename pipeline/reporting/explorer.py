@@ -24,8 +24,7 @@ from pipeline.models.senn import Senn
 from pipeline.reporting import wording
 from pipeline.reporting.common import pick, raw
 from pipeline.reporting.display import Html, Part
-from pipeline.reporting.examples import Example, concept_names, explained
-from pipeline.reporting.reasons import arithmetic, reason
+from pipeline.reporting.examples import Example, arithmetic, concept_names, explained, reason
 
 EXAMPLES = 10  # test examples to choose from, of each experiment
 SEEDS = 3  # the first ones
