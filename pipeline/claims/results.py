@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.claims.protocol import deviations
 from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
@@ -111,6 +112,16 @@ class ExperimentResults:
     def is_disenn(self) -> bool:
         """Whether its concepts are a VAE's latent variables."""
         return self.settings.model_class == "DiSENN"
+
+    @property
+    def title(self) -> str:
+        """Model and dataset: ``SENN on compas``."""
+        return f"{self.settings.model_class} on {self.settings.dataset}"
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """Where it departs from how the published numbers were made."""
+        return deviations(self.params, self.name)
 
     @cached_property
     def linear(self) -> Interval | None:
@@ -225,6 +236,11 @@ class Results:
             is_table = bool(self.params.group_of(name))
             among = self.texts if is_text else self.tables if is_table else self.experiments
             among[name] = one
+
+    @property
+    def everything(self) -> dict[str, ExperimentResults]:
+        """All experiments."""
+        return self.experiments | self.tables | self.texts
 
     @property
     def pretrained(self) -> bool:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
@@ -12,6 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from pipeline.claims.comparison import Comparison, Decided
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
+from pipeline.core.tables import rows_at
 from pipeline.metrics.collapse import collapse_note
 from pipeline.reporting import style, wording
 from pipeline.reporting.display import STATUSES, Part, Picture, Prose, Table
@@ -47,7 +49,7 @@ def lead(results: Results) -> Iterator[Part]:
     grids = {params.lambdas(name) for name in results.experiments}
     counts_of_seeds = {len(experiment.seeds) for experiment in results.experiments.values()}
     trained = [
-        f"{e.settings.model_class} on {e.settings.dataset}"
+        e.title
         + ("" if len(grids) == 1 else f" (λ = {wording.lambdas(params.lambdas(name))})")
         + ("" if len(counts_of_seeds) == 1 else f" ({wording.counted(len(e.seeds), 'seed')})")
         for name, e in results.experiments.items()
@@ -150,14 +152,11 @@ def _key() -> str:
 
 def _collapse_note(verdict: Verdict, results: Results) -> str:
     """A sentence if the verdict rests on models that collapsed."""
-    claim = verdict.claim
-    experiments = results.experiments | results.tables | results.texts
-    if verdict.here is None or claim.experiment not in experiments:
+    claim, experiment = verdict.claim, results.everything.get(verdict.claim.experiment)
+    if verdict.here is None or experiment is None:
         return ""
-    cells = experiments[claim.experiment].cells
-    regs, lambdas = cells["robust_reg"], claim.lambdas or (results.params.robust_reg,)
-    close = [np.isclose(regs, value, rtol=1e-6, atol=0) for value in lambdas]
-    return collapse_note(cells[np.logical_or.reduce(close)])
+    lambdas = claim.lambdas or (results.params.robust_reg,)
+    return collapse_note(pd.concat([rows_at(experiment.cells, value) for value in lambdas]))
 
 
 def _measured(verdict: Verdict) -> tuple[str, str]:

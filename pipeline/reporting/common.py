@@ -48,9 +48,8 @@ def per_experiment(otherwise: str = "This run has no experiments.") -> Callable[
         @wraps(show)
         def of_each(results: Results) -> Iterator[Part]:
             for name, experiment in results.experiments.items():
-                settings = experiment.settings
                 if content := list(show(experiment)):
-                    yield Prose(f"### {settings.model_class} on {settings.dataset} (`{name}`)")
+                    yield Prose(f"### {experiment.title} (`{name}`)")
                     yield from content
 
         return of_each

@@ -89,10 +89,9 @@ def explored(experiment: ExperimentResults) -> dict[str, Any]:
         ]
         for robust_reg in experiment.lambdas
     ]
-    settings = experiment.settings
     return {
         "name": experiment.name,
-        "title": f"{settings.model_class} on {settings.dataset}",
+        "title": experiment.title,
         "classes": list(data.class_names),
         "concepts": names,
         "lambdas": [wording.lambda_label(value) for value in experiment.lambdas],

@@ -132,7 +132,7 @@ def training(experiment: ExperimentResults) -> Iterator[Part]:
 def provenance(results: Results) -> Iterator[Part]:
     """Versions, devices, data and code: what determines the numbers above."""
     rows = []
-    for name, experiment in (results.experiments | results.tables | results.texts).items():
+    for name, experiment in results.everything.items():
         cells = experiment.metadata
         versions = (_distinct(cells, key) for key in ("torch", "device"))
         digests = (_distinct(cells, key, length=12) for key in ("data", "code"))

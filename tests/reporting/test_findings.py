@@ -88,7 +88,7 @@ def test_departures_from_what_the_review_ran(run):
 
 
 def test_a_run_that_departs_in_nothing(run, monkeypatch):
-    monkeypatch.setattr("pipeline.reporting.findings.deviations", lambda *_: ())
+    monkeypatch.setattr("pipeline.claims.results.deviations", lambda *_: ())
     text = said(run(), "configs are not what it ran")
     assert text.endswith("This run follows what it ran.")
 
