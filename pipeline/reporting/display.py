@@ -44,7 +44,7 @@ class Picture:
         data = base64.b64encode(png(self.figure)).decode()
         about = {key: value for key, value in vars(self).items() if key != "figure"}
         # Known once the figure is laid out.
-        about["spots"] = [list(spot) for spot in spots(self.figure)]
+        about["spots"] = spots(self.figure)
         return {"image/png": data, "text/plain": self.alt}, {"image/png": about}
 
 
