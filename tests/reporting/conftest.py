@@ -17,10 +17,24 @@ def run(tmp_path) -> Callable[..., Results]:
 
     def results(**changes: Any) -> Results:
         make_workspace(tmp_path, of_what_there_is(default_params() | changes))
-        write_csv(tmp_path / "reports/claims.csv", as_table(verdicts(read(tmp_path))))
+        write_claims(tmp_path)
         return read(tmp_path)
 
     return results
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory) -> Results:
+    """Of a small finished run with the default params, for tests that leave it as it is."""
+    folder = tmp_path_factory.mktemp("run")
+    make_workspace(folder, default_params())
+    write_claims(folder)
+    return read(folder)
+
+
+def write_claims(folder: Path) -> None:
+    """As stage `report` judges them, before it draws."""
+    write_csv(folder / "reports/claims.csv", as_table(verdicts(read(folder))))
 
 
 def read(folder: Path) -> Results:

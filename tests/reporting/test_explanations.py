@@ -9,8 +9,6 @@ from pipeline.models.building import Inputs, build_senn
 from pipeline.reporting.common import pick
 from pipeline.reporting.explanations import caveats, common_limits, explained
 from tests.conftest import REPOSITORY
-from tests.reporting.conftest import read
-from tests.reporting.workspace import default_params, make_workspace
 
 
 def test_pick_takes_the_first_of_each_class_then_the_second():
@@ -18,13 +16,6 @@ def test_pick_takes_the_first_of_each_class_then_the_second():
     assert pick(labels, 5).tolist() == [0, 4, 3, 1, 5]
     assert pick(labels, 100).tolist() == [0, 4, 3, 1, 5, 6, 2]
     assert pick(torch.tensor([1, 1]), 1).tolist() == [0]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    make_workspace(folder, default_params())
-    return read(folder)
 
 
 @pytest.mark.parametrize("name", ["compas_senn", "mnist_senn", "mnist_disenn"])

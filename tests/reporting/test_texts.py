@@ -13,17 +13,8 @@ from pipeline.reporting import method_scores, texts
 from pipeline.reporting.display import Html, Picture, Prose
 from pipeline.reporting.examples import Example
 from pipeline.reporting.style import png
-from tests.reporting.conftest import read
-from tests.reporting.workspace import default_params, make_workspace
 
 NAME = "reuters_senn"
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    make_workspace(folder, default_params())
-    return read(folder)
 
 
 def test_five_documents_each_explained_by_every_method(results):
