@@ -2,40 +2,38 @@
 
 from pathlib import Path
 
-from pipeline.claims.results import Folders, Results
+from pipeline.claims.results import Results
 from pipeline.claims.verdicts import as_table, verdicts
-from pipeline.core.files import atomic_path, write_csv, write_json
+from pipeline.core.files import write_bytes, write_csv, write_json
 from pipeline.core.stage import run_stage
 from pipeline.reporting.notebook import as_text, execute, figures, to_html, with_links
 
-PARAMS, MODELS, PREPARED, REPORTS = map(Path, ("params.yaml", "models", "data/prepared", "reports"))
+REPORTS = Path("reports")
+PLACES = {
+    "params_file": "params.yaml",
+    "models": "models",
+    "prepared": "data/prepared",
+    "reports": str(REPORTS),
+}
+"""Where a run is, by the names of the notebook's parameters."""
 
 
 def main() -> None:
     """Write ``claims.{csv,json}``, ``report.{ipynb,html}`` and ``figures/*.png`` in reports/."""
-    claims = verdicts(Results(PARAMS, Folders(MODELS, PREPARED, REPORTS)))
+    claims = verdicts(Results(**PLACES))
     write_csv(REPORTS / "claims.csv", as_table(claims))  # the notebook reads it
     write_json(REPORTS / "claims.json", {one.claim.id: one.short for one in claims})
 
-    parameters = {
-        "params_file": str(PARAMS),
-        "models": str(MODELS),
-        "prepared": str(PREPARED),
-        "reports": str(REPORTS),
-    }
-    notebook = execute(REPORTS / "template.ipynb", parameters, Path())
+    notebook = execute(REPORTS / "template.ipynb", PLACES, Path())
     # Everything is made before anything is written.
     pictures, page = figures(notebook), to_html(notebook)
     folder = REPORTS / "figures"
     for stale in set(folder.glob("*.png")) - {folder / f"{name}.png" for name in pictures}:
         stale.unlink()
     for name, picture in pictures.items():
-        with atomic_path(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(picture)
-    linked = as_text(with_links(notebook, folder.name))
-    for name, text in (("report.ipynb", linked), ("report.html", page)):
-        with atomic_path(REPORTS / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_bytes(folder / f"{name}.png", picture)
+    write_bytes(REPORTS / "report.ipynb", as_text(with_links(notebook, folder.name)).encode())
+    write_bytes(REPORTS / "report.html", page.encode())
     print(f"report: {len(pictures)} figures -> {REPORTS / 'report.html'}")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pipeline.claims.verdicts import Measured, as_table, judge
+from pipeline.claims.verdicts import as_table, judge
 from pipeline.core.cells import Cell
 from pipeline.core.files import write_csv, write_json
 from pipeline.metrics.evaluation import cells_table, lambda_table
@@ -20,6 +20,7 @@ from pipeline.reporting.accuracy import accuracy_against_lambda
 from pipeline.reporting.claims import claims
 from pipeline.study.definitions import Definition
 from pipeline.study.measured import MeasuredStudy
+from tests.claims.test_verdicts import measured
 from tests.conftest import REPOSITORY
 
 EXAMPLES = 1072
@@ -67,7 +68,7 @@ def written(tmp_path):
 
 
 def judged(cells):
-    return judge({"compas_senn": Measured(cells, "compas")}, {}, {})
+    return judge({"compas_senn": measured(cells, "compas")}, {}, {})
 
 
 def as_study(cells):
@@ -95,9 +96,9 @@ def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
             assert metrics["accuracy_half_width"] == pytest.approx(half_width)
     params = SimpleNamespace(robust_reg=1.0, rivals=SimpleNamespace(robust_reg=1.0))
     table = as_table(judged(cells))
-    of_kind = {"experiments": {}, "tables": {}, "texts": {}, "full_verdicts": table.iloc[:0]}
+    of_kind = {"everything": {}, "full_verdicts": table.iloc[:0]}
     results = SimpleNamespace(verdicts=table, params=params, **of_kind)
-    table = claims(results).parts[-1]
+    table = [*claims(results)][-1]
     (row,) = (row for row in table.rows if "compas-accuracy" in row[0].split("\n"))
     assert row[3].endswith(f"\n{low} to {high}")
 

@@ -1,6 +1,5 @@
 """Everything a run produced, read from its files when asked for."""
 
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.claims.published import deviations
 from pipeline.core.cells import Cell, grid, rows_at
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
@@ -28,44 +28,35 @@ NEIGHBOURS = 5
 LATENT_SPACE, PIXELS = "latent space", "pixels"
 
 
-@dataclass(frozen=True)
-class Folders:
-    """Where a run's files are: models, prepared data, and reports (cells, curves)."""
-
-    models: Path
-    prepared: Path
-    reports: Path
-
-    @property
-    def full(self) -> Path:
-        """Reports of the full run, that of presets/paper.yaml, where they are."""
-        return self.reports / "paper"
-
-
 class ExperimentResults:
     """One experiment of a run."""
 
     def __init__(self, name: str, run: "Results") -> None:
-        self.name, self._run, self._params = name, run, run.params
+        self.name, self._run, self.params = name, run, run.params
         self.settings: Experiment = run.params.experiment(name)
         self.robust_reg, self.seeds = run.params.robust_reg, run.params.seeds_of(name)
-        self._models = run.folders.models / run.params.group_of(name)
+        self._models = run.models / run.params.group_of(name)
         self.lambdas = run.params.lambdas(name)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """One row a cell, with its metrics; only cells of the grid that params.yaml asks for."""
-        path, table, chosen = self._path("cells"), self._table("cells"), []
-        for cell in grid(self._params, self.name):
-            rows = rows_at(table, cell.robust_reg)
-            row = rows[rows["seed"] == cell.seed].tail(1)
-            if row.empty:
+        path, table, wanted = (
+            self._path("cells"),
+            self._table("cells"),
+            grid(self.params, self.name),
+        )
+        # Cells are told apart by their names, λ thus by six digits, as file names are.
+        pairs = zip(table["robust_reg"], table["seed"], strict=True)
+        rows = {str(Cell(self.name, *pair)): row for row, pair in enumerate(pairs)}
+        for cell in wanted:
+            if str(cell) not in rows:
                 raise PipelineError(
                     f"{path}: no row for λ={cell.robust_reg:g} seed={cell.seed}, which "
                     "params.yaml asks for. Run `dvc repro`."
                 )
-            chosen.append(row.assign(robust_reg=cell.robust_reg))
-        return pd.concat(chosen)
+        chosen = table.iloc[[rows[str(cell)] for cell in wanted]]
+        return chosen.assign(robust_reg=[cell.robust_reg for cell in wanted])
 
     @cached_property
     def headline(self) -> pd.DataFrame:
@@ -95,8 +86,18 @@ class ExperimentResults:
     @cached_property
     def power(self) -> pd.DataFrame:
         """One row a kind of word weights: its explanatory power index; empty for no texts."""
-        rows = read_table(self._run.folders.reports / "text" / "power.csv")
+        rows = read_table(self._run.reports / "text" / "power.csv")
         return rows[rows["experiment"] == self.name].reset_index(drop=True)
+
+    @property
+    def study(self) -> pd.DataFrame:
+        """Its study: one row a cell, with the study's references."""
+        return read_table(self._run.reports / "study" / f"{self.name}.csv")
+
+    @property
+    def roundings(self) -> pd.DataFrame:
+        """What rounding does to it, one row a cell; empty if that is not studied."""
+        return read_table(self._run.reports / "roundings" / f"{self.name}.csv")
 
     @property
     def data(self) -> Dataset:
@@ -118,6 +119,16 @@ class ExperimentResults:
         """Whether its concepts are a VAE's latent variables."""
         return self.settings.model_class == "DiSENN"
 
+    @property
+    def title(self) -> str:
+        """Model and dataset: ``SENN on compas``."""
+        return f"{self.settings.model_class} on {self.settings.dataset}"
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """Where it departs from how the published numbers were made."""
+        return deviations(self.params, self.name)
+
     @cached_property
     def linear(self) -> Interval | None:
         """Test accuracy of a linear classifier of features or words; None for learned concepts.
@@ -136,7 +147,7 @@ class ExperimentResults:
     @cached_property
     def metadata(self) -> list[dict[str, Any]]:
         """The metadata of every cell's weights, in the order of the grid."""
-        return [read_tensors(cell.path(self._models))[1] for cell in grid(self._params, self.name)]
+        return [read_tensors(cell.path(self._models))[1] for cell in grid(self.params, self.name)]
 
     @cached_property
     def test_outputs(self) -> list[SennOutput]:
@@ -154,10 +165,10 @@ class ExperimentResults:
     @cached_property
     def why_no_latent_space(self) -> str:
         """Why neighbours cannot be sought in the β-VAE's latent space; empty if they can."""
-        pretrain, x = self._params.pretrain, self.data.test.x
+        pretrain, x = self.params.pretrain, self.data.test.x
         if self.settings.dataset != pretrain.dataset:
             return f"the β-VAE was trained on {pretrain.dataset}"
-        if not set(self.seeds) <= set(self._params.seeds):
+        if not set(self.seeds) <= set(self.params.seeds):
             return "not all of its seeds have a β-VAE"
         vaes = [self._run.vae(seed) for seed in self.seeds]
         if not all(active_units(vae.posterior(x)) for vae in vaes):
@@ -191,8 +202,8 @@ class ExperimentResults:
 
     def _path(self, folder: str) -> Path:
         """Where its entry of params.yaml has its rows."""
-        entry = self._params.entry_of(self.name)
-        return self._run.folders.reports / folder / f"{entry}.csv"
+        entry = self.params.entry_of(self.name)
+        return self._run.reports / folder / f"{entry}.csv"
 
     def _table(self, folder: str) -> pd.DataFrame:
         rows = read_table(self._path(folder))
@@ -204,16 +215,22 @@ class Results:
 
     What experiments share is made once: datasets, β-VAEs, neighbours in test sets.
 
+    Parameters
+    ----------
+    params_file, models, prepared, reports : where its files are.
+
     Attributes
     ----------
+    full : reports of the full run, that of presets/paper.yaml, where they are.
     experiments : those with an entry of their own in params.yaml, by name, but for texts.
     tables : those that are one of several of an entry.
     texts : those on texts.
     """
 
-    def __init__(self, params_file: Path, folders: Folders) -> None:
-        self.params, self.params_file, self.folders = load_params(params_file), params_file, folders
-        self.dataset = cache(lambda name: load_dataset(folders.prepared / name))
+    def __init__(self, params_file: str, models: str, prepared: str, reports: str) -> None:
+        self.params, self.models = load_params(Path(params_file)), Path(models)
+        self.reports, self.full = Path(reports), Path(reports, "paper")
+        self.dataset = cache(lambda name: load_dataset(Path(prepared, name)))
         self.vae = cache(self._vae)
         self.neighbours = cache(self._neighbours)
         results = {name: ExperimentResults(name, self) for name in self.params.experiments}
@@ -227,49 +244,46 @@ class Results:
             among[name] = one
 
     @property
+    def everything(self) -> dict[str, ExperimentResults]:
+        """All experiments."""
+        return self.experiments | self.tables | self.texts
+
+    @property
     def pretrained(self) -> bool:
         """Whether an experiment started from the pretrained β-VAE."""
         experiments = self.params.experiments.values()
         return any(experiment.initial_weights == "models/vae" for experiment in experiments)
 
-    def study(self, name: str) -> pd.DataFrame:
-        """The study of experiment `name`: one row a cell, with the study's references."""
-        return read_table(self.folders.reports / "study" / f"{name}.csv")
-
-    def roundings(self, name: str) -> pd.DataFrame:
-        """What rounding does to experiment `name`, one row a cell; empty if that is not studied."""
-        return read_table(self.folders.reports / "roundings" / f"{name}.csv")
-
     @cached_property
     def rivals(self) -> dict[str, pd.DataFrame]:
         """SENN beside other methods, by experiment: tables of `pipeline.rivals`."""
-        folder = self.folders.reports / "rivals"
+        folder = self.reports / "rivals"
         return {name: read_table(folder / f"{name}.csv") for name in self.params.compared()}
 
     @cached_property
     def tokenizer(self) -> pd.DataFrame:
         """One row a quantity of the tokenizer: value, value_low, value_high."""
-        return read_table(self.folders.reports / "text" / "tokenizer.csv")
+        return read_table(self.reports / "text" / "tokenizer.csv")
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:
         """One row a claim, as stage `report` judged it before this page was made."""
-        return read_table(self.folders.reports / "claims.csv")
+        return read_table(self.reports / "claims.csv")
 
     @cached_property
     def full_verdicts(self) -> pd.DataFrame:
         """`verdicts` of the full run, that of presets/paper.yaml; without it, none."""
-        path = self.folders.full / "claims.csv"
+        path = self.full / "claims.csv"
         return read_table(path) if path.exists() else self.verdicts.iloc[:0]
 
     @cached_property
     def vae_curves(self) -> pd.DataFrame:
         """One row a seed and epoch of pretraining."""
-        return read_table(self.folders.reports / "curves" / "vae.csv")
+        return read_table(self.reports / "curves" / "vae.csv")
 
     def _vae(self, seed: int) -> VaeConceptizer:
         """The pretrained β-VAE of `seed`, in evaluation mode."""
-        weights, about = read_tensors(self.folders.models / "vae" / f"seed={seed}.safetensors")
+        weights, about = read_tensors(self.models / "vae" / f"seed={seed}.safetensors")
         inputs = Inputs(tuple(about["input_shape"]), about["mean"], about["std"])
         vae = build_vae(Vae.model_validate(about["params"]["vae"]), inputs, about["seed"])
         vae.load_state_dict(weights)

@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
 import pandas as pd
 
 from pipeline.claims.comparison import DECIDED, Comparison, Decided
 from pipeline.claims.evidence import Evidence, qualitative_evidence
-from pipeline.claims.published import CLAIMS, Claim, Kind, deviations
-from pipeline.claims.results import Results
+from pipeline.claims.published import CLAIMS, Claim, Kind
+from pipeline.claims.results import ExperimentResults, Results
 from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
 from pipeline.claims.rules import RULES
 from pipeline.claims.words import listed
+from pipeline.core.cells import rows_at
 from pipeline.metrics.intervals import (
     Interval,
     accuracy_interval,
@@ -65,43 +65,15 @@ class Verdict:
         return Comparison(self.here, self.claim.numbers).short
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a run measured in an experiment.
-
-    Attributes
-    ----------
-    cells : one row a cell: robust_reg, seed, accuracy, accuracy_low, accuracy_high.
-    dataset : str
-    linear : test accuracy of a linear classifier, its interval over test examples; None without.
-    deviations : where it departs from how the published numbers were made.
-    """
-
-    cells: pd.DataFrame
-    dataset: str
-    linear: Interval | None = None
-    deviations: tuple[str, ...] = ()
-
-
 def verdicts(results: Results) -> list[Verdict]:
     """A verdict of this run on every claim."""
-    everything = results.experiments | results.tables | results.texts
     bouts = {name: judge_contest(contest, results.rivals) for name, contest in CONTESTS.items()}
-    measured = {
-        name: Measured(
-            experiment.cells,
-            experiment.settings.dataset,
-            experiment.linear,
-            deviations(results.params, name),
-        )
-        for name, experiment in everything.items()
-    }
     evidence = qualitative_evidence(results)
     for claim in CLAIMS:
-        experiment, rule = everything.get(claim.experiment), RULES.get(claim.kind)
+        experiment, rule = results.everything.get(claim.experiment), RULES.get(claim.kind)
         if experiment and rule and (found := rule(experiment)):
             evidence[claim.id] = found
-    return judge(measured, evidence, bouts)
+    return judge(results.everything, evidence, bouts)
 
 
 def as_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
@@ -137,7 +109,7 @@ def from_table(table: pd.DataFrame) -> list[Verdict]:
 
 
 def judge(
-    measured: Mapping[str, Measured],
+    measured: Mapping[str, ExperimentResults],
     evidence: Mapping[str, Evidence],
     bouts: Mapping[str, Bout | None],
 ) -> list[Verdict]:
@@ -157,7 +129,7 @@ def judge(
     ]
 
 
-def _contest(claim: Claim, measured: Mapping[str, Measured], bout: Bout | None) -> Verdict:
+def _contest(claim: Claim, measured: Mapping[str, ExperimentResults], bout: Bout | None) -> Verdict:
     """The status is that of the paper's setting; the remark says how it is in the others."""
     if bout is None:
         return Verdict(claim, "not tested", None, "not all of its tables are compared in this run")
@@ -171,7 +143,7 @@ def _contest(claim: Claim, measured: Mapping[str, Measured], bout: Bout | None) 
         f"{len(bout.judged)} comparisons together, of each setting, table and method",
         *(f"{name}: {words}" for name, words in by_table.items() if len(by_table) > 1),
     )
-    where = {measured[name].dataset for name in bout.contest.experiments}
+    where = {measured[name].settings.dataset for name in bout.contest.experiments}
     elsewhere = [name for name in where if name.partition("/")[0] != claim.dataset]
     if elsewhere or bout.seeds == 1:
         why = f"measured on {listed(elsewhere)}, not {claim.dataset}" if elsewhere else "one seed"
@@ -181,13 +153,13 @@ def _contest(claim: Claim, measured: Mapping[str, Measured], bout: Bout | None) 
 
 
 def _judge(
-    claim: Claim, measured: Mapping[str, Measured], evidence: Mapping[str, Evidence]
+    claim: Claim, measured: Mapping[str, ExperimentResults], evidence: Mapping[str, Evidence]
 ) -> Verdict:
     if claim.experiment not in measured:
         return Verdict(claim, "not tested", None, f"no experiment {claim.experiment} in this run")
     run = measured[claim.experiment]
-    is_elsewhere = run.dataset != claim.dataset
-    elsewhere = f"measured on {run.dataset}, not {claim.dataset}" if is_elsewhere else ""
+    is_elsewhere = run.settings.dataset != claim.dataset
+    elsewhere = f"measured on {run.settings.dataset}, not {claim.dataset}" if is_elsewhere else ""
     # On other data there is nothing else to compare.
     departs = f"not as published: {', '.join(run.deviations)}" if run.deviations else ""
     about = elsewhere or departs
@@ -234,31 +206,31 @@ class _NotTestedError(Exception):
     """The run lacks what the claim is about; the message says what."""
 
 
-def _linear(claim: Claim, run: Measured) -> Interval:
+def _linear(claim: Claim, run: ExperimentResults) -> Interval:
     if run.linear is None:
         raise _NotTestedError("no linear classifier of raw features in this run")
     return run.linear
 
 
-def _ahead_of_linear(claim: Claim, run: Measured) -> Interval:
+def _ahead_of_linear(claim: Claim, run: ExperimentResults) -> Interval:
     """SENN's accuracy less a linear classifier's."""
     (cells,) = _at(run.cells, claim.lambdas)
     return difference_interval(accuracy_interval(cells), _linear(claim, run))
 
 
-def _stabler(claim: Claim, run: Measured) -> Interval:
+def _stabler(claim: Claim, run: ExperimentResults) -> Interval:
     """How far the estimate of eq. 5 falls between two λ, over seeds; the median of the anchors."""
     before, after = (cells["lipschitz_local"] for cells in _at(run.cells, claim.lambdas))
     return interval((before - after).dropna().tolist())
 
 
-def _is_ahead(claim: Claim, run: Measured, here: Interval) -> tuple[Decided, str]:
+def _is_ahead(claim: Claim, run: ExperimentResults, here: Interval) -> tuple[Decided, str]:
     linear = 100 * _linear(claim, run).mean
     reason = f"points by which SENN is ahead of logistic regression’s {linear:.1f} %"
     return DECIDED[lies_in(here, 0, math.inf)], reason
 
 
-def _is_cheap(claim: Claim, run: Measured, lost: Interval) -> tuple[Decided, str]:
+def _is_cheap(claim: Claim, run: ExperimentResults, lost: Interval) -> tuple[Decided, str]:
     """Whether the relevances become stabler, and at most `AFFORDABLE` accuracy is lost."""
     fall = _stabler(claim, run)
     before, after = (at["lipschitz_local"].mean() for at in _at(run.cells, claim.lambdas))
@@ -273,11 +245,11 @@ def _is_cheap(claim: Claim, run: Measured, lost: Interval) -> tuple[Decided, str
 
 AFFORDABLE = 0.05  # accuracy; the paper's figures 5A and 5B show losses of some points
 # Claims that say in which direction a quantity goes, and how they are decided.
-_DIRECTIONS: dict[Kind, Callable[[Claim, Measured, Interval], tuple[Decided, str]]] = {
+_DIRECTIONS: dict[Kind, Callable[[Claim, ExperimentResults, Interval], tuple[Decided, str]]] = {
     "ahead of linear": _is_ahead,
     "trade-off": _is_cheap,
 }
-_MEASURES: dict[Kind, Callable[[Claim, Measured], Interval]] = {
+_MEASURES: dict[Kind, Callable[[Claim, ExperimentResults], Interval]] = {
     "accuracy": lambda claim, run: accuracy_interval(*_at(run.cells, claim.lambdas)),
     "accuracy lost": lambda claim, run: lost_interval(*_at(run.cells, claim.lambdas)),
     "linear accuracy": _linear,
@@ -290,7 +262,7 @@ def _at(cells: pd.DataFrame, lambdas: Sequence[float]) -> list[pd.DataFrame]:
     """The cells of each λ, one row a seed."""
     chosen = []
     for robust_reg in lambdas:
-        at = cells[np.isclose(cells["robust_reg"], robust_reg, rtol=1e-6, atol=0)]
+        at = rows_at(cells, robust_reg)
         if at.empty:
             raise _NotTestedError(f"no λ = {robust_reg:g} in this run")
         chosen.append(at.set_index("seed"))

@@ -1,16 +1,17 @@
 """The report's section on what robustness costs: accuracy against λ, with the published curves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.results import ExperimentResults
 from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, per_experiment
-from pipeline.reporting.display import Picture
+from pipeline.reporting.common import per_experiment
+from pipeline.reporting.display import Part, Picture
 from pipeline.reporting.wording import lambda_label
 from pipeline.study.published import (
     BEST_VALIDATION,
@@ -35,7 +36,7 @@ _LOOKS: dict[str, dict[str, Any]] = {  # by how a published curve's label starts
 
 
 @per_experiment()
-def accuracy(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def accuracy(experiment: ExperimentResults) -> Iterator[Part]:
     """Accuracy against λ, a figure per experiment."""
     name = experiment.name
     means = experiment.cells.groupby("robust_reg")["accuracy"].mean()
@@ -93,8 +94,7 @@ def accuracy_against_lambda(
     """
     figure = style.new_figure(3.0, title)
     axes = figure.subplots()
-    trained = cells["robust_reg"].unique().tolist()
-    lambdas = sorted({*trained, *(value for curve in curves for value in curve.points)})
+    lambdas = sorted({*cells["robust_reg"], *(value for curve in curves for value in curve.points)})
     for published in ranges:
         axes.fill_between(
             [published.from_lambda or lambdas[0], published.to_lambda],
@@ -116,30 +116,10 @@ def accuracy_against_lambda(
         )
         for value, seeds in curve.points.items():
             axes.vlines(value, min(seeds), max(seeds), color=look["color"], linewidth=0.8, zorder=2)
-    # One seed has no interval, and no bar.
-    measured = [
-        accuracy_interval(seeds) if len(seeds) > 1 else Interval(*3 * [seeds["accuracy"].mean()])
-        for _, seeds in cells.groupby("robust_reg")
-    ]
-    dots: dict[str, Any] = {"linestyle": "", "marker": "o", "color": style.BLUE}
-    small = dots | {"markersize": 3.2, "markeredgewidth": 0.7, "zorder": 5}
-    for collapsed, some in cells.groupby("collapsed"):
-        face = "white" if collapsed else style.LIGHT_BLUE
-        axes.plot(some["robust_reg"], some["accuracy"], markerfacecolor=face, **small)
-    style.intervals(
-        axes,
-        sorted(trained),
-        measured,
-        color=style.BLUE,
-        marker="o",
-        markersize=5,
-        linewidth=1.8,
-        elinewidth=1.2,
-        capsize=2.5,
-        label="this run, test accuracy",
-        zorder=4,
-    )
-    for value, here in zip(sorted(trained), measured, strict=True):
+    measured = mean_accuracies(cells)
+    line = {"linewidth": 1.8, "elinewidth": 1.2, "label": "this run, test accuracy"}
+    draw_cells(axes, cells, "accuracy", measured, 5, **line)
+    for value, here in measured.items():
         mean, spread = wording.percent(here.mean), here if here.low < here.high else None
         text = f"λ = {lambda_label(value)}: {wording.with_bounds(mean, spread, 100, 1)}"
         style.spot(axes, value, here.mean, text)
@@ -149,9 +129,39 @@ def accuracy_against_lambda(
             style.spot(axes, value, published_mean, text)
     means = cells.groupby("robust_reg")[["accuracy", "collapsed"]].mean()
     hollow = means.loc[means["collapsed"] >= 0.5, "accuracy"]
-    axes.plot(hollow, markerfacecolor="white", markersize=5, zorder=6, **dots)
+    axes.plot(hollow, "o", color=style.BLUE, markerfacecolor="white", markersize=5, zorder=6)
     style.lambda_axis(axes, lambdas)
     style.percent_ticks(axes)
     axes.set_ylabel("accuracy")
     axes.legend(loc="best")
     return figure
+
+
+def by_lambda(cells: pd.DataFrame) -> dict[float, pd.DataFrame]:
+    """The cells of every λ, ascending."""
+    return {at: cells[cells["robust_reg"] == at] for at in sorted(set(cells["robust_reg"]))}
+
+
+def mean_accuracies(cells: pd.DataFrame) -> dict[float, Interval]:
+    """Over seeds, by λ; one seed has no interval, and no bar."""
+    return {
+        value: accuracy_interval(at) if len(at) > 1 else Interval(*3 * [at["accuracy"].mean()])
+        for value, at in by_lambda(cells).items()
+    }
+
+
+def draw_cells(
+    axes: Axes,
+    cells: pd.DataFrame,
+    column: str,
+    means: Mapping[float, Interval],
+    dots_zorder: float,
+    **line: Any,
+) -> None:
+    """The seeds as dots, hollow where training collapsed; their means as a line with intervals."""
+    for collapsed, some in cells.groupby("collapsed"):
+        face = "white" if collapsed else style.LIGHT_BLUE
+        dots: dict[str, Any] = {"color": style.BLUE, "mfc": face, "markersize": 3.2, "mew": 0.7}
+        axes.plot(some["robust_reg"], some[column], "o", zorder=dots_zorder, **dots)
+    line |= {"color": style.BLUE, "marker": "o", "markersize": 5, "capsize": 2.5, "zorder": 4}
+    style.intervals(axes, list(means), list(means.values()), **line)

@@ -1,6 +1,6 @@
 """The report's first section: what the run is, and its verdict on every published claim."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import get_args
 
@@ -13,9 +13,9 @@ from matplotlib.ticker import PercentFormatter
 from pipeline.claims.comparison import Comparison, Decided
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
+from pipeline.core.cells import rows_at
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part
-from pipeline.reporting.display import STATUSES, Picture, Prose, Several, Table
+from pipeline.reporting.display import STATUSES, Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 
 _SOURCES = {
@@ -36,7 +36,7 @@ _COUNTS = {
 }
 
 
-def lead(results: Results) -> Prose:
+def lead(results: Results) -> Iterator[Part]:
     """The verdicts in one sentence, and what this run is."""
     params = results.params
     verdicts = from_table(results.verdicts)
@@ -48,7 +48,7 @@ def lead(results: Results) -> Prose:
     grids = {params.lambdas(name) for name in results.experiments}
     counts_of_seeds = {len(experiment.seeds) for experiment in results.experiments.values()}
     trained = [
-        f"{e.settings.model_class} on {e.settings.dataset}"
+        e.title
         + ("" if len(grids) == 1 else f" (λ = {wording.lambdas(params.lambdas(name))})")
         + ("" if len(counts_of_seeds) == 1 else f" ({wording.counted(len(e.seeds), 'seed')})")
         for name, e in results.experiments.items()
@@ -65,7 +65,7 @@ def lead(results: Results) -> Prose:
         if robustness.probes == "exact"
         else f"estimated with {wording.counted(robustness.probes, 'random probe')} per example"
     )
-    return Prose(
+    yield Prose(
         f"**Of {len(verdicts)} published claims, this run {_counts(verdicts)}.** "
         f"{_full_run(results)}{_evidence(verdicts)}It trained {wording.counted(models, 'model')}: "
         f"{wording.listed(trained)}{together}{besides}. Training and test examples: "
@@ -120,27 +120,23 @@ def _evidence(verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def claims(results: Results) -> Several:
+def claims(results: Results) -> Iterator[Part]:
     """All claims: figure and table."""
     verdicts, full = from_table(results.verdicts), elsewhere(results)
     measured = [v for v in verdicts if v.claim.numbers and (v.here or v.claim.id in full)]
-    parts: list[Part] = []
     if measured:
         tested = sum(verdict.status != "not tested" for verdict in measured)
-        parts.append(
-            Picture(
-                claims_at_a_glance(measured, "Published numbers and this run’s intervals", full),
-                "claims",
-                f"Dot plot of {len(measured)} quantities: all published numbers of each beside the "
-                "95 % interval of this run; the table below has the same numbers.",
-                f"{wording.counted(tested, 'claim')} tested: {_key()}. Blue lines are "
-                "95 % intervals; they exclude the numbers outside them. "
-                f"{_FULL_CAPTION * bool(full)}Rows are the claims of the table below.",
-            )
+        yield Picture(
+            claims_at_a_glance(measured, "Published numbers and this run’s intervals", full),
+            "claims",
+            f"Dot plot of {len(measured)} quantities: all published numbers of each beside the "
+            "95 % interval of this run; the table below has the same numbers.",
+            f"{wording.counted(tested, 'claim')} tested: {_key()}. Blue lines are 95 % intervals; "
+            "they exclude the numbers outside them. "
+            f"{_FULL_CAPTION * bool(full)}Rows are the claims of the table below.",
         )
     rows = [_claim_row(verdict, results, full.get(verdict.claim.id)) for verdict in verdicts]
-    header = ("claim", "λ", "published", "this run", "verdict")
-    return Several([*parts, Table(header, rows, kind="claims")])
+    yield Table(("claim", "λ", "published", "this run", "verdict"), rows, kind="claims")
 
 
 _FULL_CAPTION = (
@@ -155,14 +151,11 @@ def _key() -> str:
 
 def _note(verdict: Verdict, results: Results) -> str:
     """A sentence if the verdict rests on models that collapsed."""
-    claim = verdict.claim
-    experiments = results.experiments | results.tables | results.texts
-    if verdict.here is None or claim.experiment not in experiments:
+    claim, experiment = verdict.claim, results.everything.get(verdict.claim.experiment)
+    if verdict.here is None or experiment is None:
         return ""
-    cells = experiments[claim.experiment].cells
-    regs, lambdas = cells["robust_reg"], claim.lambdas or (results.params.robust_reg,)
-    close = [np.isclose(regs, value, rtol=1e-6, atol=0) for value in lambdas]
-    return collapse_note(cells[np.logical_or.reduce(close)])
+    lambdas = claim.lambdas or (results.params.robust_reg,)
+    return collapse_note(pd.concat([rows_at(experiment.cells, value) for value in lambdas]))
 
 
 def collapse_note(cells: pd.DataFrame) -> str:

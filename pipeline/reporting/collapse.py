@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.results import ExperimentResults
 from pipeline.core.params_types import Select
 from pipeline.metrics.collapse import class_entropy
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, metric_table, over_seeds, per_experiment
-from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.common import metric_table, over_seeds, per_experiment
+from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 from pipeline.study.measured import rounding_spread
 from pipeline.training.selection import RULES, selected
@@ -34,9 +34,9 @@ _NAMES: dict[Select, str] = {
 
 
 @per_experiment()
-def collapse(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def collapse(experiment: ExperimentResults) -> Iterator[Part]:
     """How many models collapsed; the trade-off under each rule of selection; curves of collapse."""
-    cells, lambdas = experiment.cells, results.params.lambdas(experiment.name)
+    cells, lambdas = experiment.cells, experiment.lambdas
     at_each = {
         value: int(cells[cells["robust_reg"] == value]["collapsed"].sum()) for value in lambdas
     }
@@ -52,11 +52,11 @@ def collapse(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
         else f"**No model collapsed** (each λ with {seeds})."
     )
     yield over_seeds(experiment)
-    yield metric_table(results, experiment, MEASURES)
+    yield metric_table(experiment, MEASURES)
     yield Prose(f"Validation accuracy in per cent under each rule of selection, {seeds}:")
     yield _rules(experiment)
-    if experiment.name in results.params.study:
-        yield from _roundings(results.roundings(experiment.name))
+    if experiment.name in experiment.params.study:
+        yield from _roundings(experiment.roundings)
     if at_each[lambdas[-1]]:
         yield _picture(experiment, lambdas[-1])
 

@@ -1,7 +1,7 @@
 """What sections of the report share: parts per experiment, the metric table, examples, images."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import TypeAlias
 
@@ -15,53 +15,60 @@ from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.display import Html, Picture, Prose, Several, Table
+from pipeline.reporting.display import Part, Prose, Table
 
-Part: TypeAlias = Prose | Picture | Table | Html
-_Show: TypeAlias = Callable[[ExperimentResults, Results], Iterator[Part]]
+_Section: TypeAlias = Callable[[Results], list[Part]]
+_Show: TypeAlias = Callable[[ExperimentResults], Iterable[Part]]
 
 SHARES = ("accuracy", "balanced_accuracy", "commonest_share", "selection_gain")  # in per cent
 LOWER, EXACT, CERTIFIED = (f"lipschitz_input_{name}" for name in ("lower", "exact", "certified"))
 
 
-def per_experiment(
-    otherwise: str = "This run has no experiments.",
-) -> Callable[[_Show], Callable[[Results], Several]]:
-    """Turn a function that shows one experiment into a section with a heading for each.
+def section(otherwise: str) -> Callable[[Callable[[Results], Iterable[Part]]], _Section]:
+    """Let a section say `otherwise` if it has nothing to show."""
 
-    Experiments with nothing to show are left out; if none has anything, the section says
-    `otherwise`.
-    """
-
-    def decorate(show: _Show) -> Callable[[Results], Several]:
+    def decorate(show: Callable[[Results], Iterable[Part]]) -> _Section:
         @wraps(show)
-        def section(results: Results) -> Several:
-            parts: list[Part] = []
-            for name, experiment in results.experiments.items():
-                settings = experiment.settings
-                heading = f"### {settings.model_class} on {settings.dataset} (`{name}`)"
-                if content := list(show(experiment, results)):
-                    parts += [Prose(heading), *content]
-            return Several(parts or [Prose(otherwise)])
+        def shown(results: Results) -> list[Part]:
+            return list(show(results)) or [Prose(otherwise)]
 
-        return section
+        return shown
 
     return decorate
 
 
-def metric_table(results: Results, experiment: ExperimentResults, columns: dict[str, str]) -> Table:
+def per_experiment(otherwise: str = "This run has no experiments.") -> Callable[[_Show], _Section]:
+    """Turn a function that shows one experiment into a `section` with a heading for each.
+
+    Experiments with nothing to show are left out.
+    """
+
+    def decorate(show: _Show) -> _Section:
+        @section(otherwise)
+        @wraps(show)
+        def of_each(results: Results) -> Iterator[Part]:
+            for name, experiment in results.experiments.items():
+                if content := list(show(experiment)):
+                    yield Prose(f"### {experiment.title} (`{name}`)")
+                    yield from content
+
+        return of_each
+
+    return decorate
+
+
+def metric_table(experiment: ExperimentResults, columns: dict[str, str]) -> Table:
     """Means and spreads over seeds, a row per λ; `columns` maps columns of the cells to headers."""
     present = {key: name for key, name in columns.items() if key in experiment.cells}
-    lambdas = results.params.lambdas(experiment.name)
     cells = experiment.cells.groupby("robust_reg")
     rows = [
         (
             wording.lambda_label(value),
             *(_metric_text(key, cells.get_group(value)) for key in present),
         )
-        for value in lambdas
+        for value in experiment.lambdas
     ]
-    headline = frozenset({lambdas.index(experiment.robust_reg)})
+    headline = frozenset({experiment.lambdas.index(experiment.robust_reg)})
     kind = "numbers wide" if len(present) > 5 else "numbers"
     return Table(("λ", *present.values()), rows, kind=kind, marked=headline)
 
@@ -96,9 +103,9 @@ def _metric_text(key: str, cells: pd.DataFrame) -> str:
     return text
 
 
-def examples_at(experiment: ExperimentResults, results: Results) -> Tensor:
+def examples_at(experiment: ExperimentResults) -> Tensor:
     """Indices of the test examples to show."""
-    return pick(experiment.data.test.y, results.params.report.explanations)
+    return pick(experiment.data.test.y, experiment.params.report.explanations)
 
 
 def pick(labels: Tensor, count: int) -> Tensor:

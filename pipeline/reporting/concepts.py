@@ -22,8 +22,8 @@ from pipeline.metrics.concepts import correlation_matrix
 from pipeline.metrics.intervals import TAILS, Interval
 from pipeline.models.conceptizers import ConvConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, metric_table, over_seeds, per_experiment, raw
-from pipeline.reporting.display import Picture, Prose, Several
+from pipeline.reporting.common import metric_table, over_seeds, per_experiment, raw, section
+from pipeline.reporting.display import Part, Picture
 
 QUALITY = {
     "reconstruction_mse": "reconstruction error",
@@ -34,11 +34,11 @@ _MOST_NUMBERED = 8  # with more concepts, the cells of the heat map have no room
 
 
 @per_experiment("This run has no concepts learned from images.")
-def prototypes(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def prototypes(experiment: ExperimentResults) -> Iterator[Part]:
     """Prototypes by activation and by contrast, and filters, of concepts learned from images."""
     if not (experiment.has_images and experiment.learns_concepts):
         return
-    yield from _prototype_pictures(experiment, results.params.report.prototypes)
+    yield from _prototype_pictures(experiment, experiment.params.report.prototypes)
     if isinstance(conceptizer := experiment.model.conceptizer, ConvConceptizer):
         of_layers = filters(conceptizer)
         yield Picture(
@@ -55,16 +55,16 @@ def prototypes(experiment: ExperimentResults, results: Results) -> Iterator[Part
 
 
 @per_experiment("This run has no learned concepts.")
-def quality(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def quality(experiment: ExperimentResults) -> Iterator[Part]:
     """Fidelity, diversity and sparsity of learned concepts, a table per experiment."""
     if experiment.learns_concepts:
         yield over_seeds(experiment)
-        yield metric_table(results, experiment, QUALITY)
+        yield metric_table(experiment, QUALITY)
 
 
-def correlations(results: Results) -> Several:
+@section("This run has no concepts whose correlation could be shown.")
+def correlations(results: Results) -> Iterator[Part]:
     """A heat map of the correlations between concepts, for every experiment that learns them."""
-    parts: list[Picture] = []
     for experiment in results.experiments.values():
         if not experiment.learns_concepts:
             continue
@@ -82,11 +82,10 @@ def correlations(results: Results) -> Several:
             caption = f"Mean |r| over pairs and {seeds}: {mean_and_bounds}. {caption}"
         figure = correlation_heat_map(matrix, f"{experiment.name}: mean |r| {mean}")
         name = f"correlations_{experiment.name}"
-        parts.append(Picture(figure, name, alt, caption, small=True))
-    return Several(parts or [Prose("This run has no concepts whose correlation could be shown.")])
+        yield Picture(figure, name, alt, caption, small=True)
 
 
-def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Picture]:
+def _prototype_pictures(experiment: ExperimentResults, count: int) -> Iterator[Picture]:
     data, concepts = experiment.data, experiment.test_outputs[0].concepts
     by_chance = chance_purities(data.test.y, count)
     chance = Interval(
@@ -99,7 +98,6 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
         "activation": ("What activates each concept most", highest_activation),
         "contrast": ("What activates each concept but not the others", highest_contrast),
     }
-    pictures = []
     for way, (title, choose) in ways.items():
         chosen = choose(concepts, count)
         images = raw(data.test.x[chosen], data).numpy()
@@ -125,8 +123,7 @@ def _prototype_pictures(experiment: ExperimentResults, count: int) -> list[Pictu
             caption += wording.with_bounds(mean, purities.interval, 100, 0)
         figure = prototype_grid(images, notes, pure.numpy(), chance, title)
         name = f"prototypes_{way}_{experiment.name}"
-        pictures.append(Picture(figure, name, alt, f"{caption}."))
-    return pictures
+        yield Picture(figure, name, alt, f"{caption}.")
 
 
 @style.styled

@@ -1,4 +1,4 @@
-"""What cells of the notebook display: pictures with alternative text, tables, computed prose.
+"""What sections of the report consist of: pictures with alternative text, tables, computed prose.
 
 `pipeline.reporting.page` gives them numbers, ids and links.
 """
@@ -8,11 +8,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from matplotlib.figure import Figure
 
 from pipeline.reporting.style import png, spots
+
+Bundle: TypeAlias = tuple[dict[str, str], dict[str, Any]]
+"""A part as IPython displays it: its data by MIME type, and metadata."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,12 @@ class Picture:
         if not self.caption:
             raise ValueError(f"figure {self.name} has no caption")
 
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    def bundle(self) -> Bundle:
+        """As IPython displays it."""
         data = base64.b64encode(png(self.figure)).decode()
         about = {key: value for key, value in vars(self).items() if key != "figure"}
         # Known once the figure is laid out.
-        about["spots"] = [list(spot) for spot in spots(self.figure)]
+        about["spots"] = spots(self.figure)
         return {"image/png": data, "text/plain": self.alt}, {"image/png": about}
 
 
@@ -50,8 +54,9 @@ class Prose:
 
     markdown: str
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/markdown": self.markdown, "text/plain": self.markdown}
+    def bundle(self) -> Bundle:
+        """As IPython displays it."""
+        return {"text/markdown": self.markdown, "text/plain": self.markdown}, {}
 
 
 @dataclass(frozen=True)
@@ -95,59 +100,30 @@ class Table:
         marked = _class("marked" if index in self.marked else "")
         return f'<tr{marked}><th scope="row"{_order(first)}>{_lines(first)}</th>{cells}</tr>'
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+    def bundle(self) -> Bundle:
+        """As IPython displays it."""
         lines = [" | ".join(row) for row in (self.header, *self.rows)]
-        return {"text/html": self.html(), "text/plain": "\n".join(lines)}
+        return {"text/html": self.html(), "text/plain": "\n".join(lines)}, {}
 
 
 @dataclass(frozen=True)
 class Html:
-    """Markup of its own, whose maker has escaped all texts; `text` says the same without."""
+    """Markup of its own, whose maker has escaped all texts; `text` says the same without.
+
+    Of what `needs_script`, the page's, report.ipynb has the text alone.
+    """
 
     html: str
     text: str
+    needs_script: bool = False
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A long text that opens on demand."""
-
-    summary: str
-    text: str
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        html = (
-            f"<details><summary>{escape(self.summary)}</summary>\n"
-            f"<pre>{escape(self.text)}</pre></details>"
-        )
-        return {"text/html": html, "text/plain": f"{self.summary}\n{self.text}"}
+    def bundle(self) -> Bundle:
+        """As IPython displays it."""
+        about = {"text/html": {"needs_script": True}} if self.needs_script else {}
+        return {"text/html": self.html, "text/plain": self.text}, about
 
 
-@dataclass(frozen=True)
-class Several:
-    """Parts to display one after another."""
-
-    parts: Sequence["Part"]
-
-
-class Part(Protocol):
-    """What IPython can display."""
-
-    def _repr_mimebundle_(self) -> Any: ...
-
-
-Bundle: TypeAlias = tuple[dict[str, str], dict[str, Any]]
-"""A part as IPython displays it: its data by MIME type, and metadata."""
-
-
-def bundles(section: Part | Several) -> list[Bundle]:
-    """What IPython displays of a section, part by part."""
-    parts = section.parts if isinstance(section, Several) else [section]
-    made = [part._repr_mimebundle_() for part in parts]
-    return [one if isinstance(one, tuple) else (one, {}) for one in made]
+Part: TypeAlias = Picture | Prose | Table | Html
 
 
 STATUSES = {

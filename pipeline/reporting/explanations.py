@@ -12,26 +12,25 @@ from pipeline.data.registry import caveat
 from pipeline.explanations.latents import latent_spread, prototype_strips
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, decoded, examples_at, per_experiment, raw
-from pipeline.reporting.display import Picture, Prose, Several
-from pipeline.reporting.examples import Example, concept_names, explained
-from pipeline.reporting.reasons import arithmetic, reason
+from pipeline.reporting.common import decoded, examples_at, per_experiment, raw
+from pipeline.reporting.display import Part, Picture, Prose
+from pipeline.reporting.examples import Example, arithmetic, concept_names, explained, reason
 
 STRIP_STEPS, STRIP_WIDTH = 7, 2.0
 
 
-def caveats(results: Results) -> Several:
+def caveats(results: Results) -> Iterator[Part]:
     """What everyone must know of the data before seeing a prediction."""
     datasets = dict.fromkeys(one.settings.dataset for one in results.experiments.values())
-    return Several([Prose(f"**A caveat.** {text}") for text in map(caveat, datasets) if text])
+    yield from (Prose(f"**A caveat.** {text}") for text in map(caveat, datasets) if text)
 
 
 @per_experiment("This run has no SENN whose explanations can be drawn.")
-def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def explanations(experiment: ExperimentResults) -> Iterator[Part]:
     """Single predictions, explained, for every SENN on features or images."""
     if experiment.is_disenn or experiment.has_images != experiment.learns_concepts:
         return
-    examples = explained(experiment.model, experiment.data, examples_at(experiment, results))
+    examples = explained(experiment.model, experiment.data, examples_at(experiment))
     relevance, contribution = common_limits(examples, "relevances", "contributions")
     concept, value = common_limits(examples, "concepts", "x")
     names = concept_names(experiment)
@@ -47,15 +46,15 @@ def explanations(experiment: ExperimentResults, results: Results) -> Iterator[Pa
 
 
 @per_experiment("This run has no DiSENN on images.")
-def disenn(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def disenn(experiment: ExperimentResults) -> Iterator[Part]:
     """DiSENN's predictions: contributions to predicted and contrast class, and prototype strips."""
     conceptizer = experiment.model.conceptizer
     if not (isinstance(conceptizer, VaeConceptizer) and experiment.has_images):
         return
-    examples = explained(experiment.model, experiment.data, examples_at(experiment, results))
+    examples = explained(experiment.model, experiment.data, examples_at(experiment))
     limit = max(common_limits(examples, "contributions", "contrast_contributions"))
     scale = latent_spread(conceptizer.posterior(experiment.data.test.x))
-    pictures: list[Part] = []
+    pictures = []
     names, moved = concept_names(experiment), []
     for index, example in enumerate(examples):
         mean = torch.from_numpy(example.concepts)

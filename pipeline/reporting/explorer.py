@@ -7,7 +7,7 @@ and the figures below it speak for themselves.
 import base64
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
@@ -23,8 +23,8 @@ from pipeline.metrics.removal import leave_one_out, removal_of_concepts
 from pipeline.models.senn import Senn
 from pipeline.reporting import wording
 from pipeline.reporting.common import pick, raw
-from pipeline.reporting.examples import Example, concept_names, explained
-from pipeline.reporting.reasons import arithmetic, reason
+from pipeline.reporting.display import Html, Part
+from pipeline.reporting.examples import Example, arithmetic, concept_names, explained, reason
 
 EXAMPLES = 10  # test examples to choose from, of each experiment
 SEEDS = 3  # the first ones
@@ -40,35 +40,29 @@ CHOICES = {
 """What can be chosen, by the name of its control."""
 
 
-@dataclass(frozen=True)
-class Explorer:
-    """Controls, an empty place for what they choose, and all that can be chosen."""
-
-    experiments: list[dict[str, Any]]
-
-    def html(self) -> str:
-        """Hidden until the page's script fills it."""
-        controls = "".join(
-            f'<label>{escape(label)} <select name="{name}"></select></label>'
-            for name, label in CHOICES.items()
-        )
-        data = json.dumps(self.experiments, ensure_ascii=False, separators=(",", ":"))
-        # It stands in texts alone, where "</" would end the script.
-        data = data.replace("<", "\\u003c")
-        return (
-            '<section class="explorer" aria-label="Explore predictions" hidden>\n'
-            f'<form class="controls">{controls}</form>\n<div class="chosen"></div>\n</section>\n'
-            f'<script type="application/json" id="explorer-data">{data}</script>'
-        )
-
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
-        data = {"text/html": self.html(), "text/plain": "Open report.html to explore predictions."}
-        return data, {"text/html": {"needs_script": True}}
-
-
-def explorer(results: Results) -> Explorer:
+def explorer(results: Results) -> Iterator[Part]:
     """All experiments of a run, ready to be explored."""
-    return Explorer([explored(e) for e in results.experiments.values()])
+    html = controls_of([explored(e) for e in results.experiments.values()])
+    yield Html(html, "Open report.html to explore predictions.", needs_script=True)
+
+
+def controls_of(experiments: list[dict[str, Any]]) -> str:
+    """Controls, an empty place for what they choose, and all that can be chosen.
+
+    Hidden until the page's script fills it.
+    """
+    controls = "".join(
+        f'<label>{escape(label)} <select name="{name}"></select></label>'
+        for name, label in CHOICES.items()
+    )
+    data = json.dumps(experiments, ensure_ascii=False, separators=(",", ":"))
+    # It stands in texts alone, where "</" would end the script.
+    data = data.replace("<", "\\u003c")
+    return (
+        '<section class="explorer" aria-label="Explore predictions" hidden>\n'
+        f'<form class="controls">{controls}</form>\n<div class="chosen"></div>\n</section>\n'
+        f'<script type="application/json" id="explorer-data">{data}</script>'
+    )
 
 
 def explored(experiment: ExperimentResults) -> dict[str, Any]:
@@ -95,10 +89,9 @@ def explored(experiment: ExperimentResults) -> dict[str, Any]:
         ]
         for robust_reg in experiment.lambdas
     ]
-    settings = experiment.settings
     return {
         "name": experiment.name,
-        "title": f"{settings.model_class} on {settings.dataset}",
+        "title": experiment.title,
         "classes": list(data.class_names),
         "concepts": names,
         "lambdas": [wording.lambda_label(value) for value in experiment.lambdas],

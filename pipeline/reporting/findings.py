@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from pipeline.claims.comparison import Comparison, Decided
-from pipeline.claims.published import CLAIMS, PROTOCOLS, deviations, with_article
-from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.published import CLAIMS, PROTOCOLS, with_article
+from pipeline.claims.results import Results
 from pipeline.claims.verdicts import from_table
 from pipeline.metrics.intervals import accuracy_interval
 from pipeline.models.senn import SennOutput
 from pipeline.reporting import wording
-from pipeline.reporting.display import Prose
+from pipeline.reporting.display import Part, Prose
 from pipeline.reporting.study import compared_with_published
 from pipeline.reporting.wording import lambda_label
 from pipeline.study.definitions import Definition
@@ -30,7 +30,7 @@ _OTHER_METHODS = "#senn-beside-other-methods-the-papers-figures"
 _WHAT_WAS_RUN = "../docs/published-code.md#what-the-review-ran"
 
 
-def findings(results: Results) -> Prose:
+def findings(results: Results) -> Iterator[Part]:
     """Every finding, with a link to its evidence."""
     found = [
         *_losses(results),
@@ -42,13 +42,13 @@ def findings(results: Results) -> Prose:
         *_full_mnist(results),
         *_strongest(results),
     ]
-    return Prose("\n".join(f"- {sentence}" for sentence in found))
+    yield Prose("\n".join(f"- {sentence}" for sentence in found))
 
 
 def _losses(results: Results) -> Iterator[str]:
     """Which definition of the robustness loss gives whose curve."""
     for name in filter(results.experiments.__contains__, results.params.study):
-        study, compared = compared_with_published(results.experiments[name], results)
+        study, compared = compared_with_published(results.experiments[name])
         if not compared:
             continue
         most = study.lambdas[-1]
@@ -70,7 +70,7 @@ def _losses(results: Results) -> Iterator[str]:
         )
         yield (
             f"**{lead}.** From λ = {lambda_label(study.lambdas[0])} to {lambda_label(most)}, "
-            f"{_model(results.experiments[name])} loses {wording.listed(said)} "
+            f"{results.experiments[name].title} loses {wording.listed(said)} "
             f"([Figure](#figure-study_lambda_{name}))."
         )
 
@@ -86,7 +86,7 @@ def _collapse(results: Results) -> Iterator[str]:
         robust = cells[cells["robust_reg"].isin(lambdas)]
         gain = wording.points(robust["selection_gain"].mean())
         yield (
-            f"**The robust models of {_model(experiment)} have collapsed.** At λ = "
+            f"**The robust models of {experiment.title} have collapsed.** At λ = "
             f"{wording.lambdas(lambdas)}, {robust['collapsed'].sum():g} of {len(robust)} end up "
             "predicting a constant; the weights kept, the best of many validations, have "
             f"{gain} points more validation accuracy than the last ones "
@@ -104,9 +104,9 @@ def _removal(results: Results) -> Iterator[str]:
         ends = curves[of_concepts].sort_values("position")["value"].iloc[[0, -1]]
         whole, left = (f"{value:.2f}" for value in ends)
         if ends.iloc[1] > _MOSTLY * ends.iloc[0]:
-            lead = f"Without its concepts, {_model(experiment)} predicts the same"
+            lead = f"Without its concepts, {experiment.title} predicts the same"
         else:
-            lead = f"Without its concepts, {_model(experiment)} predicts little"
+            lead = f"Without its concepts, {experiment.title} predicts little"
         yield (
             f"**{lead}.** With all of them set to their mean and the relevances held, the "
             f"probability of the predicted class goes from {whole} to {left} on average "
@@ -121,7 +121,7 @@ def _saturation(results: Results) -> Iterator[str]:
         if experiment.learns_concepts:
             sizes = torch.cat([_of_prediction(one).abs() for one in experiment.test_outputs])
             if float(sizes.max()) <= 1:
-                shares[_model(experiment)] = float((sizes > _SATURATED).double().mean())
+                shares[experiment.title] = float((sizes > _SATURATED).double().mean())
     if any(share > _MOSTLY for share in shares.values()):
         stuck = wording.listed([name for name, share in shares.items() if share > _MOSTLY])
         each = wording.listed([f"{wording.percent(v, 0)} ({name})" for name, v in shares.items()])
@@ -150,7 +150,7 @@ def _other_methods(results: Results) -> Iterator[str]:
 def _configs(results: Results) -> Iterator[str]:
     """What the review ran, and in how much this run differs from it."""
     counts = {
-        _model(results.experiments[name]): len(deviations(results.params, name))
+        results.experiments[name].title: len(results.experiments[name].deviations)
         for name in PROTOCOLS
         if name in results.experiments
     }
@@ -196,9 +196,9 @@ def _strongest(results: Results) -> Iterator[str]:
     (claim,) = (claim for claim in CLAIMS if claim.id == "mnist-collapse")
     here = results.experiments.get(claim.experiment)
     is_full = here is not None and here.settings.dataset == claim.dataset
-    reports, page = results.folders.reports, ""
+    reports, page = results.reports, ""
     if not is_full:
-        reports, page = results.folders.full, _FULL
+        reports, page = results.full, _FULL
     path = reports / "study" / f"{claim.experiment}.csv"
     if not path.exists():
         return
@@ -223,7 +223,3 @@ def _strongest(results: Results) -> Iterator[str]:
         f"{wording.listed([number.name for number in claim.numbers])}. Full MNIST gives "
         f"{'; '.join(said)} ([evidence]({page}#figure-study_lambda_{claim.experiment}))."
     )
-
-
-def _model(experiment: ExperimentResults) -> str:
-    return f"{experiment.settings.model_class} on {experiment.settings.dataset}"

@@ -1,16 +1,13 @@
 """Heat maps of the same examples by every explanation method, and class prototypes."""
 
-import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.results import ExperimentResults
 from pipeline.data.registry import plain_names
 from pipeline.explanations.activation_maximisation import class_prototypes
 from pipeline.explanations.method import Background
@@ -28,30 +25,16 @@ _LABEL_CHARACTERS, _LABEL_SIZE = 11, 6.3  # of a line of a method's name; points
 _NORM = mpl.colors.Normalize(-1, 1)
 
 
-@dataclass(frozen=True)
-class Computed:
-    """What figures of heat maps show of an experiment.
-
-    Attributes
-    ----------
-    predicted : the class of each example.
-    maps : attributions (N, *input_shape) of the inputs, by the method's label.
-    prototypes : of each class, pixels in [0, 1], (C, channels, height, width), of images.
-    least : the least probability that a prototype has of its class.
-    """
-
-    predicted: list[int]
-    maps: dict[str, np.ndarray]
-    prototypes: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    least: float = math.nan
-
-
-def heat_maps(experiment: ExperimentResults, results: Results) -> list[Picture]:
-    """Every method's heat maps of the same examples, on one scale."""
-    data = experiment.data
-    x = data.test.x[examples_at(experiment, results)]
-    computed = compute(experiment, results)
-    maps = computed.maps
+def heat_maps(experiment: ExperimentResults) -> Iterator[Picture]:
+    """Every method's heat maps of the same examples, on one scale; of images, prototypes too."""
+    data, model = experiment.data, experiment.model
+    x = data.test.x[examples_at(experiment)]
+    predicted, background = predict(model, x), Background.of(data)
+    maps = {
+        method.label: method.build(background)(model, x, predicted).detach().numpy()
+        for method in methods_for(model).values()
+        if method.speaks_of == "inputs" or not experiment.learns_concepts
+    }
     name, methods = f"heat_maps_{experiment.name}", ", ".join(maps)
     if experiment.has_images:
         summed = {label: _to_unit(values.sum(1)) for label, values in maps.items()}
@@ -59,50 +42,32 @@ def heat_maps(experiment: ExperimentResults, results: Results) -> list[Picture]:
             raw(x, data).numpy(), summed, "The same images, explained by every method"
         )
         alt = f"Heat maps of {len(x)} test images by {len(maps)} methods: {methods}."
-        return [Picture(figure, name, alt, _SCALED)]
+        yield Picture(figure, name, alt, _SCALED)
+        yield _prototypes_of_classes(experiment)
+        return
     features = plain_names(experiment.settings.dataset, data.feature_names)
-    pictures = []
-    for index, label in enumerate(computed.predicted[:_TABLE_ROWS]):
+    for index, label in enumerate(predicted[:_TABLE_ROWS].tolist()):
         values = {method: _to_unit(of_all)[index] for method, of_all in maps.items()}
         title = f"One case predicted {data.class_names[label]}, explained by every method"
         alt = f"{title}. Attributions of each feature by {len(maps)} methods: {methods}."
-        figure = table_heat_map(values, features, title)
-        pictures.append(Picture(figure, f"{name}_{index + 1}", alt, _SCALED))
-    return pictures
+        yield Picture(table_heat_map(values, features, title), f"{name}_{index + 1}", alt, _SCALED)
 
 
-def prototypes_of_classes(experiment: ExperimentResults, results: Results) -> Picture:
+def _prototypes_of_classes(experiment: ExperimentResults) -> Picture:
     """What the model of an image experiment finds most typical of each class."""
-    computed = compute(experiment, results)
+    data = experiment.data
+    ends = float(data.low), float(data.high)
+    found = class_prototypes(experiment.model, data.train.x.mean(0), *ends, _L2)
     title = "What the model finds most typical of each class"
-    figure = image_rows({"prototype": computed.prototypes}, title)
-    least = wording.percent(computed.least)
+    figure = image_rows({"prototype": raw(found.x, data).numpy()}, title)
+    least = wording.percent(float(found.probability.min()))
     caption = (
         "Activation maximisation: images that maximise the log-probability minus "
         f"{_L2:g} times the squared distance from the mean image. The model gives each a "
         f"probability of at least {least}."
     )
-    alt = f"{title}: an image for each of {wording.listed(list(experiment.data.class_names))}."
+    alt = f"{title}: an image for each of {wording.listed(list(data.class_names))}."
     return Picture(figure, f"class_prototypes_{experiment.name}", alt, caption)
-
-
-@cache
-def compute(experiment: ExperimentResults, results: Results) -> Computed:
-    """What figures of heat maps show of an experiment."""
-    data, model = experiment.data, experiment.model
-    x = data.test.x[examples_at(experiment, results)]
-    target, background = predict(model, x), Background.of(data)
-    maps = {
-        method.label: method.build(background)(model, x, target).detach().numpy()
-        for method in methods_for(model).values()
-        if method.speaks_of == "inputs" or not experiment.learns_concepts
-    }
-    if not experiment.has_images:
-        return Computed(target.tolist(), maps)
-    low, high = float(data.low), float(data.high)
-    found = class_prototypes(model, data.train.x.mean(0), low, high, _L2)
-    least = float(found.probability.min())
-    return Computed(target.tolist(), maps, raw(found.x, data).numpy(), least)
 
 
 def _to_unit(attributions: np.ndarray) -> np.ndarray:

@@ -13,9 +13,9 @@ from pipeline.claims.results import ExperimentResults, Results
 from pipeline.metrics.intervals import excludes, widened
 from pipeline.metrics.scores import SCORES, Score
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, per_experiment
-from pipeline.reporting.display import Picture, Prose, Several, Table
-from pipeline.reporting.heat_maps import heat_maps, prototypes_of_classes
+from pipeline.reporting.common import per_experiment, section
+from pipeline.reporting.display import Part, Picture, Prose, Table
+from pipeline.reporting.heat_maps import heat_maps
 
 _ARROWS = {"high": "↑", "low": "↓"}
 FAMILIES = {
@@ -36,34 +36,29 @@ REMOVES = "⊖"
 
 
 @per_experiment()
-def comparison(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def comparison(experiment: ExperimentResults) -> Iterator[Part]:
     """Who leads, heat maps, scores and curves of all methods, for every experiment."""
-    if experiment.name not in results.params.explain.experiments:
+    if experiment.name not in experiment.params.explain.experiments:
         return
     scores = experiment.methods
     yield Prose(_sentences(experiment, scores))
-    yield from heat_maps(experiment, results)
-    if experiment.has_images:
-        yield prototypes_of_classes(experiment, results)
+    yield from heat_maps(experiment)
     yield _scatter(experiment, scores)
     yield _scores(scores, experiment.learns_concepts, list(SCORES.values()))
     yield _curves(experiment)
 
 
-def words(results: Results) -> Several:
+@section("This run scores no methods on texts.")
+def words(results: Results) -> Iterator[Part]:
     """The same of texts, whose methods all speak of words; their documents are coloured instead."""
-    parts: list[Part] = []
     for name, experiment in results.texts.items():
         if name in results.params.explain.experiments:
             scores = experiment.methods.assign(speaks_of="words")
             defined = [score for score in SCORES.values() if scores[score.name].notna().any()]
-            parts += [
-                Prose(_sentences(experiment, scores)),
-                _scatter(experiment, scores),
-                _scores(scores, experiment.learns_concepts, defined),
-                _curves(experiment),
-            ]
-    return Several(parts or [Prose("This run scores no methods on texts.")])
+            yield Prose(_sentences(experiment, scores))
+            yield _scatter(experiment, scores)
+            yield _scores(scores, experiment.learns_concepts, defined)
+            yield _curves(experiment)
 
 
 def peers(scores: pd.DataFrame, learns_concepts: bool) -> list[pd.DataFrame]:

@@ -18,8 +18,8 @@ from pipeline.claims.rivals import (
     judge_contest,
 )
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part
-from pipeline.reporting.display import Picture, Prose, Several, Table
+from pipeline.reporting.common import section
+from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.method_scores import REMOVES
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN
 
@@ -44,7 +44,8 @@ class Row(NamedTuple):
     published: float | None
 
 
-def paper_figures(results: Results) -> Several:
+@section("This run compares no methods (`rivals.experiments`).")
+def paper_figures(results: Results) -> Iterator[Part]:
     """Findings, verdicts by table, and the figures."""
     bouts = {
         name: bout
@@ -52,13 +53,14 @@ def paper_figures(results: Results) -> Several:
         if (bout := judge_contest(contest, results.rivals)) is not None
     }
     if not bouts:
-        return Several([Prose("This run compares no methods (`rivals.experiments`).")])
-    parts: list[Part] = [Prose(findings(bouts)), Prose(noise_and_gradients(results.rivals))]
+        return
+    yield Prose(findings(bouts))
+    yield Prose(noise_and_gradients(results.rivals))
     for name, bout in bouts.items():
         if name != _SAME:
-            parts += [Prose(f"### {name}"), _verdicts(bout)]
-    parts += _pictures(results, bouts)
-    return Several(parts)
+            yield Prose(f"### {name}")
+            yield _verdicts(bout)
+    yield from _pictures(results, bouts)
 
 
 def findings(bouts: Mapping[str, Bout]) -> str:

@@ -1,6 +1,6 @@
 """The sections of the report, in the order of the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pipeline.claims.results import Results
 from pipeline.reporting import (
@@ -20,9 +20,9 @@ from pipeline.reporting import (
     training,
     worst_case,
 )
-from pipeline.reporting.display import Part, Several
+from pipeline.reporting.display import Part
 
-_SECTIONS: tuple[Callable[[Results], Part | Several], ...] = (
+_SECTIONS: tuple[Callable[[Results], Iterable[Part]], ...] = (
     findings.findings,
     claims.lead,
     claims.claims,

@@ -9,8 +9,7 @@ import traceback
 from contextlib import redirect_stdout, suppress
 from functools import cached_property
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.processes import cores, interrupts_blocked
@@ -22,31 +21,15 @@ if TYPE_CHECKING:
 PROCESSES = 2  # one section takes as long as all others together
 
 
-class Places(NamedTuple):
-    """Where the files of a run are."""
-
-    params_file: str
-    models: str
-    prepared: str
-    reports: str
-
-    def results(self) -> "Results":
-        """What the report reads there."""
-        from pipeline.claims.results import Folders, Results
-
-        folders = Folders(Path(self.models), Path(self.prepared), Path(self.reports))
-        return Results(Path(self.params_file), folders)
-
-
 class Page:
-    """Starts to draw all sections of the report on the run that is at `places`, in two processes.
+    """Starts to draw all sections of the report on a run, in two processes.
 
-    They get their next section while this process waits for one. With one core, a section is drawn
-    when it is asked for.
+    `places` are those of its files, as `Results` takes them. The processes get their next section
+    while this one waits for one. With one core, a section is drawn when it is asked for.
     """
 
     def __init__(self, *places: str) -> None:
-        self._places = Places(*places)
+        self._places = places
         self._todo: list[str] | None = None
         self._drawn: dict[str, tuple[list[Bundle], Exception | None]] = {}
         self._drawing: list[Connection] = []
@@ -110,17 +93,20 @@ class Page:
 
     @cached_property
     def _results(self) -> "Results":
-        return self._places.results()
+        from pipeline.claims.results import Results
+
+        return Results(*self._places)
 
 
-def _draw_all(channel: Connection, places: Places) -> None:
+def _draw_all(channel: Connection, places: tuple[str, ...]) -> None:
     """Draw the sections that `Page` asks for, until it asks for none."""
     # If nobody waits for the answers any more, there is nobody to tell.
     with channel, suppress(EOFError, OSError), redirect_stdout(sys.stderr):
         try:
+            from pipeline.claims.results import Results
             from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
 
-            results = places.results()
+            results = Results(*places)
             channel.send(sorted(SECTIONS, key=lambda name: name not in DRAWN_FIRST))
         except Exception as error:
             channel.send(_to_send(error))
@@ -134,13 +120,12 @@ def _draw_all(channel: Connection, places: Places) -> None:
 
 def _draw(name: str, results: "Results") -> "list[Bundle]":
     from pipeline.core.workers import one_thread
-    from pipeline.reporting.display import bundles
     from pipeline.reporting.sections import SECTIONS
 
     if name not in SECTIONS:
         raise PipelineError(f"pipeline/reporting/sections.py has no section {name}; add it there")
     with one_thread():
-        return bundles(SECTIONS[name](results))
+        return [part.bundle() for part in SECTIONS[name](results)]
 
 
 def _to_send(error: Exception) -> Exception:

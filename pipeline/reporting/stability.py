@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.claims import evidence
-from pipeline.claims.results import NEIGHBOURS, ExperimentResults, Results
+from pipeline.claims.results import NEIGHBOURS, ExperimentResults
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import (
     CERTIFIED,
     EXACT,
     LOWER,
-    Part,
     examples_at,
     largest_found,
     metric_table,
@@ -26,7 +25,7 @@ from pipeline.reporting.common import (
     per_experiment,
     raw,
 )
-from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 
 RANDOM_OTHERS = 3
@@ -59,14 +58,14 @@ class Neighbourhood(NamedTuple):
 
 
 @per_experiment("This run has no concepts learned from images.")
-def neighbours(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def neighbours(experiment: ExperimentResults) -> Iterator[Part]:
     """Distances of neighbours relative to random pairs, and examples, per image experiment."""
     if not (experiment.has_images and experiment.learns_concepts):
         return
     if reason := experiment.why_no_latent_space:
         yield Prose(f"Neighbours are searched for in pixel space only: {reason}.")
     yield _ratios(experiment)
-    yield _picture(experiment, results)
+    yield _picture(experiment)
 
 
 def _ratios(experiment: ExperimentResults) -> Table:
@@ -82,8 +81,8 @@ def _ratios(experiment: ExperimentResults) -> Table:
     return Table(("nearest in", *NEIGHBOUR_COLUMNS.values()), rows, marked=frozenset({0}))
 
 
-def _picture(experiment: ExperimentResults, results: Results) -> Picture:
-    anchors = examples_at(experiment, results)
+def _picture(experiment: ExperimentResults) -> Picture:
+    anchors = examples_at(experiment)
     space = next(iter(experiment.neighbour_studies))
     figure = neighbour_relevances(
         [_neighbourhood(experiment, int(anchor)) for anchor in anchors],
@@ -118,10 +117,10 @@ def _neighbourhood(experiment: ExperimentResults, anchor: int) -> Neighbourhood:
 
 
 @per_experiment()
-def stability(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def stability(experiment: ExperimentResults) -> Iterator[Part]:
     """Stability and faithfulness, a table and a figure per experiment."""
     yield over_seeds(experiment)
-    yield metric_table(results, experiment, STABILITY)
+    yield metric_table(experiment, STABILITY)
     if (experiment.cells.filter([LOWER, EXACT, CERTIFIED]) > 0).any(axis=None):
         yield _certified(experiment)
 

@@ -14,12 +14,12 @@ from matplotlib.lines import Line2D
 
 from pipeline.claims.comparison import Comparison
 from pipeline.claims.published import published_at, with_article
-from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.results import ExperimentResults
 from pipeline.core.params_choices import VARIANTS
 from pipeline.metrics.intervals import Interval, lies_in
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, per_experiment
-from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.common import per_experiment
+from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 from pipeline.study.definitions import Definition
 from pipeline.study.measured import AXES, MeasuredStudy, of_draws
@@ -67,10 +67,10 @@ _PUBLISHED = {"paper": style.GREEN, "review": style.VERMILION, "ETH": style.FURT
 
 
 @per_experiment("This run has no study.")
-def findings(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def findings(experiment: ExperimentResults) -> Iterator[Part]:
     """What follows from each study: whose curve is whose, and which axis is fair."""
-    if experiment.name in results.params.study:
-        study, compared = compared_with_published(experiment, results)
+    if experiment.name in experiment.params.study:
+        study, compared = compared_with_published(experiment)
         definitions = wording.counted(len(study.definitions()), "definition")
         seeds = wording.counted(study.cells["seed"].nunique(), "seed")
         about = (
@@ -81,10 +81,10 @@ def findings(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
 
 
 @per_experiment("This run has no study.")
-def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def disagreement(experiment: ExperimentResults) -> Iterator[Part]:
     """Each study's curves, predictions with their outcomes, and distances."""
-    if experiment.name in results.params.study:
-        study, compared = compared_with_published(experiment, results)
+    if experiment.name in experiment.params.study:
+        study, compared = compared_with_published(experiment)
         yield from _pictures(experiment.name, study)
         rows = [(*predicted(study, p), p.outcome) for p in predictions(study)]
         yield Table(("prediction", "measured", "outcome"), rows, kind="claims")
@@ -93,11 +93,9 @@ def disagreement(experiment: ExperimentResults, results: Results) -> Iterator[Pa
 
 
 @cache
-def compared_with_published(
-    experiment: ExperimentResults, results: Results
-) -> tuple[MeasuredStudy, Compared]:
+def compared_with_published(experiment: ExperimentResults) -> tuple[MeasuredStudy, Compared]:
     """The study of an experiment, and how near its curves are to each published one."""
-    study = MeasuredStudy(experiment.settings, results.study(experiment.name), RESAMPLES)
+    study = MeasuredStudy(experiment.settings, experiment.study, RESAMPLES)
     published = published_losses(experiment.name, study.lambdas)
     return study, [(one, nearness(study, one)) for one in published]
 

@@ -10,7 +10,7 @@ import io
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -105,14 +105,6 @@ def new_figure(height: float, title: str, width: float = WIDTH) -> Figure:
     return figure
 
 
-class Spot(NamedTuple):
-    """A point of a figure, in per cent of its width and height from the upper left, and a text."""
-
-    left: float
-    top: float
-    text: str
-
-
 def readable(colour: str) -> str:
     """`colour`, dark enough for text on white: a contrast of at least 4.5 (WCAG 2.2, 1.4.3)."""
     red, green, blue = to_rgb(colour)
@@ -132,16 +124,19 @@ def spot(axes: Axes, x: float, y: float, text: str) -> None:
     axes.annotate(text, (x, y), gid=_SPOT, visible=False)
 
 
-def spots(figure: Figure) -> list[Spot]:
-    """What `spot` said of points of `figure`, which has been laid out."""
-    found = []
+def spots(figure: Figure) -> list[list[float | str]]:
+    """What `spot` said of points of `figure`, which has been laid out: left, top, text.
+
+    In per cent of its width and height from the upper left.
+    """
+    found: list[list[float | str]] = []
     for axes in figure.axes:
         for note in axes.texts:
             if note.get_gid() == _SPOT:
                 assert isinstance(note, Annotation)
                 place = axes.transData + figure.transFigure.inverted()
                 left, up = (round(100 * float(share), 1) for share in place.transform(note.xy))
-                found.append(Spot(left, round(100 - up, 1), note.get_text()))
+                found.append([left, round(100 - up, 1), note.get_text()])
     return found
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.claims.results import ExperimentResults, Results
-from pipeline.metrics.intervals import Interval, accuracy_interval, interval
+from pipeline.metrics.intervals import interval
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part
-from pipeline.reporting.display import Picture, Prose, Several, Table
+from pipeline.reporting.accuracy import by_lambda, draw_cells, mean_accuracies
+from pipeline.reporting.common import section
+from pipeline.reporting.display import Part, Picture, Prose, Table
 
 
 class _Published(NamedTuple):
@@ -44,16 +44,16 @@ FIGURES = {
 """By the experiment that repeats them."""
 
 
-def tables(results: Results) -> Several:
+@section("This run has no tables.")
+def tables(results: Results) -> Iterator[Part]:
     """A table of all tables, and the paper's figures 5A and 5B."""
-    parts: list[Part] = []
     if results.tables:
-        parts += [_overview(results), Prose(_EXPLAINED)]
+        yield _overview(results)
+        yield Prose(_EXPLAINED)
     everything = results.experiments | results.tables
     for name, published in FIGURES.items():
         if name in everything:
-            parts.append(_picture(everything[name], published))
-    return Several(parts or [Prose("This run has no tables.")])
+            yield _picture(everything[name], published)
 
 
 _EXPLAINED = (
@@ -75,8 +75,8 @@ def _overview(results: Results) -> Table:
 
 def _row(experiment: ExperimentResults) -> Iterator[str]:
     data, linear = experiment.data, experiment.linear
-    by_lambda = _by_lambda(experiment.cells)
-    first, last = by_lambda[0], by_lambda[-1]
+    at_each = list(by_lambda(experiment.cells).values())
+    first, last = at_each[0], at_each[-1]
     rows = sum(len(split) for split in (data.train, data.valid, data.test))
     yield experiment.name
     yield from map(str, (rows, data.input_shape[0], len(data.class_names)))
@@ -107,7 +107,7 @@ def _picture(experiment: ExperimentResults, published: _Published) -> Picture:
     )
     alt = (
         f"{title}. Accuracy above, the estimate of equation 5 below, at λ = "
-        f"{wording.lambdas(_lambdas(cells))}."
+        f"{wording.lambdas(list(means.index))}."
     )
     figure = trade_off(cells, published, title)
     return Picture(figure, f"tradeoff_{experiment.name}", alt, caption)
@@ -123,7 +123,7 @@ def trade_off(cells: pd.DataFrame, published: _Published, title: str) -> Figure:
     """
     figure = style.new_figure(4.2, title)
     above, below = figure.subplots(2, 1, sharex=True)
-    lambdas = _lambdas(cells)
+    accuracies = mean_accuracies(cells)
     label = f"paper, read off figure {published.figure}"
     if published.estimate:
         for axes, (low, high) in ((above, published.accuracy), (below, published.estimate)):
@@ -131,43 +131,20 @@ def trade_off(cells: pd.DataFrame, published: _Published, title: str) -> Figure:
             axes.axhspan(low, high, label=f"{label}: its axis", **pale)
     else:
         dashed: dict[str, Any] = {"color": style.GREEN, "linestyle": "--", "marker": "^"}
-        above.plot([lambdas[0], lambdas[-1]], published.accuracy, label=label, **dashed)
-    _draw(above, cells, "accuracy", [_accuracy(at) for at in _by_lambda(cells)])
+        above.plot([min(accuracies), max(accuracies)], published.accuracy, label=label, **dashed)
+    draw_cells(above, cells, "accuracy", accuracies, 2, label="this run")
     estimates = cells.assign(lipschitz_local=cells["lipschitz_local"].replace(0, math.nan))
-    means = [interval(at["lipschitz_local"].dropna().tolist()) for at in _by_lambda(cells)]
+    means = {
+        value: interval(at["lipschitz_local"].dropna().tolist())
+        for value, at in by_lambda(cells).items()
+    }
     below.set_yscale("log", nonpositive="clip")
-    _draw(below, estimates, "lipschitz_local", means)
+    draw_cells(below, estimates, "lipschitz_local", means, 2, label="this run")
     below.set_ylim(bottom=estimates["lipschitz_local"].min() / 2)
     below.yaxis.set_major_formatter(lambda value, _: wording.lambda_label(value))
     style.percent_ticks(above)
     above.set_ylabel("test accuracy")
     below.set_ylabel("estimate of eq. 5")
-    style.lambda_axis(below, lambdas)
+    style.lambda_axis(below, list(means))
     above.legend(loc="best")
     return figure
-
-
-def _draw(axes: Axes, cells: pd.DataFrame, column: str, means: list[Interval]) -> None:
-    """The seeds as dots, their means as a line with intervals."""
-    for collapsed, some in cells.groupby("collapsed"):
-        face = "white" if collapsed else style.LIGHT_BLUE
-        dots: dict[str, Any] = {"linestyle": "", "marker": "o", "color": style.BLUE, "mfc": face}
-        axes.plot(some["robust_reg"], some[column], markersize=3.2, mew=0.7, zorder=2, **dots)
-    line: dict[str, Any] = {"color": style.BLUE, "marker": "o", "markersize": 5, "capsize": 2.5}
-    style.intervals(axes, _lambdas(cells), means, label="this run", zorder=4, **line)
-
-
-def _lambdas(cells: pd.DataFrame) -> list[float]:
-    return sorted(map(float, cells["robust_reg"].unique()))
-
-
-def _by_lambda(cells: pd.DataFrame) -> list[pd.DataFrame]:
-    """The cells of every λ, ascending."""
-    return [cells[cells["robust_reg"] == robust_reg] for robust_reg in _lambdas(cells)]
-
-
-def _accuracy(cells: pd.DataFrame) -> Interval:
-    """One seed has no interval, and no bar."""
-    if len(cells) > 1:
-        return accuracy_interval(cells)
-    return Interval(*3 * [cells["accuracy"].mean()])

@@ -1,6 +1,6 @@
 """The report's sections on texts: coloured words, explanatory power, and the tokenizer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import chain
 from typing import Any
@@ -23,8 +23,8 @@ from pipeline.metrics.word_power import (
 )
 from pipeline.reporting import style, wording
 from pipeline.reporting.coloured import coloured_words
-from pipeline.reporting.common import Part, metric_table, over_seeds, pick
-from pipeline.reporting.display import Html, Picture, Prose, Several
+from pipeline.reporting.common import metric_table, over_seeds, pick, section
+from pipeline.reporting.display import Html, Part, Picture, Prose
 from pipeline.reporting.examples import Example, explained
 
 DOCUMENTS, OWN = 5, "contribution"
@@ -39,9 +39,9 @@ _COLUMNS = {
 _SPACES = {"embedding": "embeddings", "one_hot": "one-hot vectors"}
 
 
-def accuracy(results: Results) -> Several:
+@section("This run has no texts.")
+def accuracy(results: Results) -> Iterator[Part]:
     """Accuracy and stability by λ, beside a linear classifier."""
-    parts: list[Part] = []
     for name, experiment in results.texts.items():
         data, linear = experiment.data, experiment.linear
         beside = ""
@@ -50,17 +50,17 @@ def accuracy(results: Results) -> Several:
                 f" A linear classifier of the same words gets {wording.percent(linear.mean)} of "
                 f"the test texts right ({wording.bounds(linear, 100, 1)})."
             )
-        told = (
+        yield Prose(
             f"`{name}` reads the first {data.input_shape[0]} words of a text, and knows "
             f"{len(data.vocabulary) - 2:,} words.{beside}"
         )
-        parts += [Prose(told), metric_table(results, experiment, _COLUMNS), over_seeds(experiment)]
-    return Several(parts or [Prose("This run has no texts.")])
+        yield metric_table(experiment, _COLUMNS)
+        yield over_seeds(experiment)
 
 
-def documents(results: Results) -> Several:
+@section("This run has no texts.")
+def documents(results: Results) -> Iterator[Part]:
     """The first test documents of different topics, by SENN and by other methods."""
-    parts: list[Part] = []
     for experiment in results.texts.values():
         data, model = experiment.data, experiment.model
         chosen = pick(data.test.y, DOCUMENTS)
@@ -75,8 +75,7 @@ def documents(results: Results) -> Several:
             there = words_in[index]
             words = [data.vocabulary[place] for place in places[index, there].tolist()]
             values = {name: of[index][:, there].numpy() for name, of in by_method.items()}
-            parts.append(document(index + 1, words, example, values))
-    return Several(parts or [Prose("This run has no texts.")])
+            yield document(index + 1, words, example, values)
 
 
 def document(
@@ -116,9 +115,9 @@ def document(
     return Html(html, f"{about} The word that counts most is “{strongest}”.")
 
 
-def power(results: Results) -> Several:
+@section("This run measures no explanatory power on texts.")
+def power(results: Results) -> Iterator[Part]:
     """The explanatory power index of every kind of word weights."""
-    parts: list[Part] = []
     for name, experiment in results.texts.items():
         table = experiment.power
         if table.empty:
@@ -134,8 +133,7 @@ def power(results: Results) -> Several:
             f"intervals over documents and {wording.counted(seeds, 'seed')}. Grey: weights that "
             "know no model."
         )
-        parts.append(Picture(power_figure(table, title), f"power_{name}", values, caption))
-    return Several(parts or [Prose("This run measures no explanatory power on texts.")])
+        yield Picture(power_figure(table, title), f"power_{name}", values, caption)
 
 
 @style.styled
@@ -166,37 +164,32 @@ def power_figure(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def tokenizer(results: Results) -> Several:
+@section("This run trains no tokenizer.")
+def tokenizer(results: Results) -> Iterator[Part]:
     """How well word boundaries are put back, and which characters say so."""
     table = results.tokenizer
     if table.empty:
-        return Several([Prose("This run trains no tokenizer.")])
+        return
     rows = table[table["offset"].isna()].to_dict("records")
     single = {row["quantity"]: row for row in rows}
     f1, characters, reach, following = (
         single[name] for name in ("f1", "characters", "reach", "following")
     )
     seeds, texts = int(f1["seeds"]), int(f1["texts"])
-    told = (
+    yield Prose(
         f"The network puts the boundaries of {texts} held-out texts back with an F1 of "
         f"{_with_interval(f1, 3)} ({wording.counted(seeds, 'seed')}). "
         f"{_with_interval(characters, 1)} characters hold 90 % of the relevance for a boundary, "
         f"and so do {_with_interval(reach, 1)} characters on either side of it. Those behind the "
         f"boundary hold {wording.percent(following['value'], 0)}."
     )
-    figure = tokenizer_figure(table[table["quantity"] == "relevance"])
-    return Several(
-        [
-            Prose(told),
-            Picture(
-                figure,
-                "tokenizer",
-                "Share of the relevance for a boundary, by place of the character: largest beside "
-                "the boundary, and soon small.",
-                "LRP-ε, mean over held-out texts, one boundary each, and seeds; lines are 95 % "
-                "intervals. The dashed line is the boundary.",
-            ),
-        ]
+    yield Picture(
+        tokenizer_figure(table[table["quantity"] == "relevance"]),
+        "tokenizer",
+        "Share of the relevance for a boundary, by place of the character: largest beside the "
+        "boundary, and soon small.",
+        "LRP-ε, mean over held-out texts, one boundary each, and seeds; lines are 95 % intervals. "
+        "The dashed line is the boundary.",
     )
 
 

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from importlib import metadata
 
 import matplotlib as mpl
@@ -17,16 +18,17 @@ from pipeline.core.dataset import Dataset
 from pipeline.explanations.latents import ACTIVE_VARIANCE, active_units
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, decoded, image_rows, per_experiment, pick, raw
-from pipeline.reporting.display import Listing, Picture, Prose, Several, Table
+from pipeline.reporting.common import decoded, image_rows, per_experiment, pick, raw, section
+from pipeline.reporting.display import Html, Part, Picture, Prose, Table
 
 _PACKAGES = ("torch", "numpy", "pandas", "matplotlib", "scipy", "papermill", "nbconvert")
 
 
-def vae(results: Results) -> Several:
+@section("No model of this run started from a pretrained β-VAE.")
+def vae(results: Results) -> Iterator[Part]:
     """Reconstructions of the β-VAE, before and after DiSENN's training, and pretraining curves."""
     if not results.pretrained:
-        return Several([Prose("No model of this run started from a pretrained β-VAE.")])
+        return
     data = results.dataset(results.params.pretrain.dataset)
     disenns = {n: e for n, e in results.experiments.items() if e.is_disenn}
     first_seed = next(iter(disenns.values())).seeds[0]
@@ -35,7 +37,7 @@ def vae(results: Results) -> Several:
         conceptizer = experiment.model.conceptizer
         assert isinstance(conceptizer, VaeConceptizer)
         conceptizers[name] = conceptizer
-    parts: list[Part] = [Prose(_activity_sentence(conceptizers, data))]
+    yield Prose(_activity_sentence(conceptizers, data))
     if data.kind == "images":
         x = data.test.x[pick(data.test.y, 10)]
         rows = {"input": raw(x, data).numpy()} | {
@@ -51,13 +53,12 @@ def vae(results: Results) -> Several:
             "What a reconstruction loses, no concept holds. 0 is white and 1 is black, as in the "
             "input."
         )
-        parts.append(Picture(figure, "reconstructions", alt, caption))
+        yield Picture(figure, "reconstructions", alt, caption)
     figure = pretraining_curves(results.vae_curves, "Pretraining curves of the β-VAE")
     seeds = wording.counted(results.vae_curves["seed"].nunique(), "seed")
     alt = f"The β-VAE’s losses against epochs, {seeds}."
     caption = f"A line per seed ({seeds}). {still_learning(results.vae_curves)}"
-    parts.append(Picture(figure, "pretraining", alt, caption))
-    return Several(parts)
+    yield Picture(figure, "pretraining", alt, caption)
 
 
 def still_learning(curves: pd.DataFrame) -> str:
@@ -107,7 +108,7 @@ def _activity_sentence(conceptizers: dict[str, VaeConceptizer], data: Dataset) -
 
 
 @per_experiment()
-def training(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def training(experiment: ExperimentResults) -> Iterator[Part]:
     """Training curves, a figure per experiment."""
     panels = {
         "valid_accuracy": "validation accuracy",
@@ -128,28 +129,26 @@ def training(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
     yield Picture(figure, f"training_{experiment.name}", alt, caption)
 
 
-def provenance(results: Results) -> Several:
+def provenance(results: Results) -> Iterator[Part]:
     """Versions, devices, data and code: what determines the numbers above."""
     rows = []
-    for name, experiment in (results.experiments | results.tables | results.texts).items():
+    for name, experiment in results.everything.items():
         cells = experiment.metadata
         versions = (_distinct(cells, key) for key in ("torch", "device"))
         digests = (_distinct(cells, key, length=12) for key in ("data", "code"))
         rows.append((name, str(len(cells)), *versions, *digests))
     header = ("experiment", "models", "torch", "device", "data", "training code")
+    yield Table(header, rows, kind="words")
     used = [f"Python {platform.python_version()}"]
     used += [f"{package} {metadata.version(package)}" for package in _PACKAGES]
+    yield Prose(f"This page was made with {wording.listed(used)}.")
     # The weights say where they were computed; these parameters only say what was asked for.
     requests = {"device", "compute"}
     params = results.params.model_dump(mode="json", exclude=requests, exclude_none=True)
     text = yaml.safe_dump(params, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    return Several(
-        [
-            Table(header, rows, kind="words"),
-            Prose(f"This page was made with {wording.listed(used)}."),
-            Listing("All parameters (params.yaml)", text),
-        ]
-    )
+    summary = "All parameters (params.yaml)"
+    html = f"<details><summary>{summary}</summary>\n<pre>{escape(text)}</pre></details>"
+    yield Html(html, f"{summary}\n{text}")
 
 
 def _distinct(cells: list[dict], key: str, length: int | None = None) -> str:

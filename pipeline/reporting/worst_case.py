@@ -11,12 +11,12 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
-from pipeline.claims.results import ExperimentResults, Results
+from pipeline.claims.results import ExperimentResults
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.attacks import attacked_images
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import Part, examples_at, per_experiment, raw
-from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.common import examples_at, per_experiment, raw
+from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 
 FACTOR = 2.0  # up to which found and certified are near
@@ -52,7 +52,7 @@ class AttackedDigit(NamedTuple):
 
 
 @per_experiment()
-def bounds(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def bounds(experiment: ExperimentResults) -> Iterator[Part]:
     """Found, exact and certified against the box's radius, a table and a figure per experiment."""
     of_radius = by_radius(experiment.worst_case, "certify")
     if of_radius.empty or "certified" not in of_radius:
@@ -72,7 +72,7 @@ def bounds(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
 
 
 @per_experiment("This run has no concepts learned from images.")
-def attacks(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
+def attacks(experiment: ExperimentResults) -> Iterator[Part]:
     """How far an attack moves concepts and relevances, and three attacked images."""
     of_radius = by_radius(experiment.worst_case, "attack")
     if of_radius.empty:
@@ -83,9 +83,9 @@ def attacks(experiment: ExperimentResults, results: Results) -> Iterator[Part]:
         f"{wording.counted(int(rows.seeds), 'seed')}."
     )
     yield _table(of_radius, "radius", _ATTACKED)
-    radii = results.params.attack.radii
+    radii = experiment.params.attack.radii
     radius = max((value for value in radii if value <= 0.2), default=radii[0])
-    digits = attacked_digits(experiment, results, radius)
+    digits = attacked_digits(experiment, radius)
     figure = attacked(digits, f"The same predictions, attacked with radius {radius:g}")
     yield Picture(
         figure,
@@ -214,12 +214,10 @@ def bracket(of_radius: pd.DataFrame, title: str) -> Figure:
 
 
 @torch.no_grad()
-def attacked_digits(
-    experiment: ExperimentResults, results: Results, radius: float
-) -> list[AttackedDigit]:
+def attacked_digits(experiment: ExperimentResults, radius: float) -> list[AttackedDigit]:
     """The first test images of three classes, before and after the attack on the first model."""
-    model, data, settings = experiment.model, experiment.data, results.params.attack
-    x = data.test.x[examples_at(experiment, results)[:_DIGITS]]
+    model, data, settings = experiment.model, experiment.data, experiment.params.attack
+    x = data.test.x[examples_at(experiment)[:_DIGITS]]
     radii = [value for value in settings.radii if value <= radius]
     with torch.enable_grad():
         *_, moved = attacked_images(model, data, x, radii, settings.steps)

@@ -7,9 +7,10 @@ import pytest
 
 from pipeline.claims.published import CLAIMS
 from pipeline.claims.rivals import CONTESTS, SETTINGS, Contest, judge_contest
-from pipeline.claims.verdicts import Measured, as_table, from_table, judge
+from pipeline.claims.verdicts import as_table, from_table, judge
 from pipeline.metrics.intervals import Interval, shared_by
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN
+from tests.claims.test_verdicts import measured
 
 PAPER, SEARCH, SCALE, ALIKE = SETTINGS["local"]
 CONTEST_ID = "stability-compas"
@@ -104,7 +105,7 @@ def verdict(dataset="compas", seeds=5):
     rows["measure"] = "discrete"
     bout = judge_contest(contest, {"compas_senn": rows})
     nothing = pd.DataFrame({"robust_reg": [0.5], "seed": [1]})
-    judged = judge({"compas_senn": Measured(nothing, dataset)}, {}, {CONTEST_ID: bout})
+    judged = judge({"compas_senn": measured(nothing, dataset)}, {}, {CONTEST_ID: bout})
     return next(one for one in judged if one.claim.id == CONTEST_ID)
 
 

@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.claims.evidence import Evidence
 from pipeline.claims.published import CLAIMS
-from pipeline.claims.verdicts import Measured, judge
+from pipeline.claims.verdicts import judge
 from pipeline.metrics.intervals import Interval, share_interval
 
 
@@ -33,10 +35,16 @@ def cells(
     )
 
 
+def measured(cells, dataset, linear=None, deviations=()):
+    """What a verdict needs of `ExperimentResults`."""
+    settings = SimpleNamespace(dataset=dataset)
+    return SimpleNamespace(cells=cells, settings=settings, linear=linear, deviations=deviations)
+
+
 def verdict(identity, tables, datasets=None, evidence=None, **more):
     datasets = datasets or {name: name.split("_")[0] for name in tables}
-    measured = {name: Measured(table, datasets[name], **more) for name, table in tables.items()}
-    (judged,) = (v for v in judge(measured, evidence or {}, {}) if v.claim.id == identity)
+    run = {name: measured(table, datasets[name], **more) for name, table in tables.items()}
+    (judged,) = (v for v in judge(run, evidence or {}, {}) if v.claim.id == identity)
     return judged
 
 

@@ -15,15 +15,12 @@ from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
 from pipeline.claims.published import CLAIMS
-from pipeline.claims.verdicts import as_table, verdicts
-from pipeline.core.files import write_csv
+from pipeline.claims.verdicts import as_table, from_table
 from pipeline.metrics.scores import SCORES
 from pipeline.reporting import claims, collapse, explorer, method_scores, style
 from pipeline.reporting.display import Picture, Table
 from pipeline.reporting.notebook import to_html
 from tests.conftest import REPOSITORY
-from tests.reporting.conftest import read
-from tests.reporting.workspace import default_params, make_workspace
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -40,20 +37,14 @@ CLIPPED = """() => [...document.querySelectorAll(".table")]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    make_workspace(folder, default_params())
-    judged = verdicts(read(folder))
-    write_csv(folder / "reports/claims.csv", as_table(judged))
-    untested = [verdict for verdict in judged if verdict.status == "not tested" and verdict.here]
-    full = [replace(verdict, status="reproduced") for verdict in untested]
-    write_csv(folder / "reports/paper/claims.csv", as_table(full))
-    return read(folder)
-
-
-@pytest.fixture(scope="module")
 def html(results) -> str:
     """A page with everything that the script touches."""
+    judged = from_table(results.verdicts)
+    untested = [verdict for verdict in judged if verdict.status == "not tested" and verdict.here]
+    full = as_table([replace(verdict, status="reproduced") for verdict in untested])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vars(results), "full_verdicts", full)
+        (of_claims,) = [part for part in claims.claims(results) if isinstance(part, Table)]
     figure = style.new_figure(2, "A figure")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1])
@@ -61,17 +52,16 @@ def html(results) -> str:
     scores = results.experiments["mnist_senn"].methods
     small = Table(("name", "number"), [("b", "−1.5"), ("a", "(2.2 ± 1.1)·10⁻⁴"), ("c", "–")])
     parts = {
-        "Claims": claims.claims(results).parts[-1],
-        "Explained": explorer.explorer(results),
+        "Claims": of_claims,
+        "Explained": next(explorer.explorer(results)),
         "Scores": method_scores._scores(scores, True, list(SCORES.values())),
         "Small": small,
-        "Collapse": collapse.collapse(results).parts[3],
+        "Collapse": collapse.collapse(results)[3],
         "Drawn": Picture(figure, "drawn", "alt", "A caption."),
     }
     cells = [new_markdown_cell("# The title")]
     for heading, part in parts.items():
-        bundle = part._repr_mimebundle_()
-        data, about = bundle if isinstance(bundle, tuple) else (bundle, {})
+        data, about = part.bundle()
         output = new_output("display_data", data=data, metadata=about)
         cells += [new_markdown_cell(f"## {heading}"), new_code_cell("", outputs=[output])]
     return to_html(new_notebook(cells=cells))

@@ -2,24 +2,21 @@ import base64
 
 import pytest
 from bs4 import BeautifulSoup
-from IPython.core.interactiveshell import InteractiveShell
 
 from pipeline.reporting import style
 from pipeline.reporting.display import (
     STATUSES,
-    Listing,
+    Html,
     Picture,
     Prose,
-    Several,
     Table,
-    bundles,
     sort_key,
 )
 
 
 def test_picture_brings_its_alternative_text():
     figure = style.new_figure(1, "T")
-    data, about = Picture(figure, "a_name", "what is seen", "caption")._repr_mimebundle_()
+    data, about = Picture(figure, "a_name", "what is seen", "caption").bundle()
     assert base64.b64decode(data["image/png"]) == style.png(figure)
     expected = {"name": "a_name", "alt": "what is seen", "caption": "caption", "small": False}
     assert about == {"image/png": expected | {"spots": []}}
@@ -42,7 +39,7 @@ def test_picture_says_where_its_values_are():
     axes.set(xlim=(0, 1), ylim=(0, 1))
     style.spot(axes, 0, 0, "corner")
     style.spot(axes, 0.5, 0.5, "middle")
-    _, about = Picture(figure, "a_name", "alt", "caption")._repr_mimebundle_()
+    _, about = Picture(figure, "a_name", "alt", "caption").bundle()
     place = axes.get_position()
     (left, top, text), middle = about["image/png"]["spots"]
     assert text == "corner"
@@ -102,14 +99,13 @@ def test_rows_must_fit_the_header():
         Table(("a", "b"), [("1", "2", "3")]).html()
 
 
-def test_listing_is_escaped():
-    html = Listing("all <of> it", "a: <b>")._repr_mimebundle_()["text/html"]
-    soup = BeautifulSoup(html, "html.parser")
-    assert (soup.summary.text, soup.pre.text) == ("all <of> it", "a: <b>")
+def test_what_needs_the_script_says_so():
+    assert Html("<b>", "b").bundle() == ({"text/html": "<b>", "text/plain": "b"}, {})
+    _, about = Html("<b>", "b", needs_script=True).bundle()
+    assert about == {"text/html": {"needs_script": True}}
 
 
-def test_a_section_is_displayed_part_by_part():
-    one, two = Prose("one"), Table(("x",), [("1",)])
-    formatter = InteractiveShell.instance().display_formatter
-    assert bundles(Several([one, two])) == [formatter.format(one), formatter.format(two)]
-    assert bundles(one) == [({"text/markdown": "one", "text/plain": "one"}, {})]
+def test_prose_and_tables_say_the_same_without_markup():
+    assert Prose("*one*").bundle() == ({"text/markdown": "*one*", "text/plain": "*one*"}, {})
+    table = Table(("x", "y"), [("1", "2")])
+    assert table.bundle() == ({"text/html": table.html(), "text/plain": "x | y\n1 | 2"}, {})

@@ -61,7 +61,7 @@ def test_the_explained_model_is_the_headlines_first_seed(results):
 
 
 def test_a_caveat_stands_before_the_first_prediction(results):
-    (told,) = caveats(results).parts
+    (told,) = caveats(results)
     assert told.markdown.endswith(CAVEAT)
     cells = json.loads((REPOSITORY / "reports/template.ipynb").read_text(encoding="utf-8"))["cells"]
     calls = ["".join(cell["source"]) for cell in cells]

@@ -25,7 +25,7 @@ def results(tmp_path_factory):
 @pytest.fixture(scope="module")
 def embedded(results) -> dict[str, dict]:
     """What the page embeds, by experiment, as a browser reads it."""
-    html = explorer.explorer(results).html()
+    html = next(explorer.explorer(results)).html
     script = BeautifulSoup(html, "html.parser").find("script", id="explorer-data")
     assert script["type"] == "application/json"
     return {one["name"]: one for one in json.loads(script.string)}
@@ -102,14 +102,14 @@ def test_images_are_the_inputs(results, embedded):
 
 
 def test_nothing_in_the_data_ends_the_script():
-    html = explorer.Explorer([{"title": "</script><b>"}]).html()
+    html = explorer.controls_of([{"title": "</script><b>"}])
     soup = BeautifulSoup(html, "html.parser")
     assert soup.b is None
     assert json.loads(soup.find("script").string) == [{"title": "</script><b>"}]
 
 
 def test_it_is_hidden_from_those_without_a_script(results):
-    soup = BeautifulSoup(explorer.explorer(results).html(), "html.parser")
+    soup = BeautifulSoup(next(explorer.explorer(results)).html, "html.parser")
     assert soup.select_one("section.explorer").has_attr("hidden")
     names = [select["name"] for select in soup.find_all("select")]
     assert names == list(explorer.CHOICES)

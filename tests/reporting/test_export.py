@@ -5,14 +5,13 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from pipeline.reporting import style
-from pipeline.reporting.display import Picture, Table
-from pipeline.reporting.explorer import Explorer
+from pipeline.reporting.display import Html, Picture, Table
+from pipeline.reporting.explorer import controls_of
 from pipeline.reporting.notebook import figures, to_html, with_links
 
 
 def displayed(thing) -> dict:
-    bundle = thing._repr_mimebundle_()
-    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+    data, metadata = thing.bundle()
     return new_output("display_data", data=data, metadata=metadata)
 
 
@@ -114,9 +113,10 @@ def test_links_replace_pictures_in_a_copy():
 
 
 def test_what_needs_the_script_stays_out_of_the_copy():
-    before = notebook(displayed(Explorer([])))
+    text = "Open report.html to explore predictions."
+    before = notebook(displayed(Html(controls_of([]), text, needs_script=True)))
     (output,) = with_links(before, "pictures").cells[2].outputs
-    assert output.data == {"text/plain": "Open report.html to explore predictions."}
+    assert output.data == {"text/plain": text}
     data = '<script type="application/json"'
     assert data in to_html(before) and data not in to_html(with_links(before, "pictures"))
 

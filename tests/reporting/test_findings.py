@@ -20,7 +20,7 @@ def few_draws(monkeypatch):
 
 def said(results, start: str) -> str:
     """The one finding that starts so."""
-    (found,) = [line for line in findings(results).markdown.split("\n") if start in line]
+    (found,) = [line for line in next(findings(results)).markdown.split("\n") if start in line]
     return found
 
 
@@ -44,7 +44,7 @@ def test_collapse(run):
 
 
 def test_a_run_without_collapse(run):
-    assert "collapsed" not in findings(run(lambda_grid=[0.01, 0.1])).markdown
+    assert "collapsed" not in next(findings(run(lambda_grid=[0.01, 0.1]))).markdown
 
 
 def test_removal_of_all_concepts(run):
@@ -67,12 +67,12 @@ def test_other_methods_in_the_papers_setting_and_in_fairer_ones(run):
         assert f"more stable than those of LIME and SHAP” {words} in the paper’s setting" in text
         assert f"In fairer ones: {remark} ([evidence](#senn-beside-other-methods" in text
     results.verdicts = as_table([Verdict(claim, "not tested", None, "one seed", remark)])
-    assert "more stable" not in findings(results).markdown
+    assert "more stable" not in next(findings(results)).markdown
 
 
 def test_saturation(run):
     results = run()
-    assert "saturate" not in findings(results).markdown
+    assert "saturate" not in next(findings(results)).markdown
     outputs = results.experiments["mnist_disenn"].test_outputs
     for output in outputs:
         output.relevances.copy_(0.95 * torch.sign(output.relevances))
@@ -88,14 +88,14 @@ def test_departures_from_what_the_review_ran(run):
 
 
 def test_a_run_that_departs_in_nothing(run, monkeypatch):
-    monkeypatch.setattr("pipeline.reporting.findings.deviations", lambda *_: ())
+    monkeypatch.setattr("pipeline.claims.results.deviations", lambda *_: ())
     text = said(run(), "configs are not what it ran")
     assert text.endswith("This run follows what it ran.")
 
 
 def test_full_mnist(run):
     results = run()
-    assert "full MNIST" not in findings(results).markdown
+    assert "full MNIST" not in next(findings(results)).markdown
     measured = {
         "mnist-accuracy": ("reproduced", Interval(0.9894, 0.988, 0.990)),
         "mnist-collapse": ("undecided", Interval(0.263, 0.2, 0.5)),
@@ -103,8 +103,8 @@ def test_full_mnist(run):
         "compas-accuracy": ("reproduced", Interval(0.81, 0.79, 0.83)),
     }
     verdicts = [Verdict(c, *measured[c.id], "") for c in CLAIMS if c.id in measured]
-    write_csv(results.folders.reports / "paper/claims.csv", as_table(verdicts))
-    assert said(read(results.folders.reports.parent), "full MNIST") == (
+    write_csv(results.reports / "paper/claims.csv", as_table(verdicts))
+    assert said(read(results.reports.parent), "full MNIST") == (
         "- **On full MNIST, 3 claims can be tested: 2 reproduced and 1 undecided.** SENN reaches "
         "98.9 % (98.8 to 99.0) at λ = 0.0001 and 26.3 % (20.0 to 50.0) at λ = 1 "
         "([verdicts](paper/report.html#the-published-claims-one-by-one))."
@@ -114,7 +114,7 @@ def test_full_mnist(run):
 def test_whose_accuracy_at_the_strongest_regularisation(run):
     results = run()
     finding = "Which published accuracy"
-    assert finding not in findings(results).markdown
+    assert finding not in next(findings(results)).markdown
 
     def write(**accuracies: tuple[float, float]) -> None:
         """A study of two seeds with these accuracies at λ = 1, by reduction."""
@@ -125,7 +125,7 @@ def test_whose_accuracy_at_the_strongest_regularisation(run):
             for seed, of_one in enumerate(values)
             for robust_reg, value in ((0.1, 0.5), (1.0, of_one))
         ]  # fmt: skip
-        path = results.folders.reports / "paper/study/mnist_senn.csv"
+        path = results.reports / "paper/study/mnist_senn.csv"
         write_csv(path, pd.DataFrame(rows))
 
     write(batch=(0.26, 0.261), example=(0.986, 0.9861))
@@ -148,4 +148,4 @@ def test_whose_accuracy_at_the_strongest_regularisation(run):
 def test_a_run_with_nothing_to_find(run):
     params = default_params()
     only = {"my_own": params["experiments"]["compas_senn"]}
-    assert findings(run(experiments=only, study={}, lambda_grid=[0.01])).markdown == ""
+    assert next(findings(run(experiments=only, study={}, lambda_grid=[0.01]))).markdown == ""

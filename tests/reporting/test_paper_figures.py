@@ -52,7 +52,7 @@ def tables():
 
 
 def parts(tables):
-    return paper_figures(SimpleNamespace(rivals=tables)).parts
+    return paper_figures(SimpleNamespace(rivals=tables))
 
 
 def test_the_finding_comes_first(tables):

@@ -8,14 +8,12 @@ import sys
 import pytest
 
 from benchmarks.measure import of_what_there_is
-from pipeline.claims.verdicts import as_table, verdicts
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import write_csv
 from pipeline.reporting import side_by_side
 from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
-from pipeline.reporting.side_by_side import Page, Places
+from pipeline.reporting.side_by_side import Page
 from tests.conftest import REPOSITORY
-from tests.reporting.conftest import read
+from tests.reporting.conftest import write_claims
 from tests.reporting.workspace import default_params, make_workspace
 
 
@@ -28,15 +26,15 @@ def use(cores, monkeypatch) -> None:
 
 
 @pytest.fixture
-def places(tmp_path) -> Places:
+def places(tmp_path) -> tuple[str, ...]:
     """A finished run of one table, as images are costly to explain, without training curves."""
     params = default_params()
     params["experiments"] = {"compas_senn": params["experiments"]["compas_senn"]}
     make_workspace(tmp_path, of_what_there_is(params))
-    write_csv(tmp_path / "reports/claims.csv", as_table(verdicts(read(tmp_path))))
+    write_claims(tmp_path)
     (tmp_path / "reports/curves/compas_senn.csv").unlink()
     files = ("params.yaml", "models", "data/prepared", "reports")
-    return Places(*(str(tmp_path / file) for file in files))
+    return tuple(str(tmp_path / file) for file in files)
 
 
 def test_the_notebook_shows_every_section_in_this_order():

@@ -63,7 +63,7 @@ def test_not_told_apart():
 def test_section_says_what_it_found(run, monkeypatch):
     monkeypatch.setattr("pipeline.reporting.study.RESAMPLES", 20)
     results = run()
-    texts = [part.markdown for part in findings(results).parts if isinstance(part, Prose)]
+    texts = [part.markdown for part in findings(results) if isinstance(part, Prose)]
     assert "### SENN on compas (`compas_senn`)" in texts
     assert any("24 models: 6 definitions, λ = 0.0001 and 1, 2 seeds, " in text for text in texts)
     compas, mnist = (text for text in texts if "A fair axis for λ" in text)
@@ -92,7 +92,7 @@ def test_every_definition_says_which_published_accuracy_it_gets():
 def test_a_run_without_a_study(run):
     results = run(study={})
     for section in (findings(results), disagreement(results)):
-        assert [part.markdown for part in section.parts] == ["This run has no study."]
+        assert [part.markdown for part in section] == ["This run has no study."]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.reporting.workspace import default_params
 
 def test_every_table_has_a_row(run):
     results = run()
-    overview, _, *pictures = tables.tables(results).parts
+    overview, _, *pictures = tables.tables(results)
     assert isinstance(overview, Table)
     cancer, wine = overview.rows
     assert cancer[:4] == ("uci_breast_cancer", "120", "30", "2")
@@ -29,7 +29,7 @@ def test_the_trade_off_on_breast_cancer_begins_at_zero(run):
     results = run()
     (picture,) = (
         part
-        for part in tables.tables(results).parts
+        for part in tables.tables(results)
         if isinstance(part, Picture) and part.name == "tradeoff_uci_breast_cancer"
     )
     cells = results.tables["uci_breast_cancer"].cells
@@ -62,5 +62,5 @@ def test_models_whose_relevances_do_not_change_are_left_out(run):
 def test_a_run_without_tables(run):
     params = default_params()
     of_images = {name: params["experiments"][name] for name in ("mnist_senn",)}
-    (only,) = tables.tables(run(experiments=of_images)).parts
+    (only,) = tables.tables(run(experiments=of_images))
     assert isinstance(only, Prose)

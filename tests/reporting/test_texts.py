@@ -18,7 +18,7 @@ NAME = "reuters_senn"
 
 
 def test_five_documents_each_explained_by_every_method(results):
-    shown = [part for part in texts.documents(results).parts if isinstance(part, Html)]
+    shown = [part for part in texts.documents(results) if isinstance(part, Html)]
     experiment = results.texts[NAME]
     assert len(shown) == texts.DOCUMENTS
     words = (experiment.data.test.words > 0).sum(1)
@@ -39,7 +39,7 @@ def test_colours_are_the_contributions_and_texts_are_escaped():
 
 
 def test_power_is_drawn_by_rank(results):
-    (picture,) = texts.power(results).parts
+    (picture,) = texts.power(results)
     assert isinstance(picture, Picture) and png(picture.figure)
     table = results.texts[NAME].power.query("vectors == 'embedding'")
     best = table.sort_values("power", ascending=False)["weights"]
@@ -48,7 +48,7 @@ def test_power_is_drawn_by_rank(results):
 
 
 def test_methods_of_words_are_compared_on_all_that_is_defined(results):
-    told, scatter, table, curves = method_scores.words(results).parts
+    told, scatter, table, curves = method_scores.words(results)
     methods = methods_on("texts").values()
     assert len(table.header) == len(SCORES)  # "method" instead of the one that is undefined
     assert not any("test points" in name for name in table.header)
@@ -64,7 +64,7 @@ def test_methods_of_words_are_compared_on_all_that_is_defined(results):
 
 
 def test_the_tokenizer_in_words_and_in_a_figure(results):
-    told, picture = texts.tokenizer(results).parts
+    told, picture = texts.tokenizer(results)
     assert isinstance(told, Prose) and isinstance(picture, Picture)
     f1 = results.tokenizer.set_index("quantity").loc["f1", "value"]
     assert f"an F1 of {f1:.3f} (" in told.markdown
@@ -77,7 +77,7 @@ def test_the_tokenizer_in_words_and_in_a_figure(results):
 
 
 def test_accuracy_stands_beside_a_linear_classifier(results):
-    told, table, _ = texts.accuracy(results).parts
+    told, table, _ = texts.accuracy(results)
     linear = results.texts[NAME].linear
     assert f"gets {100 * linear.mean:.1f} %" in told.markdown
     assert [row[0] for row in table.rows] == ["0.01", "1"]
@@ -88,7 +88,7 @@ def test_a_run_without_texts(results, monkeypatch):
     monkeypatch.setitem(vars(results), "tokenizer", pd.DataFrame({"quantity": []}))
     sections = texts.accuracy, texts.documents, texts.power, texts.tokenizer, method_scores.words
     for section in sections:
-        (only,) = section(results).parts
+        (only,) = section(results)
         assert isinstance(only, Prose)
 
 

@@ -54,7 +54,7 @@ def test_what_is_exact_for_some_examples_only_is_left_out():
 
 def test_bounds_and_attacks_are_shown_as_measured(run):
     results = run()
-    parts = worst_case.bounds(results).parts
+    parts = worst_case.bounds(results)
     tables = [part for part in parts if isinstance(part, Table)]
     assert len(tables) == 3 == len([part for part in parts if isinstance(part, Picture)])
     table = tables[0]  # COMPAS
@@ -66,7 +66,7 @@ def test_bounds_and_attacks_are_shown_as_measured(run):
     # Ratios 1.5, 3, … at 0.1, 0.5, …; by intervals from 2.5 on.
     assert "certified, up to 0.2" in words[1] and "from 0.1 on" in words[1]
 
-    parts = worst_case.attacks(results).parts
+    parts = worst_case.attacks(results)
     tables = [part for part in parts if isinstance(part, Table)]
     assert len(tables) == 2  # not of the table
     assert tables[0].header[1] == "concepts, other classes"
@@ -77,8 +77,8 @@ def test_attacked_digits_are_attacked_and_keep_their_class(run):
     results = run()
     experiment = results.experiments["mnist_senn"]
     model, data = experiment.model, experiment.data
-    first, *_ = attacked_digits(experiment, results, 0.2)
-    index = examples_at(experiment, results)[:1]
+    first, *_ = attacked_digits(experiment, 0.2)
+    index = examples_at(experiment)[:1]
     before = torch.from_numpy(first.images[:1])
     torch.testing.assert_close(before, raw(data.test.x[index], data))
     after = (torch.from_numpy(first.images[1:]) - data.mean) / data.std

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.reporting.examples import Example
-from pipeline.reporting.reasons import arithmetic, reason
+from pipeline.reporting.examples import Example, arithmetic, reason
 
 NAMES = ["Age above 45", "Female", "Priors", "Other race"]
 
