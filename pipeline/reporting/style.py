@@ -10,6 +10,7 @@ import io
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
+from html import escape
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
@@ -31,6 +32,7 @@ _TITLE_CHARACTERS, _TITLE_LINE = 11.5, 0.17  # per inch of width; inches
 DPI = 200
 _SPOT = "spot"
 _CONTRAST = 4.5
+_STRONGEST = 0.7  # opacity; the text keeps a contrast of 4.5 (WCAG 2.2) on light and dark pages
 
 INK, GREY, FAINT = "#1b1b1b", "#6f6f6f", "#d9d9d9"
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -258,6 +260,29 @@ def signed_bars(axes: Axes, values: np.ndarray, limit: float) -> None:
     number_ticks(axes.xaxis)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
+
+
+def coloured_words(words: Sequence[str], values: np.ndarray, limit: float) -> str:
+    """`words` as HTML, the larger the value of a word, the more opaque its ground.
+
+    Positive is blue and negative vermilion; the value is the word's title.
+
+    Parameters
+    ----------
+    words : escaped here, and separated by spaces.
+    values : (words,), one for each.
+    limit : > 0; the absolute value from which on a ground is as opaque as any, such as
+        `common_limit` of all values that are shown together.
+    """
+    return " ".join(_coloured(*each) for each in zip(words, values / limit, values, strict=True))
+
+
+def _coloured(word: str, strength: float, value: float) -> str:
+    colour = POSITIVE if strength >= 0 else NEGATIVE
+    red, green, blue = (round(255 * part) for part in to_rgb(colour))
+    opacity = f"{_STRONGEST * min(abs(strength), 1):.2f}"
+    ground = f"background:rgba({red},{green},{blue},{opacity})"
+    return f'<span style="{ground}" title="{wording.significant(value, 2)}">{escape(word)}</span>'
 
 
 def nice_tick(limit: float) -> float:

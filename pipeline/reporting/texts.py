@@ -22,7 +22,6 @@ from pipeline.metrics.word_power import (
     word_relevance,
 )
 from pipeline.reporting import style, wording
-from pipeline.reporting.coloured import coloured_words
 from pipeline.reporting.common import metric_table, over_seeds, pick, section
 from pipeline.reporting.display import Html, Part, Picture, Prose
 from pipeline.reporting.examples import Example, explained
@@ -96,7 +95,7 @@ def document(
     rows = {
         name: [
             f"<p><small>{escape(f'{METHODS[name].label}, {label}')}</small><br>"
-            f"{coloured_words(words, of_class, style.common_limit(of_method))}</p>"
+            f"{style.coloured_words(words, of_class, style.common_limit(of_method))}</p>"
             for label, of_class in zip(classes, of_method, strict=True)
         ]
         for name, of_method in values.items()

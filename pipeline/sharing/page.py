@@ -3,7 +3,7 @@
 from html import escape
 
 from pipeline.core.errors import PipelineError
-from pipeline.reporting.coloured import coloured_words
+from pipeline.reporting.style import coloured_words
 from pipeline.sharing.explanation import Explanation, Said
 from pipeline.sharing.terminal import percent, prediction, signed
 

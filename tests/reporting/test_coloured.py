@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.reporting import style
-from pipeline.reporting.coloured import coloured_words
+from pipeline.reporting.style import coloured_words
 from pipeline.sharing.terminal import words_in_terminal
 
 _SPAN = re.compile(
