@@ -256,14 +256,20 @@ def noise_distances(
 
 Explained = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Points (B, M, *input_shape) and classes (B, M), of M models, to (B, M, E) and (B, M, K)."""
-Together = Callable[[Sequence[ModelT], Callable[..., Tensor]], Callable[..., Tensor]]
-"""Models and a function of one and of tensors (B, ...) to that of all and of (B, M, ...)."""
+Pair = Callable[[ModelT, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""The same of one model: (B, *input_shape) and (B,) to explanations (B, E) and concepts (B, K)."""
+Together = Callable[[Sequence[ModelT], Pair[ModelT]], Explained]
 
 
-def _alone(models: Sequence[ModelT], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _alone(models: Sequence[ModelT], pair: Pair[ModelT]) -> Explained:
     """What `of_all` makes of them, of a single model as it is."""
     (model,) = models
-    return lambda *inputs: function(model, *(x.squeeze(1) for x in inputs)).unsqueeze(1)
+
+    def explained(points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        e, h = pair(model, points.squeeze(1), targets.squeeze(1))
+        return e.unsqueeze(1), h.unsqueeze(1)
+
+    return explained
 
 
 def _largest_ratios(
@@ -278,23 +284,21 @@ def _largest_ratios(
 ) -> Tensor:
     """The largest ratios met, (M, A), of models that `together` computes."""
 
-    def explained_by(models: Sequence[ModelT]) -> Explained:
-        explanations = together(models, lambda *args: explain(*args).flatten(1))
-        encoded = together(models, lambda *args: concepts(*args).flatten(1))
-        return lambda points, targets: (explanations(points, targets), encoded(points))
+    def pair(model: ModelT, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return explain(model, x, target).flatten(1), concepts(model, x).flatten(1)
 
     generator = torch.Generator().manual_seed(0)
     starts = torch.rand(search.restarts, *x.shape, generator=generator).to(x)
     rows = torch.arange(len(x), device=x.device).repeat(search.restarts)
     target = targets.mT  # (A, M)
-    ascend = partial(_ascend, explained_by(models), search)
+    ascend = partial(_ascend, together(models, pair), search)
     ends = in_batches(ascend, x[rows], target[rows], starts.flatten(0, 1))
     points = ends.unflatten(0, starts.shape[:2]).movedim(0, 1)  # (A, restarts, M, *input_shape)
     if exactly:
         models, x = [copy.deepcopy(model).double() for model in models], x.double()
         low, high = (end.unsqueeze(1).unsqueeze(1) for end in search.box.ends(x))
         points = points.double().clamp(low, high)
-    explained = explained_by(models)
+    explained = together(models, pair)
 
     def largest(x: Tensor, target: Tensor, points: Tensor) -> Tensor:
         ratio_at = _squared_ratio(explained, search.resolution, x, target)

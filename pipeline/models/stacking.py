@@ -63,18 +63,17 @@ def of_weights(senn: Senn, function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def of_all(models: Sequence[Senn], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def of_all(models: Sequence[Senn], function: Callable[..., Any]) -> Callable[..., Any]:
     """``function(model, ...)`` of all `models` as one computation, differentiable in its inputs.
 
-    Its inputs have the models' dimension second, (B, M, ...), and so has its result.
+    Its inputs have the models' dimension second, (B, M, ...), and so have its results.
     """
     parameters, buffers = stack_module_state(list(models))
     weights = {name: value.detach() for name, value in (parameters | buffers).items()}
     called = of_weights(plain(copy.deepcopy(models[0])), function)
 
-    def of_inputs(*inputs: Tensor) -> Tensor:
-        result: Tensor = vmap(called, (0, *[1] * len(inputs)), 1)(weights, *inputs)
-        return result
+    def of_inputs(*inputs: Tensor) -> Any:
+        return vmap(called, (0, *[1] * len(inputs)), 1)(weights, *inputs)
 
     return of_inputs
 
