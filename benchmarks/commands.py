@@ -126,7 +126,7 @@ def lines_of(command: Sequence[str], folder: Path) -> Iterator[str]:
             last.append(line)
             yield line
     if process.returncode:
-        raise PipelineError(f"`{' '.join(command)}` failed:\n{''.join(last)}")
+        raise PipelineError(f"`{' '.join(command)}` failed in {folder}:\n{''.join(last)}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pipeline.core.dataset import load_dataset
 from pipeline.core.files import write_csv
 from pipeline.core.run import Run
 from pipeline.core.stage import argument, run_stage
-from pipeline.metrics.collapse import references
+from pipeline.metrics.baselines import references
 from pipeline.study.run import run_study
 
 

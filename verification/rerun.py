@@ -12,6 +12,7 @@ from benchmarks.commands import RESULTS, RUNNING, lines_of
 from pipeline.core.errors import PipelineError
 from verification.workspace import Copy
 
+_NAME = re.compile(r"[\w@-]+\n")
 _SKIPPED = re.compile(r"Stage '([^']+)' (?:didn't change|is cached)")
 
 
@@ -26,9 +27,8 @@ def rerun(copy: Copy, everything: bool) -> None:
     PipelineError
         If a stage fails; the message has its last lines.
     """
-    names = [
-        line.strip() for line in lines_of(("dvc", "stage", "list", "--name-only"), copy.folder)
-    ]
+    listed = lines_of(("dvc", "stage", "list", "--name-only"), copy.folder)
+    names = [line.strip() for line in listed if _NAME.fullmatch(line)]  # not what DVC warns of
     with suppress(PipelineError):  # outs that the cache has; `dvc repro` makes the others
         list(lines_of(("dvc", "checkout", "--quiet"), copy.folder))
     force = ("--force",) if everything or copy.is_fresh else ()

@@ -14,14 +14,14 @@ from pipeline.claims.results import ExperimentResults
 from pipeline.metrics.intervals import Interval, lies_in, together, widened
 from pipeline.metrics.word_power import SPACES
 
-RADII = (0.2, 0.3)
+ATTACK_RADII = (0.2, 0.3)
 _RANGES = {"concepts_between": (1.0, math.inf), "relevances_within": (0.0, 1.0)}
-_ATTACKED = (
+_ATTACK_QUANTITY = (
     "largest displacement of concepts, over their distance to other classes; the claim holds if it "
     "is above 1, and that of relevances, over their distance within a class, below 1"
 )
-RIVALS = ("squared_sensitivity", "tf_idf", "uniform")
-_LEAD = (
+POWER_RIVALS = ("squared_sensitivity", "tf_idf", "uniform")
+_POWER_QUANTITY = (
     "least lead of LRP-ε in the explanatory power index of word embeddings, over squared "
     "sensitivity, tf-idf and uniform weights; the claim holds if all three leads are above 0"
 )
@@ -48,17 +48,17 @@ def attack_evidence(table: pd.DataFrame) -> Evidence | None:
 
     Returns
     -------
-    None if no radius lies in `RADII`. The number is that of the smallest radius.
+    None if no radius lies in `ATTACK_RADII`. The number is that of the smallest radius.
     """
-    least, most = RADII
+    least, most = ATTACK_RADII
     rows = table[(table["measure"] == "attack") & table["radius"].between(least, most)]
     rows = rows[rows["quantity"].isin(_RANGES)].sort_values("radius", kind="stable")
     if rows.empty:
         return None
     if rows["value"].isna().any():
-        return Evidence(None, _ATTACKED, "undefined: concepts or relevances are constant")
+        return Evidence(None, _ATTACK_QUANTITY, "undefined: concepts or relevances are constant")
     if (rows["seeds"] < 2).any():
-        return Evidence(None, _ATTACKED, _ONE_SEED)
+        return Evidence(None, _ATTACK_QUANTITY, _ONE_SEED)
     outcomes, words, shown = [], [], None
     for row in rows.to_dict("records"):
         here = widened(row, "value", len(rows)).within(0, math.inf)
@@ -67,7 +67,7 @@ def attack_evidence(table: pd.DataFrame) -> Evidence | None:
             shown = here
         number = f"{here.mean:.2f} ({here.low:.2f} to {here.high:.2f})"
         words.append(f"{row['quantity'].split('_')[0]} {number} at {row['radius']:g}")
-    return Evidence(shown, _ATTACKED, "; ".join(words), together(outcomes))
+    return Evidence(shown, _ATTACK_QUANTITY, "; ".join(words), together(outcomes))
 
 
 def power_evidence(table: pd.DataFrame) -> Evidence | None:
@@ -86,16 +86,16 @@ def power_evidence(table: pd.DataFrame) -> Evidence | None:
     -------
     None if nothing was measured.
     """
-    rows = table[table["weights"].isin(RIVALS)]
+    rows = table[table["weights"].isin(POWER_RIVALS)]
     if rows.empty:
         return None
     if (rows["seeds"] < 2).any():
-        return Evidence(None, _LEAD, _ONE_SEED)
+        return Evidence(None, _POWER_QUANTITY, _ONE_SEED)
     embedded, one_hot = (_leads(rows[rows["vectors"] == space]) for space in SPACES)
     outcome = together(lies_in(lead, 0, math.inf) for lead in embedded.values())
     least = min(embedded.values(), key=lambda lead: lead.mean)
     remark = f"in points, {_said(embedded)}; of one-hot vectors {_said(one_hot)}"
-    return Evidence(least, _LEAD, remark, outcome)
+    return Evidence(least, _POWER_QUANTITY, remark, outcome)
 
 
 def _leads(rows: pd.DataFrame) -> dict[str, Interval]:

@@ -1,4 +1,4 @@
-"""Cells: one (experiment, λ, seed) each, a model to train; and the grid of them."""
+"""Cells: one (experiment, λ, seed) each, a model to train; their grid, and their rows."""
 
 from dataclasses import dataclass
 from pathlib import Path

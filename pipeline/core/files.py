@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # slow to import; those who write tables have done it
 class File:
     """A file that a task reads, wherever the task runs.
 
-    It is one of this machine; on a node of a cluster its content, which came with the task. `path`
-    names it in messages, wherever it is read.
+    It is read from `path` on this machine; on a node of a cluster it is `content`, which came with
+    the task. Messages call it `path` in either case.
     """
 
     path: Path

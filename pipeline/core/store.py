@@ -26,14 +26,15 @@ from pipeline.core.files import File, write_bytes
 from pipeline.core.tensors import read_tensors, to_bytes
 
 _DEFAULT_GB = "5"
-_CELL, _MEASURED, _CHECKPOINT = ".cell", ".measured", ".safetensors"
+_CELL, _MEASURED, _CHECKPOINT = ".cell", ".measured", ".checkpoint"
 _DIGEST = hashlib.sha256().digest_size
 _UNFINISHED = "unfinished"
-# Cells, what was measured of them, unfinished banks, each while it is written, and cells as earlier
-# versions named them. Whatever else is in the folder is not ours to remove.
+# Cells, what was measured of them, unfinished banks, each while it is written, and cells and banks
+# as earlier versions named them. Whatever else is in the folder is not ours to remove.
 _HEX = "[0-9a-f]{64}"
 _OURS = re.compile(
-    rf"\.?({_HEX}(\{_CELL}|\{_MEASURED})|({_UNFINISHED}|{_HEX})-{_HEX}\{_CHECKPOINT})(\.\w+\.part)?"
+    rf"\.?({_HEX}(\{_CELL}|\{_MEASURED})|({_UNFINISHED}|{_HEX})-{_HEX}(\{_CHECKPOINT}|\.safetensors))"
+    r"(\.\w+\.part)?"
 )
 # An unfinished bank is written after every epoch: one left alone for a day is abandoned.
 _IN_USE_SECONDS = 24 * 3600

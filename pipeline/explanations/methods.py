@@ -5,7 +5,7 @@ A new method is one file with an `ExplanationMethod`, and a line in `METHODS` be
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -47,7 +47,10 @@ def _method(
     return ExplanationMethod(name, label, family, speaks_of, build, removes, is_costly)
 
 
-_own, _gradient, _propagation, _perturbation = (partial(_method, one) for one in get_args(Family))
+_own = partial(_method, "self-explaining")
+_gradient = partial(_method, "gradient")
+_propagation = partial(_method, "propagation")
+_perturbation = partial(_method, "perturbation")
 
 METHODS: dict[str, ExplanationMethod] = {
     method.name: method

@@ -134,7 +134,10 @@ def shapley_turns(permutations: int, patches: int) -> Tensor:
 
 
 def _removed_alone(differs: Tensor) -> Chosen:
-    """What f_c loses when a patch is removed: all patches; for each that differs, all but it."""
+    """What f_c loses when a patch is removed.
+
+    Sets: all patches; then, for each that differs, all but that one.
+    """
     removed = torch.eye(len(differs), dtype=torch.bool)[differs]
     sets = torch.cat([torch.ones(1, len(differs), dtype=torch.bool), ~removed])
 
@@ -147,9 +150,9 @@ def _removed_alone(differs: Tensor) -> Chosen:
 
 
 def _added_in_turn(differs: Tensor) -> Chosen:
-    """The mean over orders of what f_c gains when a patch is added.
+    """What f_c gains when a patch is added, mean over orders.
 
-    No patches, and for each order the first, the first two, …, all of those that differ.
+    Sets: no patches; then, for each order, the first, the first two, …, all of those that differ.
     """
     turn, count = shapley_turns(SHAPLEY_PERMUTATIONS, len(differs)), int(differs.sum())
     # Where each patch comes in each order, (permutations, G): those that differ come first.

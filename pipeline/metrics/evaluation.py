@@ -20,9 +20,7 @@ from pipeline.core.params import Evaluate
 from pipeline.core.run import Run
 from pipeline.explanations.method import Background
 from pipeline.explanations.senn import contributions, relevances
-from pipeline.metrics.batches import BATCH_SIZE, at_once, capacity, in_batches, predict
-from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
-from pipeline.metrics.collapse import (
+from pipeline.metrics.baselines import (
     balanced_accuracy,
     commonest_share,
     cross_entropy,
@@ -30,6 +28,8 @@ from pipeline.metrics.collapse import (
     linear_accuracy,
     selection,
 )
+from pipeline.metrics.batches import BATCH_SIZE, at_once, capacity, in_batches, predict
+from pipeline.metrics.certified import certified_lipschitz, jacobian_norm
 from pipeline.metrics.concepts import (
     concept_correlation,
     concept_sparsity,
@@ -41,7 +41,7 @@ from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.intervals import accuracy_interval, share_interval
 from pipeline.metrics.measurement import (
     EVALUATING,
-    Files,
+    Fetched,
     Measurement,
     Subject,
     dataset_on,
@@ -143,9 +143,9 @@ class Protocol:
 
     @property
     def models_at_once(self) -> int:
-        """Of how many models to search at once for the ratios of eq. 5: one on a CPU.
+        """How many models to search at once for the ratios of eq. 5: one on a CPU.
 
-        On a GPU of as many as fill a batch, which a single one's anchors do not.
+        On a GPU as many as fill a batch, which the anchors of one do not.
         """
         of_a_model = len(self.anchors) * self.settings.lipschitz_local_restarts
         fitting = at_once(BATCH_SIZE, self.anchors) // of_a_model
@@ -186,10 +186,10 @@ def evaluate(
     cells: Sequence[tuple[Run, Cell]],
     line: Callable[[int, Row], str] | None = None,
 ) -> list[Row]:
-    """Evaluate cells, each of a run of its own."""
+    """Evaluate cells, each with the run that it belongs to."""
     # What a row follows from besides cell, data and code; not from the bootstrap.
     protocol = {"evaluate": settings.model_dump(mode="json", exclude={"bootstrap"})}
-    subjects = [Subject.of(of, cell, protocol) for of, cell in cells]
+    subjects = [Subject.of(its_run, cell, protocol) for its_run, cell in cells]
     work = partial(_evaluate, settings, run.device)
     together = capacity(run.device)
     measurement = Measurement(title, work, EVALUATING, subjects, list, line=line, together=together)
@@ -238,7 +238,7 @@ def lambda_table(evaluations: Mapping[Cell, Row]) -> pd.DataFrame:
 
 
 def evaluate_cells(models: Sequence[Senn], protocol: Protocol) -> list[Row]:
-    """Every metric of each of `models`: of one experiment, on the device of the data.
+    """Every metric of each model; all are of one experiment, in evaluation mode, on one device.
 
     Undefined values are left out of what summarises them and counted under ``…_undefined``; where
     nothing is left the row has NaN.
@@ -267,9 +267,9 @@ def _evaluate_at_once(models: Sequence[Senn], protocol: Protocol) -> Iterator[Ro
         }
 
 
-def _evaluate(settings: Evaluate, device: torch.device, models: Sequence[Files]) -> list[Row]:
+def _evaluate(settings: Evaluate, device: torch.device, models: Sequence[Fetched]) -> list[Row]:
     """Evaluate cells of one experiment; runs in a worker."""
-    protocol = _protocol(models[0][1], settings, device)
+    protocol = _protocol(models[0].data, settings, device)
     loaded = [load_cell(cell) for cell, _, _ in models]
     rows = evaluate_cells([placed(model, device) for model, _ in loaded], protocol)
     return [

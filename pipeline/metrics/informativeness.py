@@ -55,9 +55,9 @@ def explanatory_power(vectors: Tensor, labels: Tensor, counts: tuple[int, ...]) 
     """Whether the k nearest of the other examples tell each example's class, at the best k.
 
     Every example is classified by all others, leave-one-out: that uses small samples fully, where
-    Arras et al. draw halves at random (`power_of_halves`). The mean over examples, the
-    accuracy, is the explanatory power index; k is that of `counts` which maximises it, the smallest
-    where several do.
+    Arras et al. draw halves at random (`power_of_halves`). The mean over examples, the accuracy, is
+    the explanatory power index; k is that of `counts` which maximises it, the smallest where
+    several do.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import groupby, starmap
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from rich.console import Console
@@ -29,8 +29,6 @@ from pipeline.core.workers import Report, Work
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Gathered = TypeVar("Gathered")
-Files: TypeAlias = tuple[File, File, Any]
-"""A subject in a worker: the model's file, the data set's, and the task."""
 
 # What measures a cell, and what scores a method on it: every line counts.
 EVALUATING = (
@@ -49,14 +47,16 @@ def with_progress(
     tasks: Sequence[Task],
     device: torch.device,
     compute: Compute,
+    sizes: Sequence[int] = (),
 ) -> Iterator[tuple[int, Result]]:
-    """`run_tasks`, with a progress bar on a terminal."""
+    """`run_tasks`, with a progress bar on a terminal; `sizes` of the tasks, by default 1."""
+    sizes = sizes or [1] * len(tasks)
     console = Console()
     with Progress(console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(title, total=len(tasks))
-        for done in run_tasks(work, tasks, device, compute):
-            progress.advance(bar)
-            yield done
+        bar = progress.add_task(title, total=sum(sizes))
+        for index, result in run_tasks(work, tasks, device, compute):
+            progress.advance(bar, sizes[index])
+            yield index, result
 
 
 class Subject(NamedTuple):
@@ -78,6 +78,14 @@ class Subject(NamedTuple):
         return cls(cell.path(run.models_of(name)), run.data_of(name), protocol, task)
 
 
+class Fetched(NamedTuple):
+    """A subject as a worker gets it: the model's file, the data set's, and the task."""
+
+    cell: File
+    data: File
+    task: Any
+
+
 class Measurement(NamedTuple, Generic[Gathered]):
     """Something that is measured of trained models, and how the cell store keeps it.
 
@@ -86,8 +94,8 @@ class Measurement(NamedTuple, Generic[Gathered]):
     title : str
         Of the progress bar.
     work : callable
-        Measures some: ``work(models)``, with (cell, data, task) of each, the first two of them
-        files; runs in a worker. See `each`.
+        Measures several models, in a worker: ``work(models)`` gets what is `Fetched` of each and
+        returns a result of each, in the same order. `each` makes it of a function of one model.
     code : sequence of str
         The files that measure, such as `EVALUATING`.
     subjects : sequence of Subject
@@ -104,7 +112,7 @@ class Measurement(NamedTuple, Generic[Gathered]):
     """
 
     title: str
-    work: Callable[[Sequence[Files]], Iterable[Any]]
+    work: Callable[[Sequence[Fetched]], Iterable[Any]]
     code: Sequence[str]
     subjects: Sequence[Subject]
     gather: Callable[[list[Any]], Gathered]
@@ -114,8 +122,8 @@ class Measurement(NamedTuple, Generic[Gathered]):
     together: int = 1
 
 
-def each(measured: Callable[..., Result]) -> Callable[[Sequence[Files]], Iterable[Result]]:
-    """``measured(cell, data, task)`` of one model as the work of some, one after another."""
+def each(measured: Callable[..., Result]) -> Callable[[Sequence[Fetched]], Iterable[Result]]:
+    """Make a `Measurement.work` of ``measured(cell, data, task)``, which measures one model."""
     return partial(starmap, measured)
 
 
@@ -155,10 +163,12 @@ def measure_together(run: Run, *measurements: Measurement[Any]) -> list[Any]:
     tasks = []
     for which, part in new:
         of_part = [measurements[which].subjects[index] for index in part]
-        tasks.append((which, [(File(one.cell), data[one.data], one.task) for one in of_part]))
+        fetched = [Fetched(File(one.cell), data[one.data], one.task) for one in of_part]
+        tasks.append((which, fetched))
     title = ", ".join(one.title for one in measurements)
     work = partial(_work, [one.work for one in measurements])
-    for place, results in with_progress(title, work, tasks, run.device, run.params.compute):
+    sizes = [len(part) for _, part in new]
+    for place, results in with_progress(title, work, tasks, run.device, run.params.compute, sizes):
         which, part = new[place]
         one = measurements[which]
         for index, result in zip(part, results, strict=True):
@@ -175,7 +185,7 @@ def measure_together(run: Run, *measurements: Measurement[Any]) -> list[Any]:
 
 
 def _parts(measurement: Measurement[Any], indices: Sequence[int]) -> Iterator[list[int]]:
-    """Of these subjects, what to measure together: cells of an experiment, one after another."""
+    """Split `indices` into parts to measure together: neighbours of one experiment each."""
 
     def experiment(index: int) -> tuple[Path, Path]:
         subject = measurement.subjects[index]
@@ -188,8 +198,8 @@ def _parts(measurement: Measurement[Any], indices: Sequence[int]) -> Iterator[li
 
 
 def _work(
-    works: Sequence[Callable[[Sequence[Files]], Iterable[Any]]],
-    task: tuple[int, Sequence[Files]],
+    works: Sequence[Callable[[Sequence[Fetched]], Iterable[Any]]],
+    task: tuple[int, Sequence[Fetched]],
     report: Report,
 ) -> list[Any]:
     """Do a task of the measurement that it is of; runs in a worker."""

@@ -185,16 +185,16 @@ def lipschitz_local_of_all(
 ) -> Tensor:
     """`lipschitz_local` of several models of one architecture, (M, A).
 
-    All at once, by as many operations as one model takes: on a GPU starting them is what takes the
-    time.
+    All at once, by hardly more operations than one model takes: on a GPU, starting them is what
+    takes the time.
 
     Parameters
     ----------
     x : (A, *input_shape), the anchors, the same of all models.
     targets : (M, A), int64, the classes that each model predicts there.
     search : its resolution a number, or one for each model.
-    width : of how many models to compute, idle ones included: a model's last bits may depend on it.
-        With 1, of a single model by its own layers.
+    width : as how many models to compute, the last one repeated to fill up: a model's last bits may
+        depend on it. One model alone, with width 1, is computed by its own layers.
     """
     idle = max(0, width - len(models))
     filled = [*models, *[models[-1]] * idle]
@@ -212,9 +212,9 @@ def lipschitz_local_of_all(
 def squared_ratio(
     e: Tensor, h: Tensor, e_anchor: Tensor, h_anchor: Tensor, resolution: float | Tensor
 ) -> Tensor:
-    """The squared ratio (B, ...) of explanations (B, ..., E) and concepts (B, ..., K).
+    """The squared ratio (B, ...) of what explanations (B, ..., E) and concepts (B, ..., K) change.
 
-    Of those there and those at the anchor; `resolution` a number, or (...).
+    They change from what they are at the anchors; `resolution` is a number, or (...).
     """
     change, distance = ((a - b).square().sum(-1) for a, b in ((e, e_anchor), (h, h_anchor)))
     least = resolution**2
@@ -259,10 +259,11 @@ Explained = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Pair = Callable[[ModelT, Tensor, Tensor], tuple[Tensor, Tensor]]
 """The same of one model: (B, *input_shape) and (B,) to explanations (B, E) and concepts (B, K)."""
 Together = Callable[[Sequence[ModelT], Pair[ModelT]], Explained]
+"""Makes one function of all models of what is asked of each: `of_all`, or `_alone`."""
 
 
 def _alone(models: Sequence[ModelT], pair: Pair[ModelT]) -> Explained:
-    """What `of_all` makes of them, of a single model as it is."""
+    """As `of_all`, of a single model, computed by its own layers."""
     (model,) = models
 
     def explained(points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -283,6 +284,8 @@ def _largest_ratios(
     exactly: bool,
 ) -> Tensor:
     """The largest ratios met, (M, A), of models that `together` computes."""
+    if len(models) == 1 and search.resolution == 0:
+        return x.new_full(targets.shape, torch.nan)
 
     def pair(model: ModelT, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         return explain(model, x, target).flatten(1), concepts(model, x).flatten(1)

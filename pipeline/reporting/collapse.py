@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pipeline.claims.results import ExperimentResults
 from pipeline.core.params_types import Select
-from pipeline.metrics.collapse import class_entropy
+from pipeline.metrics.baselines import class_entropy
 from pipeline.reporting import style, wording
 from pipeline.reporting.common import metric_table, over_seeds, per_experiment
 from pipeline.reporting.display import Part, Picture, Prose, Table

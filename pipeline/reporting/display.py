@@ -110,7 +110,7 @@ class Table:
 class Html:
     """Markup of its own, whose maker has escaped all texts; `text` says the same without.
 
-    Of what `needs_script`, the page's, report.ipynb has the text alone.
+    If it `needs_script`, the page's JavaScript, report.ipynb shows `text` alone.
     """
 
     html: str

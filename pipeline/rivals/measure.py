@@ -49,7 +49,7 @@ from pipeline.models.weights import load_cell
 from pipeline.rivals.methods import RIVALS, SENN, Rival, rivals_for
 from pipeline.rivals.search import Budget, maximise
 
-_SEED = 0  # of the anchors: another draw would be another yardstick
+_SEED = 0  # as of `drawn`, which draws from one split where anchors are drawn from three
 _CODE = (*EXPLAINING, "rivals/**/*.py")
 _MEASURED_BY = ("lipschitz_concept_resolution", "lipschitz_discrete_radius",
                 "lipschitz_local_radius", "lipschitz_local_restarts",

@@ -16,7 +16,7 @@ from scipy.optimize import isotonic_regression
 
 from pipeline.core.params import Experiment
 from pipeline.core.params_choices import Variant
-from pipeline.metrics.collapse import REFERENCES
+from pipeline.metrics.baselines import REFERENCES
 from pipeline.metrics.intervals import TAILS, Interval, accuracy_interval, lost_interval
 from pipeline.study.definitions import Definition
 

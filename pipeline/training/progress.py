@@ -32,5 +32,5 @@ class TrainingProgress(Progress):
         self.update(self.bar, completed=sum(self.done), value=f"{self.measure} {mean:.3f}")
 
     def say(self, what: str) -> None:
-        """Print one line that `what` is done."""
+        """Print `what` on a line of its own, after the title."""
         self.console.print(f"{self.title}: {what}", highlight=False, soft_wrap=True)

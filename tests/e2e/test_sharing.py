@@ -19,7 +19,7 @@ UP_TO_DATE = "Data and pipelines are up to date."
 def commands(page: str, heading: str) -> list[list[str]]:
     """The commands of the shell blocks under a heading of a page of docs/, comments left out."""
     text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
-    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = re.split(r"\n##+ ", text.split(f"# {heading}\n")[1])[0]
     lines = "".join(re.findall(r"^```sh\n(.*?)^```", section, re.DOTALL | re.MULTILINE))
     return [shlex.split(line, comments=True) for line in lines.splitlines()]
 

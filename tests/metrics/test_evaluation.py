@@ -9,9 +9,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import Split
 from pipeline.explanations.senn import contributions, relevances
+from pipeline.metrics.baselines import linear_accuracy
 from pipeline.metrics.batches import predict
 from pipeline.metrics.certified import jacobian_norm
-from pipeline.metrics.collapse import linear_accuracy
 from pipeline.metrics.evaluation import (
     Protocol,
     cells_table,

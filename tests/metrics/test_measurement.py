@@ -18,7 +18,7 @@ from pipeline.metrics.evaluation import evaluate_grids
 from pipeline.metrics.measurement import (
     EVALUATING,
     EXPLAINING,
-    Files,
+    Fetched,
     Measurement,
     Subject,
     each,
@@ -104,7 +104,7 @@ def test_cells_of_an_experiment_are_measured_together(store, tmp_path, monkeypat
     run = Run(settings({}), CPU, data.parent, tmp_path, store)
     parts = []
 
-    def names(models: Sequence[Files]) -> list[str]:
+    def names(models: Sequence[Fetched]) -> list[str]:
         parts.append(len(models))
         return [str(cell.path) for cell, _, _ in models]
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
-from pipeline.metrics.collapse import linear_accuracy
+from pipeline.metrics.baselines import linear_accuracy
 from pipeline.models.building import Inputs, build_senn
 from stages import evaluate
 from tests.conftest import REPOSITORY

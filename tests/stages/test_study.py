@@ -10,7 +10,7 @@ import yaml
 
 from pipeline.core.errors import PipelineError
 from pipeline.metrics import evaluation
-from pipeline.metrics.collapse import REFERENCES
+from pipeline.metrics.baselines import REFERENCES
 from pipeline.study.run import MEASURES
 from stages import study, train
 from tests.conftest import REPOSITORY

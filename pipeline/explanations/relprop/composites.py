@@ -1,4 +1,4 @@
-"""The methods of relevance propagation: which rule is for which layer, and what starts.
+"""The methods of relevance propagation: which rule is for which layer, and what is sent back.
 
 A rule for linear layers is also the rule for SENN's product Σ_k θ_kc h_k, a linear layer of the
 concepts whose weights θ depend on the input. So LRP-0 gives a concept its contribution θ_kc h_k.
@@ -61,6 +61,8 @@ def deep_taylor(first: LinearRule) -> Composite:
 def _starting_with(
     of_logits: Callable[[Tensor], Tensor], composite: Composite
 ) -> Method[nn.Module]:
+    """Propagate `of_logits` of the target's logit, and 0 at other classes."""
+
     def method(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         def start(logits: Tensor) -> Tensor:
             return F.one_hot(target, logits.shape[1]) * of_logits(logits)

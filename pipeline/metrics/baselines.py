@@ -1,7 +1,8 @@
 r"""What an accuracy stands beside: the constant classifier, and the linear one.
 
-Whether a model learned anything from its inputs, and what selecting its weights gained; then
-references for accuracies, two trivial classifiers, and when only a constant one is left.
+The first half says whether a model learned anything from its inputs, and what selecting its weights
+gained; the second has the accuracies of two trivial classifiers, and the λ from which a constant
+one is the optimum.
 
 The paper's loss is 0 for logits that are homogeneous of degree one in the concepts: then θ = ∇ₕf
 has θᵀh = f (Euler), and its residual Σ_k h_k ∇θ_kc vanishes. A linear classifier, θ constant, is

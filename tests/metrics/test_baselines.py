@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pipeline.core.dataset import Dataset, Split
 from pipeline.core.params import load_params
-from pipeline.metrics.collapse import (
+from pipeline.metrics.baselines import (
     REFERENCES,
     balanced_accuracy,
     class_entropy,
