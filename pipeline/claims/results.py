@@ -41,11 +41,8 @@ class ExperimentResults:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """One row a cell, with its metrics; only cells of the grid that params.yaml asks for."""
-        path, table, wanted = (
-            self._path("cells"),
-            self._table("cells"),
-            grid(self.params, self.name),
-        )
+        path, table = self._path("cells"), self._table("cells")
+        wanted = grid(self.params, self.name)
         # Cells are told apart by their names, λ thus by six digits, as file names are.
         pairs = zip(table["robust_reg"], table["seed"], strict=True)
         rows = {str(Cell(self.name, *pair)): row for row, pair in enumerate(pairs)}

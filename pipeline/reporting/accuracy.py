@@ -1,16 +1,14 @@
 """The report's section on what robustness costs: accuracy against λ, with the published curves."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.claims.results import ExperimentResults
-from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import per_experiment
+from pipeline.reporting.common import draw_cells, mean_accuracies, per_experiment
 from pipeline.reporting.display import Part, Picture
 from pipeline.reporting.wording import lambda_label
 from pipeline.study.published import (
@@ -135,33 +133,3 @@ def accuracy_against_lambda(
     axes.set_ylabel("accuracy")
     axes.legend(loc="best")
     return figure
-
-
-def by_lambda(cells: pd.DataFrame) -> dict[float, pd.DataFrame]:
-    """The cells of every λ, ascending."""
-    return {at: cells[cells["robust_reg"] == at] for at in sorted(set(cells["robust_reg"]))}
-
-
-def mean_accuracies(cells: pd.DataFrame) -> dict[float, Interval]:
-    """Over seeds, by λ; one seed has no interval, and no bar."""
-    return {
-        value: accuracy_interval(at) if len(at) > 1 else Interval(*3 * [at["accuracy"].mean()])
-        for value, at in by_lambda(cells).items()
-    }
-
-
-def draw_cells(
-    axes: Axes,
-    cells: pd.DataFrame,
-    column: str,
-    means: Mapping[float, Interval],
-    dots_zorder: float,
-    **line: Any,
-) -> None:
-    """The seeds as dots, hollow where training collapsed; their means as a line with intervals."""
-    for collapsed, some in cells.groupby("collapsed"):
-        face = "white" if collapsed else style.LIGHT_BLUE
-        dots: dict[str, Any] = {"color": style.BLUE, "mfc": face, "markersize": 3.2, "mew": 0.7}
-        axes.plot(some["robust_reg"], some[column], "o", zorder=dots_zorder, **dots)
-    line |= {"color": style.BLUE, "marker": "o", "markersize": 5, "capsize": 2.5, "zorder": 4}
-    style.intervals(axes, list(means), list(means.values()), **line)

@@ -3,16 +3,18 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
+from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.models.conceptizers import VaeConceptizer
 from pipeline.reporting import style, wording
 from pipeline.reporting.display import Part, Prose, Table
@@ -125,6 +127,36 @@ def raw(x: Tensor, data: Dataset) -> Tensor:
 def decoded(reconstruction: Tensor, conceptizer: VaeConceptizer) -> np.ndarray:
     """A VAE's reconstruction as the output of its sigmoid, in [0, 1], whatever its target was."""
     return (reconstruction * conceptizer.scale + conceptizer.shift).clamp(0, 1).numpy()
+
+
+def by_lambda(cells: pd.DataFrame) -> dict[float, pd.DataFrame]:
+    """The cells of every λ, ascending."""
+    return {at: cells[cells["robust_reg"] == at] for at in sorted(set(cells["robust_reg"]))}
+
+
+def mean_accuracies(cells: pd.DataFrame) -> dict[float, Interval]:
+    """Over seeds, by λ; one seed has no interval, and no bar."""
+    return {
+        value: accuracy_interval(at) if len(at) > 1 else Interval(*3 * [at["accuracy"].mean()])
+        for value, at in by_lambda(cells).items()
+    }
+
+
+def draw_cells(
+    axes: Axes,
+    cells: pd.DataFrame,
+    column: str,
+    means: Mapping[float, Interval],
+    dots_zorder: float,
+    **line: Any,
+) -> None:
+    """The seeds as dots, hollow where training collapsed; their means as a line with intervals."""
+    for collapsed, some in cells.groupby("collapsed"):
+        face = "white" if collapsed else style.LIGHT_BLUE
+        dots: dict[str, Any] = {"color": style.BLUE, "mfc": face, "markersize": 3.2, "mew": 0.7}
+        axes.plot(some["robust_reg"], some[column], "o", zorder=dots_zorder, **dots)
+    line |= {"color": style.BLUE, "marker": "o", "markersize": 5, "capsize": 2.5, "zorder": 4}
+    style.intervals(axes, list(means), list(means.values()), **line)
 
 
 @style.styled

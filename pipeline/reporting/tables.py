@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.metrics.intervals import interval
 from pipeline.reporting import style, wording
-from pipeline.reporting.accuracy import by_lambda, draw_cells, mean_accuracies
-from pipeline.reporting.common import section
+from pipeline.reporting.common import by_lambda, draw_cells, mean_accuracies, section
 from pipeline.reporting.display import Part, Picture, Prose, Table
 
 

@@ -1,7 +1,7 @@
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from dvc.utils.serialize import dumps_yaml, parse_yaml
@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from pipeline.core import params_choices as choice
 from pipeline.core.errors import PipelineError
-from pipeline.core.params import Params, load_params
+from pipeline.core.params import Experiment, Params, load_params
 from pipeline.data.texts import Corpus
 
 PAPER = Path(__file__).resolve().parents[2] / "presets" / "paper.yaml"
@@ -218,3 +218,8 @@ def test_rivals_are_compared_on_tables_and_images(content, in_tmp):
     assert load_text(dumps_yaml(content)) == [
         'params.yaml: rivals.experiments[1]: must be an experiment on tables or images, got "news"'
     ]
+
+
+def test_the_aggregator_is_the_one_that_models_are_built_with():
+    # `build_senn` does not ask: with another one allowed, it must.
+    assert get_args(Experiment.model_fields["aggregator"].annotation) == ("sum",)

@@ -1,7 +1,6 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.feature_extraction.text import CountVectorizer
@@ -26,7 +25,6 @@ from pipeline.metrics.baselines import (
     selection,
 )
 from pipeline.models.building import Inputs, build_senn
-from pipeline.reporting.claims import collapse_note
 from pipeline.training.robustness import linearise, robustness_loss
 from tests.conftest import REPOSITORY
 
@@ -98,13 +96,6 @@ def test_selection_is_told_from_the_last_validation():
     }
     metadata["curve"] = curve((0.7, 0.6), (0.45, 0.2))
     assert selection(metadata, ALWAYS_0)["collapsed"] == 0
-
-
-def test_the_note_counts_the_collapsed():
-    cells = pd.DataFrame({"robust_reg": [1.0, 0.1, 0.01, 0.1], "collapsed": [1, 0, 0, 1]})
-    assert collapse_note(cells[cells["collapsed"] == 0]) == ""
-    note = collapse_note(cells)
-    assert note.startswith("models collapsed in training (1 of 2 at λ = 0.1, 1 of 1 at λ = 1): ")
 
 
 # --- references for accuracies ------------------------------------------------------------------

@@ -29,6 +29,7 @@ from pipeline.reporting import (
     texts,
     training,
 )
+from pipeline.reporting.claims import collapse_note
 from pipeline.reporting.display import Html, Part, Picture, Prose, Table
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params
@@ -511,3 +512,10 @@ def test_undefined_scores_are_missing_and_counted(run):
     assert (3, column) not in table.best
     # Features are the concepts: nothing is left to say of their removal.
     assert not any("keeps a probability" in part.markdown for part in shown(section, Prose))
+
+
+def test_the_note_counts_the_collapsed():
+    cells = pd.DataFrame({"robust_reg": [1.0, 0.1, 0.01, 0.1], "collapsed": [1, 0, 0, 1]})
+    assert collapse_note(cells[cells["collapsed"] == 0]) == ""
+    note = collapse_note(cells)
+    assert note.startswith("models collapsed in training (1 of 2 at λ = 0.1, 1 of 1 at λ = 1): ")
