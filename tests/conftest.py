@@ -48,6 +48,14 @@ def no_dataset_remembered() -> None:
     dataset_on.cache_clear()
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks are run here; `workers` and `cluster` have tests of their own."""
+    from tests.training.grids import run_in_turn  # which imports this module
+
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+
+
 @pytest.fixture(scope="session")
 def raw_data(request: pytest.FixtureRequest) -> Callable[[str], Path]:
     """``raw_data(name)``: folder with the real raw files of a dataset or collection, verified.

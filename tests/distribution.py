@@ -12,11 +12,10 @@ LONG = (
     "tests/e2e",
     "tests/training/test_crash.py",
     "tests/core/test_cluster.py",
-    "tests/training/test_independence.py",
-    "tests/reporting/test_sections.py",
-    "tests/benchmarks/test_measure.py",
-    "tests/benchmarks/test_paper_grid.py",
     "tests/stages",
+    "tests/reporting",
+    "tests/test_recipes.py",
+    "tests/benchmarks/test_paper_grid.py",
     "tests/training",
 )
 

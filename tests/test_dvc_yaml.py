@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 
 from pipeline.core.params import Params
 from pipeline.core.params_choices import DATASETS, VARIANTS, Conceptizer, Parameterizer
+from tests.conftest import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 OURS = ("pipeline", "stages")
 # What these files import by the entry points of pipeline/core/params_choices.py.
 PARTS = (*Conceptizer.__subclasses__(), *Parameterizer.__subclasses__())

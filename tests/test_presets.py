@@ -1,13 +1,11 @@
-from pathlib import Path
-
 import pytest
 import torch
 from ruamel.yaml import YAML
 
 from pipeline.core.params import Params, load_params
 from pipeline.models.building import Inputs, build_senn
+from tests.conftest import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 DEFAULT = REPOSITORY / "params.yaml"
 PAPER = REPOSITORY / "presets" / "paper.yaml"
 SMOKE = REPOSITORY / "presets" / "smoke.yaml"

@@ -19,6 +19,7 @@ import yaml
 from tests.conftest import REPOSITORY
 from tests.processes import run_stage
 from tests.stages.test_tokenizer import write_texts
+from tests.stages.workspace import tiny
 
 PAGE = REPOSITORY / "docs/extending.md"
 BLOCK = re.compile(r"`([\w/]+\.py)`:\n\n```(python|diff)\n(.*?)```", re.DOTALL)
@@ -75,8 +76,8 @@ def follow(recipe: Recipe, repository: Path) -> None:
 
 
 def own_params() -> dict:
-    """The smoke preset, with one experiment that has all there is new."""
-    params = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
+    """The smoke preset in small, with one experiment that has all there is new."""
+    params = tiny(yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text()), "compas_senn")
     study = params["study"]["compas_senn"] | {"variants": ["squashed", "paper2018"]}
     experiment = params["experiments"]["compas_senn"] | {
         "dataset": "corners",
@@ -90,9 +91,8 @@ def own_params() -> dict:
     }
     params |= {"experiments": {"new": experiment}, "study": {"new": study}}
     params["datasets"] = ["corners", "reuters_r8"]
-    params["explain"]["experiments"] = ["new"]
-    params["rivals"]["experiments"] = params["certify"]["experiments"] = ["new"]
-    params["power"]["experiments"] = []
+    for section in ("explain", "rivals", "certify"):
+        params[section]["experiments"] = ["new"]
     params["tokenizer"]["batch_size"] = 16
     params["robustness"]["variant"] = "squashed"
     params["pretrain"] |= {"dataset": "corners", "batch_size": 20}

@@ -3,13 +3,13 @@
 import ast
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from tests.conftest import REPOSITORY
+
 # DVC runs the stages, and reads YAML faster with clib; the report's notebook needs a kernel. No
 # code of ours imports them.
 RUN_BUT_NOT_IMPORTED = {"dvc", "ruamel.yaml.clib", "ipykernel"}

@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.as_run import LOG, RESULTS, SETTINGS, main, summarise
-from pipeline.core import tasks
 from tests.conftest import REPOSITORY
-from tests.training.grids import run_in_turn, write_digits
+from tests.training.grids import write_digits
 
 
 def accuracies(*of_seeds: float, step: int = 200) -> pd.DataFrame:
@@ -32,8 +31,8 @@ def test_says_whether_the_log_is_in_it(shift, within):
     assert row["within"] == within
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_trains_every_setting_with_every_seed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tasks, "run_side_by_side", run_in_turn)
     data, output = write_digits(tmp_path / "data/mnist", train=410).parent, tmp_path / "as_run.csv"
     options = ["--data", data, "--work", tmp_path / "work", "--output", output]
     main([*map(str, options), "--device", "cpu", "--seeds", "1", "2"])

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import commands
 from pipeline.core.errors import PipelineError
+from tests.conftest import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SLEEPS = """
 import sys, time
 time.sleep(0.3)

@@ -12,6 +12,7 @@ import yaml
 from benchmarks import paper_grid
 from benchmarks.paper_grid import main
 from tests.processes import run_stage
+from tests.stages.workspace import tiny
 from tests.training.grids import SMOKE
 
 
@@ -31,20 +32,11 @@ def published(tmp_path_factory, raw_data):
     for name in ("compas", "reuters_r8"):
         for file in raw_data(name).iterdir():
             (mirror / file.name).symlink_to(file)
-    params = SMOKE.model_dump(mode="json")
-    params["evaluate"] |= {"anchors": 5, "lipschitz_local_steps": 1, "bootstrap": 100}
-    params["explain"] |= {"examples": 4, "curve_steps": 2, "experiments": ["compas_senn"]}
-    params["certify"] |= {"experiments": ["compas_senn"]}
-    params["power"] |= {"experiments": []}
-    params["tokenizer"] |= {"seeds": [1], "documents": 30, "examples": 2}
-    params["study"]["compas_senn"] |= {"variants": ["paper2018"], "anchors": 2}
-    params["report"] = {"explanations": 1, "prototypes": 1}
     # The quickest experiment: stages have tests with images elsewhere.
+    params = tiny(SMOKE.model_dump(mode="json"), "compas_senn")
     params |= {"datasets": ["compas", "reuters_r8"]}
     params |= {"pretrain": params["pretrain"] | {"dataset": "compas"}}
-    for section in ("experiments", "study"):
-        params[section] = {"compas_senn": params[section]["compas_senn"]}
-    params["rivals"] |= {"experiments": ["compas_senn"], "anchors": 3, "evaluations": 4}
+    params["study"]["compas_senn"] |= {"variants": ["paper2018"]}
     params["experiments"]["compas_senn"]["batch_size"] = 100
     (folder / "tiny.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     output = folder / "reports" / "paper"

@@ -1,18 +1,20 @@
 """A process imports a module once, so each case runs in a process of its own."""
 
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests import processes
 
 
-def run(code: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
-    )
+def run(code: str) -> CompletedProcess[str]:
+    return processes.run(execute, code)
+
+
+def execute(code: str, out: Path, err: Path) -> None:
+    processes.lead_a_group(out, err)
+    exec(code, {})
 
 
 @pytest.fixture(scope="module")

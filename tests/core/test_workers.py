@@ -30,14 +30,6 @@ def wait_for_a_file(task: Path | None, report) -> None:
     assert task is None or eventually(task.exists)
 
 
-def fail_on_the_first(task: tuple[Path, int], report) -> None:
-    folder, number = task
-    if number == 0:
-        raise PipelineError(f"task {number} of {folder.name} went wrong")
-    (folder / str(number)).touch()
-    time.sleep(0.2)
-
-
 @pytest.fixture
 def one_core(monkeypatch):
     """As if this process might use one core of the machine only."""
@@ -50,34 +42,27 @@ def two_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
 
 
-def test_runs_every_task_in_as_many_workers_as_cores_of_one_thread_each(two_cores):
-    reports = []
-    results = dict(
-        run_side_by_side(describe, [5, 6, 7, 8], CPU, lambda *state: reports.append(state))
-    )
-    squares = {index: square for index, (square, _, _) in results.items()}
-    assert squares == {0: 25, 1: 36, 2: 49, 3: 64}
-    processes = {process for _, process, _ in results.values()}
-    assert len(processes) <= 2 and os.getpid() not in processes
-    assert {threads for _, _, threads in results.values()} == {1}
-    # Reports name their task. The last may come after the results and be dropped.
-    expected = {(i, epoch, (5 + i) / 10) for i in range(4) for epoch in (1, 2)}
-    assert set(reports) <= expected
-    of_task = [[epoch for i, epoch, _ in reports if i == index] for index in range(4)]
-    assert all(epochs in ([], [1], [1, 2]) for epochs in of_task)
-
-
-def test_few_tasks_at_a_time_are_waited_for(two_cores, monkeypatch):
-    waiting = []
+def test_runs_every_task_in_as_many_workers_as_cores_of_one_thread_each(two_cores, monkeypatch):
+    reports, waiting = [], []
 
     def noted(futures, **options):
         waiting.append(len(futures))
         return wait(futures, **options)
 
     monkeypatch.setattr(workers, "wait", noted)
-    results = dict(run_side_by_side(describe, range(50), CPU, lambda *state: None))
-    assert [results[index][0] for index in range(50)] == [task**2 for task in range(50)]
-    assert max(waiting) == 2 * workers.AHEAD < 50
+    tasks = range(5, 55)
+    results = dict(run_side_by_side(describe, tasks, CPU, lambda *state: reports.append(state)))
+    squares = {index: square for index, (square, _, _) in results.items()}
+    assert squares == {index: task**2 for index, task in enumerate(tasks)}
+    processes = {process for _, process, _ in results.values()}
+    assert len(processes) <= 2 and os.getpid() not in processes
+    assert {threads for _, _, threads in results.values()} == {1}
+    # Reports name their task. The last may come after the results and be dropped.
+    expected = {(i, epoch, (5 + i) / 10) for i in range(50) for epoch in (1, 2)}
+    assert set(reports) <= expected
+    of_task = [[epoch for i, epoch, _ in reports if i == index] for index in range(50)]
+    assert all(epochs in ([], [1], [1, 2]) for epochs in of_task)
+    assert max(waiting) == 2 * workers.AHEAD < 50, "few tasks at a time are waited for"
 
 
 def test_on_one_core_this_process_works_on_one_thread(one_core):
@@ -89,17 +74,24 @@ def test_on_one_core_this_process_works_on_one_thread(one_core):
     assert torch.get_num_threads() == before
 
 
-def test_results_come_as_tasks_finish_with_their_index(two_cores, tmp_path):
+def test_results_come_as_tasks_finish_and_giving_up_on_them_ends_the_workers(two_cores, tmp_path):
     file = tmp_path / "first result"
-    results = run_side_by_side(wait_for_a_file, [file, None], CPU, lambda *state: None)
+    tasks = [file, None, tmp_path / "never"]
+    results = run_side_by_side(wait_for_a_file, tasks, CPU, lambda *state: None)
     assert next(results) == (1, None)  # the first task waits for this result
     file.touch()
-    assert list(results) == [(0, None)]
+    assert next(results) == (0, None)
+    results.close()
+    assert multiprocessing.active_children() == []
 
 
 def fail_beside_another(task: tuple[Path, str], report) -> None:
     """The first waits for the second to write a file, and fails while that is half written."""
     folder, role = task
+    if role.isdigit():
+        folder.with_name(role).touch()
+        time.sleep(0.2)
+        return
     if role == "writes":
         with atomic_path(folder / "file"):
             assert not eventually((folder / "never").exists, 600)
@@ -109,12 +101,18 @@ def fail_beside_another(task: tuple[Path, str], report) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_an_error_ends_running_tasks_at_once_and_leaves_nothing_half_written(two_cores, tmp_path):
-    tasks = [(tmp_path, "fails"), (tmp_path, "writes")]
+def test_an_error_is_raised_here_and_nothing_goes_on_or_is_half_written(two_cores, tmp_path):
+    folder = tmp_path / "of the two"
+    folder.mkdir()
+    roles = "fails", "writes", *map(str, range(38))
+    tasks = [(folder, role) for role in roles]
     with pytest.raises(PipelineError, match=r"^went wrong$"):
         list(run_side_by_side(fail_beside_another, tasks, CPU, lambda *state: None))
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
     assert multiprocessing.active_children() == []
+    begun = len(list(tmp_path.iterdir()))
+    time.sleep(0.5)
+    assert begun < 39 and len(list(tmp_path.iterdir())) == begun  # nothing goes on behind our back
 
 
 def test_a_killed_worker_is_an_error_that_says_what_to_do(two_cores, tmp_path):
@@ -123,22 +121,6 @@ def test_a_killed_worker_is_an_error_that_says_what_to_do(two_cores, tmp_path):
         list(run_side_by_side(fail_beside_another, tasks, CPU, lambda *state: None))
     assert list(tmp_path.iterdir()) == []
     assert multiprocessing.active_children() == []
-
-
-def test_giving_up_on_the_results_ends_the_workers(two_cores, tmp_path):
-    results = run_side_by_side(wait_for_a_file, [None, tmp_path / "never"], CPU, lambda *_: None)
-    assert next(results) == (0, None)
-    results.close()
-    assert multiprocessing.active_children() == []
-
-
-def test_an_error_is_raised_here_and_what_has_not_begun_is_dropped(two_cores, tmp_path):
-    tasks = [(tmp_path, number) for number in range(40)]
-    with pytest.raises(PipelineError, match=f"^task 0 of {tmp_path.name} went wrong$"):
-        list(run_side_by_side(fail_on_the_first, tasks, CPU, lambda *state: None))
-    begun = len(list(tmp_path.iterdir()))
-    time.sleep(0.5)
-    assert begun < 39 and len(list(tmp_path.iterdir())) == begun  # nothing goes on behind our back
 
 
 def test_other_devices_take_turns_in_this_process():

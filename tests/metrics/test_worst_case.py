@@ -17,7 +17,6 @@ from pipeline.metrics.worst_case import Result, Task, certify, worst_case, worst
 from tests.metrics.data import dataset
 from tests.metrics.models import random_image_senn, random_table_senn, senn, two_classes
 from tests.stages.workspace import untrained_compas
-from tests.training.grids import run_in_turn
 
 SETTINGS = Certify(experiments=(), seeds=1, table_anchors=5, table_radii=(0.1,), image_anchors=3,
                    image_radii=(0.01,), steps=2, restarts=1, branches=500)  # fmt: skip
@@ -97,9 +96,9 @@ def test_relevances_that_never_change_have_no_ratio():
     assert here["found"] == [0] * 5 and all(math.isnan(v) for v in here["certified_ratio"])
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_the_store_keeps_what_was_measured(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     changes = {"seeds": [2, 1], "certify": {"seeds": 2, "table_radii": [0.1, 0.5]}}
     params = untrained_compas(changes, test_examples=50)
     store = CellStore(tmp_path / "store", 10**9)

@@ -1,7 +1,5 @@
 import json
-import os
 import pickle
-import signal
 import subprocess
 import sys
 
@@ -14,11 +12,8 @@ from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
 from pipeline.reporting.side_by_side import Page
 from tests.conftest import REPOSITORY
 from tests.reporting.conftest import write_claims
+from tests.reporting.dying import die
 from tests.reporting.workspace import default_params, make_workspace
-
-
-def die(*_) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def use(cores, monkeypatch) -> None:

@@ -25,8 +25,8 @@ from pipeline.rivals.tables import table
 from pipeline.study.definitions import definitions
 from pipeline.study.run import MEASURES
 from pipeline.tokenizer.run import Measured, tokenizer_table
+from tests.conftest import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 METRICS = {
     "lipschitz_discrete": 3.0,
     "lipschitz_local": 5.0,

@@ -15,30 +15,18 @@ from pipeline.core.params_choices import DATASETS, DatasetFacts
 from pipeline.data.registry import collections, files_of
 from pipeline.data.sources import RawFile
 from stages import download
+from tests.conftest import REPOSITORY
+from tests.processes import run_stage
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 COMPAS = "compas-scores-two-years.csv"
-
-
-def run(folder: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
-    """Run the stage as DVC does, with neither the internet nor a package index."""
-    environment = os.environ | {
-        "PYTHONPATH": str(REPOSITORY),
-        "SENN_DATA_MIRROR": str(folder / "mirror"),
-        "https_proxy": "http://127.0.0.1:1",
-        "no_proxy": "",
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": "",
-        "PIP_CONFIG_FILE": os.devnull,
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "stages.download", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        **options,
-    )
+# Neither the internet nor a package index.
+ALONE = {
+    "https_proxy": "http://127.0.0.1:1",
+    "no_proxy": "",
+    "PIP_NO_INDEX": "1",
+    "PIP_FIND_LINKS": "",
+    "PIP_CONFIG_FILE": os.devnull,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +56,7 @@ def test_fetches_from_the_mirror(tmp_path, mirror, raw_data, monkeypatch, capsys
 
 def test_says_what_was_tried(tmp_path, mirror):
     (mirror / COMPAS).write_bytes(b"id,name\n")
-    result = run(tmp_path, "compas")
+    result = run_stage(tmp_path, "download", "compas", SENN_DATA_MIRROR=str(mirror), **ALONE)
     assert result.returncode == 1
     assert not (tmp_path / "data").exists()
     lines = result.stderr.splitlines()
@@ -84,10 +72,14 @@ def test_failed_write(tmp_path, mirror, raw_data):
     content = (raw_data("compas") / COMPAS).read_bytes()
     (mirror / COMPAS).write_bytes(content)
     limit = (len(content) // 2,) * 2
-    result = run(
-        tmp_path,
-        "compas",
+    environment = os.environ | ALONE
+    result = subprocess.run(
+        [sys.executable, "-m", "stages.download", "compas"],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(REPOSITORY), "SENN_DATA_MIRROR": str(mirror)},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == 1
     assert not (tmp_path / "data").exists()
@@ -98,7 +90,7 @@ def test_failed_write(tmp_path, mirror, raw_data):
 def test_params_are_checked_first(tmp_path, mirror, raw_data, params):
     shutil.copy(raw_data("compas") / COMPAS, mirror)
     params.write_text(params.read_text().replace("split_seed: 0", "split_seed: -1"))
-    result = run(tmp_path, "compas")
+    result = run_stage(tmp_path, "download", "compas", SENN_DATA_MIRROR=str(mirror), **ALONE)
     assert result.returncode == 1
     assert result.stderr == "error: params.yaml: split_seed: must be ≥ 0, got -1\n"
     assert not (tmp_path / "data").exists()

@@ -5,15 +5,13 @@ import pytest
 
 from stages import explain
 from tests.stages.workspace import untrained_compas
-from tests.training.grids import run_in_turn
 
 NOTHING = {"explain": {"experiments": []}}
 
 
 @pytest.fixture(autouse=True)
-def in_this_process(tmp_path, monkeypatch):
+def in_a_folder(tmp_path, monkeypatch, in_this_process):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
 
 
 def test_what_is_found_is_within_the_exact_bounds():

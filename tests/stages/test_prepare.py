@@ -11,8 +11,7 @@ import yaml
 from pipeline.core.dataset import load_dataset
 from pipeline.core.errors import PipelineError
 from stages import prepare
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.conftest import REPOSITORY
 
 
 @pytest.fixture

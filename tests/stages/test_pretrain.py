@@ -11,9 +11,8 @@ import yaml
 from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors
 from stages import pretrain
-from tests.training.grids import run_in_turn, settings, write_digits
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.conftest import REPOSITORY
+from tests.training.grids import settings, write_digits
 
 
 def write_params(changes: dict[str, Any] | None = None) -> None:
@@ -24,8 +23,8 @@ def write_params(changes: dict[str, Any] | None = None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def workspace(tmp_path, monkeypatch) -> None:
-    """A folder with params.yaml and prepared images, the current one."""
+def workspace(tmp_path, monkeypatch, in_this_process) -> None:
+    """A folder with params.yaml and prepared images, the current one; the stage is run here."""
     monkeypatch.chdir(tmp_path)
     write_params()
     write_digits(Path("data/prepared/mnist_5k"), train=50, valid=40)
@@ -37,21 +36,14 @@ def contents() -> dict[str, bytes]:
 
 
 def error() -> str:
-    """What the stage says when it fails, in this process alone."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as caught:
-        patch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+    """What the stage says when it fails."""
+    with pytest.raises(SystemExit) as caught:
         run_stage(pretrain.main)
     return str(caught.value.code)
 
 
-def alone(monkeypatch) -> None:
-    """Run the stage in this process alone."""
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+def test_writes_a_vae_per_seed_and_curves():
     pretrain.main()
-
-
-def test_writes_a_vae_per_seed_and_curves(monkeypatch):
-    alone(monkeypatch)
     assert sorted(contents()) == [
         "models/vae/seed=111.safetensors",
         "models/vae/seed=333.safetensors",
@@ -66,9 +58,9 @@ def test_writes_a_vae_per_seed_and_curves(monkeypatch):
     assert not curves.isna().any().any()
 
 
-def test_same_bytes_in_every_process(monkeypatch):
+def test_same_bytes_in_every_process():
     write_params({"seeds": [333]})
-    alone(monkeypatch)
+    pretrain.main()
     here = contents()
     for path in here:
         Path(path).unlink()

@@ -16,9 +16,9 @@ from pipeline.core.stage import run_stage
 from pipeline.core.tensors import read_tensors
 from pipeline.models.weights import load_cell
 from stages import pretrain, train
+from tests.conftest import REPOSITORY
 from tests.training.grids import run_in_turn, settings, write_data
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SIZES = {"epochs": 2, "batch_size": 12, "eval_freq": 3}
 METADATA = {
     "experiment",

@@ -1,5 +1,6 @@
 """A folder in which stages can run: a table like COMPAS, and models that are not trained."""
 
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,22 @@ def untrained_compas(changes: dict, test_examples: int) -> Params:
         model = build_senn("compas_senn", experiment, params.vae, inputs, cell.seed)
         path = cell.path(Path("models"))
         write_tensors(path, model.state_dict(), metadata | {"seed": cell.seed})
+    return params
+
+
+def tiny(params: dict[str, Any], table: str) -> dict[str, Any]:
+    """`params` with next to nothing to compute, and with one experiment, on a `table`."""
+    params = copy.deepcopy(params)
+    for section in ("experiments", "study"):
+        params[section] = {table: params[section][table]}
+    params["evaluate"] |= {"anchors": 5, "lipschitz_local_steps": 1, "bootstrap": 100}
+    params["explain"] |= {"examples": 4, "curve_steps": 2, "experiments": [table]}
+    params["certify"] |= {"experiments": [table]}
+    params["power"] |= {"experiments": []}
+    params["rivals"] |= {"experiments": [table], "anchors": 3, "evaluations": 4}
+    params["tokenizer"] |= {"seeds": [1], "documents": 30, "examples": 2}
+    params["study"][table] |= {"anchors": 2}
+    params["report"] = {"explanations": 1, "prototypes": 1}
     return params
 
 

@@ -1,18 +1,9 @@
-"""How training is done in tests: in this process, in float64."""
+"""How training is done in tests: in float64."""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
-
-from pipeline.core import tasks
-from tests.training.grids import run_in_turn
-
-
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks are run here; `workers` and `cluster` have tests of their own."""
-    monkeypatch.setattr(tasks, "run_side_by_side", run_in_turn)
 
 
 @pytest.fixture

@@ -68,18 +68,6 @@ def cells(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Callable[[Params], dict[str, bytes]]:
-    """``undisturbed(params)``: path and bytes of what training gives when nothing happens."""
-
-    def run(params: Params) -> dict[str, bytes]:
-        root = prepare(tmp_path_factory.mktemp("undisturbed"), params)
-        assert ended(start(train_until, root)) == 0
-        return cells(root)
-
-    return run
-
-
 # --- killed at every change of a file ----------------------------------------------------------
 
 # In banks of two cells: one bank, and a cell.
@@ -124,10 +112,16 @@ class Killed:
 
 
 @pytest.fixture(scope="module")
-def killed_at_every_change(tmp_path_factory) -> list[Killed]:
-    root = prepare(tmp_path_factory.mktemp("whole"), SMALL)
+def undisturbed(tmp_path_factory) -> Path:
+    """The workspace after training `SMALL` when nothing happens."""
+    root = prepare(tmp_path_factory.mktemp("undisturbed"), SMALL)
     assert ended(start(train_until, root)) == 0
-    changes = int((root / "changes").read_text())
+    return root
+
+
+@pytest.fixture(scope="module")
+def killed_at_every_change(tmp_path_factory, undisturbed) -> list[Killed]:
+    changes = int((undisturbed / "changes").read_text())
     results = []
     for change in range(1, changes + 1):
         root = prepare(tmp_path_factory.mktemp("killed"), SMALL)
@@ -140,7 +134,7 @@ def killed_at_every_change(tmp_path_factory) -> list[Killed]:
 
 
 def test_killed_at_any_change_of_a_file(killed_at_every_change, undisturbed):
-    expected = undisturbed(SMALL)
+    expected = cells(undisturbed)
     assert len(expected) == 3 and len(killed_at_every_change) > 12
     for killed in killed_at_every_change:
         assert killed.written == expected, f"change {killed.change}"
@@ -280,12 +274,10 @@ def entries(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_no_room_for_a_model(tmp_path):
+def test_no_room_for_a_model(tmp_path, undisturbed):
     # A limit that the kernel enforces, as it does that of a full disk.
-    whole = prepare(tmp_path / "whole", SMALL)
-    assert ended(start(run_stage_here, whole)) == 0
-    root = prepare(tmp_path / "full", SMALL)
-    smallest = min(len(content) for content in cells(whole).values())
+    root = prepare(tmp_path, SMALL)
+    smallest = min(len(content) for content in cells(undisturbed).values())
     assert ended(start(run_stage_here, root, smallest // 2)) == 1
     first = f"models/{NAME}/lambda=0/seed=7.safetensors"
     assert (root / "log").read_text().splitlines() == [
@@ -295,14 +287,12 @@ def test_no_room_for_a_model(tmp_path):
     ]
     assert entries(root / MODELS) == entries(root / STORE) == []
     assert ended(start(run_stage_here, root)) == 0
-    assert cells(root) == cells(whole)
+    assert cells(root) == cells(undisturbed)
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_no_room_in_the_store_only_costs_time(tmp_path, monkeypatch):
-    whole = prepare(tmp_path / "whole", SMALL)
-    train_grids([job(whole)])
-    root = prepare(tmp_path / "full", SMALL)
+def test_no_room_in_the_store_only_costs_time(tmp_path, monkeypatch, undisturbed):
+    root = prepare(tmp_path, SMALL)
     flush = files._flush_to_disk
 
     def full(path: Path) -> None:
@@ -312,7 +302,7 @@ def test_no_room_in_the_store_only_costs_time(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "_flush_to_disk", full)
     train_grids([job(root)])
-    assert cells(root) == cells(whole)
+    assert cells(root) == cells(undisturbed)
     assert entries(root / STORE) == []
 
 
@@ -334,7 +324,7 @@ def test_a_damaged_checkpoint_is_not_gone_on_with(tmp_path, undisturbed):
     assert saved is not None and saved[1]["epoch"] == 2
     flip(path)
     assert ended(start(train_until, root)) == 0
-    assert cells(root) == undisturbed(SMALL)
+    assert cells(root) == cells(undisturbed)
     assert (root / "epochs").read_text().split()[:3] == ["1", "2", "1"]
 
 

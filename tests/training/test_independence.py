@@ -71,11 +71,16 @@ def test_neither_company_nor_place_changes_a_bit(name, params, seeds, shuffles, 
     cells = [Cell(name, robust_reg, seed) for seed in seeds for robust_reg in LAMBDAS]
     expected = train(cells, data, params)
     company = [cells[::-1], *(random.Random(i).sample(cells, len(cells)) for i in range(shuffles))]
-    company += [[cells[0]], [cells[-1]], cells[2:5], [cells[3], cells[-2]]]
-    for others in company:
-        for width in {min(width, len(others)) for width in (1, 2, 3, 5, len(cells))}:
-            for cell, result in train(others, data, params, width).items():
-                assert_same_bits(result, expected[cell])
+    company += [cells[2:5], [cells[3], cells[-2]]]
+    banks = [(cells, 1)]  # alone, cells have neither company nor place
+    banks += [
+        (others, width)
+        for others in company
+        for width in {min(width, len(others)) for width in (2, 3, 5, len(cells))}
+    ]
+    for others, width in banks:
+        for cell, result in train(others, data, params, width).items():
+            assert_same_bits(result, expected[cell])
 
 
 def test_training_twice_gives_the_same_bits(device, tmp_path):
