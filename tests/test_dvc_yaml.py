@@ -50,6 +50,12 @@ def imported(source: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
+def imports_of(path: Path) -> tuple[str, ...]:
+    """What our code imports; the parts of a stage have most of it in common."""
+    return tuple(imported(path.read_text(encoding="utf-8")))
+
+
 def file_of(module: str) -> Path | None:
     path = REPOSITORY.joinpath(*module.split("."))
     return path.with_suffix(".py") if path.with_suffix(".py").is_file() else None
@@ -70,7 +76,7 @@ def code_of(script: str) -> frozenset[Path]:
         path = file_of(module) if module.split(".")[0] in OURS else None
         if path is not None and path not in paths:
             paths.add(path)
-            pending += imported(path.read_text(encoding="utf-8"))
+            pending += imports_of(path)
             places = BY_ENTRY_POINT.get(path.relative_to(REPOSITORY).as_posix(), ())
             pending += [place.partition(":")[0] for place in places]
     return frozenset(paths)

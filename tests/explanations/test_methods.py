@@ -1,4 +1,4 @@
-"""Every method on every experiment's architecture: one call shape, and nothing left behind."""
+"""Every method on every architecture, in small: one call shape, and nothing left behind."""
 
 import pytest
 import torch
@@ -9,7 +9,8 @@ from pipeline.explanations.method import Background
 from pipeline.explanations.methods import FEED_FORWARD, METHODS, methods_for
 from pipeline.models.senn import Senn
 from pipeline.models.words import RecurrentParameterizer, WordsConceptizer
-from tests.metrics.models import PARAMS, SHAPES, experiment_senn
+from tests.metrics.models import SHAPES, experiment_senn
+from tests.training.grids import SMOKE
 
 TARGET = torch.tensor([1, 0, 1])
 
@@ -57,7 +58,7 @@ def all_hooks(module: nn.Module) -> tuple[dict, ...]:
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_on_every_experiment(experiment, name):
     # In float64, or rounding decides where a search for a root ends.
-    model = experiment_senn(experiment).double()
+    model = experiment_senn(experiment, SMOKE).double()
     x, method = random_inputs(experiment).double(), METHODS[name]
     assert name in methods_for(model)
     background = BACKGROUND[SHAPES[experiment]]
@@ -65,7 +66,7 @@ def test_every_method_on_every_experiment(experiment, name):
     before, x_before, draws = state(model), x.clone(), torch.random.get_rng_state()
     attributions = explain(model, x, TARGET)
 
-    concepts = (len(x), PARAMS.experiments[experiment].num_concepts)
+    concepts = (len(x), SMOKE.experiments[experiment].num_concepts)
     assert attributions.shape == (concepts if method.speaks_of == "concepts" else x.shape)
     assert attributions.dtype == x.dtype
     assert attributions.isfinite().all()
@@ -95,7 +96,7 @@ def test_any_module_of_layers_is_left_as_it_was(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_computed_without_gradients_too(name):
-    model, x = experiment_senn("compas_senn"), random_inputs("compas_senn")
+    model, x = experiment_senn("compas_senn", SMOKE), random_inputs("compas_senn")
     explain = METHODS[name].build(BACKGROUND[(11,)])
     expected = explain(model, x, TARGET).detach()
     with torch.no_grad():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pipeline.core.params import load_params
+from pipeline.core.params import Params, load_params
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.conceptizers import Conceptizer, ConvConceptizer, IdentityConceptizer
 from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer
@@ -76,7 +76,7 @@ def random_image_senn(classes: int = 4, seed: int = 0) -> Senn:
     ).eval()
 
 
-def experiment_senn(name: str) -> Senn:
-    """The model of an experiment of params.yaml, not trained, in evaluation mode."""
+def experiment_senn(name: str, params: Params = PARAMS) -> Senn:
+    """The model of an experiment of `params`, not trained, in evaluation mode."""
     inputs = Inputs(SHAPES[name], 0.1307, 0.3081)
-    return build_senn(name, PARAMS.experiments[name], PARAMS.vae, inputs, seed=0).eval()
+    return build_senn(name, params.experiments[name], params.vae, inputs, seed=0).eval()
