@@ -1,5 +1,6 @@
 """How measurements are combined; those of all but the grids are made up."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from benchmarks import timings
 from benchmarks.measure import MIB, Speed, compas
 from benchmarks.timings import Settings, TextbookRuns, Timed, time_grids, time_growth, time_steps
 from pipeline.core.cells import grid
+from tests.processes import ONE_CORE
 
 CPU = torch.device("cpu")
 SETTINGS = Settings(rounds=3, seconds=0.1, widths=(1, 5, 15))
@@ -97,7 +99,17 @@ def threads(monkeypatch):
     return 1
 
 
-def test_grids(tmp_path, threads):
+@pytest.fixture
+def one_core():
+    """What is started meanwhile has one core, and starts no workers."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, ONE_CORE)
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.usefixtures("one_core", "threads")
+def test_grids(tmp_path):
     whole = time_grids(compas(tmp_path), tmp_path, CPU, TINY, lambda _: None)
     assert [row["cells"] for row in whole["grids"]] == [5, 10]
     assert [row["measurements"] for row in whole["grids"]] == [1, 1]

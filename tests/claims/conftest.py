@@ -1,1 +1,1 @@
-from tests.reporting.conftest import run  # noqa: F401
+from tests.reporting.conftest import made, run  # noqa: F401

@@ -1,3 +1,5 @@
+from shutil import copytree
+
 import pandas as pd
 import pytest
 import torch
@@ -15,9 +17,8 @@ from tests.reporting.workspace import default_params, make_workspace
 
 
 @pytest.fixture
-def folder(tmp_path):
-    make_workspace(tmp_path, default_params())
-    return tmp_path
+def folder(made, tmp_path):
+    return copytree(made(), tmp_path, dirs_exist_ok=True)
 
 
 def edit_cells(folder, change) -> None:

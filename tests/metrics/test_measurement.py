@@ -119,6 +119,7 @@ def test_cells_of_an_experiment_are_measured_together(store, tmp_path, monkeypat
 
 
 def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     monkeypatch.chdir(tmp_path)
     params = untrained_compas({"explain": {"seeds": 1}}, 40)
     run = Run(params, CPU, Path("data/prepared"), Path("models"), store)

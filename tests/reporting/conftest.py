@@ -1,5 +1,7 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -11,25 +13,33 @@ from pipeline.core.files import write_csv
 from tests.reporting.workspace import default_params, make_workspace
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory) -> Callable[..., Path]:
+    """``made(**changes)``: folder of a small finished run with these params changed, to copy."""
+    folders: dict[str, Path] = {}
+
+    def make(**changes: Any) -> Path:
+        key = json.dumps(changes)
+        if key not in folders:
+            folder = tmp_path_factory.mktemp("run")
+            make_workspace(folder, of_what_there_is(default_params() | changes))
+            write_claims(folder)
+            folders[key] = folder
+        return folders[key]
+
+    return make
+
+
 @pytest.fixture
-def run(tmp_path) -> Callable[..., Results]:
+def run(made, tmp_path) -> Callable[..., Results]:
     """``run(**changes)``: results of a small finished run with these params changed."""
-
-    def results(**changes: Any) -> Results:
-        make_workspace(tmp_path, of_what_there_is(default_params() | changes))
-        write_claims(tmp_path)
-        return read(tmp_path)
-
-    return results
+    return lambda **changes: read(copytree(made(**changes), tmp_path, dirs_exist_ok=True))
 
 
 @pytest.fixture(scope="session")
-def results(tmp_path_factory) -> Results:
+def results(made) -> Results:
     """Of a small finished run with the default params, for tests that leave it as it is."""
-    folder = tmp_path_factory.mktemp("run")
-    make_workspace(folder, default_params())
-    write_claims(folder)
-    return read(folder)
+    return read(made())
 
 
 def write_claims(folder: Path) -> None:

@@ -2,6 +2,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -240,30 +241,37 @@ FIGURES = {
 }
 
 
-@pytest.fixture(params=FIGURES)
-def draw(request, monkeypatch) -> Callable[[], Figure]:
-    """Draws a kind of figure, from the same data every time."""
+class Drawn(NamedTuple):
+    """A figure, laid out, its PNG, and what makes another one of the same data."""
 
-    def drawn() -> Figure:
-        monkeypatch.setitem(globals(), "RANDOM", np.random.default_rng(0))
-        return FIGURES[request.param]()
-
-    return drawn
+    figure: Figure
+    png: bytes
+    make: Callable[[], Figure]
 
 
-def test_nothing_is_cut_off(draw):
-    figure = draw()
-    style.png(figure)  # lays it out
-    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+@pytest.fixture(scope="module", params=FIGURES)
+def drawn(request) -> Drawn:
+    """A kind of figure."""
+
+    def make() -> Figure:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(globals(), "RANDOM", np.random.default_rng(0))
+            return FIGURES[request.param]()
+
+    figure = make()
+    return Drawn(figure, style.png(figure), make)
+
+
+def test_nothing_is_cut_off(drawn):
+    box, (width, height) = drawn.figure.get_tightbbox(), drawn.figure.get_size_inches()
     rounding = 1e-6
-    assert drawn.x0 >= -rounding and drawn.y0 >= -rounding
-    assert drawn.x1 <= width + rounding and drawn.y1 <= height + rounding
+    assert box.x0 >= -rounding and box.y0 >= -rounding
+    assert box.x1 <= width + rounding and box.y1 <= height + rounding
 
 
-def test_png_is_the_same_every_time_and_undated(draw):
-    first = style.png(draw())
-    assert style.png(draw()) == first
-    with Image.open(io.BytesIO(first)) as image:
+def test_png_is_the_same_every_time_and_undated(drawn):
+    assert style.png(drawn.make()) == drawn.png
+    with Image.open(io.BytesIO(drawn.png)) as image:
         assert image.width in (WIDTH, SMALL_WIDTH)
         assert set(image.info) <= {"dpi"}
         assert image.getpixel((0, 0))[:3] == (255, 255, 255)
@@ -273,9 +281,9 @@ def texts(figure: Figure) -> set[str]:
     return {text.get_text() for text in figure.findobj(Text)}
 
 
-def test_text_is_dark_enough_on_white(draw):
+def test_text_is_dark_enough_on_white(drawn):
     """WCAG 2.2, 1.4.3: a contrast of 4.5. White text stands on dark cells."""
-    for text in draw().findobj(Text):
+    for text in drawn.figure.findobj(Text):
         if text.get_text() and text.get_visible() and to_hex(text.get_color()) != "#ffffff":
             assert style.contrast(text.get_color()) >= 4.5, text.get_text()
 

@@ -1,6 +1,7 @@
 """A finished run in small: synthetic data, untrained models, made-up metrics, real layout."""
 
 import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ _ABOUT = {"step": 30, "torch": "9.9.9", "device": "a device", "code": "c0de" * 1
 
 def default_params() -> dict[str, Any]:
     """The repository's params.yaml, with two seeds, two λ, small networks, and a study of MNIST."""
+    return copy.deepcopy(_default_params())
+
+
+@cache
+def _default_params() -> dict[str, Any]:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params |= {"robust_reg": 0.01, "lambda_grid": [0.01, 1.0], "seeds": [5, 6]}
     for experiment in params["experiments"].values():

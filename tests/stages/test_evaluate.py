@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from pipeline.metrics.baselines import linear_accuracy
 from pipeline.models.building import Inputs, build_senn
 from stages import evaluate
 from tests.conftest import REPOSITORY
+from tests.processes import ONE_CORE
 from tests.stages.workspace import untrained_compas
 from tests.training.grids import run_in_turn
 
@@ -63,6 +65,7 @@ def test_same_bytes_in_every_process(workspace, monkeypatch):
     subprocess.run(
         [sys.executable, "-m", "stages.evaluate", "compas_senn"],
         env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": "12345"},
+        preexec_fn=partial(os.sched_setaffinity, 0, ONE_CORE),
         check=True,
     )
     assert [Path(path).read_bytes() for path in OUTS] == here

@@ -26,9 +26,11 @@ def written(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A finished small run, and its report."""
-    folder = tmp_path_factory.mktemp("run")
-    make_workspace(folder, default_params())
+    """A finished small run without DiSENN, whose figures are tested elsewhere, and its report."""
+    folder, params = tmp_path_factory.mktemp("run"), default_params()
+    del params["experiments"]["mnist_disenn"]
+    params["report"] = {"explanations": 1, "prototypes": 2}
+    make_workspace(folder, of_what_there_is(params))
     (folder / "reports/figures").mkdir(exist_ok=True)
     (folder / "reports/figures/stale.png").write_bytes(b"of an older run")
     done = run_stage(folder, "report")

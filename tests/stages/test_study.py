@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from pipeline.metrics.baselines import REFERENCES
 from pipeline.study.run import MEASURES
 from stages import study, train
 from tests.conftest import REPOSITORY
+from tests.processes import ONE_CORE
 from tests.stages.workspace import prepare_table
 from tests.training.grids import run_in_turn
 
@@ -61,7 +63,8 @@ def test_whole_study(workspace, monkeypatch, capsys):
     OUT.unlink()
     outside = {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": "12345", "SENN_CELL_STORE": "off"}
     command = [sys.executable, "-m", "stages.study", "compas_senn"]
-    subprocess.run(command, env=os.environ | outside, check=True)
+    one_core = partial(os.sched_setaffinity, 0, ONE_CORE)
+    subprocess.run(command, env=os.environ | outside, preexec_fn=one_core, check=True)
     assert (OUT.read_bytes(), ROUNDINGS.read_bytes()) == here
 
 

@@ -21,6 +21,7 @@ from pipeline.tokenizer.run import (
     run_tokenizer,
     tokenizer_table,
 )
+from tests.training.grids import run_in_turn
 
 SETTINGS = Settings(
     dataset="reuters_r8",
@@ -50,7 +51,9 @@ def texts(count, seed):
 
 @pytest.fixture(scope="module")
 def measured():
-    return run_tokenizer(SETTINGS, texts(40, 0), texts(6, 1), Compute())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+        return run_tokenizer(SETTINGS, texts(40, 0), texts(6, 1), Compute())
 
 
 def test_texts_too_short_for_a_batch_are_refused():
