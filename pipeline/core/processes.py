@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 
 def cores() -> int:
@@ -14,6 +15,7 @@ def cores() -> int:
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
     """Hold Ctrl-C back; processes started meanwhile ignore it for good."""
+    resource_tracker.ensure_running()  # else the first process starts it, and that lets it through
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
