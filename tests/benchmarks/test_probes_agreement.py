@@ -5,7 +5,9 @@ import pytest
 import yaml
 
 from benchmarks.probes_agreement import in_markdown, main, summarise
-from tests.training.grids import SMOKE, run_in_turn, write_digits, write_table
+from tests.training.grids import SMOKE, write_digits, write_table
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 def cells(exact: list[float], probe: list[float], **about: object) -> pd.DataFrame:
@@ -63,8 +65,6 @@ def test_every_lambda_and_variant_is_compared_by_itself():
 def test_trains_and_compares(tmp_path, monkeypatch):
     """Tiny, but the whole way: β-VAEs, grids with both losses, metrics, files."""
     monkeypatch.setenv("SENN_CELL_STORE", str(tmp_path / "store"))
-    # Workers are tested elsewhere.
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     data, output = tmp_path / "data", tmp_path / "out"
     write_table(data / "compas")
     write_digits(data / "mnist_5k")
