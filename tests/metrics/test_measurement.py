@@ -28,8 +28,10 @@ from pipeline.metrics.measurement import (
 from tests.conftest import REPOSITORY
 from tests.stages.workspace import untrained_compas
 from tests.test_dvc_yaml import code_of
-from tests.training.grids import CPU, run_in_turn, settings, write_data
+from tests.training.grids import CPU, settings, write_data
 from tests.training.test_fingerprint import WITHOUT_EFFECT
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 NAME = "compas_senn"
 
@@ -47,8 +49,7 @@ def store(tmp_path) -> CellStore:
     return CellStore(tmp_path / "store", 10**9)
 
 
-def test_what_is_kept_is_not_measured_again(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+def test_what_is_kept_is_not_measured_again(store, tmp_path):
     data, cell = write_data(NAME, tmp_path / "compas"), tmp_path / "cell"
     cell.write_bytes(b"a model")
     run = Run(settings({}), CPU, data.parent, tmp_path, store)
@@ -64,8 +65,7 @@ def test_what_is_kept_is_not_measured_again(store, tmp_path, monkeypatch):
     assert measure(run, some(work, 0, 1, 2, 3)) == more
 
 
-def test_together_is_as_one_by_one(store, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+def test_together_is_as_one_by_one(store, tmp_path, capsys):
     data, cell = write_data(NAME, tmp_path / "compas"), tmp_path / "cell"
     cell.write_bytes(b"a model")
     run = Run(settings({}), CPU, data.parent, tmp_path, store)
@@ -94,8 +94,7 @@ def test_together_is_as_one_by_one(store, tmp_path, monkeypatch, capsys):
     assert [measure(run, one) for one in measurements] == [500, 60, 0]
 
 
-def test_cells_of_an_experiment_are_measured_together(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+def test_cells_of_an_experiment_are_measured_together(store, tmp_path):
     data = write_data(NAME, tmp_path / "compas")
     cells = [Cell(name, reg, 0).path(tmp_path) for name in "ab" for reg in (0.0, 0.1, 0.2, 0.3)]
     for cell in cells:
@@ -119,7 +118,6 @@ def test_cells_of_an_experiment_are_measured_together(store, tmp_path, monkeypat
 
 
 def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     monkeypatch.chdir(tmp_path)
     params = untrained_compas({"explain": {"seeds": 1}}, 40)
     run = Run(params, CPU, Path("data/prepared"), Path("models"), store)
@@ -149,8 +147,7 @@ def test_a_missing_cell_is_named(measured, tmp_path):
         measured(Run(params, CPU, data, tmp_path / "models"))
 
 
-def test_all_that_a_result_follows_from_is_in_its_key(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+def test_all_that_a_result_follows_from_is_in_its_key(store, tmp_path):
     data, other = write_data(NAME, tmp_path / "a"), write_data(NAME, tmp_path / "b", train=30)
     for name in ("one", "two"):
         (tmp_path / name).write_text(name)

@@ -15,7 +15,8 @@ from stages import evaluate
 from tests.conftest import REPOSITORY
 from tests.processes import ONE_CORE
 from tests.stages.workspace import untrained_compas
-from tests.training.grids import run_in_turn
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 OUTS = ("reports/cells/compas_senn.csv", "reports/lambda/compas_senn.csv")
 
@@ -29,8 +30,7 @@ def workspace(tmp_path, monkeypatch):
 
 
 def run(monkeypatch, experiment="compas_senn"):
-    """The stage in this process alone."""
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
+    """The stage."""
     monkeypatch.setattr("sys.argv", ["evaluate", experiment])
     evaluate.main()
 

@@ -17,7 +17,8 @@ from pipeline.metrics.word_power import COMPARED, NO_MODEL
 from pipeline.models.building import Inputs, build_senn
 from stages import explain
 from tests.conftest import REPOSITORY
-from tests.training.grids import run_in_turn
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 OUT, NAME = Path("reports/text/power.csv"), "reuters_senn"
 
@@ -25,7 +26,6 @@ OUT, NAME = Path("reports/text/power.csv"), "reuters_senn"
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """A folder with params.yaml, prepared texts and untrained models of two seeds."""
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SENN_CELL_STORE", str(tmp_path / "store"))
     content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())

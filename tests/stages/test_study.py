@@ -17,7 +17,8 @@ from stages import study, train
 from tests.conftest import REPOSITORY
 from tests.processes import ONE_CORE
 from tests.stages.workspace import prepare_table
-from tests.training.grids import run_in_turn
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 OUT = Path("reports/study/compas_senn.csv")
 ROUNDINGS = Path("reports/roundings/compas_senn.csv")
@@ -43,7 +44,6 @@ def run(monkeypatch, stage=study, experiment="compas_senn") -> None:
 
 def test_whole_study(workspace, monkeypatch, capsys):
     """After `train`: a row a cell, shared cells trained once, the same bytes in another process."""
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     run(monkeypatch, train)
     shutil.rmtree("models")
     capsys.readouterr()
@@ -99,7 +99,6 @@ def _check_roundings(settings: dict) -> None:
 
 
 def test_no_roundings_where_none_are_asked_for(workspace, monkeypatch):
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     workspace["study"]["compas_senn"]["rounding_seeds"] = 0
     Path("params.yaml").write_text(yaml.safe_dump(workspace))
     run(monkeypatch)

@@ -8,7 +8,8 @@ import yaml
 from pipeline.core.errors import PipelineError
 from stages import tokenizer
 from tests.conftest import REPOSITORY
-from tests.training.grids import run_in_turn
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 OUT = Path("reports/text/tokenizer.csv")
 
@@ -16,7 +17,6 @@ OUT = Path("reports/text/tokenizer.csv")
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """A folder with params.yaml, and raw texts in which words end with their only x."""
-    monkeypatch.setattr("pipeline.core.tasks.run_side_by_side", run_in_turn)
     monkeypatch.chdir(tmp_path)
     content = yaml.safe_load((REPOSITORY / "presets/smoke.yaml").read_text())
     content["tokenizer"] |= {"documents": 60, "characters": 8, "epochs": 8, "batch_size": 16}
