@@ -37,7 +37,7 @@ from tests.training.grids import ARCHITECTURES, CPU, run_in_turn, settings, writ
 
 NEEDED = "needs Ray: pip install -r requirements-ray.txt"
 NO_STORE = CellStore(None, 1)
-EPOCHS, STEPS = 150, 1_000  # seconds for each task
+EPOCHS, STEPS = 150, 250  # seconds for each task
 
 
 @pytest.fixture(scope="module")
@@ -131,32 +131,6 @@ def busy(node: Any) -> bool:
     return False
 
 
-def test_a_killed_node_is_made_up_for_and_every_byte_is_the_same(nodes, job, monkeypatch):
-    this = job("compas_senn", {"epochs": EPOCHS})
-    told: list[tuple[int, int]] = []
-    killed = []
-    show = TrainingProgress.epoch
-
-    def epoch(progress: TrainingProgress, bank: int, epoch: int, accuracy: float) -> None:
-        show(progress, bank, epoch, accuracy)
-        told.append((bank, epoch))
-        if not killed and {bank for bank, _ in told} == {0, 1}:
-            killed.append(next(node for node in list(nodes.worker_nodes) if busy(node)))
-            nodes.remove_node(killed[0], allow_graceful=False)
-
-    monkeypatch.setattr(TrainingProgress, "epoch", epoch)
-    (curves,) = train_grids([this])
-    assert killed and len(nodes.worker_nodes) == 1
-    # One bank was begun again, by the node that is left; both were seen to the end.
-    epochs = [[epoch for of, epoch in told if of == bank] for bank in (0, 1)]
-    assert sorted(len(of_bank) == len({*of_bank}) for of_bank in epochs) == [False, True]
-
-    files, expected = trained_here(this)
-    assert len(files) == len(this.grid()) == 4
-    assert contents(this.models) == files
-    pd.testing.assert_frame_equal(curves, expected)
-
-
 def test_pretrained_weights_travel_and_cells_are_stored(nodes, job, tmp_path, capsys):
     store = CellStore(tmp_path / "store", 10**9)
     this = job("mnist_disenn", {"epochs": 1}, store)
@@ -196,30 +170,6 @@ def untrained(nodes, tmp_path, monkeypatch) -> Params:
     while len(nodes.worker_nodes) < 2:  # another test may have killed one
         nodes.add_node(num_cpus=1)
     return settings(SETTINGS | {"explain.experiments": [NAME]})
-
-
-def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
-    slow = settings({"evaluate.lipschitz_local_steps": STEPS}, untrained).evaluate
-    killed = []
-
-    def line(index: int, row: dict[str, Any]) -> str:
-        """Once a model is measured, kill a node that measures another."""
-        if not killed:
-            while not (at_work := list(filter(busy, nodes.worker_nodes))):
-                time.sleep(0.01)
-            killed.append(at_work[0])
-            nodes.remove_node(killed[0], allow_graceful=False)
-        return ""
-
-    def measured(params: Params, **more: Any) -> str:
-        run = Run(params, CPU, PREPARED.parent, MODELS)
-        of_run = [(run, cell) for cell in grid(untrained, NAME)]
-        return json.dumps(evaluate("test", run, slow, of_run, **more))
-
-    there = measured(untrained, line=line)
-    assert killed and len(nodes.worker_nodes) == 1
-    with in_this_process():
-        assert measured(local(untrained)) == there
 
 
 def test_explanations_are_measured_there_as_here(untrained):
@@ -334,6 +284,62 @@ def test_every_task_on_a_gpu_has_one_of_its_own(node_with_gpus, monkeypatch):
     monkeypatch.setattr(cluster, "_environment", lambda device: {})
     monkeypatch.setattr(cluster, "_on_node", lambda index, task, work, *_: work(task, None))
     assert run(see, device=this) == [(0, ("cuda", 1))]  # the number 1 is this machine's
+
+
+# --- killed nodes: one is missing after each, and `untrained` adds it again ---------------------
+
+
+def test_a_killed_node_is_made_up_for_and_every_byte_is_the_same(nodes, job, monkeypatch):
+    this = job("compas_senn", {"epochs": EPOCHS})
+    told: list[tuple[int, int]] = []
+    killed = []
+    show = TrainingProgress.epoch
+
+    def epoch(progress: TrainingProgress, bank: int, epoch: int, accuracy: float) -> None:
+        show(progress, bank, epoch, accuracy)
+        told.append((bank, epoch))
+        if not killed and {bank for bank, _ in told} == {0, 1}:
+            killed.append(next(node for node in list(nodes.worker_nodes) if busy(node)))
+            nodes.remove_node(killed[0], allow_graceful=False)
+
+    monkeypatch.setattr(TrainingProgress, "epoch", epoch)
+    (curves,) = train_grids([this])
+    assert killed and len(nodes.worker_nodes) == 1
+    # One bank was begun again, by the node that is left; both were seen to the end.
+    epochs = [[epoch for of, epoch in told if of == bank] for bank in (0, 1)]
+    assert sorted(len(of_bank) == len({*of_bank}) for of_bank in epochs) == [False, True]
+
+    files, expected = trained_here(this)
+    assert len(files) == len(this.grid()) == 4
+    assert contents(this.models) == files
+    pd.testing.assert_frame_equal(curves, expected)
+
+
+def test_a_node_killed_during_an_evaluation_is_made_up_for(nodes, untrained):
+    slow = settings({"evaluate.lipschitz_local_steps": STEPS}, untrained).evaluate
+    killed = []
+
+    def line(index: int, row: dict[str, Any]) -> str:
+        """Once a model is measured, kill a node that measures another."""
+        if not killed:
+            while not (at_work := list(filter(busy, nodes.worker_nodes))):
+                time.sleep(0.01)
+            killed.append(at_work[0])
+            nodes.remove_node(killed[0], allow_graceful=False)
+        return ""
+
+    def measured(params: Params, **more: Any) -> str:
+        run = Run(params, CPU, PREPARED.parent, MODELS)
+        of_run = [(run, cell) for cell in grid(untrained, NAME)]
+        return json.dumps(evaluate("test", run, slow, of_run, **more))
+
+    there = measured(untrained, line=line)
+    assert killed and len(nodes.worker_nodes) == 1
+    with in_this_process():
+        assert measured(local(untrained)) == there
+
+
+# --- without a cluster --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:head"])
