@@ -9,8 +9,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
+from multiprocessing.connection import Listener
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import dvc.cli
@@ -28,11 +30,28 @@ _CONTEXT.set_forkserver_preload(
         "stages.explain",
         "stages.rivals",
         "stages.report",
+        "captum.attr",
+        "matplotlib.figure",
+        "nbconvert",
+        "numba",
+        "scipy.stats",
+        "sklearn.linear_model",
         "torch._dynamo",
         "dvc.cli.parser",
         "dvc.repo.experiments",
     ]
 )
+
+
+# In the place of an interpreter, asks for a process that is forked, and ends as that does.
+_ASKING = """#!{python} -IS
+import os, sys
+from multiprocessing.connection import Client
+
+with Client({address!r}) as there:
+    there.send((sys.argv[1:], os.getcwd(), dict(os.environ), os.sched_getaffinity(0), os.getpid()))
+    sys.exit(there.recv())
+"""
 
 
 def start(work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
@@ -114,6 +133,31 @@ def be_dvc(
     settle(folder, environment, cores, out, err)
     sys.argv = ["dvc", *command]
     sys.exit(dvc.cli.main(list(command)))
+
+
+def fork_stages(folder: Path) -> None:
+    """Put a program ``python`` into `folder` that runs ``python -m stages.<command>``, forked.
+
+    The code is that of the folder where it is called. It serves while the tests run.
+    """
+    listener = Listener(family="AF_UNIX")
+    program = folder / "python"
+    program.write_text(_ASKING.format(python=sys.executable, address=listener.address))
+    program.chmod(0o755)
+    Thread(target=_serve, args=(listener,), daemon=True).start()
+
+
+def _serve(listener: Listener) -> None:
+    """Run one stage after the other, each as whoever asks for it would."""
+    while True:
+        with listener.accept() as asking:
+            (option, module, *arguments), cwd, environment, cores, asker = asking.recv()
+            assert option == "-m"
+            command, where = (module.removeprefix("stages."), *arguments), Path(cwd)
+            files = (Path(f"/proc/{asker}/fd/{number}") for number in (1, 2))
+            process = start(be_stage, where, command, where, environment, cores, *files)
+            process.join()
+            asking.send(process.exitcode)
 
 
 def settle(

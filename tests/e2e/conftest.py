@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.processes import ALL_CORES, ONE_CORE, run_dvc
+from tests.processes import ALL_CORES, ONE_CORE, fork_stages, run_dvc
 from tests.training import few_steps
 from verification.workspace import copy_files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNNING = "Running stage '"
 KERNELS = "pipeline/training/__pycache__"
+FULL_RUN = "reports/paper"
+OF_FULL_RUN = ("claims.csv", "study/mnist_senn.csv")  # what dvc.yaml depends on
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,12 @@ class Project:
     def on_all_cores(self) -> "Project":
         """The same on all cores there are, where the stages work in several processes."""
         return replace(self, cores=ALL_CORES)
+
+    def forking(self, folder: Path) -> "Project":
+        """The same with a ``python`` in `folder` that has imported what stages import."""
+        folder.mkdir()
+        fork_stages(folder)
+        return self.having(PATH=os.pathsep.join([str(folder), self.environment["PATH"]]))
 
     def start(self, *command: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -120,8 +128,15 @@ def project(first_run, tmp_path) -> Project:
 
 
 def clone(project: Project) -> None:
-    """Copy what Git has or would have of this working tree into a repository with one commit."""
+    """Copy what Git has or would have of this working tree into a repository with one commit.
+
+    Of the full run's results, which are as large as all else, only what a stage reads.
+    """
     copy_files(REPOSITORY, project.folder)
+    shutil.rmtree(project.folder / FULL_RUN)
+    for name in OF_FULL_RUN:
+        (project.folder / FULL_RUN / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / FULL_RUN / name, project.folder / FULL_RUN / name)
     # What is compiled here is compiled: it has a digest of its source.
     for compiled in (REPOSITORY / KERNELS).glob("*.nb?"):
         (project.folder / KERNELS).mkdir(exist_ok=True)

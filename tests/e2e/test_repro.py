@@ -79,9 +79,9 @@ def test_where_it_runs_makes_nothing_out_of_date(project):
     assert UP_TO_DATE in project.run("dvc", "status")
 
 
-def test_forced_run_on_more_cores_gives_the_same_bytes(project):
+def test_forced_run_on_more_cores_gives_the_same_bytes(project, tmp_path):
     before = project.locked()
-    without_store = project.on_all_cores().having(SENN_CELL_STORE="off")
+    without_store = project.on_all_cores().forking(tmp_path / "bin").having(SENN_CELL_STORE="off")
     assert sorted(stages_run(without_store.run("dvc", "repro", "--force"))) == sorted(ALL)
     assert project.locked() == before
 
