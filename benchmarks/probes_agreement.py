@@ -33,7 +33,7 @@ from pipeline.training.engine import train_grids
 from pipeline.training.pretrain import pretrain_all
 from pipeline.training.task import Job
 
-METRICS = {"accuracy": "test accuracy", "test_robustness_loss": "test robustness loss"}
+METRICS = {"accuracy": "test accuracy", "robustness_loss": "test robustness loss"}
 _SEEDS = (111, 333, 555, 777, 999)
 _KEYS = ["experiment", "variant", "robust_reg"]
 
@@ -150,7 +150,7 @@ def train_and_test(job: Job) -> pd.DataFrame:
                 "seed": cell.seed,
                 "probes": str(robustness.probes),
                 "accuracy": float(correct(model, data.test).double().mean()),
-                "test_robustness_loss": float(residual_norm(model, data.test.x).double().mean()),
+                "robustness_loss": float(residual_norm(model, data.test.x).double().mean()),
             }
         )
     return pd.DataFrame(rows)

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from dvc.cli import main as dvc
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from ruamel.yaml import YAML
@@ -243,3 +244,10 @@ def test_plots_use_columns_and_templates_that_exist():
         for anchor in ("DATA", "TITLE", "X", "Y", "X_LABEL", "Y_LABEL", "COLOR"):
             assert f"<DVC_METRIC_{anchor}>" in spec, f"{template}: {anchor}"
         assert "experiment" in spec, f"{template} does not say which experiment it shows"
+
+
+def test_the_table_of_metrics_fits_a_terminal(monkeypatch, capsys):
+    monkeypatch.chdir(REPOSITORY)
+    assert dvc(["metrics", "show"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 12 and max(map(len, lines)) <= 120

@@ -25,7 +25,7 @@ from tests.conftest import REPOSITORY
 
 EXAMPLES = 1072
 ACCURACIES = {1e-4: (0.808, 0.812, 0.815), 1.0: (0.674, 0.706, 0.722)}
-OTHERS = ("test_robustness_loss", "lipschitz_discrete", "lipschitz_local", "concept_sparsity",
+OTHERS = ("robustness_loss", "lipschitz_discrete", "lipschitz_local", "concept_sparsity",
           "faithfulness_relevance", "cross_entropy", "cross_entropy_ratio", "selection_gain",
           "collapsed")  # fmt: skip
 DEFINITION = Definition("review2020", "batch")
@@ -93,7 +93,7 @@ def test_accuracy_is_the_same_in_files_claims_figures_study_and_report(written):
             low, high = (f"{100 * end:.1f}" for end in claimed)
         else:
             half_width = (row["accuracy_high"] - row["accuracy_low"]) / 2
-            assert metrics["accuracy_half_width"] == pytest.approx(half_width)
+            assert metrics["ci95"] == pytest.approx(half_width)
     params = SimpleNamespace(robust_reg=1.0, rivals=SimpleNamespace(robust_reg=1.0))
     table = as_table(judged(cells))
     of_kind = {"everything": {}, "full_verdicts": table.iloc[:0]}

@@ -180,6 +180,6 @@ def test_the_report_has_the_new_ones(repository):
 def test_the_variant_is_studied(repository):
     study = pd.read_csv(repository / "reports/study/new.csv")
     assert list(study["variant"].unique()) == ["squashed", "paper2018"]
-    by_variant = study.groupby("variant")["test_robustness_loss"].mean()
+    by_variant = study.groupby("variant")["robustness_loss"].mean()
     assert by_variant["squashed"] != by_variant["paper2018"]
     assert study["majority_accuracy"].between(0, 1).all()

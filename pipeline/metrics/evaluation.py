@@ -83,7 +83,7 @@ def _if_aligned(metric: Callable[[Senn, Tensor], float]) -> Callable[[Senn, Data
 
 
 METRICS: dict[str, Callable[[Senn, Dataset], float | int]] = {
-    "test_robustness_loss": lambda model, data: _mean(residual_norm(model, data.test.x)),
+    "robustness_loss": lambda model, data: _mean(residual_norm(model, data.test.x)),
     "reconstruction_mse": _if_aligned(lambda model, x: _mean(reconstruction_mse(model, x))),
     "concept_correlation": _if_aligned(lambda model, x: concept_correlation(encode(model, x))),
     "concept_sparsity": _if_aligned(lambda model, x: concept_sparsity(encode(model, x))),

@@ -36,7 +36,7 @@ NEIGHBOUR_COLUMNS = {
 }
 STABILITY = {
     "accuracy": "accuracy, %",
-    "test_robustness_loss": "robustness loss",
+    "robustness_loss": "robustness loss",
     "lipschitz_discrete": "Lipschitz, test points",
     "lipschitz_local": "Lipschitz, box",
     EXACT: "Lipschitz, input",

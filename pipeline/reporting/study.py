@@ -39,7 +39,7 @@ Compared: TypeAlias = Sequence[tuple[PublishedLoss, list[Nearness]]]
 
 RESAMPLES = 1000  # of the seeds, for the intervals
 BOUGHT = {  # columns of the cells that λ is meant to lower
-    "test_robustness_loss": "test robustness loss",
+    "robustness_loss": "test robustness loss",
     "lipschitz_discrete": "Lipschitz ratio, test points",
 }
 _AXIS_NAMES = {

@@ -30,7 +30,7 @@ DOCUMENTS, OWN = 5, "contribution"
 _COLUMNS = {
     "accuracy": "accuracy, %",
     "cross_entropy": "cross-entropy",
-    "test_robustness_loss": "robustness loss",
+    "robustness_loss": "robustness loss",
     "lipschitz_input_lower": "Lipschitz, input",
     "faithfulness_relevance": "faithfulness",
     "selection_gain": "gain by selection, %",

@@ -29,7 +29,7 @@ METRICS = {
     "balanced_accuracy": "balanced accuracy",
     "cross_entropy": "cross-entropy, nats",
     "lipschitz_local": "local Lipschitz ratio, lower is more stable",
-    "test_robustness_loss": "robustness loss, exact",
+    "robustness_loss": "robustness loss, exact",
     "faithfulness_relevance": "faithfulness of relevances, 1 is best",
     "faithfulness_contribution": "faithfulness of contributions, 1 is best",
     "reconstruction_mse": "reconstruction error",

@@ -21,7 +21,7 @@ from pipeline.metrics.intervals import TAILS, Interval, accuracy_interval, lost_
 from pipeline.study.definitions import Definition
 
 Across = Literal["variant", "reduction"]
-AXES = {"robust_reg": False, "per_example": False, "test_robustness_loss": True,
+AXES = {"robust_reg": False, "per_example": False, "robustness_loss": True,
         "lipschitz_discrete": True}  # fmt: skip
 """Name of an axis, and whether accuracy is expected to rise along it."""
 _POINT = ["variant", "reduction", "robust_reg"]  # columns of the cells

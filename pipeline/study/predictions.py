@@ -117,7 +117,7 @@ def _who_pays_more(study: MeasuredStudy) -> Iterator[Prediction]:
 def _one_trade_off(study: MeasuredStudy) -> Iterator[Prediction]:
     if "variant" not in study.comparisons:
         return
-    loss = study.errors["test_robustness_loss", "variant"]
+    loss = study.errors["robustness_loss", "variant"]
     weight = study.errors["robust_reg", "variant"]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = of_draws(loss / weight)

@@ -21,7 +21,7 @@ MEASURES = (
     "accuracy",
     "accuracy_low",
     "accuracy_high",
-    "test_robustness_loss",
+    "robustness_loss",
     "lipschitz_discrete",
     "lipschitz_local",
     "concept_sparsity",

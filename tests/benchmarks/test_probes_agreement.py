@@ -14,7 +14,7 @@ def cells(exact: list[float], probe: list[float], **about: object) -> pd.DataFra
     """Cells of one λ, a seed each; the robustness loss is ten times the accuracy."""
     rows = [
         {"experiment": "e", "variant": "v", "robust_reg": 0.1, "seed": seed, "probes": probes}
-        | {"accuracy": value, "test_robustness_loss": 10 * value}
+        | {"accuracy": value, "robustness_loss": 10 * value}
         | about
         for probes, values in (("exact", exact), ("1", probe))
         for seed, value in enumerate(values)
@@ -31,7 +31,7 @@ def test_difference_and_spread():
     assert accuracy["difference"] == pytest.approx(0.05)
     assert accuracy["spread"] == pytest.approx(0.1)
     assert accuracy["seeds"] == 3
-    assert table.loc["test_robustness_loss", "difference"] == pytest.approx(0.5)
+    assert table.loc["robustness_loss", "difference"] == pytest.approx(0.5)
     assert table["within"].all()
 
 
@@ -85,7 +85,7 @@ def test_trains_and_compares(tmp_path, monkeypatch):
     losses = trained.pivot(
         index=["experiment", "variant", "robust_reg", "seed"],
         columns="probes",
-        values="test_robustness_loss",
+        values="robustness_loss",
     )
     same = (losses["1"] == losses["exact"]).groupby(["experiment", "variant"]).all()
     assert same.to_dict() == {

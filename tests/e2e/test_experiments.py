@@ -105,7 +105,7 @@ def _check_comparisons(project: Project) -> None:
     files = (*(f"{name}/{name}" for name in alone), *(f"uci/{name}" for name in TABLES))
     assert set(metrics) == {f"reports/metrics/{name}.json" for name in files}
     for of_experiment in metrics.values():
-        assert of_experiment["test_robustness_loss"]["diff"] != 0
+        assert of_experiment["robustness_loss"]["diff"] != 0
     claims = ("--all", "--targets", "reports/claims.json")
     verdicts = json.loads(project.run("dvc", "metrics", "diff", *claims, "--json"))
     assert len(verdicts["reports/claims.json"]) == len(CLAIMS)

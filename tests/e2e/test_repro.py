@@ -27,8 +27,7 @@ ALL = [
     "study@mnist_senn",
     "report",
 ]
-HEADLINE = ["accuracy", "accuracy_half_width", "lipschitz_local", "faithfulness",
-            "test_robustness_loss", "cross_entropy", "accuracy_at_lambda_max"]  # fmt: skip
+HEADLINE = ["accuracy", "ci95", "lipschitz_local", "faithfulness", "robustness_loss"]
 UP_TO_DATE = "Data and pipelines are up to date."
 
 

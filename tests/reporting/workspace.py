@@ -36,7 +36,7 @@ METRICS = {
     "lipschitz_input_certified": 9.0,
     "faithfulness_relevance": 0.3,
     "faithfulness_contribution": 0.7,
-    "test_robustness_loss": 2.0,
+    "robustness_loss": 2.0,
     "reconstruction_mse": 0.8,
     "concept_correlation": 0.4,
     "concept_sparsity": 0.2,

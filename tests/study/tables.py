@@ -27,7 +27,7 @@ def study_table(
             "accuracy": curve(robust_reg) + more,
             "accuracy_low": curve(robust_reg) + more - half_width,
             "accuracy_high": curve(robust_reg) + more + half_width,
-            "test_robustness_loss": loss(definition, robust_reg),
+            "robustness_loss": loss(definition, robust_reg),
             "lipschitz_discrete": loss(definition, robust_reg),
             "concept_sparsity": 1 / (1 + robust_reg),
         }

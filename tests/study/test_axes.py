@@ -63,7 +63,7 @@ def test_variants_coincide_on_the_axis_that_their_accuracy_depends_on():
     )
     assert prediction_errors(by_loss, "robust_reg", "variant")[0] == pytest.approx(0.1)
     # On the axis of the loss the two share one place: elsewhere the nearest end predicts.
-    assert prediction_errors(by_loss, "test_robustness_loss", "variant")[0] == pytest.approx(
+    assert prediction_errors(by_loss, "robustness_loss", "variant")[0] == pytest.approx(
         np.sqrt((0.05**2 + 0.1**2) / 3)
     )
 
