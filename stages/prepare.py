@@ -22,8 +22,7 @@ def main() -> None:
         folder = Path("data/prepared", dataset)
         save_dataset(folder, prepared)
         sizes = ", ".join(f"{len(getattr(prepared, split))} {split}" for split in SPLITS)
-        missing = f" ({prepared.incomplete} incomplete rows left out)" * bool(prepared.incomplete)
-        print(f"{dataset}: {sizes}{missing} -> {folder}")
+        print(f"{dataset}: {sizes} -> {folder}")
 
 
 if __name__ == "__main__":

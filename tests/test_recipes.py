@@ -115,6 +115,7 @@ def repository(tmp_path_factory) -> Path:
     write_texts(folder / "data/raw/reuters_r8")
     (folder / "reports").mkdir()
     shutil.copy(REPOSITORY / "reports/template.ipynb", folder / "reports")
+    shutil.copy(REPOSITORY / "requirements.txt", folder)
     for stage, *name in (
         ("download", "corners"),
         ("prepare", "corners"),

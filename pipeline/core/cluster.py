@@ -38,17 +38,10 @@ def run_on_cluster(
     cores: int,
     report: Callable[[int, int, float], None],
 ) -> Iterator[tuple[int, Result]]:
-    """Yield (index of the task, its result) as tasks finish.
+    """As `tasks.run_tasks`: each task gets `cores`, or a GPU of its own.
 
-    Parameters
-    ----------
-    work : ``work(task, report)``, a function of a module of ours, or a `partial` of one, which is
-        sent to each node once; what it raises is raised here. A task is begun again, elsewhere if
-        need be, when its worker or its node dies. What `work` and the tasks have of this machine
-        becomes the node's: see `_TRANSLATED`.
-    device : of this machine; a task gets a GPU of its own if it is one.
-    cores : that a task on the CPU has for itself.
-    report : called here with (index of the task, epochs done, value) as tasks report.
+    `work` is sent to each node once. A task is begun again, elsewhere if need be, when its worker
+    or its node dies. What it has of this machine becomes the node's: see `_TRANSLATED`.
 
     Raises
     ------
@@ -93,19 +86,14 @@ def _on_node(
         return work(task, lambda *state: reports.put_nowait((index, *state)))
 
 
-def _file_of_a_node(sent: tuple[Path, bytes]) -> File:
-    return File(*sent)
-
-
-def _store_of_a_node(is_on: bool) -> CellStore:
-    return CellStore.from_environment() if is_on else CellStore(None, 0)
-
-
 # What means something on this machine alone: what is sent for it, and what a node makes of that.
 # A file brings its content, a store is the node's own, and so is a GPU, whose number may differ.
 _TRANSLATED: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    File: (lambda file: (file.path, file.read_bytes()), _file_of_a_node),
-    CellStore: (lambda store: store.folder is not None, _store_of_a_node),
+    File: (lambda file: (file.path, file.read_bytes()), lambda sent: File(*sent)),
+    CellStore: (
+        lambda store: store.folder is not None,
+        lambda is_on: CellStore.from_environment() if is_on else CellStore(None, 0),
+    ),
     torch.device: (lambda device: device.type, torch.device),
 }
 

@@ -70,8 +70,6 @@ class Prepared:
         features, or one for each column of a table.
     table : DataFrame or None
         The same rows with column names, for people to read.
-    incomplete : int
-        Rows that were left out because a value is missing.
     vocabulary : tuple of str
         The words of texts; the first, "", is none.
     embeddings : Tensor (words of the vocabulary, D) or None
@@ -87,7 +85,6 @@ class Prepared:
     mean: Moments = 0.0
     std: Moments = 1.0
     table: "pd.DataFrame | None" = None
-    incomplete: int = 0
     vocabulary: tuple[str, ...] = ()
     embeddings: Tensor | None = None
 
@@ -204,7 +201,7 @@ def save_dataset(folder: Path, prepared: Prepared) -> None:
     for name in SPLITS:
         split: Split = getattr(prepared, name)
         tensors[f"{name}_x"], tensors[f"{name}_y"] = split.x, split.y
-    keys = ["name", "feature_names", "class_names", "mean", "std", "incomplete"]
+    keys = ["name", "feature_names", "class_names", "mean", "std"]
     if prepared.embeddings is not None:
         tensors["embeddings"] = prepared.embeddings
         keys.append("vocabulary")
@@ -258,8 +255,7 @@ def read_dataset(file: File) -> Dataset:
         )
     except (KeyError, IndexError, ValueError) as error:
         raise PipelineError(
-            f"{file}: not a prepared dataset ({error!r}). "
-            f"`python -m stages.prepare {file.path.parent.name}` writes it again."
+            f"{file}: not a prepared dataset ({error!r}). Remove it and run `dvc repro`."
         ) from error
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class File:
         try:
             return self.path.read_bytes()
         except OSError as error:
-            raise unreadable(self, error.strerror) from error
+            raise unreadable(self, error) from error
 
     def digest(self) -> str:
         """SHA-256 of the content, in hexadecimal; raises as `read_bytes` does."""
@@ -61,24 +61,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
     PipelineError
         If the folder cannot be written or the disk is full.
     """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    temporary = Path(name)
-    try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would hide the file from a group
         _flush_to_disk(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 @contextmanager
@@ -107,12 +100,6 @@ def all_or_nothing(folder: Path) -> Iterator[None]:
             for path in created:
                 path.rmdir()
         raise
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -152,7 +139,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def unreadable(file: Path | File, why: object) -> PipelineError:
     """To be raised when a file that a stage wrote cannot be read."""
-    return PipelineError(f"cannot read {file}: {why}. `dvc repro` runs the stage that writes it.")
+    reason = why.strerror if isinstance(why, OSError) else why  # without the path again
+    return PipelineError(
+        f"cannot read {file}: {reason}. `dvc repro` runs the stage that writes it."
+    )
 
 
 def _flush_to_disk(path: Path) -> None:

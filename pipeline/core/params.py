@@ -450,25 +450,22 @@ class Params(Section):
             yield "experiments.vae", words, "vae"
         for name in self.study:
             yield from self._study_problems(name)
-        for place, name in enumerate(self.explain.experiments):
-            if name not in self.entries:
-                words = f"must be among experiments ({', '.join(self.entries)})"
-                yield f"explain.experiments[{place}]", words, name
-        for key in ("rivals", "certify", "power"):
+        for key in ("explain", "rivals", "certify", "power"):
+            known = self.entries if key == "explain" else self.experiments
             for place, name in enumerate(getattr(self, key).experiments):
-                if name not in self.experiments:
-                    words = f"must be among experiments ({', '.join(self.experiments)})"
-                    yield f"{key}.experiments[{place}]", words, name
+                where = f"{key}.experiments[{place}]"
+                if name not in known:
+                    yield where, f"must be among experiments ({', '.join(known)})", name
                 elif key == "rivals" and self._is_on_texts(name):
-                    words = "must be an experiment on tables or images"
-                    yield f"{key}.experiments[{place}]", words, name
+                    yield where, "must be an experiment on tables or images", name
                 elif key == "power" and not self._is_on_texts(name):
-                    words = "must be an experiment on texts"
-                    yield f"{key}.experiments[{place}]", words, name
-        fewest = min(self.experiments, key=lambda name: len(self.seeds_of(name)))
-        if self.explain.seeds > (count := len(self.seeds_of(fewest))):
-            words = f"must be ≤ {count}, the number of seeds of {fewest}"
-            yield "explain.seeds", words, self.explain.seeds
+                    yield where, "must be an experiment on texts", name
+        explained = [n for n in self.experiments if self.entry_of(n) in self.explain.experiments]
+        for name in explained:
+            if self.explain.seeds > (count := len(self.seeds_of(name))):
+                words = f"must be ≤ {count}, the number of seeds of {name}"
+                yield "explain.seeds", words, self.explain.seeds
+                break
 
         grids = [self.lambda_grid, *(e.lambda_grid or () for e in self.experiments.values())]
         for value in sorted({*chain(*grids)} - {self.robust_reg}):
@@ -487,6 +484,10 @@ class Params(Section):
             yield f"{key}.num_classes", words, experiment.num_classes
         fit = experiment.num_concepts, experiment.dropout
         for part in (experiment.conceptizer, experiment.parameterizer):
+            if data.kind not in part.kinds:
+                words = f"must be one for {data.kind}, inputs have shape {data.input_shape}"
+                yield f"{key}.{part.section}.name", words, part.name
+                continue
             for name, words, value in part.problems(data, *fit):
                 yield f"{key}.{name}", words, value
         if data.kind == "tables" and experiment.conceptizer.name != "identity":

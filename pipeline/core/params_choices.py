@@ -110,15 +110,7 @@ class Part(kind.Section):
         return self.model_dump(exclude={"name"})
 
     def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
-        """What does not fit the dataset or the experiment; keys are the experiment's."""
-        if data.kind in self.kinds:
-            yield from self.misfits(data, num_concepts, dropout)
-        else:
-            words = f"must be one for {data.kind}, inputs have shape {data.input_shape}"
-            yield f"{self.section}.name", words, self.name
-
-    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
-        """The same for a dataset of a kind that it is for."""
+        """What does not fit a dataset of its `kinds`, or the experiment, whose keys are named."""
         return iter(())
 
 
@@ -135,7 +127,7 @@ class IdentityConceptizer(Conceptizer):
     built_by = "pipeline.models.conceptizers:IdentityConceptizer"
     kinds = ("tables",)
 
-    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         if (num_concepts,) != data.input_shape:
             words = f"must be {data.input_shape[0]}, the features, with the identity conceptizer"
             yield "num_concepts", words, num_concepts
@@ -159,7 +151,7 @@ class ConvConceptizer(Conceptizer):
     built_by = "pipeline.models.conceptizers:ConvConceptizer"
     kinds = ("images",)
 
-    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         layers = len(self.channels) + 1
         problems = list(_convolution_problems(self, data, self.kernel_size, layers))
         yield from problems
@@ -189,7 +181,7 @@ class WordsConceptizer(Conceptizer):
     built_by = "pipeline.models.words:WordsConceptizer"
     kinds = ("texts",)
 
-    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         if num_concepts != data.input_shape[0]:
             words = (
                 f"must be {data.input_shape[0]}, texts.max_length, since every word is a concept"
@@ -213,7 +205,7 @@ class MlpParameterizer(Parameterizer):
     hidden_sizes: kind.Sizes
     built_by = "pipeline.models.parameterizers:MlpParameterizer"
 
-    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         if dropout > 0 and not self.hidden_sizes:
             words = "must be 0 with parameterizer.hidden_sizes [], which leaves no units to drop"
             yield "dropout", words, dropout
@@ -234,7 +226,7 @@ class ConvParameterizer(Parameterizer):
     built_by = "pipeline.models.parameterizers:ConvParameterizer"
     kinds = ("images",)
 
-    def misfits(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
+    def problems(self, data: DatasetFacts, num_concepts: int, dropout: float) -> Iterator[Problem]:
         return _convolution_problems(self, data, self.kernel_size, len(self.channels))
 
 

@@ -80,9 +80,9 @@ def kind() -> str:
 def advise() -> None:
     """Warn in one line on stderr if last bits will differ on this processor."""
     if not IN_FORCE:
-        why = "no x86-64 processor with AVX2 and FMA"
+        why = "no x86-64 processor that is known to have AVX2 and FMA"
         if is_able():
-            why = "numpy was imported before pipeline"
+            why = "numpy or numba was imported before pipeline"
         print(
             f"note: {why}; the last bits of results will differ from the committed ones "
             "(docs/reproducibility.md)",

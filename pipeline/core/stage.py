@@ -37,8 +37,7 @@ def argument(name: str, description: str | None, choices: Iterable[str] | None =
 def check_versions(requirements: Path = REQUIREMENTS) -> None:
     """Check that the versions installed are those that `requirements` pins.
 
-    DVC reruns stages when the file changes, but does not see what is installed. Without the file,
-    as on the nodes of a cluster, nothing is checked.
+    DVC reruns stages when the file changes, but does not see what is installed.
 
     Raises
     ------
@@ -60,8 +59,6 @@ def check_versions(requirements: Path = REQUIREMENTS) -> None:
 
 def pins(requirements: Path) -> dict[str, str]:
     """Version by package, from the lines ``package==version``."""
-    if not requirements.is_file():
-        return {}
     lines = requirements.read_text(encoding="utf-8").splitlines()
     wanted = (line.partition("#")[0].strip() for line in lines)
     return dict(line.split("==") for line in wanted if "==" in line)

@@ -144,23 +144,17 @@ class CellStore:
             stored = entry.read_bytes()
         except OSError:  # there is none, or it is not readable
             return None
-        digest, content = stored[:_DIGEST], stored[_DIGEST:]
-        is_whole = digest == _digest(fingerprint, content)
+        content = _content(fingerprint, stored)
         with suppress(OSError):  # another process may have removed it meanwhile
-            if is_whole:
-                os.utime(entry)  # used now
-            else:
+            if content is None:
                 entry.unlink()
-        return content if is_whole else None
+            else:
+                os.utime(entry)  # used now
+        return content
 
     def _write(self, fingerprint: str, suffix: str, content: bytes) -> None:
-        if self.folder is None:
-            return
-        try:
-            entry = self.folder / f"{fingerprint}{suffix}"
-            write_bytes(entry, _digest(fingerprint, content) + content)
-        except (PipelineError, OSError) as error:
-            _complain(self.folder, error)
+        if self.folder is not None:
+            _put(self.folder / f"{fingerprint}{suffix}", fingerprint, content)
 
     def checkpoint(self, name: str) -> "Checkpoint":
         """Where the bank called `name`, 64 hexadecimal digits, keeps its unfinished state."""
@@ -194,13 +188,8 @@ class Checkpoint:
 
     def save(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         """Replace the state. Where it cannot be written, an interrupted bank starts anew."""
-        if self.path is None:
-            return
-        content = to_bytes(tensors, metadata)
-        try:
-            write_bytes(self.path, _digest(self.path.name, content) + content)
-        except PipelineError as error:
-            _complain(self.path.parent, error)
+        if self.path is not None:
+            _put(self.path, self.path.name, to_bytes(tensors, metadata))
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The state as it was saved, or None if there is none, or it was damaged since."""
@@ -210,15 +199,27 @@ class Checkpoint:
             stored = self.path.read_bytes()
         except OSError:
             return None
-        digest, content = stored[:_DIGEST], stored[_DIGEST:]
-        is_whole = digest == _digest(self.path.name, content)
-        return read_tensors(File(self.path, content)) if is_whole else None
+        content = _content(self.path.name, stored)
+        return None if content is None else read_tensors(File(self.path, content))
 
     def remove(self) -> None:
         """Forget the state: the bank is finished."""
         if self.path is not None:
             with suppress(OSError):
                 self.path.unlink()
+
+
+def _content(name: str, stored: bytes) -> bytes | None:
+    """What `_put` wrote under `name`; None if it is damaged, or another's."""
+    digest, content = stored[:_DIGEST], stored[_DIGEST:]
+    return content if digest == _digest(name, content) else None
+
+
+def _put(path: Path, name: str, content: bytes) -> None:
+    try:
+        write_bytes(path, _digest(name, content) + content)
+    except PipelineError as error:
+        _complain(path.parent, error)
 
 
 def _digest(fingerprint: str, content: bytes) -> bytes:

@@ -43,14 +43,7 @@ def run_side_by_side(
     device: torch.device,
     report: Callable[[int, int, float], None],
 ) -> Iterator[tuple[int, Result]]:
-    """Yield (index of the task, its result) as tasks finish.
-
-    An error, Ctrl-C or the parent's death ends the workers at once.
-
-    Parameters
-    ----------
-    work : ``work(task, report)``, a module's function; its exceptions are raised here.
-    report : called in this process with (index of the task, epochs done, accuracy).
+    """As `tasks.run_tasks`. An error, Ctrl-C or the parent's death ends the workers at once.
 
     Raises
     ------

@@ -1,12 +1,8 @@
 """MNIST, normalised with the mean and standard deviation of its pixels, as published."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-from torch import Tensor
-
 from pipeline.core.dataset import Prepared, Split
-from pipeline.core.errors import PipelineError
 from pipeline.data.sources import RawFile
 
 MEAN, STD = 0.1307, 0.3081
@@ -34,21 +30,8 @@ def files() -> tuple[RawFile, ...]:
 
 
 def prepare(raw: Path, split_seed: int) -> Prepared:
-    """Full MNIST: 54,000 training, 6,000 validation and the official 10,000 test images.
-
-    Parameters
-    ----------
-    raw : Path
-        Folder of the four raw files, parsed by torchvision.
-    split_seed : int
-        Ignored: this split is fixed.
-
-    Raises
-    ------
-    PipelineError
-        If a raw file is missing or not in MNIST's format.
-    """
-    del split_seed
+    """Full MNIST: 54,000 training, 6,000 validation and the official 10,000 test images."""
+    del split_seed  # this split is fixed
     train, test = (_read_idx(raw, part) for part in ("train", "t10k"))
     return normalised(
         "mnist",
@@ -66,17 +49,6 @@ def normalised(name: str, train: Split, valid: Split, test: Split) -> Prepared:
 def _read_idx(raw: Path, part: str) -> Split:
     from pipeline.core.torchvision_shim import torchvision
 
-    images, labels = raw / f"{part}-images-idx3-ubyte", raw / f"{part}-labels-idx1-ubyte"
-    x = _parsed(images, torchvision.datasets.mnist.read_image_file)
-    y = _parsed(labels, torchvision.datasets.mnist.read_label_file)
-    if len(x) != len(y):
-        raise PipelineError(f"{images} has {len(x)} images but {labels} has {len(y)} labels")
+    x = torchvision.datasets.mnist.read_image_file(str(raw / f"{part}-images-idx3-ubyte"))
+    y = torchvision.datasets.mnist.read_label_file(str(raw / f"{part}-labels-idx1-ubyte"))
     return Split(x.unsqueeze(1), y)
-
-
-def _parsed(path: Path, parse: Callable[[str], Tensor]) -> Tensor:
-    try:
-        return parse(str(path))
-    # What torchvision's parser raises for a file that is too short, too long or not MNIST.
-    except (OSError, ValueError, TypeError, KeyError, AssertionError, RuntimeError) as error:
-        raise PipelineError(f"cannot read {path}: {str(error) or 'not in MNIST format'}") from error

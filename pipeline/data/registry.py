@@ -28,12 +28,13 @@ def files_of(collection: str) -> list[RawFile]:
 def prepare(name: str, raw: Path, split_seed: int, texts: Texts) -> Prepared:
     """A dataset from its raw files, checked against what pipeline/core/params_choices.py says.
 
-    Deterministic. `raw` is the folder of the raw files.
+    Deterministic. `raw` is the folder of the raw files, which are verified: nobody checks again
+    what their SHA-256 says. `split_seed` says which rows are for training, validation and test.
 
     Raises
     ------
     PipelineError
-        If they differ, or the raw files are not what they should be.
+        If they differ.
     """
     facts = facts_of(name, texts.input_shape)
     settings = (texts,) if DATASETS[name].input_shape == TEXTS else ()
@@ -74,17 +75,7 @@ def caveat(dataset: str) -> str:
 
 
 def documents(dataset: str, raw: Path) -> tuple[list[list[str]], list[list[str]]]:
-    """All texts of `dataset` for training, and all for testing, word by word.
-
-    Parameters
-    ----------
-    raw : folder of its raw files.
-
-    Raises
-    ------
-    PipelineError
-        If a raw file is missing or not as it was published.
-    """
+    """All texts of `dataset`, whose raw files are in `raw`: for training, and for testing."""
     training, held_out = _module(dataset).documents(raw)
     return training, held_out
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import all_or_nothing, atomic_path, sha256_of
+from pipeline.core.files import all_or_nothing, write_bytes
 from pipeline.data.transports import (
     NotFound,
     Unavailable,
@@ -61,7 +61,7 @@ def fetch_all(
     mirror: str | None,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Put all files into `folder`, verified, or none of them.
+    """Put all files into `folder`, verified, or none of them, and remove whatever else is there.
 
     A file that is already there with the right content is left alone.
 
@@ -77,6 +77,7 @@ def fetch_all(
     PipelineError
         If no source has a file, or it cannot be written.
     """
+    files = list(files)
     with all_or_nothing(folder):
         for file in files:
             path = folder / file.name
@@ -87,8 +88,12 @@ def fetch_all(
                 report(f"{file.name}: there, but {_mismatch(digest, file)}; fetching it again")
                 _remove(path)
             payload = _fetch(file, mirror, report)
-            with atomic_path(path) as part:
-                part.write_bytes(payload)
+            write_bytes(path, payload)
+    for other in sorted(
+        {path.name for path in folder.glob("[!.]*")} - {file.name for file in files}
+    ):
+        report(f"{other}: no raw file; removing it")
+        _remove(folder / other)
 
 
 def verify_all(files: Iterable[RawFile], folder: Path) -> None:
@@ -177,7 +182,7 @@ def _remove(path: Path) -> None:
 def _digest(path: Path) -> str | None:
     """SHA-256 of the file at `path`, None where there is none."""
     try:
-        return sha256_of(path)
+        return sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -67,7 +67,7 @@ def read_url(url: str) -> bytes:
                 disable=not _console.is_terminal,
             ) as body:
                 return b"".join(iter(partial(body.read, CHUNK), b""))
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise Unavailable(_network_reason(error)) from error
 
 

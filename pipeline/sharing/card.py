@@ -17,7 +17,7 @@ import pandas as pd
 from pipeline.core.cells import Cell, rows_at
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import all_or_nothing, read_table, sha256_of, write_bytes
+from pipeline.core.files import File, all_or_nothing, read_table, write_bytes
 from pipeline.core.run import Run
 from pipeline.data.texts import RESERVED, UNKNOWN
 from pipeline.metrics.intervals import Interval, accuracy_interval, interval
@@ -99,7 +99,7 @@ def card(shared: Shared, file: Path, data: Dataset, cells: pd.DataFrame) -> str:
             "",
             *([f"> **{shared.facts.caveat}**", ""] if shared.facts.caveat else []),
             f"File: [`{file.name}`]({file.name}), {file.stat().st_size / 1000:,.0f} KB, SHA-256 "
-            f"`{sha256_of(file)}`",
+            f"`{File(file).digest()}`",
             "",
             "## Use",
             "",

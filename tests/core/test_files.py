@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import (
+    File,
     all_or_nothing,
     atomic_path,
     read_table,
-    sha256_of,
     write_csv,
     write_json,
 )
@@ -100,7 +100,7 @@ def test_all_or_nothing_where_no_folder_can_be(tmp_path):
 def test_sha256_of_the_published_test_vector(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert sha256_of(tmp_path / "abc") == expected
+    assert File(tmp_path / "abc").digest() == expected
 
 
 def test_write_json_keeps_order_and_refuses_nan(tmp_path):

@@ -143,3 +143,17 @@ def test_the_collection_must_be_downloaded(content, tmp_path):
         f'experiments.uci.dataset: must be among datasets ({there}), got "uci/wine"',
         f'explain.experiments[1]: must be among experiments ({entries}), got "uci_wine"',
     ]
+
+
+def test_an_entry_named_with_a_dot_is_no_riddle(content, tmp_path):
+    content["experiments"]["my.uci"] = {"dataset": "mnist", "tables": {"wine": {}}}
+    assert any(line.startswith("experiments.my.uci") for line in problems(content, tmp_path))
+
+
+def test_seeds_to_explain_are_bounded_by_the_experiments_explained(content, tmp_path):
+    content["explain"] |= {"experiments": ["compas_senn"], "seeds": 3}
+    content["experiments"]["uci"]["seeds"] = [1, 2]
+    Params.model_validate(content)
+    content["explain"]["experiments"].append("uci")
+    words = "explain.seeds: must be ≤ 2, the number of seeds of uci_heart, got 3"
+    assert problems(content, tmp_path) == [words]

@@ -93,7 +93,8 @@ def fail_beside_another(task: tuple[Path, str], report) -> None:
         time.sleep(0.2)
         return
     if role == "writes":
-        with atomic_path(folder / "file"):
+        with atomic_path(folder / "file") as temporary:
+            temporary.write_text("half")
             assert not eventually((folder / "never").exists, 600)
     assert eventually(lambda: any(folder.iterdir()))
     if role == "fails":
@@ -136,7 +137,8 @@ def test_no_tasks():
 
 
 def write_for_ever(folder: str, report) -> None:
-    with atomic_path(Path(folder, str(os.getpid()))):
+    with atomic_path(Path(folder, str(os.getpid()))) as temporary:
+        temporary.write_text("half")
         time.sleep(600)
 
 

@@ -1,6 +1,7 @@
+import pandas as pd
 import pytest
 
-from pipeline.data.compas import FILE_NAME, SCALES, derive_table, prepare, read_raw
+from pipeline.data.compas import FILE_NAME, SCALES, derive_table, prepare
 from pipeline.data.registry import caveat, scales
 from pipeline.data.scales import Scale
 from tests.conftest import REPOSITORY
@@ -21,7 +22,7 @@ def test_only_a_linear_scale_goes_below_its_low_end():
 
 
 def test_compas_counts_priors_as_it_is_prepared(raw_data):
-    counts = derive_table(read_raw(raw_data("compas") / FILE_NAME))["Number_of_Priors"]
+    counts = derive_table(pd.read_csv(raw_data("compas") / FILE_NAME))["Number_of_Priors"]
     possible = {float(f"{SCALES['Number_of_Priors'].scaled(n):.6f}") for n in counts.unique()}
     table = prepare(raw_data("compas"), split_seed=0).table
     assert set(table["Number_of_Priors"].round(6)) <= possible

@@ -192,3 +192,14 @@ def test_verify_all(raw):
         verify_all([file], raw)
     (raw / "table.csv").write_bytes(PAYLOAD)
     verify_all([file], raw)
+
+
+def test_what_is_no_raw_file_is_removed(raw, mirror):
+    (mirror / "table.csv").write_bytes(PAYLOAD)
+    fetch(raw, mirror)
+    (raw / "former.csv").write_bytes(OTHER)
+    assert fetch(raw) == [
+        "table.csv: already there, SHA-256 verified",
+        "former.csv: no raw file; removing it",
+    ]
+    assert contents(raw) == {"table.csv": PAYLOAD}

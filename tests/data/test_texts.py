@@ -136,10 +136,6 @@ def test_validation_documents_have_no_part_in_the_vocabulary(tmp_path):
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ("x\n", "x\ta\n", r"train\.tab: line 5: must be a topic, a tab and a text"),
-        ("x\ta\tb\n", "x\ta\n", r"train\.tab: line 5: must be"),
-        ("x\t \n", "x\ta\n", r"train\.tab: line 5: must be"),
-        (documents("xyxyxyxyxyxyxyxyxyxy", "a b c"), "z\ta\n", r"test\.tab: z is no topic"),
         (documents("xyy", "a b"), "x\ta\n", r"cannot split 3 rows"),
         (
             documents("xyxyxyxyxyxyxyxyxyxy", "a"),
@@ -152,8 +148,3 @@ def test_says_what_is_wrong(tmp_path, train, test, message):
     small = corpus(tmp_path, train, test)
     with pytest.raises(PipelineError, match=message):
         small.prepare(tmp_path, 0, SMALL.model_copy(update={"embedding_size": 3}))
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(PipelineError, match=r"cannot read .*train\.tab"):
-        read(tmp_path / "train.tab")

@@ -151,3 +151,10 @@ def test_read_package_fetches_a_wheel_once(package_index, monkeypatch):
     assert read_package("senn-fake==1.0", "fake/a") == b"first"
     monkeypatch.setattr("sys.executable", "/bin/false")
     assert read_package("senn-fake==1.0", "fake/b") == b"second"
+
+
+def test_a_length_that_is_no_number_is_the_sources_fault(server):
+    server.content["/file"] = PAYLOAD
+    server.headers["Content-Length"] = "many"
+    with pytest.raises(Unavailable):
+        read_url(f"{server.address}/file")
