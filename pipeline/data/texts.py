@@ -17,6 +17,7 @@ import torch
 
 from pipeline.core.dataset import Prepared, Split
 from pipeline.core.errors import PipelineError
+from pipeline.core.files import File
 from pipeline.core.params import Texts
 from pipeline.data.sources import Package, RawFile
 from pipeline.data.splits import hold_out
@@ -84,7 +85,7 @@ class Corpus:
 
 def read(path: Path) -> tuple[list[list[str]], list[str]]:
     """The documents of a file, word by word, and their topics."""
-    lines = path.read_text(encoding="utf-8").splitlines()[_HEADER:]
+    lines = File(path).read_bytes().decode("utf-8").splitlines()[_HEADER:]
     rows = [line.partition("\t") for line in lines if line]
     return [text.split() for _, _, text in rows], [topic for topic, _, _ in rows]
 
