@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import atomic_path
+from pipeline.core.files import write_bytes
 
 PAGE = Path(".dvc/plots.html")
 
@@ -81,7 +81,7 @@ def _fetch(library: Library, folder: Path) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    with TemporaryDirectory() as folder, atomic_path(PAGE) as path:
+    with TemporaryDirectory() as folder:
         fetched = [_fetch(library, Path(folder)) for library in LIBRARIES]
-        scripts, licences = zip(*fetched, strict=True)
-        path.write_text(page(scripts, licences), encoding="utf-8")
+    scripts, licences = zip(*fetched, strict=True)
+    write_bytes(PAGE, page(scripts, licences).encode())
