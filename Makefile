@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test docs verify benchmark venv lock clean
+.PHONY: help repro test docs verify benchmark venv dev lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,9 @@ verify: $(VENV)/.requirements ## rerun what is not up to date, in a copy, and co
 benchmark: $(VENV)/.requirements ## time training against the textbook; leave the machine alone meanwhile
 	$(BIN)/python -m benchmarks
 
-venv: $(VENV)/.requirements-dev ## only make the environment; then `. .venv/bin/activate`
+venv: $(VENV)/.requirements ## only make the environment; then `. .venv/bin/activate`
+
+dev: $(VENV)/.requirements-dev ## the same, with what tests and documentation need
 
 lock: $(VENV)/.requirements-dev ## resolve requirements.txt anew into requirements-lock.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import compas, mnist
-from benchmarks.report import in_words, machine, picture, tables, warn_if_busy
+from benchmarks.report import in_words, machine, parser, picture, tables, warn_if_busy
 from benchmarks.timings import FULL, ON_GPU, QUICK, time_grids, time_growth, time_steps
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_bytes, write_json
@@ -45,13 +45,12 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--quick", action="store_true", help="a little of everything, once")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
+    known = parser("benchmarks", __doc__)
+    known.add_argument("--quick", action="store_true", help="a little of everything, once")
+    known.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     words = "folder for JSON and picture: benchmarks/results after a complete run, otherwise none"
-    parser.add_argument("--output", type=Path, help=words)
-    options = parser.parse_args()
+    known.add_argument("--output", type=Path, help=words)
+    options = known.parse_args()
     if options.output is None and not options.quick and set(options.only) == set(SECTIONS):
         options.output = RESULTS
     return options

@@ -23,7 +23,7 @@ import torch
 from scipy import stats
 
 from benchmarks.measure import MNIST, PAPER, REPOSITORY, changed
-from benchmarks.report import in_words, machine
+from benchmarks.report import in_words, machine, parser
 from pipeline.core.dataset import FILE_NAME, save_dataset
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_csv
@@ -113,17 +113,12 @@ def _prepared(folder: Path) -> Path:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.as_run",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, help="folder of prepared data, with mnist/ in it")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(_SEEDS))
-    parser.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/as_run")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    return parser.parse_args(arguments)
+    options = parser("benchmarks.as_run", __doc__)
+    options.add_argument("--data", type=Path, help="folder of prepared data, with mnist/ in it")
+    options.add_argument("--seeds", nargs="+", type=int, default=list(_SEEDS))
+    options.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/as_run")
+    options.add_argument("--output", type=Path, default=RESULTS)
+    return options.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.measure import MNIST, Problem, mnist
 from pipeline.core.cells import Cell
-from pipeline.core.dataset import Split, load_dataset
+from pipeline.core.dataset import Dataset, Split, load_dataset
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.batches import capacity, predict
 from pipeline.metrics.evaluation import Protocol, evaluate_cells
@@ -33,6 +33,7 @@ from pipeline.metrics.stability import (
 )
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.layers import plain
+from pipeline.models.senn import Senn
 from pipeline.models.stacking import stacked_weights
 from pipeline.training.batches import Batches, at_step, draw_batches, each_tensor
 from pipeline.training.objectives import Objective
@@ -74,12 +75,21 @@ def vmap_stepping(
     params, name = problem.params, problem.name
     experiment, data = params.experiment(name), load_dataset(problem.data).to(device)
     objective = Objective(experiment, params.robustness, params.vae)
-    inputs = Inputs(data.input_shape, data.mean, data.std)
-    model = build_senn(name, experiment, params.vae, inputs, seed=0)
+    (model,) = _untrained(problem, data)
     bank = [Cell(name, 0.1 * place, place % 3) for place in range(cells)]
     weights = stacked_weights([model] * cells, device)
     stepping = VmapStepping(model, weights, objective, bank, data, width)
     return stepping, {s: draw_batches(model, objective, s, 1, data.train) for s in stepping.seeds}
+
+
+def _untrained(problem: Problem, data: Dataset, seeds: int = 1) -> list[Senn]:
+    """The models of `problem` before training, one for each of so many seeds."""
+    experiment = problem.params.experiment(problem.name)
+    inputs = Inputs(data.input_shape, data.mean, data.std)
+    return [
+        build_senn(problem.name, experiment, problem.params.vae, inputs, seed)
+        for seed in range(seeds)
+    ]
 
 
 def table(cells: Sequence[int] = CELLS) -> pd.DataFrame:
@@ -95,26 +105,25 @@ def table(cells: Sequence[int] = CELLS) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def of_metrics(examples: int = TEST) -> pd.DataFrame:
+def of_metrics() -> pd.DataFrame:
     """One row for the batches of a CPU and of a GPU: what all metrics of one model launch."""
     with TemporaryDirectory() as folder:
         problem = mnist(Path(folder), "cpu")
         data = load_dataset(problem.data)
-    experiment, inputs = problem.params.experiment(MNIST), Inputs(data.input_shape, data.mean, 1)
-    model = build_senn(MNIST, experiment, problem.params.vae, inputs, seed=0).eval()
-    x = data.train.x[torch.arange(examples) % len(data.train)]
-    data = replace(data, test=Split(x, torch.arange(examples) % len(data.class_names)))
+    model, places = _untrained(problem, data)[0].eval(), torch.arange(TEST)
+    test = Split(data.train.x[places % len(data.train)], places % len(data.class_names))
+    data = replace(data, test=test)
     protocol, rows = Protocol.of(data, problem.params.evaluate), []
     for device in map(torch.device, ("cpu", "cuda")):
         times = capacity(device)
         there = patch("pipeline.metrics.batches.capacity", lambda _, times=times: times)
         with there, Launches() as counted:
             evaluate_cells([model], protocol)
-        rows.append({"batches": device.type, "test": examples, "launches": counted.count})
+        rows.append({"batches": device.type, "test": TEST, "launches": counted.count})
     return pd.DataFrame(rows)
 
 
-def of_search(cells: Sequence[int] = CELLS) -> pd.DataFrame:
+def of_search() -> pd.DataFrame:
     """One row per number of models: what the search for equation 5 launches, one by one or at once.
 
     Relative to the concepts, at as many anchors as make a batch of `BATCH`.
@@ -122,7 +131,6 @@ def of_search(cells: Sequence[int] = CELLS) -> pd.DataFrame:
     with TemporaryDirectory() as folder:
         problem = mnist(Path(folder), "cpu")
         data, evaluate = load_dataset(problem.data), problem.params.evaluate
-    experiment, inputs = problem.params.experiment(MNIST), Inputs(data.input_shape, data.mean, 1)
     search = Search(
         Box.around(data, evaluate.lipschitz_local_radius),
         evaluate.lipschitz_concept_resolution,
@@ -130,11 +138,8 @@ def of_search(cells: Sequence[int] = CELLS) -> pd.DataFrame:
         evaluate.lipschitz_local_restarts,
     )
     x, rows = data.test.x[:BATCH], []
-    for count in cells:
-        models = [
-            build_senn(MNIST, experiment, problem.params.vae, inputs, seed).eval()
-            for seed in range(count)
-        ]
+    for count in CELLS:
+        models = [model.eval() for model in _untrained(problem, data, count)]
         targets = torch.stack([predict(model, x) for model in models])
         with Launches() as one_by_one:
             for model, target in zip(models, targets, strict=True):

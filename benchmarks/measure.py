@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 
@@ -43,7 +43,7 @@ MIB = 2**20
 _ENDLESS = 10**6  # epochs; the stopwatch ends the training
 _PATIENCE = 600.0  # seconds within which all processes must have warmed up
 
-Argument = TypeVar("Argument")
+P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
@@ -133,10 +133,9 @@ class Timing(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """`ms` per step and model, `steps` made, `peak` bytes of the largest process (of the GPU)."""
+    """`ms` per step and model, `peak` bytes of the largest process (of the GPU)."""
 
     ms: float
-    steps: int
     peak: int
     processes: int
     threads: int
@@ -145,13 +144,13 @@ class Speed(NamedTuple):
     def of(cls, timings: list[Timing], models: int) -> "Speed":
         """The speed of processes that ran at the same time, each training so many `models`."""
         per_second = sum(timing.steps * models / timing.seconds for timing in timings)
-        steps, _, peaks, threads = zip(*timings, strict=True)
-        return cls(1000 / per_second, sum(steps), max(peaks), len(timings), threads[0])
+        peak = max(timing.peak for timing in timings)
+        return cls(1000 / per_second, peak, len(timings), timings[0].threads)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A training to be timed for at least so many `seconds` and `steps`.
+    """A training to be timed for at least so many `seconds`.
 
     `width` is the number of models in the bank; 0 is the textbook. Processes that run side by side
     share the barrier `warm`, so that their timed parts coincide.
@@ -160,7 +159,6 @@ class Run:
     problem: Problem
     device: torch.device
     seconds: float
-    steps: int = 1
     width: int = 0
     threads: int = 1
     warm: Any = None
@@ -174,7 +172,7 @@ class Stopwatch:
     """Called by a training loop as its ``report(epoch, value)``.
 
     The first epoch, which warms up caches and allocators, is not timed. The loop is left by
-    `Enough` at the end of the first later epoch that completes the seconds and steps of `run`.
+    `Enough` at the end of the first later epoch that completes the seconds of `run`.
     """
 
     def __init__(self, run: Run, epoch_steps: int) -> None:
@@ -191,17 +189,17 @@ class Stopwatch:
             return
         self.steps += self.epoch_steps
         self.seconds = time.perf_counter() - self.begun
-        if self.seconds >= self.run.seconds and self.steps >= self.run.steps:
+        if self.seconds >= self.run.seconds:
             raise Enough
 
 
-def textbook_speed(problem: Problem, device: torch.device, seconds: float, steps: int = 1) -> Speed:
+def textbook_speed(problem: Problem, device: torch.device, seconds: float) -> Speed:
     """The textbook, one model at a time.
 
     On the CPU with as many threads as cores, or with one if that is faster: with several threads
     every operation waits for the slowest, which takes long on a busy machine.
     """
-    run = Run(problem, device, seconds, steps)
+    run = Run(problem, device, seconds)
     if device.type == "cuda":
         return Speed.of([_train(run)], 1)
     runs = [replace(run, threads=threads) for threads in sorted({cores(), 1}, reverse=True)]
@@ -222,10 +220,10 @@ def side_by_side(problem: Problem, device: torch.device, seconds: float, width: 
         return Speed.of([timing for _, timing in done], width or 1)
 
 
-def in_fresh_process(work: Callable[[Argument], Result], argument: Argument) -> Result:
-    """``work(argument)`` in a new process, whose peak memory is its own."""
+def in_fresh_process(work: Callable[P, Result], *given: P.args, **named: P.kwargs) -> Result:
+    """``work(*given, **named)`` in a new process, whose peak memory is its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(work, argument).result()
+        return pool.submit(work, *given, **named).result()
 
 
 def _train_each(runs: list[Run]) -> list[Timing]:

@@ -1,9 +1,9 @@
 """Run the stages of a whole preset, and say how long they took.
 
 ``python -m benchmarks.paper_grid`` runs the pipeline's stages on presets/paper.yaml, in the order
-of dvc.yaml but without DVC, in a working folder of its own with an empty cell store. It writes to
-reports/paper what `dvc repro` would write to reports/, and ``timings.json``. Stages are timed from
-the start of their process to its end.
+of dvc.yaml but without DVC, in a working folder of its own with an empty cell store. `grid` is left
+out: it writes lists that only DVC reads. reports/paper gets what `dvc repro` would write to
+reports/, and ``timings.json``. Stages are timed from the start of their process to its end.
 
 A run may be divided, among machines too: ``--stages pretrain train`` runs these alone, and
 ``--go-on`` begins where the working folder's ``timings.json`` says the last run ended.
@@ -21,23 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 import yaml
 
-from benchmarks.measure import PAPER, REPOSITORY, Problem, changed, textbook_speed
-from benchmarks.report import in_words, machine, significant, text
+from benchmarks.measure import PAPER, REPOSITORY, changed
+from benchmarks.report import in_words, machine, parser, significant, text
 from pipeline.core.cells import grid
-from pipeline.core.dataset import FILE_NAME
 from pipeline.core.device import choose_device
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import write_json
 from pipeline.core.params import Params, load_params
 from pipeline.core.stage import run_stage
-from pipeline.core.tensors import read_tensors, write_tensors
 
 STAGES = ("pretrain", "train", "evaluate", "headline", "explain", "rivals", "share", "study",
           "tokenizer", "report")  # fmt: skip
-_EPOCH_STEPS = 10  # of the textbook: the clock is read after each epoch
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,9 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seconds = _run(folder, *stage.split())
         row = {"stage": stage, "cells": cells, "seconds": seconds}
         timings["stages"].append(row | {"machine": in_words(machine(device))})
-        write_json(file, timings)
-    if options.textbook:
-        timings["textbook"] = _textbook(folder, params, timings, device, options.textbook)
         write_json(file, timings)
     if set(_stages(params)) <= {row["stage"] for row in timings["stages"]}:
         _publish(folder / "reports", options.output)
@@ -117,39 +110,6 @@ def _run(folder: Path, stage: str, *arguments: str) -> float:
     return significant(seconds)
 
 
-def _textbook(
-    folder: Path, params: Params, timings: dict[str, Any], device: torch.device, steps: int
-) -> dict[str, Any]:
-    """How long the textbook would take for the same cells, extrapolated from at least `steps` each.
-
-    Without the start of processes, and without validations that are not due in so few steps.
-    """
-    experiments = {}
-    for name, experiment in params.experiments.items():
-        tensors, metadata = read_tensors(folder / "data/prepared" / experiment.dataset / FILE_NAME)
-        examples, short = len(tensors["train_y"]), folder / "textbook" / name
-        kept = _EPOCH_STEPS * experiment.batch_size
-        few = {key: value[:kept] for key, value in tensors.items() if key.startswith("train_")}
-        write_tensors(short / FILE_NAME, tensors | few, metadata)
-        speed = textbook_speed(Problem(params, name, short), device, seconds=0, steps=steps)
-        per_cell = examples // experiment.batch_size * experiment.epochs
-        all_steps = per_cell * len(grid(params, name))
-        experiments[name] = {
-            "ms_per_step": significant(speed.ms),
-            "steps_measured": speed.steps,
-            "steps": all_steps,
-            "train_seconds": significant(speed.ms / 1000 * all_steps),
-        }
-    total = sum(row["train_seconds"] for row in experiments.values())
-    trained = [row["seconds"] for row in timings["stages"] if row["stage"].startswith("train ")]
-    return {
-        "machine": in_words(machine(device)),
-        "train_seconds": significant(total),
-        "faster": significant(total / sum(trained)) if trained else None,
-        "experiments": experiments,
-    }
-
-
 def _publish(reports: Path, output: Path) -> None:
     """Replace `output`, a folder in reports/, by a copy of `reports` without the template.
 
@@ -178,13 +138,6 @@ def _replace(file: Path, texts: dict[str, str]) -> None:
 def _summary(folder: Path, timings: dict[str, Any]) -> str:
     """Times by stage, and the test accuracy of every cell that is evaluated: λ × seeds."""
     parts = [f"{timings['preset']}:", text(pd.DataFrame(timings["stages"], dtype=object))]
-    if book := timings.get("textbook"):
-        seconds = {name: row["train_seconds"] for name, row in book["experiments"].items()}
-        by_experiment = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
-        parts.append(
-            f"The textbook would train for {book['train_seconds']:.0f} s ({by_experiment}), "
-            f"{book['faster']:.3g} times as long."
-        )
     for file in sorted((folder / "reports/cells").glob("*.csv")):
         table = pd.read_csv(file).pivot(index="robust_reg", columns="seed", values="accuracy")
         parts.append(f"{file.stem}: accuracy by λ and seed\n{table.round(4).to_string()}")
@@ -192,20 +145,13 @@ def _summary(folder: Path, timings: dict[str, Any]) -> str:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.paper_grid",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--params", type=Path, default=PAPER)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/paper")
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "reports/paper")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
-    parser.add_argument("--go-on", action="store_true", help="keep what the working folder has")
-    words = "also time at least so many steps of the textbook, of each experiment"
-    parser.add_argument("--textbook", type=int, metavar="STEPS", default=0, help=words)
-    return parser.parse_args(arguments)
+    options = parser("benchmarks.paper_grid", __doc__)
+    options.add_argument("--params", type=Path, default=PAPER)
+    options.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/paper")
+    options.add_argument("--output", type=Path, default=REPOSITORY / "reports/paper")
+    options.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    options.add_argument("--go-on", action="store_true", help="keep what the working folder has")
+    return options.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from benchmarks.measure import REPOSITORY, changed
-from benchmarks.report import in_words, machine
+from benchmarks.report import in_words, machine, parser
 from benchmarks.timings import PROBES
 from pipeline.core.dataset import load_dataset, read_dataset
 from pipeline.core.device import choose_device
@@ -39,7 +39,7 @@ _KEYS = ["experiment", "variant", "robust_reg"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, compare, and write ``probes_agreement{.csv,_cells.csv,.md}``."""
+    """Train, compare, and write ``probes_agreement{_cells.csv,.md}``."""
     options = _options(arguments)
     params = load_params(options.params)
     no_own = {f"experiments.{name}.seeds": None for name in params.experiments}
@@ -62,7 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cells = pd.concat(tables, ignore_index=True)
     summary = summarise(cells)
     write_csv(options.output / "probes_agreement_cells.csv", cells)
-    write_csv(options.output / "probes_agreement.csv", summary)
     text = in_markdown(summary, in_words(machine(device)))
     write_bytes(options.output / "probes_agreement.md", text.encode())
     print(text)
@@ -157,19 +156,14 @@ def train_and_test(job: Job) -> pd.DataFrame:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.probes_agreement",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--params", type=Path, default=REPOSITORY / "params.yaml")
-    parser.add_argument("--data", type=Path, default=REPOSITORY / "data/prepared")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--experiments", nargs="+", help="all if not given")
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(_SEEDS))
-    parser.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/probes")
-    parser.add_argument("--output", type=Path, default=REPOSITORY / "benchmarks/results")
-    return parser.parse_args(arguments)
+    options = parser("benchmarks.probes_agreement", __doc__)
+    options.add_argument("--params", type=Path, default=REPOSITORY / "params.yaml")
+    options.add_argument("--data", type=Path, default=REPOSITORY / "data/prepared")
+    options.add_argument("--experiments", nargs="+", help="all if not given")
+    options.add_argument("--seeds", nargs="+", type=int, default=list(_SEEDS))
+    options.add_argument("--work", type=Path, default=REPOSITORY / "benchmarks/work/probes")
+    options.add_argument("--output", type=Path, default=REPOSITORY / "benchmarks/results")
+    return options.parse_args(arguments)
 
 
 if __name__ == "__main__":

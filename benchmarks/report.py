@@ -1,5 +1,6 @@
 """Results as text and as a picture, and the machine they were measured on."""
 
+import argparse
 import os
 import platform
 import sys
@@ -31,6 +32,17 @@ Lines = dict[str, list[tuple[float, ...]]]
 def significant(value: float) -> float:
     """`value` with four digits: no more were measured."""
     return float(f"{value:.4g}")
+
+
+def parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """The command line of ``python -m <module>``; has ``--device``."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    return made
 
 
 def machine(device: torch.device) -> dict[str, str | int | None]:

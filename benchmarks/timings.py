@@ -14,7 +14,7 @@ from benchmarks import textbook
 from benchmarks.measure import (
     LAMBDAS,
     MIB,
-    Argument,
+    P,
     Problem,
     Speed,
     changed,
@@ -164,16 +164,6 @@ class Timed(NamedTuple):
     peak: int | None
 
 
-@dataclass(frozen=True)
-class TextbookRuns:
-    """So many whole runs of the textbook, one after the other, on so many threads."""
-
-    problem: Problem
-    device: torch.device
-    count: int
-    threads: int
-
-
 def time_grids(
     problem: Problem, folder: Path, device: torch.device, settings: Settings, say: Say
 ) -> Row:
@@ -193,7 +183,7 @@ def time_grids(
         say(f"{reference} cells, round {number + 1}/{rounds}: {grids[-1].seconds:.1f} s")
         # Nearly equal parts of all textbook runs.
         count = (settings.textbook_runs + number) // rounds
-        books.append(_run(_train_textbooks, TextbookRuns(problem, device, count, threads)))
+        books.append(_run(_train_textbooks, problem, device, count, threads))
         say(f"textbook, {count} runs: {books[-1].seconds:.1f} s")
     rows = [_grid_row(reference, grids)]
     for cells in larger:
@@ -226,11 +216,11 @@ def _grid(problem: Problem, cells: int, folder: Path, device: torch.device) -> T
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _run(train: Callable[[Argument], float], argument: Argument) -> Timed:
-    """``train(argument)``, which returns how long it trained, in a process of its own."""
+def _run(train: Callable[P, float], *given: P.args, **named: P.kwargs) -> Timed:
+    """``train(*given, **named)``, which returns how long it trained, in a process of its own."""
     begun = time.perf_counter()
     with peak_of_children() as totals:
-        training = in_fresh_process(train, argument)
+        training = in_fresh_process(train, *given, **named)
         seconds = time.perf_counter() - begun
     return Timed(seconds, training, max(totals, default=None))
 
@@ -241,14 +231,15 @@ def _train_cells(job: Job) -> float:
     return time.perf_counter() - begun
 
 
-def _train_textbooks(job: TextbookRuns) -> float:
-    torch.set_num_threads(job.threads)
-    data = load_dataset(job.problem.data)
+def _train_textbooks(problem: Problem, device: torch.device, count: int, threads: int) -> float:
+    """Whole runs of the textbook, one after the other."""
+    torch.set_num_threads(threads)
+    data = load_dataset(problem.data)
     begun = time.perf_counter()
-    for run in range(job.count):
+    for run in range(count):
         torch.manual_seed(run)
-        model = textbook.Textbook(job.problem.params, job.problem.name, data)
-        textbook.train(model, LAMBDAS[run % len(LAMBDAS)], data, job.device, lambda *_: None)
+        model = textbook.Textbook(problem.params, problem.name, data)
+        textbook.train(model, LAMBDAS[run % len(LAMBDAS)], data, device, lambda *_: None)
     return time.perf_counter() - begun
 
 

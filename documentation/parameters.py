@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import atomic_path
+from pipeline.core.files import write_bytes
 from pipeline.core.params import Params
 
 PAGE = Path("docs/params-reference.md")
@@ -106,5 +106,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    with atomic_path(PAGE) as path:
-        path.write_text(page(), encoding="utf-8")
+    write_bytes(PAGE, page().encode())

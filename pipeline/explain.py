@@ -12,11 +12,11 @@ docs/models.md says more. Nothing is trained, and no data are needed.
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -134,7 +134,7 @@ class Model(Shared):
             If the input, the method or the class cannot be; says what would be right.
         """
         input_ = read_input(self, given)
-        chosen = self._chosen("method", method, self.methods)
+        chosen = self.methods[self._chosen("method", method, self.methods)]
         classes = self.facts.class_names
         x = input_.x.unsqueeze(0)
         with torch.no_grad():
@@ -143,7 +143,7 @@ class Model(Shared):
         predicted = int(logits.argmax())
         label = predicted
         if target is not None:
-            label = classes.index(self._chosen("class", target, {name: name for name in classes}))
+            label = classes.index(self._chosen("class", target, classes))
         others = logits.clone()
         others[label] = -torch.inf
         contrast = int(others.argmax())
@@ -183,11 +183,11 @@ class Model(Shared):
             caveat=self.facts.caveat,
         )
 
-    def _chosen(self, kind: str, name: str, allowed: Mapping[str, Any]) -> Any:
+    def _chosen(self, kind: str, name: str, allowed: Collection[str]) -> str:
         if name not in allowed:
             hint = did_you_mean(name, allowed) or f"; has {', '.join(allowed)}"
             raise PipelineError(f"{self}: has no {kind} {name}{hint}")
-        return allowed[name]
+        return name
 
     def _strips(self, concepts: Tensor) -> np.ndarray | None:
         conceptizer = self.senn.conceptizer
@@ -206,16 +206,12 @@ class Model(Shared):
         """Which learned concepts have a value that no training example has."""
         if self.senn.conceptizer.are_inputs:
             return []
-        found = []
-        for name, value, (low, high) in zip(
-            self.concept_names, concepts.tolist(), self.facts.concept_range, strict=True
-        ):
-            if not low <= value <= high:
-                found.append(
-                    f"Concept {name} is {value:.3g}; in training it was from {low:.3g} to "
-                    f"{high:.3g}."
-                )
-        return found
+        values = zip(self.concept_names, concepts.tolist(), self.facts.concept_range, strict=True)
+        return [
+            f"Concept {name} is {value:.3g}; in training it was from {low:.3g} to {high:.3g}."
+            for name, value, (low, high) in values
+            if not low <= value <= high
+        ]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """``python -m verification``: are the results the committed ones on this machine?
 
 What is not up to date is rerun in a copy, and compared with what is committed (`make verify`).
-Exit code 0: the same, byte for byte. 1: something differs. 2: the pipeline could not be run. On a
-processor whose last bits may differ (`pipeline.core.portable`), 0 means that every accuracy is
-within `TOLERANCE` of the committed one and every verdict is the same.
+docs/reproducibility.md says what the exit codes mean.
 """
 
 import argparse
@@ -41,7 +39,8 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit("interrupted")
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     sys.exit(0 if same else 1)
 
 

@@ -14,6 +14,9 @@ from verification.workspace import Copy
 
 SAME, OTHER, MISSING, NEW = "same", "differs", "missing", "new"
 METADATA = "same*"  # the same weights; only the metadata differ, which identify the code
+CLAIMS = "reports/claims.json"
+OF_MODELS = ("reports/cells", "reports/lambda")  # tables of models
+LEARNED = "accuracy, not collapsed"
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,21 @@ class Finding:
         return self.state in (SAME, METADATA)
 
     def matters(self, tolerance: float) -> bool:
-        """Whether an accuracy is off by more than `tolerance`, or a verdict has changed."""
+        """Whether it is missing, a verdict has changed, or an accuracy is off by over `tolerance`.
+
+        In tables of models those count that had not collapsed: where others end, rounding decides.
+        """
         path = PurePosixPath(self.path)
         if self.state in (MISSING, NEW):
-            return path.suffix in (".json", ".csv")
-        if path.suffix != ".json":
-            return False
-        accuracies = [d for d in self.differences if d.metric.endswith("accuracy")]
-        return any(d.metric.endswith("verdict") for d in self.differences) or any(
-            d.size is None or d.size > tolerance for d in accuracies
-        )
+            return self.state == MISSING or path.suffix in (".json", ".csv")
+        if self.path == CLAIMS:
+            return bool(self.differences)
+        if str(path.parent) in OF_MODELS:
+            counting: tuple[str, ...] = (LEARNED, "rows", "column accuracy")
+        else:
+            counting = ("accuracy",) if path.suffix == ".json" else ()
+        counted = [d for d in self.differences if d.metric.endswith(counting)]
+        return any(d.size is None or d.size > tolerance for d in counted)
 
 
 def compare(copy: Copy) -> list[Finding]:
@@ -71,11 +79,10 @@ def compare(copy: Copy) -> list[Finding]:
     committed, new = copy.locks()
     findings: list[Finding] = []
     for path in sorted({*committed, *new}):
-        before, after = copy.committed(path), copy.present(path)
-        if before or (after and path.startswith("reports/")):
-            findings += _files(before, after)
-        else:
-            findings.append(_kept_by_dvc(copy, path, committed.get(path), new.get(path)))
+        files = list[Finding]()
+        if path.startswith("reports/"):
+            files += _files(copy.committed(path), copy.present(path))
+        findings += files or [_kept_by_dvc(copy, path, committed.get(path), new.get(path))]
     return findings
 
 
@@ -92,7 +99,10 @@ def _files(before: dict[str, bytes], after: dict[str, bytes]) -> Iterator[Findin
 
 
 def differences(path: str, before: bytes, after: bytes) -> Iterator[Difference]:
-    """The largest difference of each metric that differs in a CSV or JSON file."""
+    """The largest difference of each metric that differs in a CSV or JSON file.
+
+    Of accuracies also the largest of models that had not collapsed, as `LEARNED`.
+    """
     match PurePosixPath(path).suffix:
         case ".json":
             old, new = _leaves(json.loads(before)), _leaves(json.loads(after))
@@ -111,13 +121,20 @@ def _table_differences(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[Differe
         if column not in old or column not in new:
             yield Difference(f"column {column}", column in old, column in new)
             continue
-        pairs = [
-            Difference(column, a, b)
-            for a, b in zip(old[column].tolist(), new[column].tolist(), strict=True)
-            if a != b and not (a != a and b != b)
-        ]
-        if pairs:
-            yield max(pairs, key=lambda pair: float("inf") if pair.size is None else pair.size)
+        yield from _largest(column, old[column], new[column])
+        if column == "accuracy" and "collapsed" in old:
+            learned = old["collapsed"] == 0
+            yield from _largest(LEARNED, old.loc[learned, column], new.loc[learned, column])
+
+
+def _largest(name: str, old: pd.Series, new: pd.Series) -> Iterator[Difference]:
+    pairs = [
+        Difference(name, a, b)
+        for a, b in zip(old.tolist(), new.tolist(), strict=True)
+        if a != b and not (a != a and b != b)
+    ]
+    if pairs:
+        yield max(pairs, key=lambda pair: float("inf") if pair.size is None else pair.size)
 
 
 def _kept_by_dvc(copy: Copy, path: str, before: str | None, after: str | None) -> Finding:

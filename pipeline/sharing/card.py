@@ -21,7 +21,8 @@ from pipeline.core.files import File, all_or_nothing, read_table, write_bytes
 from pipeline.core.run import Run
 from pipeline.data.texts import RESERVED, UNKNOWN
 from pipeline.metrics.intervals import Interval, accuracy_interval, interval
-from pipeline.reporting.wording import MISSING, bounds, counted, significant
+from pipeline.reporting.wording import MISSING, counted, significant
+from pipeline.reporting.wording import share as percentage
 from pipeline.sharing.files import Shared, share
 
 METRICS = {
@@ -89,13 +90,15 @@ def card(shared: Shared, file: Path, data: Dataset, cells: pd.DataFrame) -> str:
     about, chosen = shared.about, shared.about["params"]["experiment"]
     name = about["experiment"]
     own = cells[cells["seed"] == about["seed"]].iloc[0]
+    first = f"Of {len(cells)} seeds it is the first, not the best."
+    which = "It is the only seed." if len(cells) == 1 else first
     return "\n".join(
         (
             f"# {name}",
             "",
             f"A {_NAMES[chosen['model_class']]} for the dataset `{chosen['dataset']}`, trained "
             f"with λ = {about['robust_reg']:g} and seed {about['seed']}. "
-            f"{_which(len(cells))} It is the one that the [report](../../report.html) explains.",
+            f"{which} It is the one that the [report](../../report.html) explains.",
             "",
             *([f"> **{shared.facts.caveat}**", ""] if shared.facts.caveat else []),
             f"File: [`{file.name}`]({file.name}), {file.stat().st_size / 1000:,.0f} KB, SHA-256 "
@@ -118,8 +121,8 @@ def card(shared: Shared, file: Path, data: Dataset, cells: pd.DataFrame) -> str:
             "## Results",
             "",
             "On the test set; over seeds, the mean and its 95 % interval "
-            "([Intervals](../../../docs/intervals.md)). [Pipeline]"
-            "(../../../docs/pipeline.md#what-is-in-reports) says what the metrics are.",
+            "([Intervals](../../../docs/intervals.md)). [Metrics]"
+            "(../../../docs/metrics.md) says what each means.",
             "",
             f"| metric | this model | {counted(len(cells), 'seed')} |",
             "| --- | --- | --- |",
@@ -140,12 +143,6 @@ def card(shared: Shared, file: Path, data: Dataset, cells: pd.DataFrame) -> str:
             "metadata have all of it.",
             "",
         )
-    )
-
-
-def _which(seeds: int) -> str:
-    return (
-        "It is the only seed." if seeds == 1 else f"Of {seeds} seeds it is the first, not the best."
     )
 
 
@@ -211,7 +208,7 @@ def _row(key: str, label: str, own: pd.Series, cells: pd.DataFrame) -> str:
     """A metric of this model, and its mean over seeds with an interval."""
     if key == "accuracy":
         both = Interval.of(own, "accuracy"), accuracy_interval(cells)
-        texts = [f"{100 * here.mean:.1f} % ({bounds(here, 100, 1)})" for here in both]
+        texts = [percentage(here) for here in both]
     else:
         texts = [
             MISSING if pd.isna(own[key]) else significant(own[key]),

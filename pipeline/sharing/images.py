@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -150,10 +151,8 @@ def _paper(ink: Tensor) -> Tensor:
     height, width = ink.shape
     coarse = _resized(ink.unsqueeze(0), tuple(max(1, min(side, 64)) for side in (height, width)))
     reach = max(coarse.shape[1:]) // 4
-    padded = F.pad(coarse.unsqueeze(0), (reach,) * 4, mode="replicate")
-    windows = padded.unfold(2, 2 * reach + 1, 1).unfold(3, 2 * reach + 1, 1)
-    paper = windows.flatten(4).median(4).values
-    return _resized(paper[0], (height, width))[0]
+    paper = ndimage.median_filter(coarse[0].numpy(), 2 * reach + 1, mode="nearest")
+    return _resized(torch.from_numpy(paper).unsqueeze(0), (height, width))[0]
 
 
 def _otsu(values: Tensor) -> tuple[float, float]:

@@ -144,22 +144,11 @@ def _normalised(shared: Shared, raw: Tensor) -> Tensor:
 
 
 def read_row(given: Mapping[str, float | str | bool], facts: Facts) -> tuple[Tensor, list[str]]:
-    """The row that has the `given` values; those of other features are `Facts.usual`.
-
-    But an indicator is 0 if no training row has it together with one that is given as 1.
+    """The raw row (features,) with the `given` values, and notes on how it was filled in.
 
     Features go by the names of the columns or by their plain names, whatever the case; values are
-    in the features' own units (`Facts.scales`).
-
-    Returns
-    -------
-    values : (features,), raw, as a model has them.
-    notes : what was added to them, as sentences.
-
-    Raises
-    ------
-    PipelineError
-        If a feature does not exist or is given twice, or a value is no number or cannot be.
+    in the features' own units (`Facts.scales`). Other features are `Facts.usual`, except that an
+    indicator is 0 if no training row has it together with one that is given as 1.
     """
     values = torch.tensor(facts.usual)
     seen: dict[int, str] = {}
@@ -234,20 +223,9 @@ def unlike_training(values: Tensor, facts: Facts) -> list[str]:
 def read_text(
     text: str, vocabulary: Sequence[str], length: int
 ) -> tuple[tuple[str, ...], Tensor, list[str]]:
-    """The first words of `text`, at most `length`: lower-case letters, all else separates words.
+    """The first `length` words of `text`, cleaned as the training texts were; places; notes.
 
-    It is cleaned as the texts were that the model was trained on.
-
-    Returns
-    -------
-    words : those that the model reads.
-    places : (length,), where they are in its vocabulary, filled up with `NO_WORD`.
-    notes : what was done, as sentences.
-
-    Raises
-    ------
-    PipelineError
-        If it has no words, or none that is in the vocabulary.
+    Places are where the words are in the vocabulary, (length,), filled up with `NO_WORD`.
     """
     every = words_of(text)
     if not every:

@@ -98,20 +98,11 @@ def test_first_epoch_and_the_wait_after_it_are_not_timed(clock):
     assert (stopwatch.steps, stopwatch.seconds) == (57, 6)
 
 
-def test_enough_steps_are_waited_for(clock):
-    stopwatch = Stopwatch(Run(None, CPU, seconds=0, steps=25), epoch_steps=10)
-    for epoch in (1, 2, 3):
-        stopwatch(epoch, 0.5)
-    with pytest.raises(Enough):
-        stopwatch(4, 0.5)
-    assert stopwatch.steps == 30
-
-
 def test_speed_adds_up_what_processes_do_at_the_same_time():
     timings = [Timing(10, 1.0, 5 * MIB, 1), Timing(30, 2.0, 7 * MIB, 1)]
     speed = Speed.of(timings, models=4)
     assert speed.ms == pytest.approx(1000 / (4 * (10 / 1.0 + 30 / 2.0)))
-    assert (speed.steps, speed.peak, speed.processes, speed.threads) == (40, 7 * MIB, 2, 1)
+    assert (speed.peak, speed.processes, speed.threads) == (7 * MIB, 2, 1)
 
 
 def test_textbook_alone_with_a_thread_for_each_core_or_one(tmp_path, monkeypatch):
@@ -122,9 +113,10 @@ def test_textbook_alone_with_a_thread_for_each_core_or_one(tmp_path, monkeypatch
         return timings
 
     monkeypatch.setattr(measure, "in_fresh_process", noted)
-    speed = textbook_speed(compas(tmp_path), CPU, seconds=0.01, steps=30)
+    speed = textbook_speed(compas(tmp_path), CPU, seconds=0.01)
     assert [timing.threads for timing in timings] == sorted({1, cores()}, reverse=True)
-    assert [timing.steps for timing in timings] == [38] * len(timings), "two epochs of 19 steps"
+    for timing in timings:
+        assert timing.steps > 0 and timing.steps % 19 == 0, "whole epochs of 19 steps"
     assert speed.processes == 1
     assert 0.01 < speed.ms < 1000
     assert 50 * MIB < speed.peak < 2000 * MIB
@@ -143,7 +135,6 @@ def test_banks_and_single_models_run_one_per_core_on_one_thread(tmp_path):
     bank = side_by_side(problem, CPU, 0.01, 6)
     for speed in (one, bank):
         assert (speed.processes, speed.threads) == (cores(), 1)
-        assert speed.steps >= 19 * cores() and speed.steps % 19 == 0
     assert 0.0001 < bank.ms < 1000
 
 
@@ -164,12 +155,12 @@ def test_probes_and_width_reach_the_bank(tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "run_side_by_side", in_turn)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
     problem = mnist(tmp_path, "cpu").with_params({"robustness.probes": 1})
-    speed = side_by_side(problem, CPU, 0.0, 15)
+    side_by_side(problem, CPU, 0.0, 15)
     ((bank, objective, data),) = seen
     assert len(bank) == len({(cell.seed, cell.robust_reg) for cell in bank}) == 15
     assert objective.robustness.probes == 1
     assert objective.robustness.variant == "review2020"
-    assert len(data.train) // objective.experiment.batch_size == speed.steps
+    assert len(data.train) // objective.experiment.batch_size == measure.MNIST_STEPS["cpu"]
 
 
 @on_linux

@@ -94,6 +94,6 @@ def test_trains_and_compares(tmp_path, monkeypatch):
         ("mnist_senn", "review2020"): False,
         ("mnist_disenn", "review2020"): False,
     }
-    summary = pd.read_csv(output / "probes_agreement.csv")
+    summary = summarise(trained)
     assert len(summary) == 4 * 2 * 2
     assert (output / "probes_agreement.md").read_text("utf-8").count("\n| ") == len(summary) + 2

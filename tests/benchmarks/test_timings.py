@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import timings
 from benchmarks.measure import MIB, Speed, compas
-from benchmarks.timings import Settings, TextbookRuns, Timed, time_grids, time_growth, time_steps
+from benchmarks.timings import Settings, Timed, time_grids, time_growth, time_steps
 from pipeline.core.cells import grid
 from tests.processes import ONE_CORE
 
@@ -25,7 +25,7 @@ def measured(monkeypatch):
     def speed(what, ms, peak):
         calls.append(what)
         slower = 1.0 + (len(calls) - 1) // 2  # the same for both of a pair
-        return Speed(ms * slower, 10, peak, 1, 2)
+        return Speed(ms * slower, peak, 1, 2)
 
     def side_by_side(problem, device, seconds, width):
         if width == 0:
@@ -74,12 +74,12 @@ def test_growth_measures_models_of_these_sizes(tmp_path, monkeypatch):
         return experiment.num_classes, experiment.num_concepts
 
     def textbook(problem, device, seconds):
-        return Speed(float(sum(sizes(problem))), 1, MIB, 1, 1)
+        return Speed(float(sum(sizes(problem))), MIB, 1, 1)
 
     def bank(problem, device, seconds, width):
         assert width == 5
         exact = problem.params.robustness.probes == "exact"
-        return Speed(float(sizes(problem)[0]) if exact else 1.0, 1, MIB, 1, 1)
+        return Speed(float(sizes(problem)[0]) if exact else 1.0, MIB, 1, 1)
 
     monkeypatch.setattr(timings, "textbook_speed", textbook)
     monkeypatch.setattr(timings, "side_by_side", bank)
@@ -95,7 +95,7 @@ def test_growth_measures_models_of_these_sizes(tmp_path, monkeypatch):
 @pytest.fixture
 def threads(monkeypatch):
     """The number of threads that the textbook is reported to be fastest with."""
-    monkeypatch.setattr(timings, "textbook_speed", lambda *_: Speed(1.0, 1, MIB, 1, 1))
+    monkeypatch.setattr(timings, "textbook_speed", lambda *_: Speed(1.0, MIB, 1, 1))
     return 1
 
 
@@ -128,11 +128,12 @@ def test_rounds_of_grids(tmp_path, monkeypatch, threads):
     """The textbook's runs are between those of the first grid; the times are made up."""
     ran, said = [], []
 
-    def run(train, argument):
-        if isinstance(argument, TextbookRuns):
-            ran.append((argument.count, argument.threads))
-            return Timed(10.0 * argument.count + 4, 10.0 * argument.count, None)
-        params = argument.run.params
+    def run(train, job, *given):
+        if train is timings._train_textbooks:
+            _, count, threads = given
+            ran.append((count, threads))
+            return Timed(10.0 * count + 4, 10.0 * count, None)
+        params = job.run.params
         ran.append(len(grid(params, "compas_senn")))
         assert params.experiment("compas_senn").epochs == TINY.epochs
         return Timed(float(len(ran)), len(ran) / 2, len(ran) * 100 * MIB)

@@ -8,6 +8,7 @@ import pytest
 import safetensors.numpy
 from numpy import array
 
+from verification import __main__ as command
 from verification.__main__ import judge
 from verification.comparison import Finding, compare, differences
 from verification.workspace import Copy
@@ -30,6 +31,15 @@ def lock(outs: dict[str, str]) -> str:
     return json.dumps({"schema": "2.0", "stages": {"only": {"cmd": "true", "outs": listed}}})
 
 
+OUTS = {
+    "models/a": "1",
+    "reports/cells": "2",
+    "reports/claims.json": "3",
+    "reports/metrics/a.json": "4",
+    "reports/report.html": "5",
+}
+
+
 @pytest.fixture
 def original(tmp_path) -> Path:
     folder = tmp_path / "original"
@@ -37,10 +47,12 @@ def original(tmp_path) -> Path:
         ".gitignore": "/models/\n/.dvc/cache/\n",
         "code.py": "old",
         "gone.py": "",
-        "dvc.lock": lock({"reports/cells": "1", "reports/metrics/a.json": "2", "models/a": "3"}),
-        "reports/cells/a.csv": "seed,accuracy,note\n1,0.5,x\n2,0.625,y\n",
+        "dvc.lock": lock(OUTS),
+        "reports/cells/a.csv": "seed,accuracy,collapsed,note\n1,0.5,0,x\n2,0.625,1,y\n",
         "reports/cells/b.csv": "seed\n1\n",
-        "reports/metrics/a.json": '{"accuracy": 0.5, "inner": {"loss": 1.0}, "verdict": "yes"}',
+        "reports/claims.json": '{"a-claim": "undecided", "another": "reproduced"}',
+        "reports/metrics/a.json": '{"accuracy": 0.5, "inner": {"loss": 1.0}}',
+        "reports/report.html": "<p>",
     }
     write(folder, files)
     git(folder, "init", "--quiet")
@@ -78,23 +90,24 @@ def test_all_the_same(copy, capsys):
         "models/a": "same",
         "reports/cells/a.csv": "same",
         "reports/cells/b.csv": "same",
+        "reports/claims.json": "same",
         "reports/metrics/a.json": "same",
+        "reports/report.html": "same",
     }
     assert judge(findings, promised=True)
-    assert capsys.readouterr().out.endswith("4 of 4 results are as committed\n")
+    assert capsys.readouterr().out.endswith("6 of 6 results are as committed\n")
 
 
 def test_every_kind_of_difference_is_reported(copy, capsys):
     write(
         copy.folder,
         {
-            "dvc.lock": lock(
-                {"reports/cells": "4", "reports/metrics/a.json": "5", "models/a": "6"}
-            ),
-            "reports/cells/a.csv": "seed,accuracy,note\n1,0.75,x\n2,0.75,z\n",
+            "dvc.lock": lock({path: "6" for path in OUTS}),
+            "reports/cells/a.csv": "seed,accuracy,collapsed,note\n1,0.53,0,x\n2,0.75,1,z\n",
             "reports/cells/c.csv": "seed\n1\n",
-            "reports/metrics/a.json": '{"accuracy": 0.53, "inner": {"loss": 1.0, "n": 2}, '
-            '"verdict": "no"}',
+            "reports/claims.json": '{"a-claim": "undecided", "another": "not reproduced"}',
+            "reports/metrics/a.json": '{"accuracy": 0.53, "inner": {"loss": 1.0, "n": 2}}',
+            "reports/report.html": "<b>",
         },
     )
     (copy.folder / "reports/cells/b.csv").unlink()
@@ -104,35 +117,79 @@ def test_every_kind_of_difference_is_reported(copy, capsys):
         "reports/cells/a.csv": "differs",
         "reports/cells/b.csv": "missing",
         "reports/cells/c.csv": "new",
+        "reports/claims.json": "differs",
         "reports/metrics/a.json": "differs",
+        "reports/report.html": "differs",
     }
     told = {f.path: [str(difference) for difference in f.differences] for f in findings}
     assert told["reports/cells/a.csv"] == [
-        "accuracy: committed 0.5, here 0.75, 0.25 apart",
+        "accuracy: committed 0.625, here 0.75, 0.125 apart",
+        "accuracy, not collapsed: committed 0.5, here 0.53, 0.03 apart",
         "note: committed y, here z",
     ]
+    assert told["reports/claims.json"] == ["another: committed reproduced, here not reproduced"]
     assert told["reports/metrics/a.json"] == [
         "accuracy: committed 0.5, here 0.53, 0.03 apart",
-        "verdict: committed yes, here no",
         "inner.n: committed None, here 2",
     ]
     assert not judge(findings, promised=True)
-    assert "0 of 5 results are as committed" in capsys.readouterr().out
+    assert "0 of 7 results are as committed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("new", "passes"),
+    ("file", "new", "passes"),
     [
-        ('{"accuracy": 0.54, "inner": {"loss": 9.0}, "verdict": "yes"}', True),
-        ('{"accuracy": 0.56, "inner": {"loss": 1.0}, "verdict": "yes"}', False),
-        ('{"accuracy": null, "inner": {"loss": 1.0}, "verdict": "yes"}', False),
-        ('{"accuracy": 0.5, "inner": {"loss": 1.0}, "verdict": "no"}', False),
+        ("metrics/a.json", '{"accuracy": 0.54, "inner": {"loss": 9.0}}', True),
+        ("metrics/a.json", '{"accuracy": 0.56, "inner": {"loss": 1.0}}', False),
+        ("metrics/a.json", '{"accuracy": null, "inner": {"loss": 1.0}}', False),
+        ("claims.json", '{"a-claim": "undecided", "another": "not reproduced"}', False),
+        ("cells/a.csv", "seed,accuracy,collapsed,note\n1,0.54,0,z\n2,0.625,1,y\n", True),
+        ("cells/a.csv", "seed,accuracy,collapsed,note\n1,0.56,0,x\n2,0.625,1,y\n", False),
+        ("cells/a.csv", "seed,accuracy,collapsed,note\n1,0.43,1,x\n2,0.625,1,y\n", False),
+        ("cells/a.csv", "seed,accuracy,collapsed,note\n1,,0,x\n2,0.625,1,y\n", False),
+        # Where a collapsed model ends, rounding decides.
+        ("cells/a.csv", "seed,accuracy,collapsed,note\n1,0.5,0,x\n2,0.125,1,y\n", True),
+        ("cells/a.csv", "seed,accuracy,collapsed,note\n1,0.5,0,x\n", False),
+        ("cells/a.csv", "seed,collapsed,note\n1,0,x\n2,1,y\n", False),
+        ("report.html", "<b>", True),
     ],
 )
-def test_where_bytes_may_differ_accuracies_and_verdicts_decide(copy, new, passes, capsys):
-    write(copy.folder, {"reports/metrics/a.json": new})
+def test_where_bytes_may_differ_accuracies_and_verdicts_decide(copy, file, new, passes, capsys):
+    write(copy.folder, {f"reports/{file}": new})
     assert judge(compare(copy), promised=False) == passes
     assert f"{'All' if passes else 'Not'} within tolerance" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", OUTS)
+def test_where_bytes_may_differ_nothing_may_be_missing(copy, path, capsys):
+    write(copy.folder, {"dvc.lock": lock({out: md5 for out, md5 in OUTS.items() if out != path})})
+    for file in copy.present(path):
+        (copy.folder / file).unlink()
+    assert not judge(compare(copy), promised=False)
+    assert f"Not within tolerance: {path}" in capsys.readouterr().out
+
+
+def test_what_dvc_keeps_is_not_read(copy, monkeypatch):
+    def of_reports(path):
+        assert path.startswith("reports/") or path == "dvc.lock"
+        return present(path)
+
+    present = copy.present
+    write(copy.folder, {"models/a/big": ""})
+    monkeypatch.setattr(Copy, "present", lambda _, path: of_reports(path))
+    compare(copy)
+
+
+def test_interrupted(monkeypatch, capsys):
+    def interrupt(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "verify", interrupt)
+    monkeypatch.setattr("sys.argv", ["verification"])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 130
+    assert "interrupted" in capsys.readouterr().err
 
 
 def test_the_largest_difference_of_a_column():
