@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import get_args
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -254,9 +253,8 @@ def claims_at_a_glance(
                 lows.append(here.low)
         marks = "".join(STATUSES[one.status][0] for one in (verdict, other) if one)
         labels.append(f"{claim.id}  {marks}")
-    axes.set_yticks(np.arange(len(verdicts)), labels)
+    style.name_rows(axes, labels)
     axes.set_ylim(len(verdicts) - 0.5, -0.7)
-    axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
     axes.set_xlim(min(lows) - 0.01, 1.02)

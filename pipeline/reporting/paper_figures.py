@@ -284,9 +284,8 @@ def _rows_of(groups: Mapping[str, Sequence[Row]], title: str) -> tuple[Figure, A
     places = list(_places(groups))
     figure = style.new_figure(1.2 + 0.17 * (places[-1][0] + 1), title)
     axes = figure.subplots()
-    axes.set_yticks([place for place, _ in places], [row.label for _, row in places])
+    style.name_rows(axes, [row.label for _, row in places], [place for place, _ in places], 7)
     axes.set_ylim(places[-1][0] + 0.6, -0.7 if "" in groups else -1.4)
-    axes.tick_params(axis="y", length=0, labelsize=7)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
     first = {name: next(place for place, row in _places(groups, name)) for name in groups}

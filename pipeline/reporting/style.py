@@ -212,10 +212,17 @@ def label_row(paper: Axes, right: float, middle: float, text: str, size: float) 
     paper.text(right, middle, text, ha="right", va="center", fontsize=size)
 
 
+def name_rows(
+    axes: Axes, names: Sequence[str], places: Sequence[float] | None = None, size: float = 8
+) -> None:
+    """Name the rows on the y axis, at 0, 1, … or at `places`, without tick marks."""
+    axes.set_yticks(range(len(names)) if places is None else places, names)
+    axes.tick_params(axis="y", length=0, labelsize=size)
+
+
 def name_concepts(axes: Axes, count: int) -> None:
     """Label rows of bars h1, h2, …."""
-    axes.set_yticks(np.arange(count), [f"h{index + 1}" for index in range(count)])
-    axes.tick_params(axis="y", length=0)
+    name_rows(axes, [f"h{index + 1}" for index in range(count)])
 
 
 def percent_ticks(axes: Axes) -> None:

@@ -157,9 +157,8 @@ def power_figure(table: pd.DataFrame, title: str) -> Figure:
         axes.set_title(about)
         axes.set_xlabel("accuracy, %")
         axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
-    panels[0].set_yticks(range(len(names)), [label_of(name) for name in names])
+    style.name_rows(panels[0], [label_of(name) for name in names], size=7.5)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
-    panels[0].tick_params(axis="y", length=0, labelsize=7.5)
     return figure
 
 

@@ -84,9 +84,7 @@ def _of_words(explanation: Explanation) -> Figure:
     for axes, part in zip(figure.subplots(1, 2), shown, strict=True):
         style.signed_bars(axes, part.values[order], 1.05 * part.limit)
         axes.set_title(part.title)
-    first = figure.axes[0]
-    first.set_yticks(np.arange(len(order)), [explanation.feature_names[i] for i in order])
-    first.tick_params(axis="y", length=0)
+    style.name_rows(figure.axes[0], [explanation.feature_names[i] for i in order])
     return figure
 
 
@@ -102,6 +100,5 @@ def bars(names: tuple[str, ...], values: np.ndarray, title: str) -> Figure:
     figure = style.new_figure(0.6 + 0.17 * len(names), title, style.SMALL_WIDTH)
     axes = figure.subplots()
     style.signed_bars(axes, values, style.common_limit(values))
-    axes.set_yticks(np.arange(len(names)), names)
-    axes.tick_params(axis="y", length=0)
+    style.name_rows(axes, names)
     return figure

@@ -54,8 +54,7 @@ def test_writes_a_file_for_each_experiment(run):
             "faithfulness": 0.5,
             "robustness_loss": 3.5,
         },
-        "uci_wine.json": metrics["uci_heart.json"]
-        | {"accuracy": 0.9375, "faithfulness": None},
+        "uci_wine.json": metrics["uci_heart.json"] | {"accuracy": 0.9375, "faithfulness": None},
     }
 
 
