@@ -25,10 +25,11 @@ from pipeline.reporting.method_scores import REMOVES
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN
 
 _MARKS: dict[str, dict[str, Any]] = {
-    "paper": {"marker": "o", "mfc": "white", "color": style.BLUE, "label": "the paper’s protocol"},
+    "paper": {"marker": "o", "mfc": "white", "color": style.BLUE, "markersize": 7,
+              "label": "the paper’s protocol"},  # larger, so that it is seen around an equal one
     "fair": {"marker": "o", "color": style.BLUE, "label": "the fair protocol"},
     "gradient": {"marker": "|", "color": style.INK, "markersize": 7, "label": "gradient ascent"},
-}
+}  # fmt: skip
 _SAME = "stability-digit"  # the same comparisons as stability-mnist
 _EQUATION_5 = ("equation 5", "Estimates of equation 5")
 _DOTS = (  # number, claims, title, what is on the axis, the same in the alternative text, caption
@@ -41,8 +42,8 @@ _DOTS = (  # number, claims, title, what is on the axis, the same in the alterna
      "Nothing is searched here: the protocols differ in how samples are drawn."),
 )  # fmt: skip
 _LINES = (
-    "Lines are 95 % intervals over seeds and points. Explanations are on their own scales, as in "
-    "the paper."
+    "Lines are 95 % intervals over seeds and points, cut off at a tenth of the value. Explanations "
+    "are on their own scales, as in the paper."
 )
 
 
@@ -262,7 +263,9 @@ def boxes(groups: Mapping[str, Sequence[Row]], title: str) -> Figure:
             ends = [one["lower_quartile"], one["upper_quartile"]]
             at = place + shift
             axes.plot(ends, [at, at], color=style.LIGHT_BLUE, linewidth=2.5, zorder=1)
-            axes.plot(one["value"], at, linestyle="", zorder=3, **_MARKS[setting])
+            axes.plot(
+                one["value"], at, linestyle="", zorder=3, **_MARKS[setting] | {"markersize": 4}
+            )
     style.number_ticks(axes.xaxis)
     return figure
 
