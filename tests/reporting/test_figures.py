@@ -35,7 +35,6 @@ from pipeline.reporting.explanations import (
 from pipeline.reporting.heat_maps import image_heat_maps, table_heat_map
 from pipeline.reporting.method_scores import faithfulness_against_stability, method_curves
 from pipeline.reporting.stability import (
-    Neighbourhood,
     certified_stability,
     neighbour_relevances,
 )
@@ -85,9 +84,9 @@ def collapsing() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def neighbourhood(near=5, far=3) -> Neighbourhood:
-    total = 1 + near + far
-    return Neighbourhood(RANDOM.random((total, 1, 28, 28)), RANDOM.normal(size=(5, total)), near)
+def neighbourhoods(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images, their 5 neighbours and 3 others, and relevances."""
+    return RANDOM.random((count, 9, 1, 28, 28)), RANDOM.normal(size=(count, 9, 5))
 
 
 def prototypes(images: np.ndarray) -> Figure:
@@ -228,7 +227,7 @@ FIGURES = {
     "filters": lambda: filter_grid(
         RANDOM.normal(size=(10, 5, 5)), RANDOM.normal(size=(5, 10, 5, 5)), "Title"
     ),
-    "neighbours": lambda: neighbour_relevances([neighbourhood() for _ in range(4)], "Title"),
+    "neighbours": lambda: neighbour_relevances(*neighbourhoods(4), "Title"),
     "reconstructions": lambda: image_rows(
         {"input": RANDOM.random((10, 1, 28, 28)), "mnist\ndisenn": RANDOM.random((10, 1, 28, 28))},
         "Title",
@@ -504,23 +503,23 @@ def test_diverging_colours_are_white_at_zero():
 
 
 def test_neighbours_share_one_scale():
-    groups = [neighbourhood(near=2, far=1), neighbourhood(near=2, far=1)]
-    figure = neighbour_relevances(groups, "T")
+    images, relevances = neighbourhoods(2)
+    figure = neighbour_relevances(images, relevances, "T")
     pictures, heat_maps = figure.axes[0].images[0::2], figure.axes[0].images[1::2]
-    assert len(pictures) == 8
-    limit = max(np.abs(group.relevances).max() for group in groups)
+    assert len(pictures) == 18
+    limit = np.abs(relevances).max()
     assert {heat.get_clim() for heat in heat_maps} == {(-limit, limit)}
     for index, (picture, heat) in enumerate(zip(pictures, heat_maps, strict=True)):
-        group, column = groups[index // 4], index % 4
-        np.testing.assert_array_equal(picture.get_array(), group.images[column, 0])
-        np.testing.assert_array_equal(heat.get_array()[:, 0], group.relevances[:, column])
+        place = divmod(index, 9)
+        np.testing.assert_array_equal(picture.get_array(), images[place][0])
+        np.testing.assert_array_equal(heat.get_array()[:, 0], relevances[place])
         assert heat.get_extent()[3] == picture.get_extent()[2]  # right below it
     assert {"this", "its nearest neighbours", "random others"} <= texts(figure)
 
 
 def test_neighbours_without_any_relevance_can_be_drawn():
-    group = neighbourhood()
-    style.png(neighbour_relevances([group._replace(relevances=group.relevances * 0)], "T"))
+    images, relevances = neighbourhoods(1)
+    style.png(neighbour_relevances(images, 0 * relevances, "T"))
 
 
 def test_collapsed_models_and_mostly_collapsed_means_are_hollow():
