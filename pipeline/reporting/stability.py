@@ -120,7 +120,7 @@ def _certified(experiment: ExperimentResults) -> Picture:
         "exact ratio at the example; column “Lipschitz, input” above has "
         "the same numbers.",
         f"Medians over test examples, means over {wording.counted(len(experiment.seeds), 'seed')}. "
-        "Rings are seeds.",
+        "Rings are seeds; those of 0 count in the means alone.",
     )
 
 
@@ -173,7 +173,7 @@ def certified_stability(cells: pd.DataFrame, title: str) -> Figure:
     """The range of the worst ratio, from found to certified, as a band against λ.
 
     The exact ratio at the example is a dot, that of each seed a ring. The logarithmic axis leaves
-    out what is 0 or undefined.
+    out what is 0 or undefined; seeds of 0 count in the means.
 
     Parameters
     ----------
@@ -182,8 +182,9 @@ def certified_stability(cells: pd.DataFrame, title: str) -> Figure:
     figure = style.new_figure(2.8, title)
     axes = figure.subplots()
     cells = cells.assign(**{LOWER: largest_found(cells)})
-    ratios = cells[[LOWER, EXACT, CERTIFIED]].where(cells[[LOWER, EXACT, CERTIFIED]] > 0)
+    ratios = cells[[LOWER, EXACT, CERTIFIED]]
     means = ratios.groupby(cells["robust_reg"]).mean()
+    means, ratios = means.where(means > 0), ratios.where(ratios > 0)
     lambdas = list(means.index)
     axes.fill_between(
         lambdas, means[LOWER], means[CERTIFIED], color=style.BLUE, alpha=0.13, linewidth=0

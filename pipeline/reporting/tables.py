@@ -101,8 +101,8 @@ def _picture(experiment: ExperimentResults, published: _Published) -> Picture:
     )
     caption = (
         f"As the paper’s figure {published.figure}. Blue: means, with 95 % intervals over seeds "
-        "and (of accuracy) test examples. Dots: seeds, hollow where training collapsed; an "
-        f"estimate of 0 is left out. Green: {of_paper}."
+        "and (of accuracy) test examples. Dots: seeds, hollow where training collapsed; "
+        f"estimates of 0 count in the means alone. Green: {of_paper}."
     )
     alt = (
         f"{title}. Accuracy above, the estimate of equation 5 below, at λ = "

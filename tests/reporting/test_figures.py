@@ -613,6 +613,16 @@ def test_the_band_of_ratios_is_from_found_to_certified():
     assert lines["exact, at the example"] == pytest.approx([0.2 * 11 / 18, 0.2 * 37 / 180])
 
 
+def test_seeds_whose_ratio_is_zero_count_in_the_mean():
+    of_seeds = np.array([0.0, 0.3, 0.6])
+    figure = certified_stability(ratios((0.1,), lower=of_seeds, exact=of_seeds), "Title")
+    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    assert lines["exact, at the example"] == pytest.approx([0.3])
+    assert lines["largest found"] == pytest.approx([0.3])
+    rings = next(line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white")
+    np.testing.assert_array_equal(rings.get_ydata(), [np.nan, 0.3, 0.6])
+
+
 def test_heat_maps_lie_beside_their_images_on_one_scale():
     images = RANDOM.random((2, 1, 4, 4))
     maps = {name: RANDOM.uniform(-1, 1, (2, 4, 4)) for name in "abcdefghij"}
