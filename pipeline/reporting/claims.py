@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import get_args
 
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
@@ -14,6 +13,7 @@ from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
 from pipeline.core.cells import rows_at
 from pipeline.reporting import style, wording
+from pipeline.reporting.common import collapsed
 from pipeline.reporting.display import STATUSES, Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 
@@ -151,24 +151,11 @@ def _key() -> str:
 def _note(verdict: Verdict, results: Results) -> str:
     """A sentence if the verdict rests on models that collapsed."""
     claim, experiment = verdict.claim, results.everything.get(verdict.claim.experiment)
-    if verdict.here is None or experiment is None:
+    # Nobody trains a linear classifier with λ.
+    if verdict.here is None or experiment is None or claim.kind == "linear accuracy":
         return ""
     lambdas = claim.lambdas or (results.params.robust_reg,)
-    return collapse_note(pd.concat([rows_at(experiment.cells, value) for value in lambdas]))
-
-
-def collapse_note(cells: pd.DataFrame) -> str:
-    """A sentence for a number that rests on collapsed `cells`; empty if none of them is.
-
-    Parameters
-    ----------
-    cells : one row a cell: robust_reg, collapsed.
-    """
-    counts = [
-        f"{collapsed.sum():g} of {len(collapsed)} at λ = {robust_reg:g}"
-        for robust_reg, collapsed in cells.groupby("robust_reg")["collapsed"]
-        if collapsed.any()
-    ]
+    counts = [text for value in lambdas for text in collapsed(rows_at(experiment.cells, value))]
     if not counts:
         return ""
     return (

@@ -134,6 +134,15 @@ def by_lambda(cells: pd.DataFrame) -> dict[float, pd.DataFrame]:
     return {at: cells[cells["robust_reg"] == at] for at in sorted(set(cells["robust_reg"]))}
 
 
+def collapsed(cells: pd.DataFrame) -> list[str]:
+    """``2 of 40 at λ = 0.1``, for every λ at which models collapsed in training."""
+    return [
+        f"{at['collapsed'].sum():g} of {len(at)} at λ = {wording.lambda_label(value)}"
+        for value, at in by_lambda(cells).items()
+        if at["collapsed"].any()
+    ]
+
+
 def mean_accuracies(cells: pd.DataFrame) -> dict[float, Interval]:
     """Over seeds, by λ; one seed has no interval, and no bar."""
     return {

@@ -49,10 +49,9 @@ def tables(results: Results) -> Iterator[Part]:
     if results.tables:
         yield _overview(results)
         yield Prose(_EXPLAINED)
-    everything = results.experiments | results.tables
     for name, published in FIGURES.items():
-        if name in everything:
-            yield _picture(everything[name], published)
+        if name in results.everything:
+            yield _picture(results.everything[name], published)
 
 
 _EXPLAINED = (

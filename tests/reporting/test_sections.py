@@ -29,7 +29,7 @@ from pipeline.reporting import (
     texts,
     training,
 )
-from pipeline.reporting.claims import collapse_note
+from pipeline.reporting.common import collapsed
 from pipeline.reporting.display import Html, Part, Picture, Prose, Table
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params
@@ -278,6 +278,13 @@ def test_verdicts_that_rest_on_collapsed_models_say_so(run):
     assert "collapsed" not in rows["compas-accuracy"]
 
 
+def test_no_training_made_a_linear_classifier_collapse(run):
+    (table,) = shown(claims.claims(run(robust_reg=1.0)), Table)
+    rows = {row[0].split("\n")[1]: row[4] for row in table.rows}
+    assert "models collapsed" in rows["poor-explanations"]
+    assert "models collapsed" not in rows["compas-linear"]
+
+
 def test_metric_tables_mark_the_headline(run):
     tables = shown(stability.stability(run(robust_reg=1.0)), Table)
     assert len(tables) == 3
@@ -514,8 +521,7 @@ def test_undefined_scores_are_missing_and_counted(run):
     assert not any("keeps a probability" in part.markdown for part in shown(section, Prose))
 
 
-def test_the_note_counts_the_collapsed():
+def test_the_collapsed_are_counted():
     cells = pd.DataFrame({"robust_reg": [1.0, 0.1, 0.01, 0.1], "collapsed": [1, 0, 0, 1]})
-    assert collapse_note(cells[cells["collapsed"] == 0]) == ""
-    note = collapse_note(cells)
-    assert note.startswith("models collapsed in training (1 of 2 at λ = 0.1, 1 of 1 at λ = 1): ")
+    assert collapsed(cells[cells["collapsed"] == 0]) == []
+    assert collapsed(cells) == ["1 of 2 at λ = 0.1", "1 of 1 at λ = 1"]
