@@ -79,8 +79,8 @@ def over_seeds(experiment: ExperimentResults) -> Prose:
     """What the numbers of a `metric_table` are."""
     seeds = len(experiment.seeds)
     words = (
-        f"Means ± standard deviations over {seeds} seeds; where the deviation exceeds the mean, "
-        "the median and the range."
+        f"Means ± standard deviations over {seeds} seeds. A number with a range in brackets is a "
+        "median: there the deviation exceeds the mean."
     )
     return Prose(words if seeds > 1 else "One seed.")
 

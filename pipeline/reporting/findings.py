@@ -85,11 +85,12 @@ def _collapse(results: Results) -> Iterator[str]:
             continue
         robust = cells[cells["robust_reg"].isin(lambdas)]
         gain = wording.points(robust["selection_gain"].mean())
+        more = "no more" if gain in ("0.0", "−0.0") else f"{gain} points more"
         yield (
             f"**The robust models of {experiment.title} have collapsed.** At λ = "
             f"{wording.lambdas(lambdas)}, {robust['collapsed'].sum():g} of {len(robust)} end up "
             "predicting a constant; the weights kept, the best of many validations, have "
-            f"{gain} points more validation accuracy than the last ones "
+            f"{more} validation accuracy than the last ones "
             f"([evidence](#collapsed-models-and-what-selection-gains-{name}))."
         )
 

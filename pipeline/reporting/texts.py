@@ -33,7 +33,7 @@ _COLUMNS = {
     "robustness_loss": "robustness loss",
     "lipschitz_input_lower": "Lipschitz, input",
     "faithfulness_relevance": "faithfulness",
-    "selection_gain": "gain by selection, %",
+    "selection_gain": "gain by selection, points",
 }
 _SPACES = {"embedding": "embeddings", "one_hot": "one-hot vectors"}
 

@@ -91,7 +91,7 @@ def typical(values: pd.Series) -> str:
 
 def percent_and_spread(shares: pd.Series) -> str:
     """``96.8 ± 0.2``: mean and standard deviation over seeds, in per cent."""
-    text = f"{100 * shares.mean():.1f}"
+    text = points(shares.mean())
     return text if len(shares) < 2 else f"{text} ± {100 * shares.std():.1f}"
 
 
