@@ -1,7 +1,6 @@
 """The report's first section: what the run is, and its verdict on every published claim."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import get_args
 
 from matplotlib.figure import Figure
@@ -28,7 +27,7 @@ _FULL_RUN = "[the full run](paper/report.html#the-published-claims-one-by-one)"
 _MARKED = ("reproduced", "undecided", "not reproduced", "not tested")  # in the figure
 _COUNTS = {
     "reproduced": "reproduces {}",
-    "undecided": "cannot decide between the published answers in {}",
+    "undecided": "cannot decide {}",
     "not reproduced": "does not reproduce {}",
     "not tested": "cannot test {}",
     "left to the reader": "leaves {} for the reader to judge",
@@ -39,11 +38,7 @@ def lead(results: Results) -> Iterator[Part]:
     """The verdicts in one sentence, and what this run is."""
     params = results.params
     verdicts = from_table(results.verdicts)
-    models, small = (
-        sum(len(experiment.cells) for experiment in some.values())
-        for some in (results.experiments, results.tables)
-    )
-    besides = f", and {small} small ones on {len(results.tables)} tables" if small else ""
+    models = sum(len(experiment.cells) for experiment in results.experiments.values())
     grids = {params.lambdas(name) for name in results.experiments}
     counts_of_seeds = {len(experiment.seeds) for experiment in results.experiments.values()}
     trained = [
@@ -67,11 +62,28 @@ def lead(results: Results) -> Iterator[Part]:
     yield Prose(
         f"**Of {len(verdicts)} published claims, this run {_counts(verdicts)}.** "
         f"{_full_run(results)}{_evidence(verdicts)}It trained {wording.counted(models, 'model')}: "
-        f"{wording.listed(trained)}{together}{besides}. Training and test examples: "
+        f"{wording.listed(trained)}{together}{_besides(results)}. Training and test examples: "
         f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
         f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
         f"they are for one model, its seed is the first, {first_seeds}."
     )
+
+
+def _besides(results: Results) -> str:
+    """What else it trained; empty if nothing."""
+    params, pretrained = results.params, results.pretrained
+    studied = [results.experiments[one] for one in params.study if one in results.experiments]
+    counts = {
+        f"on {wording.counted(len(results.tables), 'small table')}": sum(
+            len(one.cells) for one in results.tables.values()
+        ),
+        "on texts": sum(len(one.cells) for one in results.texts.values()),
+        "to compare losses": sum(len(one.study) + len(one.roundings) for one in studied),
+        "β-VAEs": results.vae_curves["seed"].nunique() if pretrained else 0,
+        "tokenizers": 0 if results.tokenizer.empty else len(params.tokenizer.seeds),
+    }
+    others = [f"{count:,} {what}" for what, count in counts.items() if count]
+    return f"; and besides, {wording.listed(others)}" if others else ""
 
 
 def elsewhere(results: Results) -> dict[str, Verdict]:
@@ -87,7 +99,7 @@ def elsewhere(results: Results) -> dict[str, Verdict]:
 def _full_run(results: Results) -> str:
     """What the full run says of the claims that this one cannot test; empty without."""
     full = [*elsewhere(results).values()]
-    return f"**Of the others, {_FULL_RUN} {_counts(full)}.** " if full else ""
+    return f"**Of those that it cannot test, {_FULL_RUN} {_counts(full)}.** " if full else ""
 
 
 def _counts(verdicts: Sequence[Verdict]) -> str:
@@ -130,8 +142,9 @@ def claims(results: Results) -> Iterator[Part]:
             "claims",
             f"Dot plot of {len(measured)} quantities: all published numbers of each beside the "
             "95 % interval of this run; the table below has the same numbers.",
-            f"{wording.counted(tested, 'claim')} tested: {_key()}. Blue lines are 95 % intervals; "
-            "they exclude the numbers outside them. "
+            f"Claims with published numbers, {tested} of them tested: "
+            f"{', '.join(f'{STATUSES[status][0]} {status}' for status in _MARKED)}. Blue lines are "
+            "95 % intervals; they exclude the numbers outside them. "
             f"{_FULL_CAPTION * bool(full)}Rows are the claims of the table below.",
         )
     rows = [_claim_row(verdict, results, full.get(verdict.claim.id)) for verdict in verdicts]
@@ -142,10 +155,6 @@ _FULL_CAPTION = (
     "Black ones below are those of the full run, with all of MNIST and 20 Newsgroups; "
     "the second mark is its verdict. "
 )
-
-
-def _key() -> str:
-    return ", ".join(f"{STATUSES[status][0]} {status}" for status in _MARKED)
 
 
 def _note(verdict: Verdict, results: Results) -> str:
@@ -183,14 +192,10 @@ def _claim_row(verdict: Verdict, results: Results, full: Verdict | None) -> tupl
     if full is not None:
         number, interval = _measured(full)
         measured += [f"full run: {number}", interval] if interval else []
-        said.append(f"full run: {STATUSES[full.status][0]} {_sentence(full)}")
+        said += [f"full run: {STATUSES[full.status][0]} {full.status}", full.reason, full.remark]
     published = [f"{number.printed}, {number}" for number in claim.numbers]
-    of_words = {
-        "qualitative": results.params.robust_reg,
-        "attack": results.params.robust_reg,
-        "power": results.params.robust_reg,
-        "contest": results.params.rivals.robust_reg,
-    }
+    headline, rivals = results.params.robust_reg, results.params.rivals.robust_reg
+    of_words = {"qualitative": headline, "attack": headline, "power": headline, "contest": rivals}
     lambdas = (of_words[claim.kind],) if claim.kind in of_words else claim.lambdas
     row = (
         f"{claim.text}\n{claim.id}",
@@ -202,13 +207,9 @@ def _claim_row(verdict: Verdict, results: Results, full: Verdict | None) -> tupl
     return tuple(text.replace(" %", "\u00a0%").replace(" λ", "\u00a0λ") for text in row)
 
 
-def _sentence(verdict: Verdict) -> str:
-    return ": ".join(filter(None, (verdict.status, verdict.reason, verdict.remark)))
-
-
 @style.styled
 def claims_at_a_glance(
-    verdicts: Sequence[Verdict], title: str, full: Mapping[str, Verdict] = MappingProxyType({})
+    verdicts: Sequence[Verdict], title: str, full: Mapping[str, Verdict]
 ) -> Figure:
     """A row per claim that has both published numbers and one of this run or the full one.
 

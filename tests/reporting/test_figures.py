@@ -204,7 +204,7 @@ FIGURES = {
     "worst case": lambda: bracket(radii(), "Title"),
     "worst case, exact": lambda: bracket(radii(exact=1.5), "Title"),
     "attack": lambda: attacked([attacked_digit(), attacked_digit()], "Title"),
-    "claims": lambda: claims_at_a_glance(some_verdicts(), "Title"),
+    "claims": lambda: claims_at_a_glance(some_verdicts(), "Title", {}),
     "table": lambda: table_explanation(
         example(11, image=False), ["Age Above FourtyFive"] * 11, 1.0, (3.0, 3.0)
     ),
@@ -569,7 +569,7 @@ def test_pretraining_has_a_panel_per_loss():
 
 
 def test_claims_are_filled_where_they_are_judged():
-    figure = claims_at_a_glance(some_verdicts(), "T")
+    figure = claims_at_a_glance(some_verdicts(), "T", {})
     axes = figure.axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[0] == "compas-accuracy  ✓"
@@ -581,7 +581,7 @@ def test_claims_are_filled_where_they_are_judged():
 
 
 def test_every_published_number_stands_above_its_claim():
-    axes = claims_at_a_glance(some_verdicts(), "T").axes[0]
+    axes = claims_at_a_glance(some_verdicts(), "T", {}).axes[0]
     drawn = [line.get_xydata()[0] for line in axes.lines if line.get_marker() in ("D", "^", "s")]
     rows = [claim for claim in CLAIMS if claim.numbers]
     expected = [

@@ -137,12 +137,16 @@ def test_other_runs_can_be_reported(run, changes):
 def test_lead_counts_the_verdicts(run):
     text = next(claims.lead(run())).markdown
     assert text.startswith(
-        "**Of 24 published claims, this run reproduces 1, cannot decide between the published "
-        "answers in 1, does not reproduce 2, cannot test 17 and leaves 3 for the reader to "
-        "judge.** A claim is one quantity, however many numbers were published of it."
+        "**Of 24 published claims, this run reproduces 1, cannot decide 1, does not reproduce 2, "
+        "cannot test 17 and leaves 3 for the reader to judge.** A claim is one quantity, however "
+        "many numbers were published of it."
     )
     assert "12 models: SENN on compas, SENN on mnist_5k and DiSENN on mnist_5k" in text
-    assert "with λ = 0.01 and 1, 2 seeds each, and 10 small ones on 2 tables" in text
+    # Studies of 6 and 4 definitions, with 2 λ and 2 seeds each; and as many roundings.
+    assert (
+        "with λ = 0.01 and 1, 2 seeds each; and besides, 10 on 2 small tables, 4 on texts, "
+        "48 to compare losses, 2 β-VAEs and 3 tokenizers." in text
+    )
     assert "Training and test examples: 60 and 40 (compas) and 80 and 50 (mnist_5k)." in text
     assert "`review2020`, estimated with 1 random probe per example" in text
 
@@ -161,8 +165,8 @@ def test_lead_of_a_run_that_tests_claims(run):
     # random, so a linear classifier has about 50 %, not the paper's 78.54 %, and SENN is ahead.
     # Relevances become less stable as λ grows, on COMPAS and on breast cancer.
     assert text.startswith(
-        "**Of 24 published claims, this run reproduces 3, cannot decide between the published "
-        "answers in 2, does not reproduce 3, cannot test 13 and leaves 3 for the reader to judge.**"
+        "**Of 24 published claims, this run reproduces 3, cannot decide 2, does not reproduce 3, "
+        "cannot test 13 and leaves 3 for the reader to judge.**"
     )
     assert "7 published numbers, and 3 of them lie outside this run’s intervals. It trained" in text
     assert "SENN on mnist_5k (λ = 0.0001 and 0.5)" in text
@@ -216,13 +220,17 @@ def test_claims_that_the_full_run_decides(run):
     rows = {row[0].split("\n")[1]: row for row in table.rows}
     *_, here, verdict = rows["mnist-accuracy"]
     assert here.split("\n")[-2:] == ["full run: 98.9\u00a0%", "98.8 to 99.0"]
-    assert verdict.startswith("not tested\n") and verdict.endswith("\nfull run: ✓ reproduced: so")
+    assert verdict.startswith("not tested\n") and verdict.endswith("\nfull run: ✓ reproduced\nso")
     assert sum("full run" in cell for row in table.rows for cell in row) == 4  # not of COMPAS
     assert rows["mnist-unregularised"][-2] == "–\nfull run: 98.9\u00a0%\n98.8 to 99.0"
     address = "paper/report.html#the-published-claims-one-by-one"
     lead = next(claims.lead(results)).markdown
-    assert f"judge.** **Of the others, [the full run]({address}) reproduces 2.** " in lead
+    assert (
+        f"judge.** **Of those that it cannot test, [the full run]({address}) reproduces 2.** "
+        in lead
+    )
     (picture,) = shown(claims.claims(results), Picture)
+    assert picture.caption.startswith("Claims with published numbers, 3 of them tested: ✓ rep")
     black = [line for line in picture.figure.axes[0].lines if line.get_color() == style.INK]
     assert [line.get_xdata().tolist() for line in black] == 2 * [[0.988, 0.99], [0.9894]]
     labels = [label.get_text() for label in picture.figure.axes[0].get_yticklabels()]
