@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pipeline.claims.words import listed as listed
+from pipeline.claims.words import minus as minus
 from pipeline.metrics.intervals import Interval
 
 MISSING = "–"
@@ -15,11 +16,6 @@ OUTCOMES = {"reproduced": "holds", "not reproduced": "fails", "undecided": "is u
 _UNSEEN = 5e-4  # a deviation below this share of the mean does not show in three digits
 _SMALL = -3  # numbers with a smaller exponent are written with a power of ten
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def minus(text: str) -> str:
-    """`text` with true minus signs."""
-    return text.replace("-", "−")
 
 
 def number(value: float) -> str:
