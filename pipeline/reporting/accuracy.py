@@ -57,7 +57,7 @@ def accuracy(experiment: ExperimentResults) -> Iterator[Part]:
         caption += (
             " Hollow: models that collapsed in training, and means of which at least half did."
         )
-    labels = {curve.label for curve in curves}
+    labels = {curve.label for curve in curves if len(curve.points) > 1}
     caption += "".join(f" {note}" for label, note in NOTES.items() if label in labels)
     figure = accuracy_against_lambda(experiment.cells, curves, ranges, title)
     alt = f"{title}. Mean test accuracy: {wording.listed(each)}."

@@ -109,7 +109,7 @@ def _pictures(name: str, study: MeasuredStudy) -> Iterator[Picture]:
     seeds = wording.counted(study.cells["seed"].nunique(), "seed")
     labels = [curve.label for curve in curves] + [span.label for span in ranges]
     title = f"What λ = {lambda_label(most)} costs: {ends} points"
-    each = wording.listed([f"{d} {points:.1f}" for d, points in lost.items()])
+    each = "; ".join(f"{d} {wording.minus(f'{points:.1f}')}" for d, points in lost.items())
     yield Picture(
         accuracy_by_definition(study, curves, ranges, title),
         f"study_lambda_{name}",

@@ -80,7 +80,7 @@ def still_learning(curves: pd.DataFrame) -> str:
     several = len(falls) > 1
     scatter = float(falls.std()) if several else 0.01 * float(losses.iloc[-1].mean())
     after, lately = int(losses.index[-1]), wording.counted(epochs, "epoch")
-    fall = f"over the last {lately} its validation loss falls by {falls.mean():.2f}"
+    fall = wording.minus(f"over the last {lately} its validation loss falls by {falls.mean():.2f}")
     beside = f"{scatter:.2f}, " + ("the spread between seeds" if several else "1 % of it")
     if falls.mean() > scatter:
         return f"After {after} epochs the β-VAE still learns: {fall}, more than {beside}."
@@ -118,8 +118,8 @@ def training(experiment: ExperimentResults) -> Iterator[Part]:
     if experiment.settings.concept_reg > 0:
         panels["train_concept"] = "concept loss, training"
     alt = (
-        f"Training curves of {experiment.name}: {wording.listed(list(panels.values()))} against "
-        "steps, one line per λ and seed."
+        f"Training curves of {experiment.name}: {'; '.join(panels.values())}; against steps, "
+        "one line per λ and seed."
     )
     figure = training_curves(experiment.curves, panels, f"Training curves of {experiment.name}")
     cells = wording.counted(len(experiment.cells), "model")

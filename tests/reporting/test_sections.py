@@ -31,6 +31,9 @@ from pipeline.reporting import (
 )
 from pipeline.reporting.common import collapsed
 from pipeline.reporting.display import Html, Part, Picture, Prose, Table
+from pipeline.reporting.style import spots
+from pipeline.reporting.wording import listed
+from pipeline.study.published import BEST_VALIDATION
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params
 
@@ -246,6 +249,23 @@ def test_titles_say_what_the_numbers_say(run):
     # 81 and 79 % at λ = 0.01, 80 and 78 % at λ = 1.
     assert picture.figure.get_suptitle() == "1.0 points lost from λ = 0.01 to 1"
     assert "80.0 % at 0.01 and 79.0 % at 1" in picture.alt
+
+
+def test_one_published_accuracy_is_no_curve(run):
+    captions = {part.name: part.caption for part in shown(accuracy.accuracy(run()), Picture)}
+    note = accuracy.NOTES[BEST_VALIDATION]
+    assert [name for name, caption in captions.items() if note in caption] == [
+        "accuracy_compas_senn",
+        "accuracy_mnist_senn",
+    ]
+
+
+def test_what_has_commas_is_told_apart_by_semicolons(run):
+    results = run()
+    pictures = shown(study.disagreement(results), Picture)
+    assert "Points lost: paper2018, batch 1.0; paper2018, example 2.0; review" in pictures[0].alt
+    pictures = shown(training.training(results), Picture)
+    assert "accuracy; cross-entropy, training; robustness loss, training; " in pictures[0].alt
 
 
 def test_collapse_is_told_with_its_counts(run):
@@ -508,10 +528,36 @@ def test_the_comparison_says_who_leads_and_what_concepts_add(run):
     assert "LIME run the model hundreds of times per example, so they got 5 examples each" in text
     assert text.startswith("Of the methods that explain inputs without removing parts of them, ")
     assert f"**{leader}** has the highest faithfulness" in text
-    assert f"of all, **{stable}** is the most stable" in text
+    of_all = "of all that explain inputs and are scored on 50 examples"
+    assert f"{of_all}, **{stable}** is the most stable" in text
     assert text.count(", not told apart from 1 other)") == 2
     # p = 0.9 - (0.5 + 0.01 · 1): contributions are second in the table.
     assert "keeps a probability of 0.39 on average" in text
+
+
+def test_the_most_stable_is_that_of_the_table(run):
+    """Features are the concepts, so SENN's relevances are compared with all others."""
+    results = run(experiments=experiments("compas_senn"))
+    scores = results.experiments["compas_senn"].methods
+    own = scores["method"] == "relevance"
+    scores.loc[own, ["lipschitz_local", "lipschitz_local_low", "lipschitz_local_high"]] = 0.001
+    parts = method_scores.comparison(results)
+    label = METHODS["relevance"].label
+    assert f"**{label}** is the most stable (Lipschitz ratio in the box 0.00, " in parts[1].markdown
+    (table,) = shown(parts, Table)
+    column = list(SCORES).index("lipschitz_local") + 1
+    assert (scores.index[own][0], column) in table.best
+
+
+def test_curves_and_dots_say_what_they_are_of(run):
+    results = run(experiments=experiments("compas_senn"))
+    scores = results.experiments["compas_senn"].methods
+    scores.loc[0, "faithfulness"] = -0.13
+    *_, scatter, _, curves = method_scores.comparison(results)
+    assert "−0.13" in scatter.alt and "-0.13" not in scatter.alt
+    assert any("faithfulness −0.13" in text for *_, text in spots(scatter.figure))
+    costly = [method.label for method in METHODS.values() if method.is_costly]
+    assert f"{listed(costly)}: 5 examples each, all others 50." in curves.caption
 
 
 def test_undefined_scores_are_missing_and_counted(run):
