@@ -39,7 +39,7 @@ from pipeline.reporting.stability import (
     neighbour_relevances,
 )
 from pipeline.reporting.training import pretraining_curves, training_curves
-from pipeline.reporting.worst_case import AttackedDigit, attacked, bracket, by_radius
+from pipeline.reporting.worst_case import attacked, bracket, by_radius
 from pipeline.study.published import PublishedCurve, PublishedRange
 
 WIDTH, SMALL_WIDTH = (round(width * style.DPI) for width in (style.WIDTH, style.SMALL_WIDTH))
@@ -144,9 +144,11 @@ def radii(**more) -> pd.DataFrame:
     return by_radius(pd.DataFrame(rows), "certify")
 
 
-def attacked_digit() -> AttackedDigit:
-    values = RANDOM.uniform(-3, 3, (2, 2, 5))
-    return AttackedDigit(RANDOM.random((2, 1, 28, 28)), *values, "7", (1.0, 0.5))
+def attacked_digits() -> tuple[np.ndarray, list[list[str]], dict[str, np.ndarray]]:
+    values = RANDOM.uniform(-3, 3, (2, 2, 2, 5))
+    labels = 2 * [["7\nmore than 99.9 %", "7\n50.0 %"]]
+    shown = {"concepts": values[0], "relevances": values[1]}
+    return RANDOM.random((2, 2, 1, 28, 28)), labels, shown
 
 
 METHODS = {f"A method of long name {index}": index for index in range(20)}
@@ -203,7 +205,7 @@ FIGURES = {
     "certified, unknown": lambda: certified_stability(ratios(certified=np.nan), "Title"),
     "worst case": lambda: bracket(radii(), "Title"),
     "worst case, exact": lambda: bracket(radii(exact=1.5), "Title"),
-    "attack": lambda: attacked([attacked_digit(), attacked_digit()], "Title"),
+    "attack": lambda: attacked(*attacked_digits(), "Title"),
     "claims": lambda: claims_at_a_glance(some_verdicts(), "Title", {}),
     "table": lambda: table_explanation(
         example(11, image=False), ["Age Above FourtyFive"] * 11, 1.0, (3.0, 3.0)
