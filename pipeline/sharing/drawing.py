@@ -48,16 +48,13 @@ def _of_concepts(explanation: Explanation) -> Figure:
         contributions=explanation.contributions,
         contrast_contributions=explanation.contrast_contributions,
     )
-    relevance, contribution = common_limits([example], "relevances", "contributions")
-    concept, value = common_limits([example], "concepts", "x")
+    limits = common_limits([example])
     if explanation.strips is not None:
-        limit = max(common_limits([example], "contributions", "contrast_contributions"))
-        return contrastive_explanation(example, explanation.strips, limit)
+        return contrastive_explanation(example, explanation.strips, limits)
     if explanation.concepts_are_features:
-        names = explanation.feature_names
-        return table_explanation(example, names, value, (relevance, contribution))
+        return table_explanation(example, explanation.feature_names, limits)
     if explanation.kind == "images":
-        return image_explanation(example, (relevance, concept, contribution))
+        return image_explanation(example, limits)
     return bars(explanation.concept_names, explanation.contributions, _title(explanation))
 
 

@@ -56,6 +56,10 @@ def cells(lambdas=(1e-4, 1e-2, 1.0), seeds=3) -> pd.DataFrame:
     return table.assign(accuracy_low=table.accuracy - 0.02, accuracy_high=table.accuracy + 0.02)
 
 
+LIMITS = {"x": 1.0, "relevances": 3.0, "concepts": 2.0, "contributions": 2.5,
+          "contrast_contributions": 4.0}  # fmt: skip
+
+
 def example(features=5, image=True) -> Example:
     values = RANDOM.normal(size=(4, features))
     x = RANDOM.random((1, 28, 28)) if image else RANDOM.random(features)
@@ -208,20 +212,21 @@ FIGURES = {
     "attack": lambda: attacked(*attacked_digits(), "Title"),
     "claims": lambda: claims_at_a_glance(some_verdicts(), "Title", {}),
     "table": lambda: table_explanation(
-        example(11, image=False), ["Age Above FourtyFive"] * 11, 1.0, (3.0, 3.0)
+        example(11, image=False), ["Age Above FourtyFive"] * 11, LIMITS
     ),
-    "image": lambda: image_explanation(example(), (3.0, 3.0, 3.0)),
-    "contrast": lambda: contrastive_explanation(example(), RANDOM.random((5, 7, 1, 28, 28)), 3.0),
+    "image": lambda: image_explanation(example(), LIMITS),
+    "contrast": lambda: contrastive_explanation(
+        example(), RANDOM.random((5, 7, 1, 28, 28)), LIMITS
+    ),
     "table, long names": lambda: table_explanation(
         replace(example(3, image=False), prediction="Medium or High", truth="Neither of them"),
         ["a", "b", "c"],
-        1.0,
-        (3.0, 3.0),
+        LIMITS,
     ),
     "contrast, long names": lambda: contrastive_explanation(
         replace(example(), prediction="A very long class name", truth="Another long class name"),
         RANDOM.random((5, 7, 1, 28, 28)),
-        3.0,
+        LIMITS,
     ),
     "prototypes": lambda: prototypes(RANDOM.random((5, 9, 1, 28, 28))),
     "correlations": lambda: correlation_heat_map(correlations(5), "Title"),
@@ -374,7 +379,7 @@ def bar_colours(axes) -> list[str]:
 def test_table_explanation_shows_values_relevances_and_contributions():
     shown = example(4, image=False)
     names = ["a", "b", "c", "d"]
-    values, relevances, contributions = table_explanation(shown, names, 1.0, (3.0, 2.5)).axes
+    values, relevances, contributions = table_explanation(shown, names, LIMITS).axes
     assert bar_values(values) == pytest.approx(shown.x)
     assert bar_values(relevances) == pytest.approx(shown.relevances)
     assert bar_values(contributions) == pytest.approx(shown.contributions)
@@ -388,11 +393,11 @@ def test_table_explanation_shows_values_relevances_and_contributions():
 
 def test_image_explanation():
     shown = example()
-    figure = image_explanation(shown, (1.0, 2.0, 3.0))
+    figure = image_explanation(shown, LIMITS)
     image, *panels = figure.axes
     np.testing.assert_array_equal(image.images[0].get_array(), shown.x[0])
     expected = (shown.relevances, shown.concepts, shown.contributions)
-    for axes, values, limit in zip(panels, expected, (1.0, 2.0, 3.0), strict=True):
+    for axes, values, limit in zip(panels, expected, (3.0, 2.0, 2.5), strict=True):
         assert bar_values(axes) == pytest.approx(values)
         assert axes.get_xlim() == (-limit, limit)
     assert figure.get_suptitle() == "Predicted 7 (87 %)"
@@ -400,16 +405,17 @@ def test_image_explanation():
 
 def test_a_wrong_prediction_says_so():
     shown = Example(RANDOM.random((1, 4, 4)), "1", "7", "1", 0.5, *RANDOM.normal(size=(4, 3)))
-    figure = image_explanation(shown, (1.0, 1.0, 1.0))
+    figure = image_explanation(shown, LIMITS)
     assert figure.get_suptitle() == "Predicted 7 (50 %), but it is 1"
 
 
 def test_contrastive_explanation():
     shown, strips = example(), RANDOM.random((5, 7, 1, 28, 28))
-    paper, first, second = contrastive_explanation(shown, strips, 2.0).axes
+    paper, first, second = contrastive_explanation(shown, strips, LIMITS).axes
     image, *cells = paper.images
     np.testing.assert_array_equal(image.get_array(), shown.x[0])
     assert (first.get_title("left"), second.get_title("left")) == ("for 7", "for 9")
+    assert first.get_xlim() == second.get_xlim() == (-4.0, 4.0)
     assert bar_values(first) == pytest.approx(shown.contributions)
     assert bar_values(second) == pytest.approx(shown.contrast_contributions)
     pictures = np.array([cell.get_array() for cell in cells]).reshape(5, 7, 28, 28)
