@@ -78,7 +78,7 @@ def _alt(example: Example, names: list[str]) -> str:
     strongest = int(abs(example.contributions).argmax())
     value = wording.significant(float(example.contributions[strongest]), 2)
     return (
-        f"Predicted {example.prediction} with {wording.percent(example.probability, 0)}, true "
+        f"Predicted {example.prediction} with {wording.probability(example.probability)}, true "
         f"class {example.truth}. The largest contribution is {value}, by {names[strongest]}."
     )
 
@@ -181,4 +181,4 @@ def contrastive_explanation(
 
 def _title(example: Example) -> str:
     truth = "" if example.prediction == example.truth else f", but it is {example.truth}"
-    return f"Predicted {example.prediction} ({wording.percent(example.probability, 0)}){truth}"
+    return f"Predicted {example.prediction} ({wording.probability(example.probability)}){truth}"

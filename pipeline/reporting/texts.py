@@ -89,7 +89,7 @@ def document(
     """
     about = (
         f"Document {number}: predicted {example.prediction}, "
-        f"{wording.percent(example.probability, 0)}; true class {example.truth}."
+        f"{wording.probability(example.probability)}; true class {example.truth}."
     )
     classes = f"for {example.prediction}", f"for {example.contrast}, the runner-up"
     rows = {

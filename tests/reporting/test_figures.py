@@ -400,13 +400,18 @@ def test_image_explanation():
     for axes, values, limit in zip(panels, expected, (3.0, 2.0, 2.5), strict=True):
         assert bar_values(axes) == pytest.approx(values)
         assert axes.get_xlim() == (-limit, limit)
-    assert figure.get_suptitle() == "Predicted 7 (87 %)"
+    assert figure.get_suptitle() == "Predicted 7 (87.0 %)"
+
+
+def test_no_prediction_is_certain():
+    figure = image_explanation(replace(example(), probability=0.9996), LIMITS)
+    assert figure.get_suptitle() == "Predicted 7 (more than 99.9 %)"
 
 
 def test_a_wrong_prediction_says_so():
     shown = Example(RANDOM.random((1, 4, 4)), "1", "7", "1", 0.5, *RANDOM.normal(size=(4, 3)))
     figure = image_explanation(shown, LIMITS)
-    assert figure.get_suptitle() == "Predicted 7 (50 %), but it is 1"
+    assert figure.get_suptitle() == "Predicted 7 (50.0 %), but it is 1"
 
 
 def test_contrastive_explanation():
