@@ -5,7 +5,6 @@ from typing import get_args
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
 from pipeline.claims.comparison import Comparison, Decided
 from pipeline.claims.results import Results
@@ -16,11 +15,7 @@ from pipeline.reporting.common import collapsed
 from pipeline.reporting.display import STATUSES, Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 
-_SOURCES = {
-    "review": (style.VERMILION, "D"),
-    "paper": (style.GREEN, "^"),
-    "ETH": (style.FURTHER[0], "s"),
-}
+_MARKERS = {"review": "D", "paper": "^", "ETH": "s"}  # of published numbers
 _ABOVE = 0.33  # rows between the published numbers and the one measured below them
 _BELOW = 0.3  # and between this and that of the full run
 _FULL_RUN = "[the full run](paper/report.html#the-published-claims-one-by-one)"
@@ -221,11 +216,13 @@ def claims_at_a_glance(
     for row, verdict in enumerate(verdicts):
         claim, other = verdict.claim, full.get(verdict.claim.id)
         for number in claim.numbers:
-            colour, marker = _SOURCES[number.source]
+            colour = style.SOURCES[number.source]
             wide: dict = {"color": colour, "linewidth": 5, "alpha": 0.35, "zorder": 1}
             axes.plot([number.low, number.high], 2 * [row - _ABOVE], solid_capstyle="butt", **wide)
             middle = (number.low + number.high) / 2
-            axes.plot(middle, row - _ABOVE, marker, color=colour, markersize=5, zorder=4)
+            axes.plot(
+                middle, row - _ABOVE, _MARKERS[number.source], color=colour, markersize=5, zorder=4
+            )
             style.spot(axes, middle, row - _ABOVE, f"{number}: {number.printed}")
         face = "white" if verdict.status == "not tested" else style.BLUE
         own: dict = {"color": style.BLUE, "mfc": face, "markersize": 6}
@@ -246,14 +243,14 @@ def claims_at_a_glance(
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
     axes.set_xlim(min(lows) - 0.01, 1.02)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    style.percent_ticks(axes.xaxis)
     handles = [
         Line2D([], [], color=style.BLUE, marker="o", label="this run"),
         Line2D([], [], color=style.BLUE, marker="o", mfc="white", label="this run (not tested)"),
         *([Line2D([], [], color=style.INK, marker="o", label="full run")] if full else []),
         *(
-            Line2D([], [], color=colour, marker=marker, linestyle="", label=source)
-            for source, (colour, marker) in _SOURCES.items()
+            Line2D([], [], color=style.SOURCES[source], marker=marker, linestyle="", label=source)
+            for source, marker in _MARKERS.items()
         ),
     ]
     figure.legend(

@@ -151,5 +151,5 @@ def collapse_curves(
     above.set_ylabel("cross-entropy")
     below.set_ylabel("accuracy")
     below.set_xlabel("training steps")
-    style.percent_ticks(below)
+    style.percent_ticks(below.yaxis)
     return figure

@@ -104,14 +104,11 @@ def _removal(results: Results) -> Iterator[str]:
         of_concepts = (curves["method"] == "contribution") & (curves["curve"] == "deletion")
         ends = curves[of_concepts].sort_values("position")["value"].iloc[[0, -1]]
         whole, left = (f"{value:.2f}" for value in ends)
-        if ends.iloc[1] > _MOSTLY * ends.iloc[0]:
-            lead = f"Without its concepts, {experiment.title} predicts the same"
-        else:
-            lead = f"Without its concepts, {experiment.title} predicts little"
+        much = "the same" if ends.iloc[1] > _MOSTLY * ends.iloc[0] else "little"
         yield (
-            f"**{lead}.** With all of them set to their mean and the relevances held, the "
-            f"probability of the predicted class goes from {whole} to {left} on average "
-            f"([Figure](#figure-method_curves_{name}))."
+            f"**Without its concepts, {experiment.title} predicts {much}.** With all of them set "
+            "to their mean and the relevances held, the probability of the predicted class goes "
+            f"from {whole} to {left} on average ([Figure](#figure-method_curves_{name}))."
         )
 
 

@@ -140,7 +140,7 @@ def trade_off(cells: pd.DataFrame, published: _Published, title: str) -> Figure:
     draw_cells(below, estimates, "lipschitz_local", means, 2, label="this run")
     below.set_ylim(bottom=estimates["lipschitz_local"].min() / 2)
     below.yaxis.set_major_formatter(lambda value, _: wording.lambda_label(value))
-    style.percent_ticks(above)
+    style.percent_ticks(above.yaxis)
     above.set_ylabel("test accuracy")
     below.set_ylabel("estimate of eq. 5")
     style.lambda_axis(below, list(means))

@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
@@ -174,7 +174,7 @@ def training_curves(curves: pd.DataFrame, panels: Mapping[str, str], title: str)
         for (robust_reg, _), cell in curves.groupby(["robust_reg", "seed"]):
             axes.plot(cell["step"], cell[column], color=colours[robust_reg], linewidth=0.9)
         if column.endswith("_accuracy"):
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+            style.percent_ticks(axes.yaxis)
         elif column.endswith("_robustness") and (curves[column] > 0).all():
             axes.set_yscale("log")
     handles = [
