@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.reporting import style
+from pipeline.reporting import style, wording
 from pipeline.reporting.examples import Example
 from pipeline.reporting.explanations import (
     common_limits,
@@ -86,8 +86,8 @@ def _of_words(explanation: Explanation) -> Figure:
 
 
 def _title(explanation: Explanation) -> str:
-    share = 100 * explanation.probabilities[explanation.target]
-    title = f"Why {explanation.target} ({share:.0f} %)"
+    share = wording.probability(explanation.probabilities[explanation.target])
+    title = f"Why {explanation.target} ({share})"
     return title if explanation.is_own else f"{title}: {explanation.label}"
 
 
