@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from pipeline.core.params import Params
 from pipeline.core.params_choices import DATASETS, VARIANTS, Conceptizer, Parameterizer
+from pipeline.reporting.sections import SECTIONS
 from tests.conftest import REPOSITORY
 
 OURS = ("pipeline", "stages")
@@ -24,6 +25,9 @@ BY_ENTRY_POINT = {
     "pipeline/claims/results.py": [part.built_by for part in Conceptizer.__subclasses__()],
     "pipeline/data/registry.py": [facts.module for facts in DATASETS.values()],
     "pipeline/models/building.py": [part.built_by for part in PARTS],
+    "pipeline/reporting/side_by_side.py": [
+        f"pipeline.reporting.{name.replace('.', ':')}" for name in SECTIONS
+    ],
     "pipeline/training/robustness.py": list(VARIANTS.values()),
 }
 STAGES = sorted(path.stem for path in (REPOSITORY / "stages").glob("[a-z]*.py"))

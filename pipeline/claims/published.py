@@ -142,11 +142,9 @@ _checkpoints = partial(_review, of="checkpoints")  # measured on our test sets
 _compas = partial(Claim, "compas_senn", "compas")
 _mnist = partial(Claim, "mnist_senn", "mnist")
 _disenn = partial(Claim, "mnist_disenn", "mnist")
-_COMPAS, _MNIST = "SENN’s test accuracy on COMPAS", "SENN’s test accuracy on MNIST"
-_LOST = "Accuracy lost on COMPAS between the smallest and the largest λ"
+_MNIST = "SENN’s test accuracy on MNIST"
 _LINEAR = "Test accuracy of logistic regression on COMPAS"
 _NONE = f"{_MNIST} without regularisation"
-_COLLAPSE = f"{_MNIST} under the strongest regularisation"
 _DISENN = "DiSENN’s test accuracy on MNIST"
 _TRADE_OFF = "relevances become stabler as λ grows, and little accuracy is lost"
 _STABLE = "Relevances and concepts are nearly equal for visually similar digits"
@@ -184,14 +182,14 @@ def _power(experiment: str, dataset: str, identity: str, texts: str) -> Claim:
 CLAIMS: tuple[Claim, ...] = (
     _compas(
         "compas-accuracy",
-        _COMPAS,
+        "SENN’s test accuracy on COMPAS",
         "accuracy",
         (1e-4,),
         (_review("80.9 %"), _checkpoints("80.88 %"), _paper("82.02 %")),
     ),
     _compas(
         "compas-tradeoff",
-        _LOST,
+        "Accuracy lost on COMPAS between the smallest and the largest λ",
         "accuracy lost",
         (1e-4, 1.0),
         (_review("about 15 points"), _checkpoints("15.0 points"), _paper("about 4 points")),
@@ -236,7 +234,7 @@ CLAIMS: tuple[Claim, ...] = (
         _checkpoints("26.30 %"),
         _review("24.45 %", of="best validation"),
         _eth("10.30 %"),
-        text=_COLLAPSE,
+        text=f"{_MNIST} under the strongest regularisation",
     ),
     _disenn("disenn-accuracy", _DISENN, "accuracy", (1e-3,), (_review("98.36 %"),)),
     _mnist("stable-explanations", _STABLE),

@@ -11,19 +11,22 @@ import pandas as pd
 from pipeline.claims.evidence import Evidence
 from pipeline.claims.published import Kind
 from pipeline.claims.results import ExperimentResults
+from pipeline.claims.words import minus
 from pipeline.metrics.intervals import Interval, lies_in, together, widened
 from pipeline.metrics.word_power import SPACES
 
 ATTACK_RADII = (0.2, 0.3)
 _RANGES = {"concepts_between": (1.0, math.inf), "relevances_within": (0.0, 1.0)}
+_WIDENED = "the intervals are widened until they hold together (Bonferroni)"
 _ATTACK_QUANTITY = (
     "largest displacement of concepts, over their distance to other classes; the claim holds if it "
-    "is above 1, and that of relevances, over their distance within a class, below 1"
+    f"is above 1, and that of relevances, over their distance within a class, below 1; {_WIDENED}"
 )
 POWER_RIVALS = ("squared_sensitivity", "tf_idf", "uniform")
 _POWER_QUANTITY = (
     "least lead of LRP-ε in the explanatory power index of word embeddings, over squared "
-    "sensitivity, tf-idf and uniform weights; the claim holds if all three leads are above 0"
+    "sensitivity, tf-idf and uniform weights; the claim holds if all three leads are above 0; "
+    f"{_WIDENED}"
 )
 _ONE_SEED = "one seed gives no interval over seeds"
 
@@ -108,7 +111,8 @@ def _leads(rows: pd.DataFrame) -> dict[str, Interval]:
 
 def _said(leads: dict[str, Interval]) -> str:
     return ", ".join(
-        f"{100 * lead.mean:.1f} ({100 * lead.low:.1f} to {100 * lead.high:.1f}) over {label}"
+        minus(f"{100 * lead.mean:.1f} ({100 * lead.low:.1f} to {100 * lead.high:.1f})")
+        + f" over {label[0].lower()}{label[1:]}"
         for label, lead in leads.items()
     )
 

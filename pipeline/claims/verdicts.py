@@ -18,7 +18,7 @@ from pipeline.claims.published import CLAIMS, Claim, Kind
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
 from pipeline.claims.rules import RULES
-from pipeline.claims.words import listed
+from pipeline.claims.words import listed, minus
 from pipeline.core.cells import rows_at
 from pipeline.metrics.intervals import (
     Interval,
@@ -143,8 +143,8 @@ def _contest(claim: Claim, measured: Mapping[str, ExperimentResults], bout: Bout
         f"{len(bout.judged)} comparisons together, of each setting, table and method",
         *(f"{name}: {words}" for name, words in by_table.items() if len(by_table) > 1),
     )
-    where = {measured[name].settings.dataset for name in bout.contest.experiments}
-    elsewhere = [name for name in where if name.partition("/")[0] != claim.dataset]
+    where = [measured[name].settings.dataset for name in bout.contest.experiments]
+    elsewhere = [name for name in dict.fromkeys(where) if name.partition("/")[0] != claim.dataset]
     if elsewhere or bout.seeds == 1:
         why = f"measured on {listed(elsewhere)}, not {claim.dataset}" if elsewhere else "one seed"
         would = f"{paper.name}: {bout.outcome(paper)}; {remark}"
@@ -238,7 +238,7 @@ def _is_cheap(claim: Claim, run: ExperimentResults, lost: Interval) -> tuple[Dec
     reason = (
         f"reproduced if the estimate of eq. 5 falls and less than {100 * AFFORDABLE:g} points are "
         f"lost; the estimate falls from {before:.3g} to {after:.3g}, "
-        f"by {fall.mean:.3g} ({fall.low:.3g} to {fall.high:.3g})"
+        + minus(f"by {fall.mean:.3g} ({fall.low:.3g} to {fall.high:.3g})")
     )
     return DECIDED[outcome], reason
 

@@ -25,11 +25,11 @@ NOTES = {
     PAPER: "The paper’s text quotes only the ends of its curve.",
 }
 _LOOKS: dict[str, dict[str, Any]] = {  # by how a published curve's label starts
-    "review, best": {"color": style.VERMILION, "linestyle": "-", "marker": "s"},
-    "review, checkpoints": {"color": style.VERMILION, "linestyle": ":", "marker": "D"},
-    "review, test": {"color": style.VERMILION, "linestyle": "", "marker": "D", "mfc": "white"},
-    "ETH": {"color": style.FURTHER[0], "linestyle": "-.", "marker": "v"},
-    "paper": {"color": style.GREEN, "linestyle": "--", "marker": "^"},
+    "review, best": {"linestyle": "-", "marker": "s"},
+    "review, checkpoints": {"linestyle": ":", "marker": "D"},
+    "review, test": {"linestyle": "", "marker": "D", "mfc": "white"},
+    "ETH": {"linestyle": "-.", "marker": "v"},
+    "paper": {"linestyle": "--", "marker": "^"},
 }
 
 
@@ -57,7 +57,7 @@ def accuracy(experiment: ExperimentResults) -> Iterator[Part]:
         caption += (
             " Hollow: models that collapsed in training, and means of which at least half did."
         )
-    labels = {curve.label for curve in curves}
+    labels = {curve.label for curve in curves if len(curve.points) > 1}
     caption += "".join(f" {note}" for label, note in NOTES.items() if label in labels)
     figure = accuracy_against_lambda(experiment.cells, curves, ranges, title)
     alt = f"{title}. Mean test accuracy: {wording.listed(each)}."
@@ -105,15 +105,17 @@ def accuracy_against_lambda(
         )
     for curve in curves:
         look = next(look for start, look in _LOOKS.items() if curve.label.startswith(start))
+        colour = style.SOURCES[curve.label.split(",")[0]]
         axes.plot(
             *zip(*curve.means.items(), strict=True),
+            color=colour,
             linewidth=1.1,
             zorder=2,
             label=curve.label,
             **look,
         )
         for value, seeds in curve.points.items():
-            axes.vlines(value, min(seeds), max(seeds), color=look["color"], linewidth=0.8, zorder=2)
+            axes.vlines(value, min(seeds), max(seeds), color=colour, linewidth=0.8, zorder=2)
     measured = mean_accuracies(cells)
     line = {"linewidth": 1.8, "elinewidth": 1.2, "label": "this run, test accuracy"}
     draw_cells(axes, cells, "accuracy", measured, 5, **line)
@@ -129,7 +131,7 @@ def accuracy_against_lambda(
     hollow = means.loc[means["collapsed"] >= 0.5, "accuracy"]
     axes.plot(hollow, "o", color=style.BLUE, markerfacecolor="white", markersize=5, zorder=6)
     style.lambda_axis(axes, lambdas)
-    style.percent_ticks(axes)
+    style.percent_ticks(axes.yaxis)
     axes.set_ylabel("accuracy")
     axes.legend(loc="best")
     return figure

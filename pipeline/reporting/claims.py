@@ -1,35 +1,28 @@
 """The report's first section: what the run is, and its verdict on every published claim."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import get_args
 
-import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
 from pipeline.claims.comparison import Comparison, Decided
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
 from pipeline.core.cells import rows_at
 from pipeline.reporting import style, wording
+from pipeline.reporting.common import collapsed
 from pipeline.reporting.display import STATUSES, Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 
-_SOURCES = {
-    "review": (style.VERMILION, "D"),
-    "paper": (style.GREEN, "^"),
-    "ETH": (style.FURTHER[0], "s"),
-}
+_MARKERS = {"review": "D", "paper": "^", "ETH": "s"}  # of published numbers
 _ABOVE = 0.33  # rows between the published numbers and the one measured below them
 _BELOW = 0.3  # and between this and that of the full run
 _FULL_RUN = "[the full run](paper/report.html#the-published-claims-one-by-one)"
 _MARKED = ("reproduced", "undecided", "not reproduced", "not tested")  # in the figure
 _COUNTS = {
     "reproduced": "reproduces {}",
-    "undecided": "cannot decide between the published answers in {}",
+    "undecided": "cannot decide {}",
     "not reproduced": "does not reproduce {}",
     "not tested": "cannot test {}",
     "left to the reader": "leaves {} for the reader to judge",
@@ -40,11 +33,7 @@ def lead(results: Results) -> Iterator[Part]:
     """The verdicts in one sentence, and what this run is."""
     params = results.params
     verdicts = from_table(results.verdicts)
-    models, small = (
-        sum(len(experiment.cells) for experiment in some.values())
-        for some in (results.experiments, results.tables)
-    )
-    besides = f", and {small} small ones on {len(results.tables)} tables" if small else ""
+    models = sum(len(experiment.cells) for experiment in results.experiments.values())
     grids = {params.lambdas(name) for name in results.experiments}
     counts_of_seeds = {len(experiment.seeds) for experiment in results.experiments.values()}
     trained = [
@@ -68,11 +57,28 @@ def lead(results: Results) -> Iterator[Part]:
     yield Prose(
         f"**Of {len(verdicts)} published claims, this run {_counts(verdicts)}.** "
         f"{_full_run(results)}{_evidence(verdicts)}It trained {wording.counted(models, 'model')}: "
-        f"{wording.listed(trained)}{together}{besides}. Training and test examples: "
+        f"{wording.listed(trained)}{together}{_besides(results)}. Training and test examples: "
         f"{wording.listed(sizes)}. The robustness loss in training is `{robustness.variant}`, "
         f"{probes}. Where results are for one λ, it is {lambda_label(params.robust_reg)}; where "
         f"they are for one model, its seed is the first, {first_seeds}."
     )
+
+
+def _besides(results: Results) -> str:
+    """What else it trained; empty if nothing."""
+    params, pretrained = results.params, results.pretrained
+    studied = [results.experiments[one] for one in params.study if one in results.experiments]
+    counts = {
+        f"on {wording.counted(len(results.tables), 'small table')}": sum(
+            len(one.cells) for one in results.tables.values()
+        ),
+        "on texts": sum(len(one.cells) for one in results.texts.values()),
+        "to compare losses": sum(len(one.study) + len(one.roundings) for one in studied),
+        "β-VAEs": results.vae_curves["seed"].nunique() if pretrained else 0,
+        "tokenizers": 0 if results.tokenizer.empty else len(params.tokenizer.seeds),
+    }
+    others = [f"{count:,} {what}" for what, count in counts.items() if count]
+    return f"; and besides, {wording.listed(others)}" if others else ""
 
 
 def elsewhere(results: Results) -> dict[str, Verdict]:
@@ -88,7 +94,7 @@ def elsewhere(results: Results) -> dict[str, Verdict]:
 def _full_run(results: Results) -> str:
     """What the full run says of the claims that this one cannot test; empty without."""
     full = [*elsewhere(results).values()]
-    return f"**Of the others, {_FULL_RUN} {_counts(full)}.** " if full else ""
+    return f"**Of those that it cannot test, {_FULL_RUN} {_counts(full)}.** " if full else ""
 
 
 def _counts(verdicts: Sequence[Verdict]) -> str:
@@ -131,8 +137,9 @@ def claims(results: Results) -> Iterator[Part]:
             "claims",
             f"Dot plot of {len(measured)} quantities: all published numbers of each beside the "
             "95 % interval of this run; the table below has the same numbers.",
-            f"{wording.counted(tested, 'claim')} tested: {_key()}. Blue lines are 95 % intervals; "
-            "they exclude the numbers outside them. "
+            f"Claims with published numbers, {tested} of them tested: "
+            f"{', '.join(f'{STATUSES[status][0]} {status}' for status in _MARKED)}. Blue lines are "
+            "95 % intervals; they exclude the numbers outside them. "
             f"{_FULL_CAPTION * bool(full)}Rows are the claims of the table below.",
         )
     rows = [_claim_row(verdict, results, full.get(verdict.claim.id)) for verdict in verdicts]
@@ -145,31 +152,14 @@ _FULL_CAPTION = (
 )
 
 
-def _key() -> str:
-    return ", ".join(f"{STATUSES[status][0]} {status}" for status in _MARKED)
-
-
 def _note(verdict: Verdict, results: Results) -> str:
     """A sentence if the verdict rests on models that collapsed."""
     claim, experiment = verdict.claim, results.everything.get(verdict.claim.experiment)
-    if verdict.here is None or experiment is None:
+    # Nobody trains a linear classifier with λ.
+    if verdict.here is None or experiment is None or claim.kind == "linear accuracy":
         return ""
     lambdas = claim.lambdas or (results.params.robust_reg,)
-    return collapse_note(pd.concat([rows_at(experiment.cells, value) for value in lambdas]))
-
-
-def collapse_note(cells: pd.DataFrame) -> str:
-    """A sentence for a number that rests on collapsed `cells`; empty if none of them is.
-
-    Parameters
-    ----------
-    cells : one row a cell: robust_reg, collapsed.
-    """
-    counts = [
-        f"{collapsed.sum():g} of {len(collapsed)} at λ = {robust_reg:g}"
-        for robust_reg, collapsed in cells.groupby("robust_reg")["collapsed"]
-        if collapsed.any()
-    ]
+    counts = [text for value in lambdas for text in collapsed(rows_at(experiment.cells, value))]
     if not counts:
         return ""
     return (
@@ -197,14 +187,10 @@ def _claim_row(verdict: Verdict, results: Results, full: Verdict | None) -> tupl
     if full is not None:
         number, interval = _measured(full)
         measured += [f"full run: {number}", interval] if interval else []
-        said.append(f"full run: {STATUSES[full.status][0]} {_sentence(full)}")
+        said += [f"full run: {STATUSES[full.status][0]} {full.status}", full.reason, full.remark]
     published = [f"{number.printed}, {number}" for number in claim.numbers]
-    of_words = {
-        "qualitative": results.params.robust_reg,
-        "attack": results.params.robust_reg,
-        "power": results.params.robust_reg,
-        "contest": results.params.rivals.robust_reg,
-    }
+    headline, rivals = results.params.robust_reg, results.params.rivals.robust_reg
+    of_words = {"qualitative": headline, "attack": headline, "power": headline, "contest": rivals}
     lambdas = (of_words[claim.kind],) if claim.kind in of_words else claim.lambdas
     row = (
         f"{claim.text}\n{claim.id}",
@@ -216,13 +202,9 @@ def _claim_row(verdict: Verdict, results: Results, full: Verdict | None) -> tupl
     return tuple(text.replace(" %", "\u00a0%").replace(" λ", "\u00a0λ") for text in row)
 
 
-def _sentence(verdict: Verdict) -> str:
-    return ": ".join(filter(None, (verdict.status, verdict.reason, verdict.remark)))
-
-
 @style.styled
 def claims_at_a_glance(
-    verdicts: Sequence[Verdict], title: str, full: Mapping[str, Verdict] = MappingProxyType({})
+    verdicts: Sequence[Verdict], title: str, full: Mapping[str, Verdict]
 ) -> Figure:
     """A row per claim that has both published numbers and one of this run or the full one.
 
@@ -234,11 +216,13 @@ def claims_at_a_glance(
     for row, verdict in enumerate(verdicts):
         claim, other = verdict.claim, full.get(verdict.claim.id)
         for number in claim.numbers:
-            colour, marker = _SOURCES[number.source]
+            colour = style.SOURCES[number.source]
             wide: dict = {"color": colour, "linewidth": 5, "alpha": 0.35, "zorder": 1}
             axes.plot([number.low, number.high], 2 * [row - _ABOVE], solid_capstyle="butt", **wide)
             middle = (number.low + number.high) / 2
-            axes.plot(middle, row - _ABOVE, marker, color=colour, markersize=5, zorder=4)
+            axes.plot(
+                middle, row - _ABOVE, _MARKERS[number.source], color=colour, markersize=5, zorder=4
+            )
             style.spot(axes, middle, row - _ABOVE, f"{number}: {number.printed}")
         face = "white" if verdict.status == "not tested" else style.BLUE
         own: dict = {"color": style.BLUE, "mfc": face, "markersize": 6}
@@ -254,20 +238,19 @@ def claims_at_a_glance(
                 lows.append(here.low)
         marks = "".join(STATUSES[one.status][0] for one in (verdict, other) if one)
         labels.append(f"{claim.id}  {marks}")
-    axes.set_yticks(np.arange(len(verdicts)), labels)
+    style.name_rows(axes, labels)
     axes.set_ylim(len(verdicts) - 0.5, -0.7)
-    axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
     axes.set_xlim(min(lows) - 0.01, 1.02)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    style.percent_ticks(axes.xaxis)
     handles = [
         Line2D([], [], color=style.BLUE, marker="o", label="this run"),
         Line2D([], [], color=style.BLUE, marker="o", mfc="white", label="this run (not tested)"),
         *([Line2D([], [], color=style.INK, marker="o", label="full run")] if full else []),
         *(
-            Line2D([], [], color=colour, marker=marker, linestyle="", label=source)
-            for source, (colour, marker) in _SOURCES.items()
+            Line2D([], [], color=style.SOURCES[source], marker=marker, linestyle="", label=source)
+            for source, marker in _MARKERS.items()
         ),
     ]
     figure.legend(

@@ -13,7 +13,7 @@ from pipeline.claims.results import ExperimentResults
 from pipeline.core.params_types import Select
 from pipeline.metrics.baselines import class_entropy
 from pipeline.reporting import style, wording
-from pipeline.reporting.common import metric_table, over_seeds, per_experiment
+from pipeline.reporting.common import by_lambda, collapsed, metric_table, over_seeds, per_experiment
 from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.wording import lambda_label
 from pipeline.study.measured import rounding_spread
@@ -36,15 +36,8 @@ _NAMES: dict[Select, str] = {
 @per_experiment()
 def collapse(experiment: ExperimentResults) -> Iterator[Part]:
     """How many models collapsed; the trade-off under each rule of selection; curves of collapse."""
-    cells, lambdas = experiment.cells, experiment.lambdas
-    at_each = {
-        value: int(cells[cells["robust_reg"] == value]["collapsed"].sum()) for value in lambdas
-    }
-    counts = [
-        f"{count} of {len(experiment.seeds)} at λ = {lambda_label(value)}"
-        for value, count in at_each.items()
-        if count
-    ]
+    cells, most = experiment.cells, experiment.lambdas[-1]
+    counts = collapsed(cells)
     seeds = wording.counted(len(experiment.seeds), "seed")
     yield Prose(
         f"**Models that collapsed: {wording.listed(counts)}.**"
@@ -57,8 +50,8 @@ def collapse(experiment: ExperimentResults) -> Iterator[Part]:
     yield _rules(experiment)
     if experiment.name in experiment.params.study:
         yield from _roundings(experiment.roundings)
-    if at_each[lambdas[-1]]:
-        yield _picture(experiment, lambdas[-1])
+    if cells.loc[cells["robust_reg"] == most, "collapsed"].any():
+        yield _picture(experiment, most)
 
 
 def _rules(experiment: ExperimentResults) -> Table:
@@ -90,11 +83,13 @@ def _roundings(cells: pd.DataFrame) -> Iterator[Part]:
     )
     rows = [
         (
-            lambda_label(row["robust_reg"]),
-            f"{100 * row['rounding_sd']:.2f}",
-            "–" if math.isnan(row["seeds_sd"]) else f"{100 * row['seeds_sd']:.2f}",
+            lambda_label(value),
+            *(
+                wording.MISSING if math.isnan(spread) else f"{100 * spread:.2f}"
+                for spread in rounding_spread(at)
+            ),
         )
-        for row in rounding_spread(cells).to_dict("records")
+        for value, at in by_lambda(cells).items()
     ]
     yield Table(("λ", "rounding alone", "seeds, rounding included"), rows)
 
@@ -156,5 +151,5 @@ def collapse_curves(
     above.set_ylabel("cross-entropy")
     below.set_ylabel("accuracy")
     below.set_xlabel("training steps")
-    style.percent_ticks(below)
+    style.percent_ticks(below.yaxis)
     return figure

@@ -79,8 +79,8 @@ def over_seeds(experiment: ExperimentResults) -> Prose:
     """What the numbers of a `metric_table` are."""
     seeds = len(experiment.seeds)
     words = (
-        f"Means ± standard deviations over {seeds} seeds; where the deviation exceeds the mean, "
-        "the median and the range."
+        f"Means ± standard deviations over {seeds} seeds. A number with a range in brackets is a "
+        "median: there the deviation exceeds the mean."
     )
     return Prose(words if seeds > 1 else "One seed.")
 
@@ -132,6 +132,15 @@ def decoded(reconstruction: Tensor, conceptizer: VaeConceptizer) -> np.ndarray:
 def by_lambda(cells: pd.DataFrame) -> dict[float, pd.DataFrame]:
     """The cells of every λ, ascending."""
     return {at: cells[cells["robust_reg"] == at] for at in sorted(set(cells["robust_reg"]))}
+
+
+def collapsed(cells: pd.DataFrame) -> list[str]:
+    """``2 of 40 at λ = 0.1``, for every λ at which models collapsed in training."""
+    return [
+        f"{at['collapsed'].sum():g} of {len(at)} at λ = {wording.lambda_label(value)}"
+        for value, at in by_lambda(cells).items()
+        if at["collapsed"].any()
+    ]
 
 
 def mean_accuracies(cells: pd.DataFrame) -> dict[float, Interval]:

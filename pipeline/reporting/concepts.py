@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from pipeline.claims import evidence
@@ -146,15 +145,8 @@ def prototype_grid(
     figure, paper = style.canvas(below + 0.24, title)
     zero = style.WIDTH - scale - 0.22
 
-    paper.add_patch(
-        Rectangle(
-            (zero + scale * chance.low, top),
-            scale * (chance.high - chance.low),
-            below - top,
-            color=style.FAINT,
-            linewidth=0,
-        )
-    )
+    left_end, width = zero + scale * chance.low, scale * (chance.high - chance.low)
+    paper.barh(top, width, below - top, left_end, align="edge", color=style.FAINT, linewidth=0)
     paper.plot([zero + scale * chance.mean] * 2, [top, below], color=style.GREY, linewidth=0.8)
     paper.plot([zero, zero + scale], [below, below], color=style.GREY, linewidth=0.6)
     for share, text in ((0, "0"), (1, "100 %")):

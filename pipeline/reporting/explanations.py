@@ -1,7 +1,7 @@
 """The report's sections on single predictions: SENN's, and DiSENN's with a contrast class."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -31,14 +31,12 @@ def explanations(experiment: ExperimentResults) -> Iterator[Part]:
     if experiment.is_disenn or experiment.has_images != experiment.learns_concepts:
         return
     examples = explained(experiment.model, experiment.data, examples_at(experiment))
-    relevance, contribution = common_limits(examples, "relevances", "contributions")
-    concept, value = common_limits(examples, "concepts", "x")
-    names = concept_names(experiment)
+    limits, names = common_limits(examples), concept_names(experiment)
     for index, example in enumerate(examples):
         if experiment.has_images:
-            figure = image_explanation(example, (relevance, concept, contribution))
+            figure = image_explanation(example, limits)
         else:
-            figure = table_explanation(example, names, value, (relevance, contribution))
+            figure = table_explanation(example, names, limits)
         name = f"explanation_{experiment.name}_{index + 1}"
         caption = f"{reason(example, names)} {arithmetic(example)}"
         is_small = experiment.has_images
@@ -52,7 +50,7 @@ def disenn(experiment: ExperimentResults) -> Iterator[Part]:
     if not (isinstance(conceptizer, VaeConceptizer) and experiment.has_images):
         return
     examples = explained(experiment.model, experiment.data, examples_at(experiment))
-    limit = max(common_limits(examples, "contributions", "contrast_contributions"))
+    limits = common_limits(examples)
     scale = latent_spread(conceptizer.posterior(experiment.data.test.x))
     pictures = []
     names, moved = concept_names(experiment), []
@@ -62,7 +60,7 @@ def disenn(experiment: ExperimentResults) -> Iterator[Part]:
             prototype_strips(conceptizer, mean, scale, STRIP_STEPS, STRIP_WIDTH), conceptizer
         )
         moved.append(float(abs(strips[:, -1] - strips[:, 0]).mean()))
-        figure = contrastive_explanation(example, strips, limit)
+        figure = contrastive_explanation(example, strips, limits)
         name = f"explanation_{experiment.name}_{index + 1}"
         pictures.append(Picture(figure, name, _alt(example, names), reason(example, names)))
     images = raw(experiment.data.test.x, experiment.data)
@@ -80,22 +78,23 @@ def _alt(example: Example, names: list[str]) -> str:
     strongest = int(abs(example.contributions).argmax())
     value = wording.significant(float(example.contributions[strongest]), 2)
     return (
-        f"Predicted {example.prediction} with {wording.percent(example.probability, 0)}, true "
+        f"Predicted {example.prediction} with {wording.probability(example.probability)}, true "
         f"class {example.truth}. The largest contribution is {value}, by {names[strongest]}."
     )
 
 
-def common_limits(examples: Sequence[Example], *fields: str) -> list[float]:
-    """Per field, an axis limit that fits all of `examples`."""
-    return [
-        style.common_limit(np.stack([getattr(example, field) for example in examples]))
+def common_limits(examples: Sequence[Example]) -> dict[str, float]:
+    """Axis limits that fit all of `examples`, by the name of a field."""
+    fields = ("x", "concepts", "relevances", "contributions", "contrast_contributions")
+    return {
+        field: style.common_limit(np.stack([getattr(example, field) for example in examples]))
         for field in fields
-    ]
+    }
 
 
 @style.styled
 def table_explanation(
-    example: Example, names: Sequence[str], value_limit: float, limits: tuple[float, float]
+    example: Example, names: Sequence[str], limits: Mapping[str, float]
 ) -> Figure:
     """Feature values, relevances and contributions of one row of a table.
 
@@ -103,62 +102,62 @@ def table_explanation(
     ----------
     example : its `x` is one value per feature.
     names : of the features.
-    value_limit, limits : of the value axis, and of the relevance and the contribution axis.
+    limits : of the axes, as `common_limits` has them.
     """
     figure = style.new_figure(0.85 + 0.17 * len(names), _title(example))
     values, relevances, contributions = figure.subplots(1, 3, width_ratios=[0.6, 1, 1])
     positions = np.arange(len(names))
     values.barh(positions, example.x, height=0.62, color=style.GREY, linewidth=0)
     values.set_ylim(len(names) - 0.5, -0.5)
-    values.set_xlim(0, value_limit)
-    values.set_xticks([0, style.nice_tick(value_limit)])
+    values.set_xlim(0, limits["x"])
+    values.set_xticks([0, style.nice_tick(limits["x"])])
     style.number_ticks(values.xaxis)
-    values.set_yticks(positions, names)
-    values.tick_params(axis="y", length=0)
+    style.name_rows(values, names)
     values.set_title("value")
-    style.signed_bars(relevances, example.relevances, limits[0])
+    style.signed_bars(relevances, example.relevances, limits["relevances"])
     relevances.set_title("relevance")
-    style.signed_bars(contributions, example.contributions, limits[1])
+    style.signed_bars(contributions, example.contributions, limits["contributions"])
     contributions.set_title("contribution")
     return figure
 
 
 @style.styled
-def image_explanation(example: Example, limits: tuple[float, float, float]) -> Figure:
+def image_explanation(example: Example, limits: Mapping[str, float]) -> Figure:
     """An image, the relevances of its concepts, the concepts, and their contributions.
 
     Parameters
     ----------
     example : its `x` is pixels in [0, 1], (channels, height, width).
-    limits : of the relevance, the concept and the contribution axis.
+    limits : of the axes, as `common_limits` has them.
     """
     concepts = len(example.concepts)
     figure = style.new_figure(0.85 + 0.18 * concepts, _title(example), style.SMALL_WIDTH)
     panels = figure.subplots(1, 4, width_ratios=[0.75, 1, 1, 1])
     style.show_image(panels[0], example.x)
     style.bare(panels[0])
-    values = (example.relevances, example.concepts, example.contributions)
-    titles = ("relevance", "concept", "contribution")
-    for axes, bars, limit, title in zip(panels[1:], values, limits, titles, strict=True):
-        style.signed_bars(axes, bars, limit)
-        axes.set_title(title)
+    for axes, field in zip(panels[1:], ("relevances", "concepts", "contributions"), strict=True):
+        style.signed_bars(axes, getattr(example, field), limits[field])
+        axes.set_title(field.removesuffix("s"))
     style.name_concepts(panels[1], concepts)
     return figure
 
 
 @style.styled
-def contrastive_explanation(example: Example, strips: np.ndarray, limit: float) -> Figure:
+def contrastive_explanation(
+    example: Example, strips: np.ndarray, limits: Mapping[str, float]
+) -> Figure:
     """Contributions to the predicted class and to the contrast class, and prototype strips.
 
     Parameters
     ----------
     example : its `x` is pixels in [0, 1], (channels, height, width).
     strips : every concept's traversal, pixels in [0, 1], (K, steps, channels, height, width).
-    limit : of both contribution axes.
+    limits : as `common_limits` has them; both axes get the larger one of contributions.
     """
     concepts, steps = strips.shape[:2]
     row, top, bottom, side = 0.27, 0.28, 0.28, 0.72
     below = top + concepts * row
+    limit = max(limits["contributions"], limits["contrast_contributions"])
     figure, paper = style.canvas(below + bottom, _title(example))
     style.show_image(paper, example.x, (0.02, (top + below - side) / 2, side))
     first, second, strip = 1.0, 1.8, 2.59
@@ -182,4 +181,4 @@ def contrastive_explanation(example: Example, strips: np.ndarray, limit: float) 
 
 def _title(example: Example) -> str:
     truth = "" if example.prediction == example.truth else f", but it is {example.truth}"
-    return f"Predicted {example.prediction} ({wording.percent(example.probability, 0)}){truth}"
+    return f"Predicted {example.prediction} ({wording.probability(example.probability)}){truth}"

@@ -24,7 +24,7 @@ from pipeline.models.senn import Senn
 from pipeline.reporting import wording
 from pipeline.reporting.common import pick, raw
 from pipeline.reporting.display import Html, Part
-from pipeline.reporting.examples import Example, arithmetic, concept_names, explained, reason
+from pipeline.reporting.examples import arithmetic, concept_names, explained, reason
 
 EXAMPLES = 10  # test examples to choose from, of each experiment
 SEEDS = 3  # the first ones
@@ -70,21 +70,16 @@ def explored(experiment: ExperimentResults) -> dict[str, Any]:
 
     Returns
     -------
-    name, title, classes, and concepts (their names);
+    name, title, and concepts (their names);
     lambdas and seeds : that can be chosen, and `headline`, the index of the λ chosen at first;
-    examples : of each its `label`, and its `image` or, of a table, its `values`;
+    examples : of each its `label`, and its `image` if it is one;
     cells : nested lists, by λ, seed and example, of what `_shown` returns.
     """
     data, names = experiment.data, concept_names(experiment)
     indices, baseline = pick(data.test.y, EXAMPLES), Background.of(data).baseline
     grid = [
         [
-            [
-                _shown(*one, names)
-                for one in _explained(
-                    experiment.model_of(robust_reg, seed), data, indices, baseline
-                )
-            ]
+            _shown(experiment.model_of(robust_reg, seed), data, indices, baseline, names)
             for seed in experiment.seeds[:SEEDS]
         ]
         for robust_reg in experiment.lambdas
@@ -92,7 +87,6 @@ def explored(experiment: ExperimentResults) -> dict[str, Any]:
     return {
         "name": experiment.name,
         "title": experiment.title,
-        "classes": list(data.class_names),
         "concepts": names,
         "lambdas": [wording.lambda_label(value) for value in experiment.lambdas],
         "headline": experiment.lambdas.index(experiment.robust_reg),
@@ -104,31 +98,30 @@ def explored(experiment: ExperimentResults) -> dict[str, Any]:
     }
 
 
-def _explained(
-    senn: Senn, data: Dataset, indices: Tensor, baseline: Tensor
-) -> list[tuple[Example, np.ndarray]]:
-    """Every example, and p of its predicted class, whole and without one concept each, (1 + K,)."""
+def _shown(
+    senn: Senn, data: Dataset, indices: Tensor, baseline: Tensor, names: list[str]
+) -> list[dict[str, Any]]:
+    """What is shown of each example by one model; lists have a number per concept."""
     examples = explained(senn, data, indices)
     target = torch.tensor([data.class_names.index(one.prediction) for one in examples])
     with torch.no_grad():
         concepts = senn.conceptizer.encode(data.train.x[:TRAINING])
     removal = removal_of_concepts(senn, baseline, concepts)
-    p = leave_one_out(removal, senn, data.test.x[indices], target).numpy()
-    return list(zip(examples, p, strict=True))
-
-
-def _shown(example: Example, p: np.ndarray, names: list[str]) -> dict[str, Any]:
-    """What is shown of one example by one model; lists have a number per concept."""
-    return {
-        "says": example.prediction,
-        "p": _rounded(p[0]),
-        "concepts": _rounded(example.concepts),
-        "relevances": _rounded(example.relevances),
-        "contributions": _rounded(example.contributions),
-        "changes": _rounded(p[1:] - p[0]),
-        "reason": reason(example, names),
-        "sum": arithmetic(example),
-    }
+    # Of the predicted class, whole and without one concept each.
+    probabilities = leave_one_out(removal, senn, data.test.x[indices], target).numpy()
+    return [
+        {
+            "says": example.prediction,
+            "p": _rounded(p[0]),
+            "concepts": _rounded(example.concepts),
+            "relevances": _rounded(example.relevances),
+            "contributions": _rounded(example.contributions),
+            "changes": _rounded(p[1:] - p[0]),
+            "reason": reason(example, names),
+            "sum": arithmetic(example),
+        }
+        for example, p in zip(examples, probabilities, strict=True)
+    ]
 
 
 def _input(data: Dataset, index: int, place: int) -> dict[str, Any]:

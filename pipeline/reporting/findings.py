@@ -85,11 +85,12 @@ def _collapse(results: Results) -> Iterator[str]:
             continue
         robust = cells[cells["robust_reg"].isin(lambdas)]
         gain = wording.points(robust["selection_gain"].mean())
+        more = "no more" if gain in ("0.0", "−0.0") else f"{gain} points more"
         yield (
             f"**The robust models of {experiment.title} have collapsed.** At λ = "
             f"{wording.lambdas(lambdas)}, {robust['collapsed'].sum():g} of {len(robust)} end up "
             "predicting a constant; the weights kept, the best of many validations, have "
-            f"{gain} points more validation accuracy than the last ones "
+            f"{more} validation accuracy than the last ones "
             f"([evidence](#collapsed-models-and-what-selection-gains-{name}))."
         )
 
@@ -103,14 +104,11 @@ def _removal(results: Results) -> Iterator[str]:
         of_concepts = (curves["method"] == "contribution") & (curves["curve"] == "deletion")
         ends = curves[of_concepts].sort_values("position")["value"].iloc[[0, -1]]
         whole, left = (f"{value:.2f}" for value in ends)
-        if ends.iloc[1] > _MOSTLY * ends.iloc[0]:
-            lead = f"Without its concepts, {experiment.title} predicts the same"
-        else:
-            lead = f"Without its concepts, {experiment.title} predicts little"
+        much = "the same" if ends.iloc[1] > _MOSTLY * ends.iloc[0] else "little"
         yield (
-            f"**{lead}.** With all of them set to their mean and the relevances held, the "
-            f"probability of the predicted class goes from {whole} to {left} on average "
-            f"([Figure](#figure-method_curves_{name}))."
+            f"**Without its concepts, {experiment.title} predicts {much}.** With all of them set "
+            "to their mean and the relevances held, the probability of the predicted class goes "
+            f"from {whole} to {left} on average ([Figure](#figure-method_curves_{name}))."
         )
 
 

@@ -35,7 +35,7 @@ def heat_maps(experiment: ExperimentResults) -> Iterator[Picture]:
         for method in methods_for(model).values()
         if method.speaks_of == "inputs" or not experiment.learns_concepts
     }
-    name, methods = f"heat_maps_{experiment.name}", ", ".join(maps)
+    name, methods = f"heat_maps_{experiment.name}", "; ".join(maps)
     if experiment.has_images:
         summed = {label: _to_unit(values.sum(1)) for label, values in maps.items()}
         figure = image_heat_maps(

@@ -155,31 +155,36 @@ def _number(value: float) -> str:
     return f"{round(value, decimals) + 0.0:.{decimals}f}"  # no −0
 
 
+def _minus(value: float) -> str:
+    """The same for people."""
+    return wording.minus(_number(value))
+
+
 def _sentences(experiment: ExperimentResults, scores: pd.DataFrame) -> str:
     """Who leads, what SENN's prediction rests on, and how much was compared."""
     explained, removed = ("inputs", "parts of them")
     if (scores["speaks_of"] == "words").all():
         explained, removed = ("words", "any of them")
-    of_inputs = peers(scores[scores["speaks_of"] == explained], True)[0]
-    independent = of_inputs[~of_inputs["by_removal"]]
+    groups = peers(scores, experiment.learns_concepts)
+    group = next(one for one in groups if (one["speaks_of"] == explained).any())
+    independent = group[~group["by_removal"]]
     faithful = independent.iloc[int(independent["faithfulness"].argmax())]
-    stable = of_inputs.iloc[int(of_inputs["lipschitz_local"].argmin())]
+    stable = group.iloc[int(group["lipschitz_local"].argmin())]
     most_faithful, most_stable = (
-        f"{_number(leader[name])}, {_rivals(group, leader['method'], name)}"
-        for leader, name, group in (
-            (faithful, "faithfulness", independent),
-            (stable, "lipschitz_local", of_inputs),
-        )
+        f"{_minus(leader[name])}, {_rivals(group, leader['method'], name)}"
+        for leader, name in ((faithful, "faithfulness"), (stable, "lipschitz_local"))
     )
+    seeds, examples = scores["seeds"].max(), scores["examples"].max()
+    of_all = f"of all that explain {explained} and are scored on {examples} examples"
     ratio = f"(Lipschitz ratio in the box {most_stable})."
     text = (
         f"Of the methods that explain {explained} without removing {removed}, "
         f"**{faithful['label']}** has the highest faithfulness (correlation {most_faithful}); "
     )
     text += (
-        f"it is also the most stable of all {ratio}"
+        f"it is also the most stable {of_all} {ratio}"
         if faithful["method"] == stable["method"]
-        else f"of all, **{stable['label']}** is the most stable {ratio}"
+        else f"{of_all}, **{stable['label']}** is the most stable {ratio}"
     )
     if experiment.learns_concepts:
         curves = experiment.method_curves
@@ -187,21 +192,24 @@ def _sentences(experiment: ExperimentResults, scores: pd.DataFrame) -> str:
         kept = curves["value"][deletion].iloc[-1]
         text += (
             " With all concepts set to their mean and the relevances held fixed, the predicted "
-            f"class keeps a probability of {_number(kept)} on average: that much of a prediction "
+            f"class keeps a probability of {_minus(kept)} on average: that much of a prediction "
             "is in the relevances alone."
         )
-    seeds, examples = scores["seeds"].max(), scores["examples"].max()
     text += (
         f" The comparison covers {len(scores)} methods and {examples} test examples, for "
         f"{wording.counted(seeds, 'model')} with λ = {experiment.robust_reg:g}."
     )
-    costly = scores[scores["examples"] < examples]
-    if len(costly):
+    if len(costly := _costly(scores)):
         text += (
             f" {wording.listed(costly['label'].tolist())} run the model hundreds of times per "
             f"example, so they got {costly['examples'].max()} examples each."
         )
     return text
+
+
+def _costly(scores: pd.DataFrame) -> pd.DataFrame:
+    """The methods that are scored on fewer examples than others."""
+    return scores[scores["examples"] < scores["examples"].max()]
 
 
 def _rivals(group: pd.DataFrame, leader: str, name: str) -> str:
@@ -216,7 +224,7 @@ def _rivals(group: pd.DataFrame, leader: str, name: str) -> str:
 def _scatter(experiment: ExperimentResults, scores: pd.DataFrame) -> Picture:
     figure = faithfulness_against_stability(scores, "Faithfulness against stability")
     values = [
-        f"{_marked(row)} {_number(row['faithfulness'])} and {_number(row['lipschitz_local'])}"
+        f"{_marked(row)} {_minus(row['faithfulness'])} and {_minus(row['lipschitz_local'])}"
         for row in scores.to_dict("records")
     ]
     alt = f"Faithfulness and local Lipschitz ratio of each method: {'; '.join(values)}."
@@ -230,7 +238,8 @@ def _scatter(experiment: ExperimentResults, scores: pd.DataFrame) -> Picture:
 
 
 def _curves(experiment: ExperimentResults) -> Picture:
-    families = dict(zip(experiment.methods["method"], experiment.methods["family"], strict=True))
+    scores = experiment.methods
+    families = dict(zip(scores["method"], scores["family"], strict=True))
     title = "Under deletion, insertion, noise and randomisation"
     alt = (
         "Curves of every method, a row of panels per family: probability of the predicted class "
@@ -241,6 +250,12 @@ def _curves(experiment: ExperimentResults) -> Picture:
         "Deletion should fall fast, insertion rise fast, noise stay low, randomisation fall to 0. "
         "Grey: the methods of the other rows."
     )
+    few, examples = _costly(scores), scores["examples"].max()
+    if len(few):
+        caption += (
+            f" {wording.listed(few['label'].tolist())}: {few['examples'].max()} examples each, all "
+            f"others {examples}."
+        )
     figure = method_curves(experiment.method_curves, families, title)
     return Picture(figure, f"method_curves_{experiment.name}", alt, caption)
 
@@ -302,7 +317,7 @@ def faithfulness_against_stability(scores: pd.DataFrame, title: str) -> Figure:
             axes,
             x,
             y,
-            f"{_marked(method)}: faithfulness {_number(y)}, Lipschitz ratio {_number(x)}",
+            f"{_marked(method)}: faithfulness {_minus(y)}, Lipschitz ratio {_minus(x)}",
         )
     axes.set_facecolor("none")  # the ties are on the canvas below
     _family_key(paper, top + height + 0.62, scores)

@@ -89,9 +89,6 @@ def to_html(notebook: NotebookNode) -> str:
     exporter = _PageExporter(
         template_name="page_template",
         extra_template_basedirs=[str(_TEMPLATES)],
-        exclude_input=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
         exclude_anchor_links=True,
     )
     resources = {"title": _title(notebook)}
@@ -198,13 +195,10 @@ def _kernel(scratch: Path) -> Iterator[None]:
 
 def _pass_on_stderr(notebook: NotebookNode) -> None:
     for cell in _code_cells(notebook):
-        kept = []
-        for output in cell.outputs:
+        for output in list(cell.outputs):
             if output.output_type == "stream" and output.name == "stderr":
                 sys.stderr.write(output.text)
-            else:
-                kept.append(output)
-        cell.outputs = kept
+                cell.outputs.remove(output)
 
 
 def _stripped(notebook: NotebookNode) -> NotebookNode:

@@ -78,7 +78,7 @@ class _Anchors:
 
     def _table(self, match: re.Match[str]) -> str:
         name = self._unique(f"table-{self._place}")
-        caption = match["caption"] or ": ".join(filter(None, self._titles))
+        caption = match["caption"] or ": ".join(filter(None, self._titles)).replace("?: ", "? ")
         return (
             f'<div class="table {match["kind"]}" id="{name}"{match["about"]} '
             f'aria-label="Table {self._numbers["Table"] + 1}"><table>\n'

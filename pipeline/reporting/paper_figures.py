@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pipeline.claims.results import Results
 from pipeline.claims.rivals import (
@@ -24,16 +25,26 @@ from pipeline.reporting.method_scores import REMOVES
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN
 
 _MARKS: dict[str, dict[str, Any]] = {
-    "paper": {"marker": "o", "mfc": "white", "color": style.BLUE},
-    "fair": {"marker": "o", "color": style.BLUE},
-    "gradient": {"marker": "|", "color": style.INK, "markersize": 7},
-}
+    "paper": {"marker": "o", "mfc": "white", "color": style.BLUE, "markersize": 7,
+              "label": "the paper’s protocol"},  # larger, so that it is seen around an equal one
+    "fair": {"marker": "o", "color": style.BLUE, "label": "the fair protocol"},
+    "gradient": {"marker": "|", "color": style.INK, "markersize": 7, "label": "gradient ascent"},
+}  # fmt: skip
 _SAME = "stability-digit"  # the same comparisons as stability-mnist
-_NAMES = {
-    "paper": "the paper’s protocol",
-    "fair": "the fair protocol",
-    "gradient": "gradient ascent",
-}
+_EQUATION_5 = ("equation 5", "Estimates of equation 5")
+_DOTS = (  # number, claims, title, what is on the axis, the same in the alternative text, caption
+    ("4", (_SAME,), "stability on a digit", *_EQUATION_5,
+     "The published numbers are of one digit; ours are medians over digits."),
+    ("5C", ("stability-uci", "stability-mnist"), "stability by table and method", *_EQUATION_5,
+     "Medians over anchors. The paper’s figure has no numbers to read off."),
+    ("10", ("stability-compas",), "worst stability on COMPAS", "equation 6",
+     "The largest ratio of equation 6",
+     "Nothing is searched here: the protocols differ in how samples are drawn."),
+)  # fmt: skip
+_LINES = (
+    "Lines are 95 % intervals over seeds and points, cut off at a tenth of the value. Explanations "
+    "are on their own scales, as in the paper."
+)
 
 
 class Row(NamedTuple):
@@ -111,18 +122,19 @@ def noise_and_gradients(tables: Mapping[str, pd.DataFrame]) -> str:
                 factor = values[setting, name] / values["fair", name]
                 factors.setdefault(name, []).append(factor)
     steeper = factors.pop(SENN, None)
-    redrawn = [f"{RIVALS[n].label} ×{_range(f)}" for n, f in factors.items()]
-    noise = (
-        "Estimates of equation 5 in the paper’s protocol over those with the same search and the "
-        f"samples drawn once, by experiment: {wording.listed(redrawn)}."
-    )
-    gradients = (
-        f"For SENN’s relevances, gradient ascent finds ×{_range(steeper)} of what the black-box "
-        "search finds."
-        if steeper
-        else ""
-    )
-    return " ".join(filter(None, [noise if redrawn else "", gradients]))
+    sentences = []
+    if factors:
+        redrawn = [f"{RIVALS[name].label} ×{_range(of_it)}" for name, of_it in factors.items()]
+        sentences.append(
+            "Estimates of equation 5 in the paper’s protocol over those with the same search and "
+            f"the samples drawn once, by experiment: {wording.listed(redrawn)}."
+        )
+    if steeper:
+        sentences.append(
+            f"For SENN’s relevances, gradient ascent finds ×{_range(steeper)} of what the "
+            "black-box search finds."
+        )
+    return " ".join(sentences)
 
 
 def _range(values: Sequence[float]) -> str:
@@ -178,44 +190,20 @@ def _pictures(results: Results, bouts: Mapping[str, Bout]) -> Iterator[Part]:
             f"to their training median, for all. {REMOVES} removes the same features itself. The "
             "paper has box plots without numbers, so none are shown.",
         )
-    if _SAME in bouts:
-        contest = bouts[_SAME].contest
-        groups = {"": _rows(tables["mnist_senn"], contest)}
-        yield Picture(
-            dots(groups, "Figure 4: stability on a digit", "equation 5"),
-            "paper_figure_4",
-            _alt(groups, "Estimates of equation 5"),
-            _caption("The published numbers are of one digit; ours are medians over digits."),
-        )
-    stable = [bouts[name].contest for name in ("stability-uci", "stability-mnist") if name in bouts]
-    if stable:
+    for number, claims, title, axis, alt, caption in _DOTS:
         groups = {
-            name: _rows(tables[name], contest._replace(published={}))
-            for contest in stable
-            for name in contest.experiments
+            name if len(claims) > 1 else "": _rows(tables[name], bouts[claim].contest)
+            for claim in claims
+            if claim in bouts
+            for name in bouts[claim].contest.experiments
         }
-        yield Picture(
-            dots(groups, "Figure 5C: stability by table and method", "equation 5"),
-            "paper_figure_5c",
-            _alt(groups, "Estimates of equation 5"),
-            _caption("Medians over anchors. The paper’s figure has no numbers to read off."),
-        )
-    if "stability-compas" in bouts:
-        contest = bouts["stability-compas"].contest
-        groups = {"": _rows(tables["compas_senn"], contest)}
-        yield Picture(
-            dots(groups, "Figure 10: worst stability on COMPAS", "equation 6"),
-            "paper_figure_10",
-            _alt(groups, "The largest ratio of equation 6"),
-            _caption("Nothing is searched here: the protocols differ in how samples are drawn."),
-        )
-
-
-def _caption(first: str) -> str:
-    return (
-        f"{first} Lines are 95 % intervals over seeds and points. Explanations are on their own "
-        "scales, as in the paper."
-    )
+        if groups:
+            yield Picture(
+                dots(groups, f"Figure {number}: {title}", axis),
+                f"paper_figure_{number.lower()}",
+                _alt(groups, alt),
+                f"{caption} {_LINES}",
+            )
 
 
 def _rows(table: pd.DataFrame, contest: Contest) -> list[Row]:
@@ -247,7 +235,7 @@ def dots(groups: Mapping[str, Sequence[Row]], title: str, what: str) -> Figure:
     figure, axes = _rows_of(groups, title)
     axes.set_xscale("log")
     axes.set_xlabel(f"{what} (lower is more stable)")
-    for place, row in _places(groups):
+    for _, place, row in _places(groups):
         for setting, look in _MARKS.items():
             if one := row.measured.get(setting):
                 low = max(one["value_low"], 0.1 * one["value"])  # the axis has no 0
@@ -269,52 +257,48 @@ def boxes(groups: Mapping[str, Sequence[Row]], title: str) -> Figure:
     axes.set_xlim(-1.02, 1.02)
     axes.axvline(0, color=style.FAINT, linewidth=0.8, zorder=0)
     axes.set_xlabel("correlation with the probability’s drop (higher is better)")
-    for place, row in _places(groups):
+    for _, place, row in _places(groups):
         for setting, shift in (("paper", -0.17), ("fair", 0.17)):
             one = row.measured[setting]
             ends = [one["lower_quartile"], one["upper_quartile"]]
             at = place + shift
             axes.plot(ends, [at, at], color=style.LIGHT_BLUE, linewidth=2.5, zorder=1)
-            axes.plot(one["value"], at, linestyle="", zorder=3, **_MARKS[setting])
+            axes.plot(
+                one["value"], at, linestyle="", zorder=3, **_MARKS[setting] | {"markersize": 4}
+            )
     style.number_ticks(axes.xaxis)
     return figure
 
 
 def _rows_of(groups: Mapping[str, Sequence[Row]], title: str) -> tuple[Figure, Axes]:
-    places = list(_places(groups))
-    figure = style.new_figure(1.2 + 0.17 * (places[-1][0] + 1), title)
+    shown = list(_places(groups))
+    places = [place for _, place, _ in shown]
+    figure = style.new_figure(1.2 + 0.17 * (places[-1] + 1), title)
     axes = figure.subplots()
-    axes.set_yticks([place for place, _ in places], [row.label for _, row in places])
-    axes.set_ylim(places[-1][0] + 0.6, -0.7 if "" in groups else -1.4)
-    axes.tick_params(axis="y", length=0, labelsize=7)
+    style.name_rows(axes, [row.label for *_, row in shown], places, 7)
+    axes.set_ylim(places[-1] + 0.6, -0.7 if "" in groups else -1.4)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
-    first = {name: next(place for place, row in _places(groups, name)) for name in groups}
-    for name, place in first.items():
+    for name, place in {name: place for name, place, _ in reversed(shown)}.items():
         axes.text(0.0, place - 0.95, name, transform=axes.get_yaxis_transform(), fontsize=7.5,
                   color=style.GREY, va="center")  # fmt: skip
     return figure, axes
 
 
-def _places(
-    groups: Mapping[str, Sequence[Row]], only: str | None = None
-) -> Iterator[tuple[float, Row]]:
-    """Every row and its place from the top; a line is left free above each group but a lone one."""
+def _places(groups: Mapping[str, Sequence[Row]]) -> Iterator[tuple[str, float, Row]]:
+    """Every row's group and place from the top; a line is free above each group but a lone one."""
     place = 0.0
     for name, rows in groups.items():
         for row in rows:
-            if only in (None, name):
-                yield place, row
+            yield name, place, row
             place += 1
         place += 1.3
 
 
 def _key(figure: Figure, groups: Mapping[str, Sequence[Row]]) -> None:
-    from matplotlib.lines import Line2D
-
     rows = [row for rows in groups.values() for row in rows]
     handles = [
-        Line2D([], [], linestyle="", label=_NAMES[setting], **look)
+        Line2D([], [], linestyle="", **look)
         for setting, look in _MARKS.items()
         if any(setting in row.measured for row in rows)
     ]

@@ -7,12 +7,13 @@ import multiprocessing
 import sys
 import traceback
 from contextlib import redirect_stdout, suppress
-from functools import cached_property
+from functools import cache
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import PipelineError
 from pipeline.core.processes import cores, interrupts_blocked
+from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
 
 if TYPE_CHECKING:
     from pipeline.claims.results import Results
@@ -30,7 +31,7 @@ class Page:
 
     def __init__(self, *places: str) -> None:
         self._places = places
-        self._todo: list[str] | None = None
+        self._todo = sorted(SECTIONS, key=lambda name: name not in DRAWN_FIRST)
         self._drawn: dict[str, tuple[list[Bundle], Exception | None]] = {}
         self._drawing: list[Connection] = []
         context = multiprocessing.get_context("spawn")
@@ -64,7 +65,7 @@ class Page:
                 assert isinstance(channel, Connection)
                 self._answer(channel)
         if name not in self._drawn:
-            return _draw(name, self._results)
+            return _draw(name, self._places)
         bundles, error = self._drawn[name]
         if error is not None:
             raise error
@@ -73,14 +74,9 @@ class Page:
     def _answer(self, channel: Connection) -> None:
         """Take what another process has drawn, and tell it what to draw next."""
         try:
-            message = channel.recv()
-            if isinstance(message, Exception):
-                raise message  # before there was a section to draw
-            if isinstance(message, tuple):
+            if (message := channel.recv()) is not None:
                 name, bundles, error = message
                 self._drawn[name] = bundles, error
-            elif self._todo is None:
-                self._todo = message  # the names of all sections
             following = self._todo.pop(0) if self._todo else None
             channel.send(following)
         except (EOFError, OSError) as closed:
@@ -91,41 +87,35 @@ class Page:
         if following is None:
             self._drawing.remove(channel)
 
-    @cached_property
-    def _results(self) -> "Results":
-        from pipeline.claims.results import Results
-
-        return Results(*self._places)
-
 
 def _draw_all(channel: Connection, places: tuple[str, ...]) -> None:
     """Draw the sections that `Page` asks for, until it asks for none."""
     # If nobody waits for the answers any more, there is nobody to tell.
     with channel, suppress(EOFError, OSError), redirect_stdout(sys.stderr):
-        try:
-            from pipeline.claims.results import Results
-            from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
-
-            results = Results(*places)
-            channel.send(sorted(SECTIONS, key=lambda name: name not in DRAWN_FIRST))
-        except Exception as error:
-            channel.send(_to_send(error))
-            return
+        channel.send(None)  # it lives
         while (name := channel.recv()) is not None:
             try:
-                channel.send((name, _draw(name, results), None))
+                channel.send((name, _draw(name, places), None))
             except Exception as error:
                 channel.send((name, [], _to_send(error)))
 
 
-def _draw(name: str, results: "Results") -> "list[Bundle]":
+def _draw(name: str, places: tuple[str, ...]) -> "list[Bundle]":
+    from pipeline.core.params_choices import implementation
     from pipeline.core.workers import one_thread
-    from pipeline.reporting.sections import SECTIONS
 
     if name not in SECTIONS:
         raise PipelineError(f"pipeline/reporting/sections.py has no section {name}; add it there")
     with one_thread():
-        return [part.bundle() for part in SECTIONS[name](results)]
+        section = implementation(f"pipeline.reporting.{name.replace('.', ':')}")
+        return [part.bundle() for part in section(_results(places))]
+
+
+@cache
+def _results(places: tuple[str, ...]) -> "Results":
+    from pipeline.claims.results import Results
+
+    return Results(*places)
 
 
 def _to_send(error: Exception) -> Exception:

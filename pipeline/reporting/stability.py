@@ -1,8 +1,8 @@
 """The report's sections on stability: among similar images, and in the worst case."""
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -45,18 +45,6 @@ STABILITY = {
 }
 
 
-class Neighbourhood(NamedTuple):
-    """An image, its `near` nearest neighbours and some random others.
-
-    `images`: pixels in [0, 1], (1 + near + far, channels, height, width). `relevances`
-    (K, 1 + near + far), for the class predicted for the first.
-    """
-
-    images: np.ndarray
-    relevances: np.ndarray
-    near: int
-
-
 @per_experiment("This run has no concepts learned from images.")
 def neighbours(experiment: ExperimentResults) -> Iterator[Part]:
     """Distances of neighbours relative to random pairs, and examples, per image experiment."""
@@ -82,10 +70,17 @@ def _ratios(experiment: ExperimentResults) -> Table:
 
 
 def _picture(experiment: ExperimentResults) -> Picture:
-    anchors = examples_at(experiment)
-    space = next(iter(experiment.neighbour_studies))
+    data, output, anchors = experiment.data, experiment.test_outputs[0], examples_at(experiment)
+    space, (study, *_) = next(iter(experiment.neighbour_studies.items()))
+    groups = []
+    for anchor in anchors.tolist():
+        others = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(anchor))
+        others = others[others != anchor][:RANDOM_OTHERS]
+        groups.append(torch.cat([torch.tensor([anchor]), study.neighbours[anchor], others]))
+    shown, labels = torch.stack(groups), output.logits[anchors].argmax(1, keepdim=True)
     figure = neighbour_relevances(
-        [_neighbourhood(experiment, int(anchor)) for anchor in anchors],
+        raw(data.test.x[shown], data).numpy(),
+        output.relevances[shown, :, labels].numpy(),
         f"Neighbours in {space}, and random others",
     )
     alt = (
@@ -99,21 +94,6 @@ def _picture(experiment: ExperimentResults) -> Picture:
         "are like those of the first."
     )
     return Picture(figure, f"neighbours_{experiment.name}", alt, caption)
-
-
-def _neighbourhood(experiment: ExperimentResults, anchor: int) -> Neighbourhood:
-    data, output = experiment.data, experiment.test_outputs[0]
-    first, *_ = next(iter(experiment.neighbour_studies.values()))
-    near = first.neighbours[anchor]
-    others = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(anchor))
-    others = others[others != anchor][:RANDOM_OTHERS]
-    indices = torch.cat([torch.tensor([anchor]), near, others])
-    label = output.logits[anchor].argmax()
-    return Neighbourhood(
-        raw(data.test.x[indices], data).numpy(),
-        output.relevances[indices, :, label].T.numpy(),
-        len(near),
-    )
 
 
 @per_experiment()
@@ -140,38 +120,46 @@ def _certified(experiment: ExperimentResults) -> Picture:
         "exact ratio at the example; column “Lipschitz, input” above has "
         "the same numbers.",
         f"Medians over test examples, means over {wording.counted(len(experiment.seeds), 'seed')}. "
-        "Rings are seeds.",
+        "Rings are seeds; those of 0 count in the means alone.",
     )
 
 
 @style.styled
-def neighbour_relevances(groups: Sequence[Neighbourhood], title: str) -> Figure:
-    """A row of images per neighbourhood, above a heat map of relevances, on one colour scale."""
-    concepts, near, total = len(groups[0].relevances), groups[0].near, len(groups[0].images)
+def neighbour_relevances(images: np.ndarray, relevances: np.ndarray, title: str) -> Figure:
+    """A row of images per example, above a heat map of relevances, on one colour scale.
+
+    Each row is an image, its nearest neighbours and random others.
+
+    Parameters
+    ----------
+    images : pixels in [0, 1], (rows, 1 + NEIGHBOURS + others, channels, height, width).
+    relevances : (rows, 1 + NEIGHBOURS + others, K), for the class predicted for the first.
+    """
+    _, total, concepts = relevances.shape
     left, top, gap, bottom = 0.28, 0.28, 0.16, 0.5
     side = (style.WIDTH - left - 2 * gap) / total
     heat = 0.12 * concepts
     row = side + heat + 0.14
-    below = top + len(groups) * row
+    below = top + len(images) * row
     figure, paper = style.canvas(below + bottom, title)
-    lefts = [left + i * side + gap * ((i > 0) + (i > near)) for i in range(total)]
+    lefts = [left + i * side + gap * ((i > 0) + (i > NEIGHBOURS)) for i in range(total)]
     for column, name in (
         (0, "this"),
         (1, "its nearest neighbours"),
-        (near + 1, "random others"),
+        (NEIGHBOURS + 1, "random others"),
     ):
         paper.text(lefts[column], top - 0.05, name, fontsize=8.5)
-    limit = max(float(np.abs(group.relevances).max()) for group in groups) or 1.0
+    limit = float(np.abs(relevances).max()) or 1.0
     norm = mpl.colors.Normalize(-limit, limit)
-    for index, group in enumerate(groups):
+    for index in range(len(images)):
         down = top + index * row
         for concept in range(concepts):
             middle = down + side + (concept + 0.5) * heat / concepts
             style.label_row(paper, left - 0.03, middle, f"h{concept + 1}", 7)
         for column, x in enumerate(lefts):
-            style.show_image(paper, group.images[column], (x, down, side))
+            style.show_image(paper, images[index, column], (x, down, side))
             extent = (x + 0.015, x + side - 0.015, down + side + heat, down + side)
-            values = group.relevances[:, column : column + 1]
+            values = relevances[index, column, :, np.newaxis]
             paper.imshow(values, cmap=style.DIVERGING, norm=norm, extent=extent, aspect="auto")
     bar = style.colour_bar(figure, norm, (left, below + 0.02, 1.8, 0.09))
     tick = style.nice_tick(limit)
@@ -185,7 +173,7 @@ def certified_stability(cells: pd.DataFrame, title: str) -> Figure:
     """The range of the worst ratio, from found to certified, as a band against λ.
 
     The exact ratio at the example is a dot, that of each seed a ring. The logarithmic axis leaves
-    out what is 0 or undefined.
+    out what is 0 or undefined; seeds of 0 count in the means.
 
     Parameters
     ----------
@@ -194,8 +182,9 @@ def certified_stability(cells: pd.DataFrame, title: str) -> Figure:
     figure = style.new_figure(2.8, title)
     axes = figure.subplots()
     cells = cells.assign(**{LOWER: largest_found(cells)})
-    ratios = cells[[LOWER, EXACT, CERTIFIED]].where(cells[[LOWER, EXACT, CERTIFIED]] > 0)
+    ratios = cells[[LOWER, EXACT, CERTIFIED]]
     means = ratios.groupby(cells["robust_reg"]).mean()
+    means, ratios = means.where(means > 0), ratios.where(ratios > 0)
     lambdas = list(means.index)
     axes.fill_between(
         lambdas, means[LOWER], means[CERTIFIED], color=style.BLUE, alpha=0.13, linewidth=0

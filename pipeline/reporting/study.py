@@ -1,9 +1,8 @@
 """The report's sections on the study: what each definition of the robustness loss costs."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import cycle
 from typing import Any, TypeAlias
 
 import matplotlib as mpl
@@ -54,16 +53,14 @@ _BOUND = (
     "optimum of review2020."
 )
 # By position in the list of variants, so that a new variant gets a look too.
-_LOOKS = zip((style.GREEN, style.VERMILION, style.BLUE, *style.FURTHER), "osD^vX", strict=True)
-_OF_VARIANT = dict(zip(VARIANTS, cycle(_LOOKS), strict=False))
-COLOURS = {variant: colour for variant, (colour, _) in _OF_VARIANT.items()}
-_MARKERS = {variant: marker for variant, (_, marker) in _OF_VARIANT.items()}
+_COLOURS = (style.GREEN, style.VERMILION, style.BLUE, *style.FURTHER)
+COLOURS = dict(zip(VARIANTS, _COLOURS, strict=False))
+_MARKERS = dict(zip(VARIANTS, "osD^vX", strict=False))
 _REFERENCES = {  # name, and how many points above the line to write it
     "linear_accuracy": ("linear classifier", -8),
     "majority_accuracy": ("constant classifier", 3),
 }
 _BESIDE = 0.07  # decades between the variants' bars at one λ
-_PUBLISHED = {"paper": style.GREEN, "review": style.VERMILION, "ETH": style.FURTHER[0]}
 
 
 @per_experiment("This run has no study.")
@@ -109,7 +106,7 @@ def _pictures(name: str, study: MeasuredStudy) -> Iterator[Picture]:
     seeds = wording.counted(study.cells["seed"].nunique(), "seed")
     labels = [curve.label for curve in curves] + [span.label for span in ranges]
     title = f"What λ = {lambda_label(most)} costs: {ends} points"
-    each = wording.listed([f"{d} {points:.1f}" for d, points in lost.items()])
+    each = "; ".join(f"{d} {wording.minus(f'{points:.1f}')}" for d, points in lost.items())
     yield Picture(
         accuracy_by_definition(study, curves, ranges, title),
         f"study_lambda_{name}",
@@ -119,7 +116,7 @@ def _pictures(name: str, study: MeasuredStudy) -> Iterator[Picture]:
         + (_BOUND if any(key.startswith("constant_from") for key in study.references) else ""),
     )
     yield Picture(
-        accuracy_against(study, BOUGHT, "Accuracy against what λ buys"),
+        accuracy_against(study),
         f"study_axes_{name}",
         "Accuracy of every model against its test robustness loss, in the paper’s definition, and "
         "against its Lipschitz ratio between test points, coloured by the variant it was trained "
@@ -375,7 +372,7 @@ def accuracy_by_definition(
         style.lambda_axis(axes, lambdas)
         axes.set_xticks(lambdas, [_power(value) for value in lambdas])
         axes.set_xlabel("λ")
-        style.percent_ticks(axes)
+        style.percent_ticks(axes.yaxis)
     row[0].set_ylim(top=min(1.02, row[0].get_ylim()[1]))
     row[0].set_ylabel("test accuracy")
     labels = [curve.label for curve in curves] + [span.label for span in ranges]
@@ -386,15 +383,15 @@ def accuracy_by_definition(
 
 
 @style.styled
-def accuracy_against(study: MeasuredStudy, columns: Mapping[str, str], title: str) -> Figure:
-    """Accuracy against measured quantities, a panel each; `columns` of the cells → names.
+def accuracy_against(study: MeasuredStudy) -> Figure:
+    """Accuracy against what λ is meant to lower, a panel each.
 
     Dots are models; lines join means over seeds by rising λ.
     """
-    figure = style.new_figure(3.3, title)
-    row = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    figure = style.new_figure(3.3, "Accuracy against what λ buys")
+    row = figure.subplots(1, len(BOUGHT), sharey=True)
     looks = {"batch": ("-", style.GREY), "example": (":", "white")}
-    for axes, (column, name) in zip(row, columns.items(), strict=True):
+    for axes, (column, name) in zip(row, BOUGHT.items(), strict=True):
         cells, means = 10 ** study.curves.by_seed(column), 10 ** study.curves.axis(column)[0]
         for definition, of_it in study.curves.definitions():
             colour, is_batch = COLOURS[definition.variant], definition.reduction == "batch"
@@ -415,7 +412,7 @@ def accuracy_against(study: MeasuredStudy, columns: Mapping[str, str], title: st
         axes.minorticks_off()
         axes.xaxis.set_major_locator(mpl.ticker.LogLocator(numticks=5))
         axes.set_xlabel(name)
-        style.percent_ticks(axes)
+        style.percent_ticks(axes.yaxis)
     row[0].set_ylabel("test accuracy")
     handles = [
         Line2D([], [], color=style.GREY, marker="o", ls=line, mfc=face, label=reduction)
@@ -443,7 +440,7 @@ def _draw_reference(axes: Axes, accuracy: float, label: str, above: float) -> No
 
 def _dashed(label: str) -> dict[str, Any]:
     """How a published curve is drawn, by the source that its label starts with."""
-    colour = _PUBLISHED[label.split(",")[0]]
+    colour = style.SOURCES[label.split(",")[0]]
     return {"color": colour, "linestyle": "--", "linewidth": 1, "marker": "x", "zorder": 2}
 
 

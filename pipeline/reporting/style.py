@@ -39,26 +39,23 @@ BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
 LIGHT_BLUE = "#99c7e0"
 FURTHER = ("#CC79A7", "#E69F00", "#56B4E9")
 POSITIVE, NEGATIVE = BLUE, VERMILION
+SOURCES = {"review": VERMILION, "paper": GREEN, "ETH": FURTHER[0]}  # of published numbers
 
 DIVERGING = LinearSegmentedColormap.from_list("diverging", [NEGATIVE, "#ffffff", POSITIVE])
 
 _LOOK: dict[Any, Any] = {
     "figure.dpi": DPI,
-    "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
-    "axes.titleweight": "normal",
-    "axes.labelsize": 9,
     "axes.labelcolor": INK,
     "axes.edgecolor": GREY,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "axes.unicode_minus": True,
     "axes.formatter.useoffset": False,
     "figure.titlesize": 10,
     "figure.titleweight": "bold",
@@ -79,7 +76,6 @@ _LOOK: dict[Any, Any] = {
     "lines.linewidth": 1.4,
     "lines.markersize": 4,
     "image.interpolation": "nearest",
-    "svg.hashsalt": "senn",
 }
 
 P = ParamSpec("P")
@@ -212,15 +208,22 @@ def label_row(paper: Axes, right: float, middle: float, text: str, size: float) 
     paper.text(right, middle, text, ha="right", va="center", fontsize=size)
 
 
+def name_rows(
+    axes: Axes, names: Sequence[str], places: Sequence[float] | None = None, size: float = 8
+) -> None:
+    """Name the rows on the y axis, at 0, 1, … or at `places`, without tick marks."""
+    axes.set_yticks(range(len(names)) if places is None else places, names)
+    axes.tick_params(axis="y", length=0, labelsize=size)
+
+
 def name_concepts(axes: Axes, count: int) -> None:
     """Label rows of bars h1, h2, …."""
-    axes.set_yticks(np.arange(count), [f"h{index + 1}" for index in range(count)])
-    axes.tick_params(axis="y", length=0)
+    name_rows(axes, [f"h{index + 1}" for index in range(count)])
 
 
-def percent_ticks(axes: Axes) -> None:
-    """Write the shares on the y axis in per cent."""
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+def percent_ticks(axis: Axis) -> None:
+    """Write the shares on an axis in per cent."""
+    axis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
 
 
 def number_ticks(axis: Axis) -> None:
@@ -286,9 +289,7 @@ def _coloured(word: str, strength: float, value: float) -> str:
 
 
 def nice_tick(limit: float) -> float:
-    """The largest of 1, 2, 5 × 10ⁿ that is at most `limit`."""
-    if limit <= 0:
-        return 1.0
+    """The largest of 1, 2, 5 × 10ⁿ that is at most `limit` > 0."""
     magnitude = 10 ** np.floor(np.log10(limit) + 1e-9)
     return float(max(m * magnitude for m in (1, 2, 5) if m * magnitude <= limit * 1.000001))
 

@@ -49,10 +49,9 @@ def tables(results: Results) -> Iterator[Part]:
     if results.tables:
         yield _overview(results)
         yield Prose(_EXPLAINED)
-    everything = results.experiments | results.tables
     for name, published in FIGURES.items():
-        if name in everything:
-            yield _picture(everything[name], published)
+        if name in results.everything:
+            yield _picture(results.everything[name], published)
 
 
 _EXPLAINED = (
@@ -101,8 +100,8 @@ def _picture(experiment: ExperimentResults, published: _Published) -> Picture:
     )
     caption = (
         f"As the paper’s figure {published.figure}. Blue: means, with 95 % intervals over seeds "
-        "and (of accuracy) test examples. Dots: seeds, hollow where training collapsed; an "
-        f"estimate of 0 is left out. Green: {of_paper}."
+        "and (of accuracy) test examples. Dots: seeds, hollow where training collapsed; "
+        f"estimates of 0 count in the means alone. Green: {of_paper}."
     )
     alt = (
         f"{title}. Accuracy above, the estimate of equation 5 below, at λ = "
@@ -141,7 +140,7 @@ def trade_off(cells: pd.DataFrame, published: _Published, title: str) -> Figure:
     draw_cells(below, estimates, "lipschitz_local", means, 2, label="this run")
     below.set_ylim(bottom=estimates["lipschitz_local"].min() / 2)
     below.yaxis.set_major_formatter(lambda value, _: wording.lambda_label(value))
-    style.percent_ticks(above)
+    style.percent_ticks(above.yaxis)
     above.set_ylabel("test accuracy")
     below.set_ylabel("estimate of eq. 5")
     style.lambda_axis(below, list(means))

@@ -33,7 +33,7 @@ _COLUMNS = {
     "robustness_loss": "robustness loss",
     "lipschitz_input_lower": "Lipschitz, input",
     "faithfulness_relevance": "faithfulness",
-    "selection_gain": "gain by selection, %",
+    "selection_gain": "gain by selection, points",
 }
 _SPACES = {"embedding": "embeddings", "one_hot": "one-hot vectors"}
 
@@ -89,7 +89,7 @@ def document(
     """
     about = (
         f"Document {number}: predicted {example.prediction}, "
-        f"{wording.percent(example.probability, 0)}; true class {example.truth}."
+        f"{wording.probability(example.probability)}; true class {example.truth}."
     )
     classes = f"for {example.prediction}", f"for {example.contrast}, the runner-up"
     rows = {
@@ -157,9 +157,8 @@ def power_figure(table: pd.DataFrame, title: str) -> Figure:
         axes.set_title(about)
         axes.set_xlabel("accuracy, %")
         axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
-    panels[0].set_yticks(range(len(names)), [label_of(name) for name in names])
+    style.name_rows(panels[0], [label_of(name) for name in names], size=7.5)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
-    panels[0].tick_params(axis="y", length=0, labelsize=7.5)
     return figure
 
 

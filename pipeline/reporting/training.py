@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
@@ -80,7 +80,7 @@ def still_learning(curves: pd.DataFrame) -> str:
     several = len(falls) > 1
     scatter = float(falls.std()) if several else 0.01 * float(losses.iloc[-1].mean())
     after, lately = int(losses.index[-1]), wording.counted(epochs, "epoch")
-    fall = f"over the last {lately} its validation loss falls by {falls.mean():.2f}"
+    fall = wording.minus(f"over the last {lately} its validation loss falls by {falls.mean():.2f}")
     beside = f"{scatter:.2f}, " + ("the spread between seeds" if several else "1 % of it")
     if falls.mean() > scatter:
         return f"After {after} epochs the β-VAE still learns: {fall}, more than {beside}."
@@ -118,8 +118,8 @@ def training(experiment: ExperimentResults) -> Iterator[Part]:
     if experiment.settings.concept_reg > 0:
         panels["train_concept"] = "concept loss, training"
     alt = (
-        f"Training curves of {experiment.name}: {wording.listed(list(panels.values()))} against "
-        "steps, one line per λ and seed."
+        f"Training curves of {experiment.name}: {'; '.join(panels.values())}; against steps, "
+        "one line per λ and seed."
     )
     figure = training_curves(experiment.curves, panels, f"Training curves of {experiment.name}")
     cells = wording.counted(len(experiment.cells), "model")
@@ -174,7 +174,7 @@ def training_curves(curves: pd.DataFrame, panels: Mapping[str, str], title: str)
         for (robust_reg, _), cell in curves.groupby(["robust_reg", "seed"]):
             axes.plot(cell["step"], cell[column], color=colours[robust_reg], linewidth=0.9)
         if column.endswith("_accuracy"):
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+            style.percent_ticks(axes.yaxis)
         elif column.endswith("_robustness") and (curves[column] > 0).all():
             axes.set_yscale("log")
     handles = [

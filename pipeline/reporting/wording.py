@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pipeline.claims.words import listed as listed
+from pipeline.claims.words import minus as minus
 from pipeline.metrics.intervals import Interval
 
 MISSING = "–"
@@ -15,11 +16,6 @@ OUTCOMES = {"reproduced": "holds", "not reproduced": "fails", "undecided": "is u
 _UNSEEN = 5e-4  # a deviation below this share of the mean does not show in three digits
 _SMALL = -3  # numbers with a smaller exponent are written with a power of ten
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def minus(text: str) -> str:
-    """`text` with true minus signs."""
-    return text.replace("-", "−")
 
 
 def number(value: float) -> str:
@@ -91,7 +87,7 @@ def typical(values: pd.Series) -> str:
 
 def percent_and_spread(shares: pd.Series) -> str:
     """``96.8 ± 0.2``: mean and standard deviation over seeds, in per cent."""
-    text = f"{100 * shares.mean():.1f}"
+    text = points(shares.mean())
     return text if len(shares) < 2 else f"{text} ± {100 * shares.std():.1f}"
 
 

@@ -1,9 +1,9 @@
 """The report's sections on the worst case: bounds of the local Lipschitz constant, attacks."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,20 +35,6 @@ _ATTACKED = {
     "relevances_between": "relevances,\nother classes",
     "relevances_within": "relevances,\nsame class",
 }
-
-
-class AttackedDigit(NamedTuple):
-    """An image before and after the attack, (2, ...) each.
-
-    `images`: pixels in [0, 1], (2, channels, height, width). `concepts` (2, K) and `relevances`
-    (2, K) of the class `prediction`, which both have with `probabilities` (2,).
-    """
-
-    images: np.ndarray
-    concepts: np.ndarray
-    relevances: np.ndarray
-    prediction: str
-    probabilities: tuple[float, float]
 
 
 @per_experiment()
@@ -85,12 +71,12 @@ def attacks(experiment: ExperimentResults) -> Iterator[Part]:
     yield _table(of_radius, "radius", _ATTACKED)
     radii = experiment.params.attack.radii
     radius = max((value for value in radii if value <= 0.2), default=radii[0])
-    digits = attacked_digits(experiment, radius)
-    figure = attacked(digits, f"The same predictions, attacked with radius {radius:g}")
+    images, labels, values = attacked_digits(experiment, radius)
+    title = f"The same predictions, attacked with radius {radius:g}"
     yield Picture(
-        figure,
+        attacked(images, labels, values, title),
         f"attack_{experiment.name}",
-        f"{len(digits)} test images of {experiment.name} before and after an attack that keeps the "
+        f"{len(images)} test images of {experiment.name} before and after an attack that keeps the "
         "prediction, and their concepts and relevances.",
         "Grey: before, as in the left image. Coloured: after, as in the right one. Relevances are "
         "those of the predicted class.",
@@ -166,8 +152,8 @@ def _table(of_radius: pd.DataFrame, header: str, quantities: dict[str, str]) -> 
             row.append(
                 wording.MISSING
                 if math.isnan(value)
-                else f"{wording.significant(value)}\n{wording.significant(low, 2)} to "
-                f"{wording.significant(high, 2)}"
+                else f"{wording.significant(value)}\n{wording.significant(low)} to "
+                f"{wording.significant(high)}"
             )
         rows.append(row)
     labels = [label.replace("\n", " ") for label in present.values()]
@@ -214,55 +200,70 @@ def bracket(of_radius: pd.DataFrame, title: str) -> Figure:
 
 
 @torch.no_grad()
-def attacked_digits(experiment: ExperimentResults, radius: float) -> list[AttackedDigit]:
-    """The first test images of three classes, before and after the attack on the first model."""
+def attacked_digits(
+    experiment: ExperimentResults, radius: float
+) -> tuple[np.ndarray, list[list[str]], dict[str, np.ndarray]]:
+    """The first test images of three classes, before and after the attack on the first model.
+
+    Returns
+    -------
+    images : pixels in [0, 1], (N, 2, channels, height, width).
+    labels : of each both the prediction and its probability.
+    values : concepts, and relevances for the prediction, (N, 2, K) each.
+    """
     model, data, settings = experiment.model, experiment.data, experiment.params.attack
     x = data.test.x[examples_at(experiment)[:_DIGITS]]
     radii = [value for value in settings.radii if value <= radius]
     with torch.enable_grad():
         *_, moved = attacked_images(model, data, x, radii, settings.steps)
-    before, after = model(x), model(moved)
-    target = before.logits.argmax(1)
-    explained = [relevances(model, points, target) for points in (x, moved)]
-    shares = [output.logits.softmax(1).amax(1) for output in (before, after)]
-    return [
-        AttackedDigit(
-            raw(torch.stack([x[i], moved[i]]), data).numpy(),
-            torch.stack([before.concepts[i], after.concepts[i]]).numpy(),
-            torch.stack([explained[0][i], explained[1][i]]).numpy(),
-            data.class_names[int(target[i])],
-            (float(shares[0][i]), float(shares[1][i])),
-        )
-        for i in range(len(x))
+    both = (x, moved)
+    outputs = [model(points) for points in both]
+    target = outputs[0].logits.argmax(1)
+    shares = torch.stack([output.logits.softmax(1).amax(1) for output in outputs], 1)
+    labels = [
+        [f"{data.class_names[label]}\n{wording.probability(share)}" for share in of_it]
+        for label, of_it in zip(target.tolist(), shares.tolist(), strict=True)
     ]
+    values = {
+        "concepts": [output.concepts for output in outputs],
+        "relevances": [relevances(model, points, target) for points in both],
+    }
+    return (
+        raw(torch.stack(both, 1), data).numpy(),
+        labels,
+        {field: torch.stack(pair, 1).numpy() for field, pair in values.items()},
+    )
 
 
 @style.styled
-def attacked(digits: Sequence[AttackedDigit], title: str) -> Figure:
-    """A row per image: before, after, and both its concepts and its relevances as bars."""
-    concepts = digits[0].concepts.shape[1]
-    side, top, gap = 0.95, 0.24, 0.42
-    figure, paper = style.canvas(top + len(digits) * (side + gap) - 0.1, title)
+def attacked(
+    images: np.ndarray,
+    labels: Sequence[Sequence[str]],
+    values: Mapping[str, np.ndarray],
+    title: str,
+) -> Figure:
+    """A row per image: before, after, and both its concepts and its relevances as bars.
+
+    Parameters
+    ----------
+    images, labels, values : as `attacked_digits` returns them.
+    """
+    side, top, gap = 0.95, 0.32, 0.42
+    figure, paper = style.canvas(top + len(images) * (side + gap) - 0.1, title)
     left, width = 2 * side + 0.45, 1.0
-    limits = [
-        style.common_limit(np.stack([getattr(digit, field) for digit in digits]))
-        for field in ("concepts", "relevances")
-    ]
-    for index, digit in enumerate(digits):
+    for index, pair in enumerate(images):
         down = top + index * (side + gap)
-        for place, image in enumerate(digit.images):
+        for place, image in enumerate(pair):
             across = 0.03 + place * (side + 0.06)
             style.show_image(paper, image, (across, down, side))
-            share = wording.percent(digit.probabilities[place], 0)
-            paper.text(across, down - 0.05, f"{digit.prediction}, {share}", fontsize=8)
-        panels = zip(("concepts", "relevances"), limits, strict=True)
-        for column, (field, limit) in enumerate(panels):
+            paper.text(across, down - 0.05, labels[index][place], fontsize=7.2, linespacing=1.1)
+        for column, (field, of_all) in enumerate(values.items()):
             axes = style.axes_at(figure, left + column * (width + 0.1), down, width, side)
-            before, after = getattr(digit, field)
-            style.signed_bars(axes, after, limit)
-            axes.barh(np.arange(concepts), before, height=0.24, color=style.GREY, linewidth=0)
+            before, after = of_all[index]
+            style.signed_bars(axes, after, style.common_limit(of_all))
+            axes.barh(np.arange(len(before)), before, height=0.24, color=style.GREY, linewidth=0)
             if column == 0:
-                style.name_concepts(axes, concepts)
+                style.name_concepts(axes, len(before))
             if index == 0:
                 axes.set_title(field)
     return figure

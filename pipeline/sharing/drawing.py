@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.reporting import style
+from pipeline.reporting import style, wording
 from pipeline.reporting.examples import Example
 from pipeline.reporting.explanations import (
     common_limits,
@@ -48,16 +48,13 @@ def _of_concepts(explanation: Explanation) -> Figure:
         contributions=explanation.contributions,
         contrast_contributions=explanation.contrast_contributions,
     )
-    relevance, contribution = common_limits([example], "relevances", "contributions")
-    concept, value = common_limits([example], "concepts", "x")
+    limits = common_limits([example])
     if explanation.strips is not None:
-        limit = max(common_limits([example], "contributions", "contrast_contributions"))
-        return contrastive_explanation(example, explanation.strips, limit)
+        return contrastive_explanation(example, explanation.strips, limits)
     if explanation.concepts_are_features:
-        names = explanation.feature_names
-        return table_explanation(example, names, value, (relevance, contribution))
+        return table_explanation(example, explanation.feature_names, limits)
     if explanation.kind == "images":
-        return image_explanation(example, (relevance, concept, contribution))
+        return image_explanation(example, limits)
     return bars(explanation.concept_names, explanation.contributions, _title(explanation))
 
 
@@ -84,15 +81,13 @@ def _of_words(explanation: Explanation) -> Figure:
     for axes, part in zip(figure.subplots(1, 2), shown, strict=True):
         style.signed_bars(axes, part.values[order], 1.05 * part.limit)
         axes.set_title(part.title)
-    first = figure.axes[0]
-    first.set_yticks(np.arange(len(order)), [explanation.feature_names[i] for i in order])
-    first.tick_params(axis="y", length=0)
+    style.name_rows(figure.axes[0], [explanation.feature_names[i] for i in order])
     return figure
 
 
 def _title(explanation: Explanation) -> str:
-    share = 100 * explanation.probabilities[explanation.target]
-    title = f"Why {explanation.target} ({share:.0f} %)"
+    share = wording.probability(explanation.probabilities[explanation.target])
+    title = f"Why {explanation.target} ({share})"
     return title if explanation.is_own else f"{title}: {explanation.label}"
 
 
@@ -102,6 +97,5 @@ def bars(names: tuple[str, ...], values: np.ndarray, title: str) -> Figure:
     figure = style.new_figure(0.6 + 0.17 * len(names), title, style.SMALL_WIDTH)
     axes = figure.subplots()
     style.signed_bars(axes, values, style.common_limit(values))
-    axes.set_yticks(np.arange(len(names)), names)
-    axes.tick_params(axis="y", length=0)
+    style.name_rows(axes, names)
     return figure

@@ -241,22 +241,14 @@ class MeasuredStudy:
         return self._at(definition, self.lambdas[0]), self._at(definition, robust_reg)
 
 
-def rounding_spread(roundings: pd.DataFrame) -> pd.DataFrame:
-    """Per λ, the standard deviations of accuracy that rounding and seeds cause.
+def rounding_spread(cells: pd.DataFrame) -> tuple[float, float]:
+    """The standard deviations of accuracy that rounding and seeds cause; NaN with one seed.
 
     Two trainings that differ in rounding alone differ by √2 standard deviations, root mean square.
 
     Parameters
     ----------
-    roundings : the second table of `run_study`.
-
-    Returns
-    -------
-    One row a λ: robust_reg, pairs, rounding_sd, seeds_sd (NaN with one seed).
+    cells : those of one λ in the second table of `run_study`.
     """
-    rows = []
-    for value, cells in roundings.groupby("robust_reg"):
-        moved = cells["accuracy_jittered"] - cells["accuracy"]
-        rounding = math.sqrt(moved.pow(2).mean() / 2)
-        rows.append((value, len(cells), rounding, cells["accuracy"].std()))
-    return pd.DataFrame(rows, columns=["robust_reg", "pairs", "rounding_sd", "seeds_sd"])
+    moved = cells["accuracy_jittered"] - cells["accuracy"]
+    return math.sqrt(moved.pow(2).mean() / 2), float(cells["accuracy"].std())

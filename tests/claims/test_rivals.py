@@ -8,6 +8,7 @@ import pytest
 from pipeline.claims.published import CLAIMS
 from pipeline.claims.rivals import CONTESTS, SETTINGS, Contest, judge_contest
 from pipeline.claims.verdicts import as_table, from_table, judge
+from pipeline.claims.words import listed
 from pipeline.metrics.intervals import Interval, shared_by
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN
 from tests.claims.test_verdicts import measured
@@ -132,3 +133,13 @@ def test_other_data_and_one_seed_decide_nothing(dataset, seeds):
     one = verdict(dataset, seeds)
     assert one.status == "not tested"
     assert one.remark.startswith("paper’s setting: reproduced; same search: not reproduced")
+
+
+def test_other_data_are_named_in_the_order_of_the_contest():
+    contest = CONTESTS["stability-uci"]
+    datasets = {name: f"other/{name}" for name in contest.experiments}
+    bout = judge_contest(contest, {name: table(lambda *_: 0.5) for name in datasets})
+    nothing = pd.DataFrame({"robust_reg": [0.5], "seed": [1]})
+    run = {name: measured(nothing, dataset) for name, dataset in datasets.items()}
+    (one,) = (v for v in judge(run, {}, {"stability-uci": bout}) if v.claim.id == "stability-uci")
+    assert one.reason.startswith(f"measured on {listed([*datasets.values()])}, not uci; ")

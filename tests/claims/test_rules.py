@@ -89,7 +89,7 @@ def power_table(sensitivity=0.05, tf_idf=0.04, uniform=0.03, half=0.001, seeds=3
         {
             "vectors": vectors,
             "weights": weights,
-            "label": weights.upper(),
+            "label": weights.capitalize(),
             "behind": lead if vectors == "embedding" else -lead,
             "behind_low": lead - half,
             "behind_high": lead + half,
@@ -120,7 +120,7 @@ def test_three_intervals_hold_together():
     # With 3 seeds the quantile grows from 4.30 (97.5 %) to 7.65 (99.17 %).
     evidence = power_evidence(power_table(half=0.01))
     assert evidence.here.high - evidence.here.mean == pytest.approx(0.01 * 7.6488 / 4.3027, 1e-3)
-    assert "3.0 (1.2 to 4.8) over UNIFORM; of one-hot vectors -5.0" in evidence.remark
+    assert "3.0 (1.2 to 4.8) over uniform; of one-hot vectors −5.0" in evidence.remark
 
 
 def test_what_decides_nothing_of_power():
@@ -137,6 +137,7 @@ def test_the_verdict_on_power():
     judged = verdict("power-reuters", tables, datasets, evidence)
     assert judged.status == "reproduced"
     assert judged.reason.startswith("the number is the least lead of LRP-ε")
+    assert "widened until they hold together (Bonferroni)" in judged.reason
     assert judged.here.mean == 0.03
     judged = verdict("power-reuters", tables, datasets)
     assert (judged.status, judged.reason) == ("not tested", "not measured in this run")

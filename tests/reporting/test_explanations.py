@@ -45,7 +45,7 @@ def test_explained_says_what_the_model_says(results, name):
 def test_common_limits_hold_all_examples(results):
     experiment = results.experiments["mnist_senn"]
     examples = explained(experiment.model, experiment.data, torch.arange(5))
-    (limit,) = common_limits(examples, "contributions")
+    limit = common_limits(examples)["contributions"]
     largest = max(abs(value) for example in examples for value in example.contributions)
     assert largest < limit < 1.1 * largest
 

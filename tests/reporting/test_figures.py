@@ -35,12 +35,11 @@ from pipeline.reporting.explanations import (
 from pipeline.reporting.heat_maps import image_heat_maps, table_heat_map
 from pipeline.reporting.method_scores import faithfulness_against_stability, method_curves
 from pipeline.reporting.stability import (
-    Neighbourhood,
     certified_stability,
     neighbour_relevances,
 )
 from pipeline.reporting.training import pretraining_curves, training_curves
-from pipeline.reporting.worst_case import AttackedDigit, attacked, bracket, by_radius
+from pipeline.reporting.worst_case import attacked, bracket, by_radius
 from pipeline.study.published import PublishedCurve, PublishedRange
 
 WIDTH, SMALL_WIDTH = (round(width * style.DPI) for width in (style.WIDTH, style.SMALL_WIDTH))
@@ -55,6 +54,10 @@ def cells(lambdas=(1e-4, 1e-2, 1.0), seeds=3) -> pd.DataFrame:
     table["accuracy"] = 0.9 - 0.1 * np.arange(len(table)) / len(table)
     table["collapsed"] = (table.robust_reg >= 0.1).astype(int)
     return table.assign(accuracy_low=table.accuracy - 0.02, accuracy_high=table.accuracy + 0.02)
+
+
+LIMITS = {"x": 1.0, "relevances": 3.0, "concepts": 2.0, "contributions": 2.5,
+          "contrast_contributions": 4.0}  # fmt: skip
 
 
 def example(features=5, image=True) -> Example:
@@ -85,9 +88,9 @@ def collapsing() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def neighbourhood(near=5, far=3) -> Neighbourhood:
-    total = 1 + near + far
-    return Neighbourhood(RANDOM.random((total, 1, 28, 28)), RANDOM.normal(size=(5, total)), near)
+def neighbourhoods(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images, their 5 neighbours and 3 others, and relevances."""
+    return RANDOM.random((count, 9, 1, 28, 28)), RANDOM.normal(size=(count, 9, 5))
 
 
 def prototypes(images: np.ndarray) -> Figure:
@@ -145,9 +148,11 @@ def radii(**more) -> pd.DataFrame:
     return by_radius(pd.DataFrame(rows), "certify")
 
 
-def attacked_digit() -> AttackedDigit:
-    values = RANDOM.uniform(-3, 3, (2, 2, 5))
-    return AttackedDigit(RANDOM.random((2, 1, 28, 28)), *values, "7", (1.0, 0.5))
+def attacked_digits() -> tuple[np.ndarray, list[list[str]], dict[str, np.ndarray]]:
+    values = RANDOM.uniform(-3, 3, (2, 2, 2, 5))
+    labels = 2 * [["7\nmore than 99.9 %", "7\n50.0 %"]]
+    shown = {"concepts": values[0], "relevances": values[1]}
+    return RANDOM.random((2, 2, 1, 28, 28)), labels, shown
 
 
 METHODS = {f"A method of long name {index}": index for index in range(20)}
@@ -204,23 +209,24 @@ FIGURES = {
     "certified, unknown": lambda: certified_stability(ratios(certified=np.nan), "Title"),
     "worst case": lambda: bracket(radii(), "Title"),
     "worst case, exact": lambda: bracket(radii(exact=1.5), "Title"),
-    "attack": lambda: attacked([attacked_digit(), attacked_digit()], "Title"),
-    "claims": lambda: claims_at_a_glance(some_verdicts(), "Title"),
+    "attack": lambda: attacked(*attacked_digits(), "Title"),
+    "claims": lambda: claims_at_a_glance(some_verdicts(), "Title", {}),
     "table": lambda: table_explanation(
-        example(11, image=False), ["Age Above FourtyFive"] * 11, 1.0, (3.0, 3.0)
+        example(11, image=False), ["Age Above FourtyFive"] * 11, LIMITS
     ),
-    "image": lambda: image_explanation(example(), (3.0, 3.0, 3.0)),
-    "contrast": lambda: contrastive_explanation(example(), RANDOM.random((5, 7, 1, 28, 28)), 3.0),
+    "image": lambda: image_explanation(example(), LIMITS),
+    "contrast": lambda: contrastive_explanation(
+        example(), RANDOM.random((5, 7, 1, 28, 28)), LIMITS
+    ),
     "table, long names": lambda: table_explanation(
         replace(example(3, image=False), prediction="Medium or High", truth="Neither of them"),
         ["a", "b", "c"],
-        1.0,
-        (3.0, 3.0),
+        LIMITS,
     ),
     "contrast, long names": lambda: contrastive_explanation(
         replace(example(), prediction="A very long class name", truth="Another long class name"),
         RANDOM.random((5, 7, 1, 28, 28)),
-        3.0,
+        LIMITS,
     ),
     "prototypes": lambda: prototypes(RANDOM.random((5, 9, 1, 28, 28))),
     "correlations": lambda: correlation_heat_map(correlations(5), "Title"),
@@ -228,7 +234,7 @@ FIGURES = {
     "filters": lambda: filter_grid(
         RANDOM.normal(size=(10, 5, 5)), RANDOM.normal(size=(5, 10, 5, 5)), "Title"
     ),
-    "neighbours": lambda: neighbour_relevances([neighbourhood() for _ in range(4)], "Title"),
+    "neighbours": lambda: neighbour_relevances(*neighbourhoods(4), "Title"),
     "reconstructions": lambda: image_rows(
         {"input": RANDOM.random((10, 1, 28, 28)), "mnist\ndisenn": RANDOM.random((10, 1, 28, 28))},
         "Title",
@@ -373,7 +379,7 @@ def bar_colours(axes) -> list[str]:
 def test_table_explanation_shows_values_relevances_and_contributions():
     shown = example(4, image=False)
     names = ["a", "b", "c", "d"]
-    values, relevances, contributions = table_explanation(shown, names, 1.0, (3.0, 2.5)).axes
+    values, relevances, contributions = table_explanation(shown, names, LIMITS).axes
     assert bar_values(values) == pytest.approx(shown.x)
     assert bar_values(relevances) == pytest.approx(shown.relevances)
     assert bar_values(contributions) == pytest.approx(shown.contributions)
@@ -387,28 +393,34 @@ def test_table_explanation_shows_values_relevances_and_contributions():
 
 def test_image_explanation():
     shown = example()
-    figure = image_explanation(shown, (1.0, 2.0, 3.0))
+    figure = image_explanation(shown, LIMITS)
     image, *panels = figure.axes
     np.testing.assert_array_equal(image.images[0].get_array(), shown.x[0])
     expected = (shown.relevances, shown.concepts, shown.contributions)
-    for axes, values, limit in zip(panels, expected, (1.0, 2.0, 3.0), strict=True):
+    for axes, values, limit in zip(panels, expected, (3.0, 2.0, 2.5), strict=True):
         assert bar_values(axes) == pytest.approx(values)
         assert axes.get_xlim() == (-limit, limit)
-    assert figure.get_suptitle() == "Predicted 7 (87 %)"
+    assert figure.get_suptitle() == "Predicted 7 (87.0 %)"
+
+
+def test_no_prediction_is_certain():
+    figure = image_explanation(replace(example(), probability=0.9996), LIMITS)
+    assert figure.get_suptitle() == "Predicted 7 (more than 99.9 %)"
 
 
 def test_a_wrong_prediction_says_so():
     shown = Example(RANDOM.random((1, 4, 4)), "1", "7", "1", 0.5, *RANDOM.normal(size=(4, 3)))
-    figure = image_explanation(shown, (1.0, 1.0, 1.0))
-    assert figure.get_suptitle() == "Predicted 7 (50 %), but it is 1"
+    figure = image_explanation(shown, LIMITS)
+    assert figure.get_suptitle() == "Predicted 7 (50.0 %), but it is 1"
 
 
 def test_contrastive_explanation():
     shown, strips = example(), RANDOM.random((5, 7, 1, 28, 28))
-    paper, first, second = contrastive_explanation(shown, strips, 2.0).axes
+    paper, first, second = contrastive_explanation(shown, strips, LIMITS).axes
     image, *cells = paper.images
     np.testing.assert_array_equal(image.get_array(), shown.x[0])
     assert (first.get_title("left"), second.get_title("left")) == ("for 7", "for 9")
+    assert first.get_xlim() == second.get_xlim() == (-4.0, 4.0)
     assert bar_values(first) == pytest.approx(shown.contributions)
     assert bar_values(second) == pytest.approx(shown.contrast_contributions)
     pictures = np.array([cell.get_array() for cell in cells]).reshape(5, 7, 28, 28)
@@ -504,23 +516,23 @@ def test_diverging_colours_are_white_at_zero():
 
 
 def test_neighbours_share_one_scale():
-    groups = [neighbourhood(near=2, far=1), neighbourhood(near=2, far=1)]
-    figure = neighbour_relevances(groups, "T")
+    images, relevances = neighbourhoods(2)
+    figure = neighbour_relevances(images, relevances, "T")
     pictures, heat_maps = figure.axes[0].images[0::2], figure.axes[0].images[1::2]
-    assert len(pictures) == 8
-    limit = max(np.abs(group.relevances).max() for group in groups)
+    assert len(pictures) == 18
+    limit = np.abs(relevances).max()
     assert {heat.get_clim() for heat in heat_maps} == {(-limit, limit)}
     for index, (picture, heat) in enumerate(zip(pictures, heat_maps, strict=True)):
-        group, column = groups[index // 4], index % 4
-        np.testing.assert_array_equal(picture.get_array(), group.images[column, 0])
-        np.testing.assert_array_equal(heat.get_array()[:, 0], group.relevances[:, column])
+        place = divmod(index, 9)
+        np.testing.assert_array_equal(picture.get_array(), images[place][0])
+        np.testing.assert_array_equal(heat.get_array()[:, 0], relevances[place])
         assert heat.get_extent()[3] == picture.get_extent()[2]  # right below it
     assert {"this", "its nearest neighbours", "random others"} <= texts(figure)
 
 
 def test_neighbours_without_any_relevance_can_be_drawn():
-    group = neighbourhood()
-    style.png(neighbour_relevances([group._replace(relevances=group.relevances * 0)], "T"))
+    images, relevances = neighbourhoods(1)
+    style.png(neighbour_relevances(images, 0 * relevances, "T"))
 
 
 def test_collapsed_models_and_mostly_collapsed_means_are_hollow():
@@ -570,7 +582,7 @@ def test_pretraining_has_a_panel_per_loss():
 
 
 def test_claims_are_filled_where_they_are_judged():
-    figure = claims_at_a_glance(some_verdicts(), "T")
+    figure = claims_at_a_glance(some_verdicts(), "T", {})
     axes = figure.axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[0] == "compas-accuracy  ✓"
@@ -582,7 +594,7 @@ def test_claims_are_filled_where_they_are_judged():
 
 
 def test_every_published_number_stands_above_its_claim():
-    axes = claims_at_a_glance(some_verdicts(), "T").axes[0]
+    axes = claims_at_a_glance(some_verdicts(), "T", {}).axes[0]
     drawn = [line.get_xydata()[0] for line in axes.lines if line.get_marker() in ("D", "^", "s")]
     rows = [claim for claim in CLAIMS if claim.numbers]
     expected = [
@@ -594,7 +606,7 @@ def test_every_published_number_stands_above_its_claim():
 
 
 @pytest.mark.parametrize(
-    ("limit", "tick"), [(1.0, 1.0), (0.99, 0.5), (4.3, 2.0), (0.07, 0.05), (0, 1.0), (20, 20)]
+    ("limit", "tick"), [(1.0, 1.0), (0.99, 0.5), (4.3, 2.0), (0.07, 0.05), (20, 20)]
 )
 def test_nice_tick(limit, tick):
     assert style.nice_tick(limit) == pytest.approx(tick)
@@ -612,6 +624,16 @@ def test_the_band_of_ratios_is_from_found_to_certified():
     assert lines["certified, never exceeded"] == pytest.approx([4, 7])
     assert lines["largest found"] == pytest.approx([0.2 * 11 / 18, 0.2 * 37 / 180])
     assert lines["exact, at the example"] == pytest.approx([0.2 * 11 / 18, 0.2 * 37 / 180])
+
+
+def test_seeds_whose_ratio_is_zero_count_in_the_mean():
+    of_seeds = np.array([0.0, 0.3, 0.6])
+    figure = certified_stability(ratios((0.1,), lower=of_seeds, exact=of_seeds), "Title")
+    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    assert lines["exact, at the example"] == pytest.approx([0.3])
+    assert lines["largest found"] == pytest.approx([0.3])
+    rings = next(line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white")
+    np.testing.assert_array_equal(rings.get_ydata(), [np.nan, 0.3, 0.6])
 
 
 def test_heat_maps_lie_beside_their_images_on_one_scale():

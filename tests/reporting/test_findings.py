@@ -37,10 +37,14 @@ def test_which_loss_has_whose_curve(run):
 
 
 def test_collapse(run):
-    text = said(run(), "SENN on compas have collapsed")
+    results = run()
+    text = said(results, "SENN on compas have collapsed")
     # At λ = 1 both seeds; gains of 0.1 + 0.01 index for cells 1 and 3.
     assert "At λ = 1, 2 of 2 end up predicting a constant" in text
     assert "have 12.0 points more validation accuracy than the last ones" in text
+    results.experiments["compas_senn"].cells["selection_gain"] = 0.0004
+    text = said(results, "SENN on compas have collapsed")
+    assert "have no more validation accuracy than the last ones" in text
 
 
 def test_a_run_without_collapse(run):

@@ -47,6 +47,11 @@ def test_sections_have_ids_and_are_in_the_contents():
     assert links == [("#what-λ--ξ-buy", "What λ & ξ buy"), ("#next", "Next"), ("#next-2", "Next")]
 
 
+def test_a_question_needs_no_colon():
+    page = finished(f"<h2>Why?</h2>\n<h3>SENN</h3>\n{TABLE.format('')}")
+    assert BeautifulSoup(page, "html.parser").caption.text == "Table 1. Why? SENN"
+
+
 def test_figures_and_tables_are_numbered():
     captions = [caption.text for caption in soup().find_all("figcaption")]
     assert captions == ["Figure 1. About a", "Figure 2. About b"]

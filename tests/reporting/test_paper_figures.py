@@ -105,6 +105,19 @@ def test_every_figure_is_drawn_and_described(tables):
     assert sorted(at) == sorted(CONTESTS["stability-digit"].published.values())
 
 
+def test_equal_dots_are_both_seen_and_cut_lines_are_said(tables):
+    (picture,) = (part for part in parts(tables) if getattr(part, "name", "") == "paper_figure_10")
+    dots = [line for line in picture.figure.axes[0].lines if line.get_marker() == "o"]
+    hollow, filled = (
+        [dot for dot in dots if (dot.get_markerfacecolor() == "white") == is_hollow]
+        for is_hollow in (True, False)
+    )
+    for below, above in zip(hollow, filled, strict=True):
+        assert dots.index(below) < dots.index(above)
+        assert below.get_markersize() > above.get_markersize() + 2 * above.get_markeredgewidth()
+    assert "cut off at a tenth of the value" in picture.caption
+
+
 def test_what_is_undefined_is_missing(tables):
     tables = {name: made_up(False, unfair, undefined=True) for name in EXPERIMENTS
               if name != "mnist_senn"}  # fmt: skip

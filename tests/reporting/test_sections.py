@@ -29,8 +29,11 @@ from pipeline.reporting import (
     texts,
     training,
 )
-from pipeline.reporting.claims import collapse_note
+from pipeline.reporting.common import collapsed
 from pipeline.reporting.display import Html, Part, Picture, Prose, Table
+from pipeline.reporting.style import spots
+from pipeline.reporting.wording import listed
+from pipeline.study.published import BEST_VALIDATION
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params
 
@@ -137,12 +140,16 @@ def test_other_runs_can_be_reported(run, changes):
 def test_lead_counts_the_verdicts(run):
     text = next(claims.lead(run())).markdown
     assert text.startswith(
-        "**Of 24 published claims, this run reproduces 1, cannot decide between the published "
-        "answers in 1, does not reproduce 2, cannot test 17 and leaves 3 for the reader to "
-        "judge.** A claim is one quantity, however many numbers were published of it."
+        "**Of 24 published claims, this run reproduces 1, cannot decide 1, does not reproduce 2, "
+        "cannot test 17 and leaves 3 for the reader to judge.** A claim is one quantity, however "
+        "many numbers were published of it."
     )
     assert "12 models: SENN on compas, SENN on mnist_5k and DiSENN on mnist_5k" in text
-    assert "with λ = 0.01 and 1, 2 seeds each, and 10 small ones on 2 tables" in text
+    # Studies of 6 and 4 definitions, with 2 λ and 2 seeds each; and as many roundings.
+    assert (
+        "with λ = 0.01 and 1, 2 seeds each; and besides, 10 on 2 small tables, 4 on texts, "
+        "48 to compare losses, 2 β-VAEs and 3 tokenizers." in text
+    )
     assert "Training and test examples: 60 and 40 (compas) and 80 and 50 (mnist_5k)." in text
     assert "`review2020`, estimated with 1 random probe per example" in text
 
@@ -161,8 +168,8 @@ def test_lead_of_a_run_that_tests_claims(run):
     # random, so a linear classifier has about 50 %, not the paper's 78.54 %, and SENN is ahead.
     # Relevances become less stable as λ grows, on COMPAS and on breast cancer.
     assert text.startswith(
-        "**Of 24 published claims, this run reproduces 3, cannot decide between the published "
-        "answers in 2, does not reproduce 3, cannot test 13 and leaves 3 for the reader to judge.**"
+        "**Of 24 published claims, this run reproduces 3, cannot decide 2, does not reproduce 3, "
+        "cannot test 13 and leaves 3 for the reader to judge.**"
     )
     assert "7 published numbers, and 3 of them lie outside this run’s intervals. It trained" in text
     assert "SENN on mnist_5k (λ = 0.0001 and 0.5)" in text
@@ -216,13 +223,17 @@ def test_claims_that_the_full_run_decides(run):
     rows = {row[0].split("\n")[1]: row for row in table.rows}
     *_, here, verdict = rows["mnist-accuracy"]
     assert here.split("\n")[-2:] == ["full run: 98.9\u00a0%", "98.8 to 99.0"]
-    assert verdict.startswith("not tested\n") and verdict.endswith("\nfull run: ✓ reproduced: so")
+    assert verdict.startswith("not tested\n") and verdict.endswith("\nfull run: ✓ reproduced\nso")
     assert sum("full run" in cell for row in table.rows for cell in row) == 4  # not of COMPAS
     assert rows["mnist-unregularised"][-2] == "–\nfull run: 98.9\u00a0%\n98.8 to 99.0"
     address = "paper/report.html#the-published-claims-one-by-one"
     lead = next(claims.lead(results)).markdown
-    assert f"judge.** **Of the others, [the full run]({address}) reproduces 2.** " in lead
+    assert (
+        f"judge.** **Of those that it cannot test, [the full run]({address}) reproduces 2.** "
+        in lead
+    )
     (picture,) = shown(claims.claims(results), Picture)
+    assert picture.caption.startswith("Claims with published numbers, 3 of them tested: ✓ rep")
     black = [line for line in picture.figure.axes[0].lines if line.get_color() == style.INK]
     assert [line.get_xdata().tolist() for line in black] == 2 * [[0.988, 0.99], [0.9894]]
     labels = [label.get_text() for label in picture.figure.axes[0].get_yticklabels()]
@@ -238,6 +249,23 @@ def test_titles_say_what_the_numbers_say(run):
     # 81 and 79 % at λ = 0.01, 80 and 78 % at λ = 1.
     assert picture.figure.get_suptitle() == "1.0 points lost from λ = 0.01 to 1"
     assert "80.0 % at 0.01 and 79.0 % at 1" in picture.alt
+
+
+def test_one_published_accuracy_is_no_curve(run):
+    captions = {part.name: part.caption for part in shown(accuracy.accuracy(run()), Picture)}
+    note = accuracy.NOTES[BEST_VALIDATION]
+    assert [name for name, caption in captions.items() if note in caption] == [
+        "accuracy_compas_senn",
+        "accuracy_mnist_senn",
+    ]
+
+
+def test_what_has_commas_is_told_apart_by_semicolons(run):
+    results = run()
+    pictures = shown(study.disagreement(results), Picture)
+    assert "Points lost: paper2018, batch 1.0; paper2018, example 2.0; review" in pictures[0].alt
+    pictures = shown(training.training(results), Picture)
+    assert "accuracy; cross-entropy, training; robustness loss, training; " in pictures[0].alt
 
 
 def test_collapse_is_told_with_its_counts(run):
@@ -276,6 +304,13 @@ def test_verdicts_that_rest_on_collapsed_models_say_so(run):
     rows = {row[0].split("\n")[1]: row[4] for row in table.rows}
     assert "models collapsed in training (2 of 2 at\u00a0λ = 1)" in rows["compas-tradeoff"]
     assert "collapsed" not in rows["compas-accuracy"]
+
+
+def test_no_training_made_a_linear_classifier_collapse(run):
+    (table,) = shown(claims.claims(run(robust_reg=1.0)), Table)
+    rows = {row[0].split("\n")[1]: row[4] for row in table.rows}
+    assert "models collapsed" in rows["poor-explanations"]
+    assert "models collapsed" not in rows["compas-linear"]
 
 
 def test_metric_tables_mark_the_headline(run):
@@ -493,10 +528,36 @@ def test_the_comparison_says_who_leads_and_what_concepts_add(run):
     assert "LIME run the model hundreds of times per example, so they got 5 examples each" in text
     assert text.startswith("Of the methods that explain inputs without removing parts of them, ")
     assert f"**{leader}** has the highest faithfulness" in text
-    assert f"of all, **{stable}** is the most stable" in text
+    of_all = "of all that explain inputs and are scored on 50 examples"
+    assert f"{of_all}, **{stable}** is the most stable" in text
     assert text.count(", not told apart from 1 other)") == 2
     # p = 0.9 - (0.5 + 0.01 · 1): contributions are second in the table.
     assert "keeps a probability of 0.39 on average" in text
+
+
+def test_the_most_stable_is_that_of_the_table(run):
+    """Features are the concepts, so SENN's relevances are compared with all others."""
+    results = run(experiments=experiments("compas_senn"))
+    scores = results.experiments["compas_senn"].methods
+    own = scores["method"] == "relevance"
+    scores.loc[own, ["lipschitz_local", "lipschitz_local_low", "lipschitz_local_high"]] = 0.001
+    parts = method_scores.comparison(results)
+    label = METHODS["relevance"].label
+    assert f"**{label}** is the most stable (Lipschitz ratio in the box 0.00, " in parts[1].markdown
+    (table,) = shown(parts, Table)
+    column = list(SCORES).index("lipschitz_local") + 1
+    assert (scores.index[own][0], column) in table.best
+
+
+def test_curves_and_dots_say_what_they_are_of(run):
+    results = run(experiments=experiments("compas_senn"))
+    scores = results.experiments["compas_senn"].methods
+    scores.loc[0, "faithfulness"] = -0.13
+    *_, scatter, _, curves = method_scores.comparison(results)
+    assert "−0.13" in scatter.alt and "-0.13" not in scatter.alt
+    assert any("faithfulness −0.13" in text for *_, text in spots(scatter.figure))
+    costly = [method.label for method in METHODS.values() if method.is_costly]
+    assert f"{listed(costly)}: 5 examples each, all others 50." in curves.caption
 
 
 def test_undefined_scores_are_missing_and_counted(run):
@@ -514,8 +575,7 @@ def test_undefined_scores_are_missing_and_counted(run):
     assert not any("keeps a probability" in part.markdown for part in shown(section, Prose))
 
 
-def test_the_note_counts_the_collapsed():
+def test_the_collapsed_are_counted():
     cells = pd.DataFrame({"robust_reg": [1.0, 0.1, 0.01, 0.1], "collapsed": [1, 0, 0, 1]})
-    assert collapse_note(cells[cells["collapsed"] == 0]) == ""
-    note = collapse_note(cells)
-    assert note.startswith("models collapsed in training (1 of 2 at λ = 0.1, 1 of 1 at λ = 1): ")
+    assert collapsed(cells[cells["collapsed"] == 0]) == []
+    assert collapsed(cells) == ["1 of 2 at λ = 0.1", "1 of 1 at λ = 1"]

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.measure import of_what_there_is
 from pipeline.core.errors import PipelineError
+from pipeline.core.params_choices import implementation
 from pipeline.reporting import side_by_side
 from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
 from pipeline.reporting.side_by_side import Page
@@ -38,6 +39,11 @@ def test_the_notebook_shows_every_section_in_this_order():
     shown = [source for source in sources if source.startswith("page.show")]
     assert shown == [f'page.show("{name}")' for name in SECTIONS]
     assert set(DRAWN_FIRST) < set(SECTIONS)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_is_a_function(name):
+    assert callable(implementation(f"pipeline.reporting.{name.replace('.', ':')}"))
 
 
 def test_sections_are_the_same_wherever_they_are_drawn(places, monkeypatch):

@@ -32,6 +32,7 @@ def test_five_documents_each_explained_by_every_method(results):
 def test_colours_are_the_contributions_and_texts_are_escaped():
     values = np.array([[0.5, -1.0], [-0.25, 1.0]])
     shown = texts.document(1, ["a<b", "c"], example(), {texts.OWN: values, "lrp_0": values})
+    assert shown.text.startswith("Document 1: predicted x, more than 99.9 %; true class x.")
     assert "a&lt;b" in shown.html and "a<b" not in shown.html
     titles = re.findall(r'title="([^"]*)"', shown.html)
     assert [float(title.replace("−", "-")) for title in titles] == 2 * [0.5, -1.0, -0.25, 1.0]
@@ -94,4 +95,4 @@ def test_a_run_without_texts(results, monkeypatch):
 
 def example() -> Example:
     ones = np.ones(2)
-    return Example(ones, "x", "x", "y", 0.9, ones, ones, ones, ones)
+    return Example(ones, "x", "x", "y", 0.9996, ones, ones, ones, ones)

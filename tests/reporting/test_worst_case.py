@@ -8,6 +8,7 @@ from pipeline.metrics.attacks import ball
 from pipeline.reporting import worst_case
 from pipeline.reporting.common import examples_at, raw
 from pipeline.reporting.display import Picture, Prose, Table
+from pipeline.reporting.wording import probability
 from pipeline.reporting.worst_case import attacked_digits, by_radius, widest
 
 
@@ -61,7 +62,7 @@ def test_bounds_and_attacks_are_shown_as_measured(run):
     assert table.header == (
         "half width", "at the example", "found", "exact", "certified", "ratio", "ratio by intervals"
     )  # fmt: skip
-    assert table.rows[0][0] == "0.1" and table.rows[0][3] == "1.50\n1.4 to 1.7"
+    assert table.rows[0][0] == "0.1" and table.rows[0][3] == "1.50\n1.35 to 1.65"
     words = [part.markdown for part in parts if isinstance(part, Prose)]
     # Ratios 1.5, 3, … at 0.1, 0.5, …; by intervals from 2.5 on.
     assert "certified, up to 0.2" in words[1] and "from 0.1 on" in words[1]
@@ -77,18 +78,20 @@ def test_attacked_digits_are_attacked_and_keep_their_class(run):
     results = run()
     experiment = results.experiments["mnist_senn"]
     model, data = experiment.model, experiment.data
-    first, *_ = attacked_digits(experiment, 0.2)
+    images, labels, values = attacked_digits(experiment, 0.2)
+    assert images.shape[:2] == (2, 2) and values["concepts"].shape[:2] == (2, 2)
     index = examples_at(experiment)[:1]
-    before = torch.from_numpy(first.images[:1])
+    before = torch.from_numpy(images[0, :1])
     torch.testing.assert_close(before, raw(data.test.x[index], data))
-    after = (torch.from_numpy(first.images[1:]) - data.mean) / data.std
+    after = (torch.from_numpy(images[0, 1:]) - data.mean) / data.std
     assert (after - data.test.x[index]).abs().max() <= ball(data, 0.2).half_width.max() + 1e-4
     prediction = model(data.test.x[index]).logits.argmax(1)
-    assert first.prediction == data.class_names[int(prediction)]
     output = model(after)
-    torch.testing.assert_close(
-        torch.from_numpy(first.concepts[1]), output.concepts[0].detach(), rtol=1e-3, atol=1e-3
-    )
+    share = output.logits.softmax(1).max().item()
+    assert labels[0][1] == f"{data.class_names[int(prediction)]}\n{probability(share)}"
+    near = {"rtol": 1e-3, "atol": 1e-3}
+    concepts, theta = (torch.from_numpy(values[name][0]) for name in ("concepts", "relevances"))
+    torch.testing.assert_close(concepts[1], output.concepts[0].detach(), **near)
     there = output.relevances[0, :, prediction[0]].detach()
-    torch.testing.assert_close(torch.from_numpy(first.relevances[1]), there, rtol=1e-3, atol=1e-3)
-    assert abs(first.concepts[1] - first.concepts[0]).max() > 0
+    torch.testing.assert_close(theta[1], there, **near)
+    assert (concepts[1] - concepts[0]).abs().max() > 0

@@ -140,17 +140,13 @@ def test_the_figure_is_the_reports(given, name):
     why = model.explain(x)
     (example,) = report.explained(model.senn, data, torch.tensor([0]))
     example = report.Example(**{**vars(example), "truth": example.prediction})
-    relevance, contribution = report.common_limits([example], "relevances", "contributions")
-    concept, value = report.common_limits([example], "concepts", "x")
+    limits = report.common_limits([example])
     if data.kind != "images":
-        plain = model.facts.plain_names
-        expected = report.table_explanation(example, plain, value, (relevance, contribution))
+        expected = report.table_explanation(example, model.facts.plain_names, limits)
     elif name == "mnist_senn":
-        expected = report.image_explanation(example, (relevance, concept, contribution))
+        expected = report.image_explanation(example, limits)
     else:
-        fields = "contributions", "contrast_contributions"
-        limit = max(report.common_limits([example], *fields))
-        expected = report.contrastive_explanation(example, why.strips, limit)
+        expected = report.contrastive_explanation(example, why.strips, limits)
     assert _pixels(why.plot()) == pytest.approx(_pixels(expected), abs=2)  # last bits of inputs
     assert why._repr_png_() == png(why.plot())
 

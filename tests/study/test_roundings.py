@@ -16,16 +16,14 @@ def test_the_spread_of_two_sources_of_noise_is_told_apart():
     of_seed = 0.8 + 0.03 * random.standard_normal(seeds)
     table = pd.DataFrame(
         {
-            "robust_reg": 1.0,
             "seed": range(seeds),
             "accuracy": of_seed + 0.01 * random.standard_normal(seeds),
             "accuracy_jittered": of_seed + 0.01 * random.standard_normal(seeds),
         }
     )
-    (spread,) = rounding_spread(table).to_dict("records")
-    assert spread["pairs"] == seeds
-    assert spread["rounding_sd"] == pytest.approx(0.01, rel=0.02)
-    assert spread["seeds_sd"] == pytest.approx(math.hypot(0.03, 0.01), rel=0.02)
+    rounding, together = rounding_spread(table)
+    assert rounding == pytest.approx(0.01, rel=0.02)
+    assert together == pytest.approx(math.hypot(0.03, 0.01), rel=0.02)
 
 
 def test_jitter_moves_every_weight_by_a_last_bit_or_two():
