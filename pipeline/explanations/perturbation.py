@@ -30,11 +30,11 @@ KERNEL_SHAP_SAMPLES = 1000
 LIME_SAMPLES = 500
 LIME_KERNEL_WIDTH = 0.25  # in cosine distances, as in Ribeiro's implementation
 LIME_RIDGE = 1.0  # as there
+EXACTLY = 1e6  # the weight of samples that the linear model must agree with
 
 FORWARD_BATCH = 200  # inputs per pass; on CPUs more do not fit the cache
 
 _SEED = 0
-_EXACTLY = 1e6  # the weight of samples that the linear model must agree with
 
 Chosen = tuple[Tensor, Callable[[Tensor], Tensor]]
 """The sets to ask about, (S, G) bool, and a function that makes of the answers, (S,) float64, what
@@ -73,7 +73,7 @@ def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -
 
     def weights(present: Tensor) -> Tensor:
         is_end = present.all(1) | ~present.any(1)
-        return torch.where(is_end, _EXACTLY, 1.0)
+        return torch.where(is_end, EXACTLY, 1.0)
 
     draw = partial(shapley_sets, KERNEL_SHAP_SAMPLES)
     choose = partial(_regressed, draw, LinearRegression, weights)

@@ -127,6 +127,7 @@ def area(positions: Tensor, curves: Tensor) -> Tensor:
 
     That is the curve's mean height, (N,).
     """
+    positions = positions.to(curves.device)
     return torch.trapezoid(curves, positions) / (positions[-1] - positions[0])
 
 

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.batches import predict
@@ -224,3 +225,10 @@ def test_area_is_the_mean_height():
     positions = torch.tensor([0.0, 1.0, 4.0])
     curves = torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 4.0], [0.0, 2.0, 0.0]])
     assert area(positions, curves).tolist() == [1.0, 2.0, 1.0]
+
+
+def test_area_of_curves_on_another_device_than_the_positions():
+    there = torch.device("meta")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        areas = area(removal_shares(4, 4), torch.empty(3, 5, device=there).double())
+    assert areas.shape == (3,) and areas.device == there
