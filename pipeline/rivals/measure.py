@@ -191,8 +191,8 @@ def _length(rival: Rival, explain: Method[Senn], arena: Arena) -> Tensor:
 def _black_box(rival: Rival, explain: Method[Senn], arena: Arena, budget: Budget) -> Tensor:
     model, x = arena.model, arena.x
     (encode, unit), (low, high) = arena.space(rival), arena.box.ends(x)
-    resolution = arena.evaluate.lipschitz_concept_resolution * unit
-    e, h = explain(model, x, arena.target).detach(), encode(model, x).flatten(1)
+    least = (arena.evaluate.lipschitz_concept_resolution * unit) ** 2
+    e, h = explain(model, x, arena.target).flatten(1).detach(), encode(model, x)
 
     def ratios(places: np.ndarray) -> np.ndarray:
         """At places (A, M, D) of the anchors' boxes, (A, M)."""
@@ -202,8 +202,8 @@ def _black_box(rival: Rival, explain: Method[Senn], arena: Arena, budget: Budget
         ).unsqueeze(1)
 
         def of_batch(x: Tensor, target: Tensor, e: Tensor, h: Tensor) -> Tensor:
-            there = explain(model, x, target), encode(model, x).flatten(1)
-            return squared_ratio(*there, e, h, resolution)
+            there = explain(model, x, target).flatten(1), encode(model, x)
+            return squared_ratio(*there, e, h, least)
 
         repeated = (one.repeat_interleave(shape[1], 0) for one in (arena.target, e, h))
         squared = in_batches(of_batch, inside.flatten(0, 1), *repeated)
