@@ -81,7 +81,8 @@ class ConceptRemoval:
     Attributes
     ----------
     baseline : Tensor (K,)
-        The training mean of every concept.
+        Such as the training mean of every concept; zeros remove its relevance, as the logits are
+        sums (paper, section 5.2).
     """
 
     baseline: Tensor
@@ -96,26 +97,6 @@ class ConceptRemoval:
     def answer(self, model: Senn, x: Tensor) -> Callable[[Tensor], Tensor]:
         h, theta = model.conceptizer.encode(x), model.parameterizer(x)
         return lambda removed: model.aggregator(torch.where(removed, self.baseline, h), theta)
-
-
-@dataclass(frozen=True)
-class RelevanceRemoval:
-    """Relevances of a `Senn`'s concepts are set to 0 and the concepts held (paper, section 5.2).
-
-    Attributes
-    ----------
-    groups : int
-        The concepts, K.
-    """
-
-    groups: int
-
-    def pool(self, attributions: Tensor) -> Tensor:
-        return attributions
-
-    def answer(self, model: Senn, x: Tensor) -> Callable[[Tensor], Tensor]:
-        h, theta = model.conceptizer.encode(x), model.parameterizer(x)
-        return lambda removed: model.aggregator(h, theta.masked_fill(removed.unsqueeze(2), 0))
 
 
 def removal_of_concepts(model: Senn, baseline: Tensor, train_concepts: Tensor) -> Removal:

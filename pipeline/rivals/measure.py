@@ -22,12 +22,13 @@ from pipeline.core.params import Evaluate, Params, Rivals
 from pipeline.core.run import Run
 from pipeline.explanations.method import Background, Method
 from pipeline.metrics.batches import in_batches, predict
+from pipeline.metrics.concepts import encode
 from pipeline.metrics.faithfulness import faithfulness
 from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
 from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.removal import (
+    ConceptRemoval,
     InputRemoval,
-    RelevanceRemoval,
     Removal,
     leave_one_out,
     removal_of_concepts,
@@ -47,7 +48,7 @@ from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
 from pipeline.models.weights import load_cell
 from pipeline.rivals.methods import RIVALS, SENN, Rival, rivals_for
-from pipeline.rivals.search import Budget, maximise
+from pipeline.rivals.search import maximise
 
 _SEED = 0  # as of `drawn`, which draws from one split where anchors are drawn from three
 _CODE = (*EXPLAINING, "rivals/**/*.py")
@@ -121,7 +122,7 @@ class Arena:
     @cached_property
     def concepts(self) -> Tensor:
         """Of the training set, (N, K)."""
-        return in_batches(partial(to_concepts, self.model), self.data.train.x)
+        return encode(self.model, self.data.train.x)
 
     @cached_property
     def near(self) -> Tensor:
@@ -157,9 +158,8 @@ def measure(rival: Rival, arena: Arena) -> Values:
     """
     settings, is_table = arena.settings, arena.data.kind == "tables"
     groups, samples = arena.inputs.groups, settings.samples
-    method = _flat(rival.method(arena.baseline, groups, samples))
-    budget = Budget(settings.evaluations, settings.rounds)
-    fair = _black_box(rival, method, arena, budget)
+    method = rival.method(arena.baseline, groups, samples)
+    fair = _black_box(rival, method, arena, settings.evaluations)
     values = {"length/": _length(rival, method, arena), "local/fair": fair}
     if rival.differentiable:
         values["local/gradient"] = _by_gradient(rival, method, arena)
@@ -167,28 +167,27 @@ def measure(rival: Rival, arena: Arena) -> Values:
     if is_table:
         values["discrete/fair"] = values["discrete/paper"] = _discrete(rival, method, arena)
     if rival.draw is not None:
-        redrawn = _flat(rival.redrawn(arena.baseline, groups, samples))
-        if rival.name == "lime":
-            budget = Budget(settings.lime_evaluations, settings.rounds)
-        values["local/paper"] = _black_box(rival, redrawn, arena, budget)
+        redrawn = rival.redrawn(arena.baseline, groups, samples)
+        is_lime = rival.name == "lime"
+        evaluations = settings.lime_evaluations if is_lime else settings.evaluations
+        values["local/paper"] = _black_box(rival, redrawn, arena, evaluations)
         if is_table:
             values["discrete/paper"] = _discrete(rival, redrawn, arena)
+    model, x, target = arena.model, arena.x, arena.target
     for setting, removal in _removals(rival, arena).items():
-        values[f"faithfulness/{setting}"] = _faithfulness(method, removal, arena)
+        p = leave_one_out(removal, model, x, target)
+        values[f"faithfulness/{setting}"] = faithfulness(model, method, x, target, p, removal)
+    values.setdefault("faithfulness/paper", values["faithfulness/fair"])
     return {name: value.double().tolist() for name, value in values.items()}
 
 
-def _flat(method: Method[Senn]) -> Method[Senn]:
-    return lambda model, x, target: method(model, x, target).flatten(1)
-
-
 def _length(rival: Rival, explain: Method[Senn], arena: Arena) -> Tensor:
-    e = explain(arena.model, arena.x, arena.target).detach().double()
+    e = explain(arena.model, arena.x, arena.target).flatten(1).detach().double()
     mean_square = e.square().sum(1).mean()
     return square_root(mean_square).view(1) / arena.space(rival)[1]
 
 
-def _black_box(rival: Rival, explain: Method[Senn], arena: Arena, budget: Budget) -> Tensor:
+def _black_box(rival: Rival, explain: Method[Senn], arena: Arena, evaluations: int) -> Tensor:
     model, x = arena.model, arena.x
     (encode, unit), (low, high) = arena.space(rival), arena.box.ends(x)
     least = (arena.evaluate.lipschitz_concept_resolution * unit) ** 2
@@ -209,7 +208,8 @@ def _black_box(rival: Rival, explain: Method[Senn], arena: Arena, budget: Budget
         squared = in_batches(of_batch, inside.flatten(0, 1), *repeated)
         return np.sqrt(squared.double().view(shape[:2]).cpu().numpy())
 
-    return torch.from_numpy(maximise(ratios, len(x), x[0].numel(), budget))
+    rounds = arena.settings.rounds
+    return torch.from_numpy(maximise(ratios, len(x), x[0].numel(), evaluations, rounds))
 
 
 def _by_gradient(rival: Rival, explain: Method[Senn], arena: Arena) -> Tensor:
@@ -227,17 +227,12 @@ def _discrete(rival: Rival, explain: Method[Senn], arena: Arena) -> Tensor:
 
 
 def _removals(rival: Rival, arena: Arena) -> dict[str, Removal]:
+    """By setting; of inputs one for both."""
     if not rival.of_concepts:
-        return {"fair": arena.inputs, "paper": arena.inputs}
+        return {"fair": arena.inputs}
     model, h = arena.model, arena.concepts
     fair = removal_of_concepts(model, arena.baseline, h)
-    return {"fair": fair, "paper": RelevanceRemoval(h.shape[1])}
-
-
-def _faithfulness(method: Method[Senn], removal: Removal, arena: Arena) -> Tensor:
-    model, x, target = arena.model, arena.x, arena.target
-    p = leave_one_out(removal, model, x, target)
-    return faithfulness(model, method, x, target, p, removal)
+    return {"fair": fair, "paper": ConceptRemoval(torch.zeros_like(h[0]))}
 
 
 def _measure(
