@@ -88,9 +88,7 @@ def worst_case(run: Run) -> Measurement[dict[str, list[Result]]]:
         return results
 
     work = each(partial(_measure, run.device))
-    return Measurement(
-        "worst case", work, EVALUATING, subjects, gather, save=list, load=list, line=line
-    )
+    return Measurement("worst case", work, EVALUATING, subjects, gather, load=list, line=line)
 
 
 def _tasks(params: Params, name: str) -> list[Task]:

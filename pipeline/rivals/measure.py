@@ -7,7 +7,6 @@ Divided by it, and with distances in units of the training set's `spread`, no me
 because its numbers are small. That is one factor for all anchors, so it changes no search.
 """
 
-from collections.abc import Iterator
 from functools import cached_property, lru_cache, partial
 
 import numpy as np
@@ -18,13 +17,20 @@ from pipeline.core.arithmetic import square_root
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import PATCH, Dataset
 from pipeline.core.files import File
-from pipeline.core.params import Evaluate, Params, Rivals
+from pipeline.core.params import Evaluate, Rivals
 from pipeline.core.run import Run
 from pipeline.explanations.method import Background, Method
 from pipeline.metrics.batches import in_batches, predict
 from pipeline.metrics.concepts import encode
 from pipeline.metrics.faithfulness import faithfulness
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
+from pipeline.metrics.measurement import (
+    EXPLAINING,
+    Measurement,
+    Subject,
+    by_experiment,
+    dataset_on,
+    each,
+)
 from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.removal import (
     ConceptRemoval,
@@ -63,37 +69,28 @@ Measured = dict[str, list[Values]]
 
 def rivals(run: Run) -> Measurement[dict[str, Measured]]:
     """The measurement of every method on every model by `measure`; gathers them by experiment."""
-    params = run.params
-    settings = params.rivals.model_dump(
+    params, settings = run.params, run.params.rivals
+    protocol = settings.model_dump(
         mode="json", exclude={"experiments", "robust_reg", "seeds", "image_seeds", "bootstrap"}
     ) | params.evaluate.model_dump(mode="json", include=set(_MEASURED_BY))
-    pairs = list(_pairs(params))
+    datasets = {name: params.experiment(name).dataset for name in params.compared()}
+    has_images = {name: params.facts_of(one).kind == "images" for name, one in datasets.items()}
+    methods = {name: rivals_for(images) for name, images in has_images.items()}
+    seeds = {True: settings.image_seeds, False: settings.seeds}
+    # The costliest, of images, first.
+    pairs = [
+        (Cell(name, settings.robust_reg, seed), method)
+        for name in sorted(methods, key=lambda name: not has_images[name])
+        for seed in params.seeds_of(name)[: seeds[has_images[name]]]
+        for method in methods[name]
+    ]
     subjects = [
-        Subject.of(run, cell, {"method": method, "rivals": settings}, method)
+        Subject.of(run, cell, {"method": method, "rivals": protocol}, method)
         for cell, method in pairs
     ]
-
-    def gather(measured: list[Values]) -> dict[str, Measured]:
-        compared: dict[str, Measured] = {name: {} for name in params.compared()}
-        for (cell, method), values in zip(pairs, measured, strict=True):
-            compared[cell.experiment].setdefault(method, []).append(values)
-        return compared
-
-    work = each(partial(_measure, params.rivals, params.evaluate, run.device))
+    gather = partial(by_experiment, pairs, methods)
+    work = each(partial(_measure, settings, params.evaluate, run.device))
     return Measurement("rivals", work, _CODE, subjects, gather)
-
-
-def _pairs(params: Params) -> Iterator[tuple[Cell, str]]:
-    """Models and methods; the costliest, of images, first."""
-    kinds = {
-        name: params.facts_of(params.experiment(name).dataset).kind for name in params.compared()
-    }
-    for name in sorted(kinds, key=lambda name: kinds[name] != "images"):
-        images = kinds[name] == "images"
-        seeds = params.rivals.image_seeds if images else params.rivals.seeds
-        for seed in params.seeds_of(name)[:seeds]:
-            cell = Cell(name, params.rivals.robust_reg, seed)
-            yield from ((cell, method) for method in rivals_for(images))
 
 
 class Arena:
