@@ -167,7 +167,9 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
     explain = method.build(examination.background)
     explain = remembering(_of_words(explain) if is_text else explain)
 
-    removed = removal_curves(model, explain, x, target, space.removal, settings.curve_steps)
+    deletion, insertion = removal_curves(
+        model, explain, x, target, space.removal, settings.curve_steps
+    )
     shares = removal_shares(space.removal.groups, settings.curve_steps)
     levels = torch.tensor((0.0, *settings.noise_levels), dtype=torch.float64)
     distances = noise_distances(
@@ -175,8 +177,8 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
     )
     similar = similarities(model, explain, x, target, examination.randomised)
     curves = {
-        "deletion": (shares, removed.deletion),
-        "insertion": (shares, removed.insertion),
+        "deletion": (shares, deletion),
+        "insertion": (shares, insertion),
         "noise": (levels, F.pad(distances, (1, 0))),
         "randomisation": (torch.arange(1.0, similar.shape[1] + 1), similar),
     }
