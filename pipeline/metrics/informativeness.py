@@ -139,11 +139,9 @@ def one_hot_documents(words: Tensor, weights: Tensor) -> Tensor:
 
 def embedded_documents(embeddings: Tensor, weights: Tensor) -> Tensor:
     """Σ_t R_t x_t, (N, D), float64, of embeddings x (N, T, D) and weights R (N, T)."""
-
-    def of_batch(embeddings: Tensor, weights: Tensor) -> Tensor:
-        return (embeddings.double() * weights.double().unsqueeze(2)).sum(1)
-
-    return in_batches(of_batch, embeddings, weights)
+    return in_batches(
+        lambda x, r: (x.double() * r.double().unsqueeze(2)).sum(1), embeddings, weights
+    )
 
 
 def idf(words: Tensor, is_word: Tensor, vocabulary: int) -> Tensor:

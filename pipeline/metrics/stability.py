@@ -272,7 +272,9 @@ def noise_distances(
         noisy = torch.cat([x + level * noise for level in levels])
         moved = explain(model, noisy, target.repeat(len(levels))).flatten(1)
         changes = moved.unflatten(0, (len(levels), -1)) - e
-        return torch.linalg.vector_norm(changes, dim=2).mT / _length_or_nan(e)
+        length = torch.linalg.vector_norm(e, dim=1, keepdim=True)
+        distance = torch.linalg.vector_norm(changes, dim=2).mT
+        return distance / length.where(length > 0, torch.nan)
 
     return in_batches(distances, x, target, noise)
 
@@ -350,8 +352,3 @@ def _explain_class(model: ModelT, explain: Method[ModelT], label: int, x: Tensor
     """Explanations of one class for all of x, flat, (B, K)."""
     target = torch.full((len(x),), label, device=x.device)
     return explain(model, x, target).flatten(1)
-
-
-def _length_or_nan(e: Tensor) -> Tensor:
-    length = torch.linalg.vector_norm(e, dim=1, keepdim=True)
-    return length.where(length > 0, torch.nan)

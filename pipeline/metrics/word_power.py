@@ -137,11 +137,7 @@ def word_relevance(name: str, model: Senn, data: Dataset, x: Tensor, target: Ten
     A text's words are its concepts, so methods that speak of concepts speak of words, too.
     """
     explain = METHODS[name].build(Background.of(data))
-
-    def of_batch(x: Tensor, target: Tensor) -> Tensor:
-        return per_word(explain(model, x, target))
-
-    return in_batches(of_batch, x, target)
+    return in_batches(lambda x, target: per_word(explain(model, x, target)), x, target)
 
 
 def per_word(attributions: Tensor) -> Tensor:
