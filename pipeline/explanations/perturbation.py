@@ -48,14 +48,12 @@ def occlusion(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> 
     """The change f_c(x) - f_c(x without the patch).
 
     Zeiler & Fergus 2014, section 4.2, with patches that do not overlap.
-
-    x (B, *input_shape), target (B,) int64, baseline (*input_shape); returns (B, *input_shape).
     """
     return _explained(_removed_alone, model, x, target, baseline)
 
 
 def shapley_sampling(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
-    """Shapley values of the patches, estimated; parameters as for `occlusion`.
+    """Shapley values of the patches, estimated.
 
     The mean change that a patch makes when patches are added in random orders (Castro, Gómez &
     Tejada 2009). For any orders, the sum is f_c(x) - f_c(b).
@@ -64,7 +62,7 @@ def shapley_sampling(model: nn.Module, x: Tensor, target: Tensor, baseline: Tens
 
 
 def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
-    """Shapley values of the patches as a regression; parameters as for `occlusion`.
+    """Shapley values of the patches as a regression.
 
     Lundberg & Lee 2017, theorem 2: least squares weighted by the Shapley kernel, on random sets of
     patches. The sum is f_c(x) - f_c(b), because x and b have a weight of a million.
@@ -81,7 +79,7 @@ def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -
 
 
 def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
-    """A linear model of presence near x; parameters as for `occlusion`.
+    """A linear model of presence near x.
 
     Ribeiro, Singh & Guestrin 2016, section 3, as in their implementation: ridge regression on
     random halves of the patches, which stand for superpixels, weighted by a kernel of the cosine

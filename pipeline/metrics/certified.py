@@ -84,13 +84,11 @@ def jacobian_norm(
 
     Parameters
     ----------
-    explain : a method differentiable in x.
-    x : (A, *input_shape), the anchors.
-    target : (A,), int64, the classes predicted there.
+    explain : differentiable in x.
 
     Returns
     -------
-    (A,), float64
+    (N,), float64
     """
     model = copy.deepcopy(model).double()
     start = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
@@ -302,7 +300,7 @@ def found_constant(
     steps: int,
     restarts: int,
 ) -> Tensor:
-    """Largest ‖J_e‖₂ found in each anchor's box, a lower bound of L, (A,), float64.
+    """Largest ‖J_e‖₂ found in each anchor's box, a lower bound of L, (N,), float64.
 
     Projected gradient ascent, from next to the anchor and from random points of the box, in steps
     that shrink from half the box's diagonal to nothing. The gradient is that of ‖uᵀJ‖ with u the
@@ -310,7 +308,7 @@ def found_constant(
 
     Parameters
     ----------
-    explain, x, target : as for `jacobian_norm`.
+    explain : differentiable in x.
     steps, restarts : of the ascent, and how many random points it starts from.
     """
     exact = copy.deepcopy(model).double()

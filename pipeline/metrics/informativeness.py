@@ -35,9 +35,6 @@ def relevance_weighted(
 
     Parameters
     ----------
-    explain : any explanation method.
-    x : (N, *input_shape)
-    target : (N,), int64, the predicted classes.
     features : z, what `explain` speaks of: the inputs (N, *input_shape), embeddings (N, T, D) of a
         text's words, or the concepts (N, K).
     """
@@ -104,12 +101,6 @@ def effective_features(model: ModelT, explain: Method[ModelT], x: Tensor, target
     H is the complexity of Bhatt, Weller & Moura (2020), "Evaluating and aggregating feature-based
     model explanations", definition 4: the entropy of the shares. Its exponential is the number of
     features that, all of equal weight, would have the same entropy.
-
-    Parameters
-    ----------
-    explain : any explanation method.
-    x : (N, *input_shape)
-    target : (N,), int64
 
     Returns
     -------

@@ -60,9 +60,6 @@ def similarities(
 
     Parameters
     ----------
-    explain : any explanation method.
-    x : (N, *input_shape)
-    target : (N,), int64, the classes predicted by `model`.
     randomised : from `cascade`.
 
     Returns

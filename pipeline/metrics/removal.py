@@ -34,8 +34,8 @@ class Removal(Protocol):
     def answer(self, model: Any, x: Tensor) -> Callable[[Tensor], Tensor]:
         """`model` at x (B, *input_shape), as a function of what is removed.
 
-        ``answer(model, x)(removed)`` are the logits (B, C) without the groups `removed` (B, G)
-        bool.
+        ``answer(model, x)(removed)`` are the logits (B, C) without the groups `removed`, bool
+        (B, G).
         """
         ...
 
@@ -131,8 +131,6 @@ def probabilities(
 
     Parameters
     ----------
-    x : (N, *input_shape)
-    target : (N,), int64
     removed : (N, M, G), bool: M choices per example; or (M, G), the same ones for all.
 
     Returns
@@ -149,17 +147,7 @@ def probabilities(
 
 
 def leave_one_out(removal: Removal, model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """p(target | x) of all of x, and without one group, each in turn.
-
-    Parameters
-    ----------
-    x : (N, *input_shape)
-    target : (N,), int64
-
-    Returns
-    -------
-    (N, 1 + G), float64
-    """
+    """p(target | x) of all of x, and without one group, each in turn: (N, 1 + G), float64."""
     none_and_each = F.pad(torch.eye(removal.groups, device=x.device), (0, 0, 1, 0)).bool()
     return probabilities(removal, model, x, target, none_and_each)
 

@@ -256,9 +256,6 @@ def noise_distances(
 
     Parameters
     ----------
-    explain : any explanation method.
-    x : (N, *input_shape)
-    target : (N,), int64, the classes predicted at x.
     noise : n, as x: Gaussian, of each feature's standard deviation; the same at all levels.
     levels : σ, in standard deviations of each feature.
 
