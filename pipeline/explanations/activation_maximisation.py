@@ -7,7 +7,6 @@ where x̄ is the mean of the data (Montavon, Samek & Müller 2018, section 3.1, 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,20 +19,9 @@ _RATE = 0.1  # Adam's learning rate at the start, in units of the range; falls l
 _SEED = 0
 
 
-class ClassPrototypes(NamedTuple):
-    """A prototype `x` (C, *input_shape) per class, and what the model says about it.
-
-    `objective` (C,) is the maximum reached, `probability` (C,) that of the prototype's class.
-    """
-
-    x: Tensor
-    objective: Tensor
-    probability: Tensor
-
-
 def class_prototypes(
     model: nn.Module, mean: Tensor, low: float, high: float, l2: float
-) -> ClassPrototypes:
+) -> tuple[Tensor, Tensor]:
     """Maximise each class's objective by projected Adam, from several starts at once.
 
     Parameters
@@ -45,8 +33,8 @@ def class_prototypes(
 
     Returns
     -------
-    ClassPrototypes
-        The best start of each class; ties go to the first.
+    x : (C, *input_shape), where the best start of each class ended; ties go to the first.
+    probability : (C,), of each prototype's class.
     """
     with torch.no_grad():
         classes = logits(model, mean.unsqueeze(0)).shape[1]
@@ -60,12 +48,11 @@ def class_prototypes(
     with torch.enable_grad():
         _ascend(x.requires_grad_(), objective, low, high)
     with torch.no_grad():
-        reached = objective(x).view(RESTARTS, classes)
-        best = reached.argmax(0)
+        best = objective(x).view(RESTARTS, classes).argmax(0)
         label = torch.arange(classes, device=mean.device)
         prototypes = x.detach().unflatten(0, (RESTARTS, classes))[best, label]
         probability = logits(model, prototypes).softmax(1)[label, label]
-    return ClassPrototypes(prototypes, reached[best, label], probability)
+    return prototypes, probability
 
 
 def _starts(mean: Tensor, low: float, high: float, classes: int) -> Tensor:

@@ -13,21 +13,12 @@ def sensitivity(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """∂f_c/∂x_i for class c = `target`: the direction that makes an input more of its class.
 
     The saliency map of Simonyan, Vedaldi & Zisserman 2014, section 3, is its absolute value.
-
-    Parameters
-    ----------
-    x : (B, *input_shape)
-    target : (B,), int64
-
-    Returns
-    -------
-    (B, *input_shape)
     """
     return logit_and_gradient(model, x, target)[1]
 
 
 def squared_sensitivity(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """(∂f_c/∂x_i)²; parameters as for `sensitivity`.
+    """(∂f_c/∂x_i)² for class c = `target`.
 
     Decomposes ‖∇f_c‖², the local variation of the logit (Montavon, Samek & Müller 2018, section
     4.1): unlike the gradient it is never negative, and its sum has a meaning. Up to a factor it is
@@ -37,7 +28,7 @@ def squared_sensitivity(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 
 def gradient_times_input(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """x_i ∂f_c/∂x_i; parameters as for `sensitivity`.
+    """x_i ∂f_c/∂x_i for class c = `target`.
 
     For a ReLU network without biases this is the simple Taylor decomposition at the root point
     lim_{ε→0} εx: the network is positively homogeneous, so its gradient there is that at x, and the

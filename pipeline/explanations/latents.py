@@ -33,8 +33,11 @@ def latent_spread(latent: Latent) -> Tensor:
     return square_root(variance)
 
 
-def traverse(mean: Tensor, scale: Tensor, steps: int, width: float) -> Tensor:
-    """Concept vectors in which one concept at a time moves along mean ± width · scale.
+@torch.no_grad()
+def prototype_strips(
+    conceptizer: Conceptizer, mean: Tensor, scale: Tensor, steps: int, width: float
+) -> Tensor:
+    """Reconstructions while one concept at a time moves along mean ± width · scale.
 
     Parameters
     ----------
@@ -45,21 +48,8 @@ def traverse(mean: Tensor, scale: Tensor, steps: int, width: float) -> Tensor:
 
     Returns
     -------
-    (K, steps, K): the first index says which concept moves.
+    (K, steps, *input_shape), in normalised units: the first index says which concept moves.
     """
-    concepts = len(mean)
     offsets = torch.linspace(-width, width, steps, dtype=mean.dtype, device=mean.device)
-    moves = torch.diag(scale).unsqueeze(1) * offsets.view(1, -1, 1)
-    return mean.expand(concepts, steps, concepts) + moves
-
-
-@torch.no_grad()
-def prototype_strips(
-    conceptizer: Conceptizer, mean: Tensor, scale: Tensor, steps: int, width: float
-) -> Tensor:
-    """Reconstructions along every concept's traversal around `mean`, (K, steps, *input_shape).
-
-    In normalised units; parameters as for `traverse`.
-    """
-    latents = traverse(mean, scale, steps, width)
+    latents = mean + torch.diag(scale).unsqueeze(1) * offsets.view(1, -1, 1)  # (K, steps, K)
     return conceptizer.decode(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])

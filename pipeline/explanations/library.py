@@ -31,8 +31,6 @@ def integrated_gradients(model: nn.Module, x: Tensor, target: Tensor, baseline: 
     gradient jumps along the path, so the points are doubled, up to 640, for each example whose sum
     misses the difference by more than `COMPLETENESS`. Of texts the path starts with the same number
     of words, all without content: at no words at all the logits jump.
-
-    x (B, *input_shape), target (B,) int64, baseline (*input_shape); returns (B, *input_shape).
     """
     from captum.attr import IntegratedGradients  # slow to import: not before it is run
 
@@ -61,7 +59,7 @@ def deep_lift(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> 
 
     Shrikumar, Greenside & Kundaje 2017, rescale rule. Where captum has no rule it differentiates at
     x. For the product θ·h of a `Senn` that would make the sum too large, by Σ_k Δθ_kc Δh_k; here
-    the product has a rule, see `_SecantSenn`. Parameters as for `integrated_gradients`.
+    the product has a rule, see `_SecantSenn`.
     """
     from captum.attr import DeepLift  # slow to import: not before it is run
 
@@ -82,8 +80,6 @@ def guided_backprop(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
     Springenberg, Dosovitskiy, Brox & Riedmiller 2015, section 3.4. The product θ·h of a
     `Senn` and its tanh pass back their ordinary gradients.
-
-    x (B, *input_shape), target (B,) int64; returns (B, *input_shape).
     """
     from captum.attr import GuidedBackprop
 

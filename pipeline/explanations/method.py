@@ -3,6 +3,9 @@
 ``method(model, x, target) -> attributions``: x (B, *input_shape); `target` (B,) int64, the class to
 explain for each example; attributions (B, K) of concepts or (B, *input_shape) of inputs. Models are
 in evaluation mode, and an example's attributions do not depend on the rest of its batch.
+
+Metrics take `explain`, any method; x (N, *input_shape); `target` (N,) int64, the classes predicted
+there.
 """
 
 from collections.abc import Callable

@@ -30,11 +30,11 @@ KERNEL_SHAP_SAMPLES = 1000
 LIME_SAMPLES = 500
 LIME_KERNEL_WIDTH = 0.25  # in cosine distances, as in Ribeiro's implementation
 LIME_RIDGE = 1.0  # as there
+EXACTLY = 1e6  # the weight of samples that the linear model must agree with
 
 FORWARD_BATCH = 200  # inputs per pass; on CPUs more do not fit the cache
 
 _SEED = 0
-_EXACTLY = 1e6  # the weight of samples that the linear model must agree with
 
 Chosen = tuple[Tensor, Callable[[Tensor], Tensor]]
 """The sets to ask about, (S, G) bool, and a function that makes of the answers, (S,) float64, what
@@ -48,14 +48,12 @@ def occlusion(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> 
     """The change f_c(x) - f_c(x without the patch).
 
     Zeiler & Fergus 2014, section 4.2, with patches that do not overlap.
-
-    x (B, *input_shape), target (B,) int64, baseline (*input_shape); returns (B, *input_shape).
     """
     return _explained(_removed_alone, model, x, target, baseline)
 
 
 def shapley_sampling(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
-    """Shapley values of the patches, estimated; parameters as for `occlusion`.
+    """Shapley values of the patches, estimated.
 
     The mean change that a patch makes when patches are added in random orders (Castro, Gómez &
     Tejada 2009). For any orders, the sum is f_c(x) - f_c(b).
@@ -64,7 +62,7 @@ def shapley_sampling(model: nn.Module, x: Tensor, target: Tensor, baseline: Tens
 
 
 def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
-    """Shapley values of the patches as a regression; parameters as for `occlusion`.
+    """Shapley values of the patches as a regression.
 
     Lundberg & Lee 2017, theorem 2: least squares weighted by the Shapley kernel, on random sets of
     patches. The sum is f_c(x) - f_c(b), because x and b have a weight of a million.
@@ -73,7 +71,7 @@ def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -
 
     def weights(present: Tensor) -> Tensor:
         is_end = present.all(1) | ~present.any(1)
-        return torch.where(is_end, _EXACTLY, 1.0)
+        return torch.where(is_end, EXACTLY, 1.0)
 
     draw = partial(shapley_sets, KERNEL_SHAP_SAMPLES)
     choose = partial(_regressed, draw, LinearRegression, weights)
@@ -81,7 +79,7 @@ def kernel_shap(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -
 
 
 def lime(model: nn.Module, x: Tensor, target: Tensor, baseline: Tensor) -> Tensor:
-    """A linear model of presence near x; parameters as for `occlusion`.
+    """A linear model of presence near x.
 
     Ribeiro, Singh & Guestrin 2016, section 3, as in their implementation: ridge regression on
     random halves of the patches, which stand for superpixels, weighted by a kernel of the cosine

@@ -55,14 +55,12 @@ def exact_constant(
 
     Parameters
     ----------
-    x : (A, *input_shape), the anchors.
-    target : (A,), int64, the classes predicted there.
-    found : (A,), lower bounds, such as `found_constant`; the better, the fewer branches.
+    found : (N,), lower bounds, such as `found_constant`; the better, the fewer branches.
     branches : how many an anchor may need.
 
     Returns
     -------
-    (A,), float64; NaN, undefined, for an anchor that would need more branches.
+    (N,), float64; NaN, undefined, for an anchor that would need more branches.
 
     Raises
     ------

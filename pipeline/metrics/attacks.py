@@ -43,12 +43,10 @@ def ball(data: Dataset, radius: float) -> Box:
 def attack_concepts(
     model: Senn, x: Tensor, target: Tensor, within: Box, steps: int, start: Tensor
 ) -> Tensor:
-    """Points of the box around x whose concepts are far from those of x, as x.
+    """Points of the box around x with the prediction of x and concepts far from its own, as x.
 
     Parameters
     ----------
-    x : (N, *input_shape)
-    target : (N,), int64, the classes predicted there, which are kept.
     steps : of the ascent, of the sign of the gradient; they shrink from half the box to nothing.
     start : as x, where to start from; what is outside the box is projected.
 

@@ -84,13 +84,11 @@ def jacobian_norm(
 
     Parameters
     ----------
-    explain : a method differentiable in x.
-    x : (A, *input_shape), the anchors.
-    target : (A,), int64, the classes predicted there.
+    explain : differentiable in x.
 
     Returns
     -------
-    (A,), float64
+    (N,), float64
     """
     model = copy.deepcopy(model).double()
     start = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
@@ -147,25 +145,22 @@ def certified_lipschitz(model: Senn, x: Tensor, target: Tensor, box: Box) -> Ten
     return _certified(model, x, target, _OF_INTERVALS, bound)
 
 
-def certified_constant(
-    model: Senn, x: Tensor, target: Tensor, box: Box, linear: bool = True
-) -> Tensor:
-    """Upper bound of L on each anchor's box; all else is as for `certified_lipschitz`.
+def certified_constant(model: Senn, x: Tensor, target: Tensor, box: Box) -> tuple[Tensor, Tensor]:
+    """Upper bounds of L on each anchor's box; all else is as for `certified_lipschitz`.
 
-    Parameters
-    ----------
-    linear : tighten the enclosures by linear bounds. The tighter of both bounds counts.
+    Returns
+    -------
+    The bound, and what it is by intervals alone, without linear bounds: never tighter.
     """
 
     def bound(network: nn.Sequential, x: Tensor, target: Tensor) -> Tensor:
         enclosed = _enclosed(network, x, target, box, from_anchor=False)
         by_intervals = norm_of_product(*enclosed, box)
-        if not linear:
-            return by_intervals
-        tightly = _tightly(network, x, target, box)
-        return torch.minimum(by_intervals, norm_of_product(*tightly, box))
+        tightly = norm_of_product(*_tightly(network, x, target, box), box)
+        return torch.stack([torch.minimum(by_intervals, tightly), by_intervals], 1)
 
-    return _certified(model, x, target, _OF_LINEAR_BOUNDS, bound)
+    tight, by_intervals = _certified(model, x, target, _OF_LINEAR_BOUNDS, bound).unbind(1)
+    return tight, by_intervals
 
 
 def _certified(
@@ -305,7 +300,7 @@ def found_constant(
     steps: int,
     restarts: int,
 ) -> Tensor:
-    """Largest ‖J_e‖₂ found in each anchor's box, a lower bound of L, (A,), float64.
+    """Largest ‖J_e‖₂ found in each anchor's box, a lower bound of L, (N,), float64.
 
     Projected gradient ascent, from next to the anchor and from random points of the box, in steps
     that shrink from half the box's diagonal to nothing. The gradient is that of ‖uᵀJ‖ with u the
@@ -313,48 +308,37 @@ def found_constant(
 
     Parameters
     ----------
-    explain, x, target : as for `jacobian_norm`.
+    explain : differentiable in x.
     steps, restarts : of the ascent, and how many random points it starts from.
     """
+    exact = copy.deepcopy(model).double()
     generator = torch.Generator().manual_seed(0)
     starts = torch.rand((restarts, *x.shape), generator=generator).to(x)
 
     def largest(x: Tensor, target: Tensor, start: Tensor) -> Tensor:
-        return _ascend(exact, explain, box, steps, x.double(), target, start.double())
+        """The largest norm met on the way from `start`, of the unit cube."""
+        x, start = x.double(), start.double()
+        moves = (box.half_width > 0).to(x)
+        low, high = box.ends(x)
+        point, best = low + start * (high - low), x.new_zeros(len(x))
+        half_diagonal = square_root(moves.sum())
+        for step in range(steps + 1):
+            point.requires_grad_()
+            e = explain(exact, point, target).flatten(1)
+            slopes = (_derivatives(e, point) * moves).flatten(2)
+            squares, vectors = torch.linalg.eigh(slopes @ slopes.mT)
+            best = torch.maximum(best, square_root(squares[:, -1].clamp(min=0)))
+            if step == steps:
+                break
+            (pulled,) = torch.autograd.grad((e * vectors[..., -1]).sum(), point, create_graph=True)
+            if not pulled.requires_grad:
+                break
+            (gradient,) = torch.autograd.grad((pulled * moves).square().sum(), point)
+            uphill = normalize((gradient * box.half_width).flatten(1), eps=_TINY).view_as(point)
+            size = (1 - step / steps) ** 2 * half_diagonal
+            point = (point.detach() + size * box.half_width * uphill).clamp(low, high)
+        return best
 
-    exact = copy.deepcopy(model).double()
     anchors = jacobian_norm(model, explain, x, target, box)
     found = [in_batches(largest, x, target, start) for start in starts]
     return torch.stack([anchors, *found]).amax(0)
-
-
-def _ascend(
-    model: Senn,
-    explain: Method[Senn],
-    box: Box,
-    steps: int,
-    x: Tensor,
-    target: Tensor,
-    start: Tensor,
-) -> Tensor:
-    """The largest norm met on the way from `start`, of the unit cube."""
-    moves = (box.half_width > 0).to(x)
-    low, high = box.ends(x)
-    point, best = low + start * (high - low), x.new_zeros(len(x))
-    half_diagonal = square_root(moves.sum())
-    for step in range(steps + 1):
-        point.requires_grad_()
-        e = explain(model, point, target).flatten(1)
-        slopes = (_derivatives(e, point) * moves).flatten(2)
-        squares, vectors = torch.linalg.eigh(slopes @ slopes.mT)
-        best = torch.maximum(best, square_root(squares[:, -1].clamp(min=0)))
-        if step == steps:
-            break
-        (pulled,) = torch.autograd.grad((e * vectors[..., -1]).sum(), point, create_graph=True)
-        if not pulled.requires_grad:
-            break
-        (gradient,) = torch.autograd.grad((pulled * moves).square().sum(), point)
-        uphill = normalize((gradient * box.half_width).flatten(1), eps=_TINY).view_as(point)
-        size = (1 - step / steps) ** 2 * half_diagonal
-        point = (point.detach() + size * box.half_width * uphill).clamp(low, high)
-    return best

@@ -16,7 +16,6 @@ numbers are summed.
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +36,15 @@ from pipeline.metrics.informativeness import (
     explanatory_power,
     relevance_weighted,
 )
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, drawn, each
+from pipeline.metrics.measurement import (
+    EXPLAINING,
+    Measurement,
+    Subject,
+    by_experiment,
+    dataset_on,
+    drawn,
+    each,
+)
 from pipeline.metrics.neighbours import nearest, neighbours
 from pipeline.metrics.randomisation import cascade, similarities
 from pipeline.metrics.removal import (
@@ -160,7 +167,9 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
     explain = method.build(examination.background)
     explain = remembering(_of_words(explain) if is_text else explain)
 
-    removed = removal_curves(model, explain, x, target, space.removal, settings.curve_steps)
+    deletion, insertion = removal_curves(
+        model, explain, x, target, space.removal, settings.curve_steps
+    )
     shares = removal_shares(space.removal.groups, settings.curve_steps)
     levels = torch.tensor((0.0, *settings.noise_levels), dtype=torch.float64)
     distances = noise_distances(
@@ -168,8 +177,8 @@ def score(method: ExplanationMethod, examination: Examination) -> MethodScores:
     )
     similar = similarities(model, explain, x, target, examination.randomised)
     curves = {
-        "deletion": (shares, removed.deletion),
-        "insertion": (shares, removed.insertion),
+        "deletion": (shares, deletion),
+        "insertion": (shares, insertion),
         "noise": (levels, F.pad(distances, (1, 0))),
         "randomisation": (torch.arange(1.0, similar.shape[1] + 1), similar),
     }
@@ -270,24 +279,10 @@ def comparison(run: Run) -> Measurement[Compared]:
     }
     subjects = [Subject.of(run, cell, {"method": name, **protocol}, name) for cell, name in pairs]
 
-    def gather(results: list[MethodScores]) -> Compared:
-        scores = dict(zip(pairs, results, strict=True))
-        return {
-            name: {
-                method: [scores[cell, method] for cell in cells if cell.experiment == name]
-                for method in methods[name]
-            }
-            for name in names
-        }
-
+    gather = partial(by_experiment, pairs, methods)
     work = each(partial(_score, settings, params.evaluate, run.device))
-
-    def load(saved: list[Any]) -> MethodScores:
-        return MethodScores(*saved)
-
-    return Measurement(
-        "methods", work, EXPLAINING, subjects, gather, save=list, load=load, line=line
-    )
+    load = MethodScores._make
+    return Measurement("methods", work, EXPLAINING, subjects, gather, load=load, line=line)
 
 
 def _score(

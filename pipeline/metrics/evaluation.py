@@ -380,10 +380,12 @@ def _over_anchors(metrics: dict[str, Tensor]) -> Row:
     """Median, 95th percentile and maximum over the anchors at which each metric is defined."""
     row: Row = {}
     for name, values in metrics.items():
+        quantiles = values.new_tensor((0.5, 0.95, 1.0))
+        middle, high, largest = torch.nanquantile(values, quantiles).tolist()
         row |= {
-            name: _of_defined(partial(torch.quantile, q=0.5), values),
-            f"{name}_p95": _of_defined(partial(torch.quantile, q=0.95), values),
-            f"{name}_max": _of_defined(torch.max, values),
+            name: middle,
+            f"{name}_p95": high,
+            f"{name}_max": largest,
             f"{name}_undefined": _undefined(values),
         }
     return row
@@ -402,18 +404,13 @@ def _faithfulness(model: Senn, protocol: Protocol, train_concepts: Tensor) -> Ro
     row: Row = {}
     for name, explain in {"relevance": relevances, "contribution": contributions}.items():
         values = faithfulness(model, explain, x, target, p, removal)
-        row[f"faithfulness_{name}"] = _of_defined(torch.mean, values)
+        row[f"faithfulness_{name}"] = float(values[~values.isnan()].mean())
         row[f"faithfulness_{name}_undefined"] = _undefined(values)
     return row
 
 
 def _mean(values: Tensor) -> float:
     return float(values.double().mean())
-
-
-def _of_defined(statistic: Callable[[Tensor], Tensor], values: Tensor) -> float:
-    defined = values[~values.isnan()]
-    return float(statistic(defined)) if len(defined) else torch.nan
 
 
 def _undefined(values: Tensor) -> int:

@@ -6,8 +6,6 @@ Das & Saenko 2018, "RISE"): that probability as the input loses its groups, the 
 and as it gains them, the most relevant first, from nothing.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -16,16 +14,6 @@ from pipeline.metrics.batches import in_batches
 from pipeline.metrics.removal import Removal, probabilities, there
 
 _ROUNDING = 1e-6  # relative error of attributions and logits computed in float32
-
-
-class RemovalCurves(NamedTuple):
-    """p(target | x) while groups are removed (`deletion`) or added (`insertion`).
-
-    Both (N, P), float64, at the `removal_shares` (P,).
-    """
-
-    deletion: Tensor
-    insertion: Tensor
 
 
 def faithfulness(
@@ -73,14 +61,13 @@ def correlation(a: Tensor, b: Tensor, counted: Tensor | None = None) -> Tensor:
     return (a * b).sum(1).clamp(-1, 1)
 
 
-def removal_counts(groups: int, steps: int) -> list[int]:
-    """How many of the groups are removed at each point of a curve: 0, …, all, no number twice."""
-    return sorted({round(groups * step / steps) for step in range(steps + 1)})
-
-
 def removal_shares(groups: int, steps: int) -> Tensor:
-    """`removal_counts` as shares of the groups, (P,), float64."""
-    return torch.tensor(removal_counts(groups, steps), dtype=torch.float64) / groups
+    """Which shares of the groups are removed at the points of a curve, (P,), float64.
+
+    From 0 to 1, of whole groups, none twice.
+    """
+    counts = sorted({round(groups * step / steps) for step in range(steps + 1)})
+    return torch.tensor(counts, dtype=torch.float64) / groups
 
 
 def removal_curves(
@@ -90,8 +77,8 @@ def removal_curves(
     target: Tensor,
     removal: Removal,
     steps: int,
-) -> RemovalCurves:
-    """Deletion and insertion curves of each example.
+) -> tuple[Tensor, Tensor]:
+    """p(target | x) while groups are removed (deletion), and while they are added (insertion).
 
     Groups of equal attribution go in their own order. What an example has none of (`there`) goes
     last, and shares are of the groups that it has, rounded to whole ones.
@@ -103,6 +90,10 @@ def removal_curves(
     target : (N,), int64, the predicted classes.
     removal : of what `explain` speaks of.
     steps : at most so many, of about equally many groups each.
+
+    Returns
+    -------
+    deletion, insertion : (N, P) each, float64, at the `removal_shares`.
     """
     shares = removal_shares(removal.groups, steps).to(x.device)
 
@@ -119,7 +110,7 @@ def removal_curves(
 
     p = in_batches(points, x, target)
     deletion, between = p[:, : len(shares)], p[:, len(shares) :]
-    return RemovalCurves(deletion, torch.cat([deletion[:, -1:], between, deletion[:, :1]], 1))
+    return deletion, torch.cat([deletion[:, -1:], between, deletion[:, :1]], 1)
 
 
 def area(positions: Tensor, curves: Tensor) -> Tensor:
@@ -127,6 +118,7 @@ def area(positions: Tensor, curves: Tensor) -> Tensor:
 
     That is the curve's mean height, (N,).
     """
+    positions = positions.to(curves.device)
     return torch.trapezoid(curves, positions) / (positions[-1] - positions[0])
 
 

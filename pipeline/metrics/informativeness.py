@@ -35,9 +35,6 @@ def relevance_weighted(
 
     Parameters
     ----------
-    explain : any explanation method.
-    x : (N, *input_shape)
-    target : (N,), int64, the predicted classes.
     features : z, what `explain` speaks of: the inputs (N, *input_shape), embeddings (N, T, D) of a
         text's words, or the concepts (N, K).
     """
@@ -105,12 +102,6 @@ def effective_features(model: ModelT, explain: Method[ModelT], x: Tensor, target
     model explanations", definition 4: the entropy of the shares. Its exponential is the number of
     features that, all of equal weight, would have the same entropy.
 
-    Parameters
-    ----------
-    explain : any explanation method.
-    x : (N, *input_shape)
-    target : (N,), int64
-
     Returns
     -------
     (N,), float64; NaN, undefined, where the explanation is 0 throughout.
@@ -139,11 +130,9 @@ def one_hot_documents(words: Tensor, weights: Tensor) -> Tensor:
 
 def embedded_documents(embeddings: Tensor, weights: Tensor) -> Tensor:
     """Σ_t R_t x_t, (N, D), float64, of embeddings x (N, T, D) and weights R (N, T)."""
-
-    def of_batch(embeddings: Tensor, weights: Tensor) -> Tensor:
-        return (embeddings.double() * weights.double().unsqueeze(2)).sum(1)
-
-    return in_batches(of_batch, embeddings, weights)
+    return in_batches(
+        lambda x, r: (x.double() * r.double().unsqueeze(2)).sum(1), embeddings, weights
+    )
 
 
 def idf(words: Tensor, is_word: Tensor, vocabulary: int) -> Tensor:

@@ -12,7 +12,6 @@ undecided. An interval that touches a bound does not exclude it.
 """
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -68,20 +67,20 @@ def interval(
     return Interval(mean, mean - math.hypot(half, below), mean + math.hypot(half, above))
 
 
-def shared_by(here: Interval, comparisons: int, seeds: int = 1) -> Interval:
-    """The interval, made wide enough for `comparisons` of them to hold together (Bonferroni).
+def widened(row: Mapping[Any, Any], name: str, comparisons: int) -> Interval:
+    """The interval of a row's `name`, made wide enough for `comparisons` of them to hold together.
 
     All of them together miss with a probability of at most 5 %, if each misses with 5 % divided by
-    their number. So the distances to the ends grow as the quantile does: the normal one with one
-    seed, and with several Student's, which grows faster, as training's part does.
+    their number (Bonferroni). So the distances to the ends grow as the quantile does: the normal
+    one with one seed, and with several Student's, which grows faster, as training's part does.
 
     Parameters
     ----------
-    here : a 95 % interval.
-    seeds : that it is of.
+    row : with the `Interval.columns` of `name`, and ``seeds``, that it is over.
     """
     from scipy.special import ndtri, stdtrit  # slow to import
 
+    here, seeds = Interval.of(row, name), int(row["seeds"])
     alone, together = TAILS[1], 1 - TAILS[0] / comparisons
     if seeds > 1:
         wider = stdtrit(seeds - 1, together) / stdtrit(seeds - 1, alone)
@@ -89,11 +88,6 @@ def shared_by(here: Interval, comparisons: int, seeds: int = 1) -> Interval:
         wider = ndtri(together) / ndtri(alone)
     below, above = here.mean - here.low, here.high - here.mean
     return Interval(here.mean, here.mean - wider * below, here.mean + wider * above)
-
-
-def widened(row: Mapping[Any, Any], name: str, comparisons: int) -> Interval:
-    """The interval of a row's `name`, over its ``seeds``, `shared_by` so many comparisons."""
-    return shared_by(Interval.of(row, name), comparisons, int(row["seeds"]))
 
 
 def share_interval(share: float, examples: int) -> Interval:
@@ -169,7 +163,7 @@ def estimate(values: np.ndarray, statistic: Statistic, resamples: int) -> tuple[
     undefined = int(np.isnan(values).sum())
     if np.isnan(values).all(1).any():
         return Interval(math.nan, math.nan, math.nan), undefined
-    of_seeds = _over_examples(values, statistic)
+    of_seeds = over_examples(values, statistic)
     mean = of_seeds.mean()
     if statistic == "share":
         defined = (~np.isnan(values)).sum(1)
@@ -178,6 +172,11 @@ def estimate(values: np.ndarray, statistic: Statistic, resamples: int) -> tuple[
         return interval(of_seeds, mean - low, high - mean).within(0, 1), undefined
     low, high = np.nanquantile(_resampled(values, statistic, resamples), TAILS)
     return interval(of_seeds, max(0.0, mean - low), max(0.0, high - mean)), undefined
+
+
+def over_examples(values: np.ndarray, statistic: Statistic) -> np.ndarray:
+    """A statistic of each seed's `values`, (S,); as for `estimate`, some of each are defined."""
+    return np.asarray((np.nanmedian if statistic == "median" else np.nanmean)(values, axis=1))
 
 
 def excludes(here: Interval, low: float, high: float | None = None) -> bool:
@@ -245,13 +244,3 @@ def _often(examples: int, resamples: int) -> np.ndarray:
         (drawn * resamples + np.arange(resamples)[:, None]).ravel(), minlength=examples * resamples
     )
     return counts.reshape(examples, resamples).astype(float)
-
-
-def _over_examples(values: np.ndarray, statistic: Statistic) -> np.ndarray:
-    """A statistic of each row of `values`, undefined ones left out; NaN where none is defined."""
-    if not np.isnan(values).any():
-        return np.median(values, axis=1) if statistic == "median" else values.mean(1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of rows without any
-        of_defined = np.nanmedian if statistic == "median" else np.nanmean
-        return np.asarray(of_defined(values, axis=1))

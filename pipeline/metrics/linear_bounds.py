@@ -169,16 +169,11 @@ def _before_relu(before: Enclosure, bound: _Bound) -> _Bound:
     return _Bound(rows, bound.constant + _product(up, above) + _product(down, below))
 
 
-class _PoolingLines(NamedTuple):
-    """Slopes above and below max-pooling, (B, O, r, c, size²), and the constant above."""
+def _pooling_lines(at: Tensor, differences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Slopes above and below max-pooling, (B, O, r, c, size²), and the constant above.
 
-    above: Tensor
-    below: Tensor
-    constant: Tensor
-
-
-def _pooling_lines(at: Tensor, differences: Tensor) -> _PoolingLines:
-    """Of windows (B, O, r, c, size²), with the `largest_differences` in them."""
+    Of windows (B, O, r, c, size²), with the `largest_differences` in them.
+    """
     top, j = at.max(-1, keepdim=True)
     chosen = torch.zeros_like(at).scatter_(-1, j, 1.0)
     pairs = (*at.shape[:-1], at.shape[-1], 1)
@@ -186,22 +181,27 @@ def _pooling_lines(at: Tensor, differences: Tensor) -> _PoolingLines:
     least = -differences.transpose(-2, -1).gather(-1, j.unsqueeze(-2).expand(pairs)).squeeze(-1)
     chord = torch.where((most > 0) & (chosen == 0), most / (most - least), 0.0)
     slopes = chord + chosen * (1 - chord.sum(-1, keepdim=True))
-    return _PoolingLines(slopes, chosen, (chord * (at - top - least)).sum(-1))
+    return slopes, chosen, (chord * (at - top - least)).sum(-1)
 
 
 def _before_pooling(
-    convolution: nn.Conv2d, size: int, source: Enclosure, lines: _PoolingLines, bound: _Bound
+    convolution: nn.Conv2d,
+    size: int,
+    source: Enclosure,
+    lines: tuple[Tensor, Tensor, Tensor],
+    bound: _Bound,
 ) -> _Bound:
     """Through max-pooling and the convolution before it, of which `source` is the input."""
+    above, below, constant = lines
     kernels = shifted_kernels(convolution, size)
     up, down = bound.rows.clamp(min=0), bound.rows.clamp(max=0)
     shape = source.at.shape[1:]
     rows = sum(
         through(part, torch.einsum("borcp,poiuv->borciuv", slopes, kernels), size, shape)
-        for part, slopes in ((up, lines.above), (down, lines.below))
+        for part, slopes in ((up, above), (down, below))
     )
     assert isinstance(rows, Tensor)
-    return _Bound(rows, bound.constant + _product(up, lines.constant))
+    return _Bound(rows, bound.constant + _product(up, constant))
 
 
 def _with_errors(bound: _Bound, size: Tensor) -> _Bound:

@@ -102,8 +102,8 @@ class Measurement(NamedTuple, Generic[Gathered]):
         What is measured, in the order in which tasks are begun: the long ones early.
     gather : callable
         What the results, in the order of `subjects`, make together.
-    save, load : callable
-        Make of a result what JSON can hold, and of that the result again.
+    load : callable
+        Makes the result again of what JSON makes of it.
     line : callable
         ``line(index, result)`` says a result in words, printed as it comes, and all that a log file
         gets.
@@ -116,7 +116,6 @@ class Measurement(NamedTuple, Generic[Gathered]):
     code: Sequence[str]
     subjects: Sequence[Subject]
     gather: Callable[[list[Any]], Gathered]
-    save: Callable[[Any], Any] = dict
     load: Callable[[Any], Any] = dict
     line: Callable[[int, Any], str] | None = None
     together: int = 1
@@ -174,14 +173,28 @@ def measure_together(run: Run, *measurements: Measurement[Any]) -> list[Any]:
         for index, result in zip(part, results, strict=True):
             if one.line is not None:
                 print(one.line(index, result), flush=True)
-            value = saved[which][index] = one.save(result)
-            run.store.keep_measured(keys[which][index], value)
+            saved[which][index] = result
+            run.store.keep_measured(keys[which][index], result)
     if new:
         run.store.shrink()
     return [
         one.gather([one.load(value) for value in values])
         for one, values in zip(measurements, saved, strict=True)
     ]
+
+
+def by_experiment(
+    pairs: Sequence[tuple[Cell, str]], order: Mapping[str, Iterable[str]], results: Sequence[Result]
+) -> dict[str, dict[str, list[Result]]]:
+    """Results of `pairs` of a model and a method: by experiment, per method, one a seed.
+
+    Experiments and their methods are in the given `order`, seeds in that of the pairs.
+    """
+    gathered: dict[str, dict[str, list[Result]]]
+    gathered = {name: {method: [] for method in methods} for name, methods in order.items()}
+    for (cell, method), result in zip(pairs, results, strict=True):
+        gathered[cell.experiment][method].append(result)
+    return gathered
 
 
 def _parts(measurement: Measurement[Any], indices: Sequence[int]) -> Iterator[list[int]]:

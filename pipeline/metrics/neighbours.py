@@ -66,15 +66,7 @@ def nearest(count: int) -> Choose:
 
 
 def nearest_neighbours(x: Tensor, count: int) -> Tensor:
-    """Indices (N, count) of the nearest other examples, nearest first.
-
-    Raises
-    ------
-    ValueError
-        If there are not more than `count` examples.
-    """
-    if len(x) <= count:
-        raise ValueError(f"{count} neighbours need more than {count} examples, got {len(x)}")
+    """Indices (N, count) of the nearest other examples, nearest first; of N > `count`."""
     return neighbours_among(x, lambda distances: distances.topk(count, largest=False).indices)
 
 

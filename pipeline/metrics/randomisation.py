@@ -26,11 +26,13 @@ def layers_from_output(model: nn.Module) -> list[list[nn.Module]]:
     back through side by side. The layers of any other module are taken to be in order.
     """
     layers = layered(model)
-    if isinstance(layers, LayeredSenn):
-        branches = (_with_parameters(layers.relevances), _with_parameters(layers.concepts))
-        steps = zip_longest(*(reversed(branch) for branch in branches))
-        return [[layer for layer in step if layer is not None] for step in steps]
-    return [[layer] for layer in reversed(_with_parameters(layers))]
+    parts = (layers.relevances, layers.concepts) if isinstance(layers, LayeredSenn) else (layers,)
+    branches = (
+        [layer for layer in part.modules() if list(layer.parameters(recurse=False))]
+        for part in parts
+    )
+    steps = zip_longest(*(reversed(branch) for branch in branches))
+    return [[layer for layer in step if layer is not None] for step in steps]
 
 
 def cascade(model: ModelT) -> list[ModelT]:
@@ -58,9 +60,6 @@ def similarities(
 
     Parameters
     ----------
-    explain : any explanation method.
-    x : (N, *input_shape)
-    target : (N,), int64, the classes predicted by `model`.
     randomised : from `cascade`.
 
     Returns
@@ -76,10 +75,6 @@ def similarities(
         return torch.stack([correlation(before, ranks, counted) for ranks in after], 1)
 
     return in_batches(correlations, x, target)
-
-
-def _with_parameters(model: nn.Module) -> list[nn.Module]:
-    return [layer for layer in model.modules() if list(layer.parameters(recurse=False))]
 
 
 def _ranks(e: Tensor, counted: Tensor) -> Tensor:

@@ -34,8 +34,8 @@ class Removal(Protocol):
     def answer(self, model: Any, x: Tensor) -> Callable[[Tensor], Tensor]:
         """`model` at x (B, *input_shape), as a function of what is removed.
 
-        ``answer(model, x)(removed)`` are the logits (B, C) without the groups `removed` (B, G)
-        bool.
+        ``answer(model, x)(removed)`` are the logits (B, C) without the groups `removed`, bool
+        (B, G).
         """
         ...
 
@@ -81,7 +81,8 @@ class ConceptRemoval:
     Attributes
     ----------
     baseline : Tensor (K,)
-        The training mean of every concept.
+        Such as the training mean of every concept; zeros remove its relevance, as the logits are
+        sums (paper, section 5.2).
     """
 
     baseline: Tensor
@@ -96,26 +97,6 @@ class ConceptRemoval:
     def answer(self, model: Senn, x: Tensor) -> Callable[[Tensor], Tensor]:
         h, theta = model.conceptizer.encode(x), model.parameterizer(x)
         return lambda removed: model.aggregator(torch.where(removed, self.baseline, h), theta)
-
-
-@dataclass(frozen=True)
-class RelevanceRemoval:
-    """Relevances of a `Senn`'s concepts are set to 0 and the concepts held (paper, section 5.2).
-
-    Attributes
-    ----------
-    groups : int
-        The concepts, K.
-    """
-
-    groups: int
-
-    def pool(self, attributions: Tensor) -> Tensor:
-        return attributions
-
-    def answer(self, model: Senn, x: Tensor) -> Callable[[Tensor], Tensor]:
-        h, theta = model.conceptizer.encode(x), model.parameterizer(x)
-        return lambda removed: model.aggregator(h, theta.masked_fill(removed.unsqueeze(2), 0))
 
 
 def removal_of_concepts(model: Senn, baseline: Tensor, train_concepts: Tensor) -> Removal:
@@ -150,8 +131,6 @@ def probabilities(
 
     Parameters
     ----------
-    x : (N, *input_shape)
-    target : (N,), int64
     removed : (N, M, G), bool: M choices per example; or (M, G), the same ones for all.
 
     Returns
@@ -168,17 +147,7 @@ def probabilities(
 
 
 def leave_one_out(removal: Removal, model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """p(target | x) of all of x, and without one group, each in turn.
-
-    Parameters
-    ----------
-    x : (N, *input_shape)
-    target : (N,), int64
-
-    Returns
-    -------
-    (N, 1 + G), float64
-    """
+    """p(target | x) of all of x, and without one group, each in turn: (N, 1 + G), float64."""
     none_and_each = F.pad(torch.eye(removal.groups, device=x.device), (0, 0, 1, 0)).bool()
     return probabilities(removal, model, x, target, none_and_each)
 

@@ -1,6 +1,5 @@
 """The scores that every explanation method gets, in the order of tables, and those tables."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.explanations.methods import METHODS
-from pipeline.metrics.intervals import Statistic, estimate
+from pipeline.metrics.intervals import Statistic, estimate, over_examples
 
 
 @dataclass(frozen=True)
@@ -116,8 +115,8 @@ def curves_table(by_method: Mapping[str, list[MethodScores]]) -> pd.DataFrame:
             by_seed = np.array([scores.curves[curve] for scores in of_seeds])  # (S, N, P)
             points = np.ascontiguousarray(by_seed.transpose(2, 0, 1))
             for position, values in zip(of_seeds[0].positions[curve], points, strict=True):
-                value = estimate(values, statistic, resamples=1)[0].mean
-                if not math.isnan(value):
+                if not np.isnan(values).all(1).any():
+                    value = float(over_examples(values, statistic).mean())
                     point = {"curve": curve, "position": position, "value": value}
                     rows.append({"method": name, "label": METHODS[name].label, **point})
     return pd.DataFrame(rows)

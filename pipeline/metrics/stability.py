@@ -13,7 +13,7 @@ method that attributes to inputs. The third, `noise_distances`, adds noise to x.
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -142,7 +142,6 @@ def lipschitz_local(
     target: Tensor,
     concepts: Encode[ModelT],
     search: Search,
-    exactly: bool = False,
 ) -> Tensor:
     """Largest ratio found in a box around each anchor (paper, eq. 5): a lower bound of the maximum.
 
@@ -161,24 +160,21 @@ def lipschitz_local(
     x : (A, *input_shape), the anchors.
     target : (A,), int64, the classes predicted there.
     concepts : model and inputs to (B, K).
-    exactly : measure in float64 at the points found. Where explanations are nearly constant, what
-        float32 would measure is its own rounding.
 
     Returns
     -------
     (A,); NaN, undefined, throughout if the resolution is 0, which says that no concept ever
     changes.
     """
-    targets = target.unsqueeze(0)
-    return _largest_ratios([model], _alone, explain, x, targets, concepts, search, exactly)[0]
+    return lipschitz_local_of_all([model], explain, x, target.unsqueeze(0), concepts, search)[0]
 
 
 def lipschitz_local_of_all(
-    models: Sequence[Senn],
-    explain: Method[Senn],
+    models: Sequence[Any],
+    explain: Method[Any],
     x: Tensor,
     targets: Tensor,
-    concepts: Encode[Senn],
+    concepts: Encode[Any],
     search: Search,
     exactly: bool = False,
     width: int = 1,
@@ -193,6 +189,8 @@ def lipschitz_local_of_all(
     x : (A, *input_shape), the anchors, the same of all models.
     targets : (M, A), int64, the classes that each model predicts there.
     search : its resolution a number, or one for each model.
+    exactly : measure in float64 at the points found. Where explanations are nearly constant, what
+        float32 would measure is its own rounding.
     width : as how many models to compute, the last one repeated to fill up: a model's last bits may
         depend on it. One model alone, with width 1, is computed by its own layers.
     """
@@ -203,22 +201,47 @@ def lipschitz_local_of_all(
         torch.cat([of_models, of_models[-1:].repeat_interleave(idle, 0)])
         for of_models in (targets, resolution.expand(len(models)))
     )
-    search = search._replace(resolution=resolution)
-    together = of_all if len(filled) > 1 else _alone
-    ratios = _largest_ratios(filled, together, explain, x, targets, concepts, search, exactly)
-    return ratios[: len(models)]
+    if len(filled) == 1 and search.resolution == 0:
+        return x.new_full(targets.shape, torch.nan)
+
+    def pair(model: Any, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return explain(model, x, target).flatten(1), concepts(model, x).flatten(1)
+
+    def together(of: Sequence[Any]) -> Explained:
+        return of_all(of, pair) if len(of) > 1 else _alone(of[0], pair)
+
+    generator = torch.Generator().manual_seed(0)
+    starts = torch.rand(search.restarts, *x.shape, generator=generator).to(x)
+    rows = torch.arange(len(x), device=x.device).repeat(search.restarts)
+    target = targets.mT  # (A, M)
+    ascend = partial(_ascend, together(filled), search, resolution)
+    ends = in_batches(ascend, x[rows], target[rows], starts.flatten(0, 1))
+    points = ends.unflatten(0, starts.shape[:2]).movedim(0, 1)  # (A, restarts, M, *input_shape)
+    if exactly:
+        filled, x = [copy.deepcopy(model).double() for model in filled], x.double()
+        low, high = (end.unsqueeze(1).unsqueeze(1) for end in search.box.ends(x))
+        points = points.double().clamp(low, high)
+    explained = together(filled)
+
+    def largest(x: Tensor, target: Tensor, points: Tensor) -> Tensor:
+        ratio_at = _squared_ratio(explained, resolution, x, target)
+        ratios = torch.stack([ratio_at(point) for point in points.unbind(1)])
+        return square_root(ratios.amax(0))
+
+    ratios = in_batches(largest, x, target, points)
+    return ratios.where(resolution > 0, torch.nan).mT[: len(models)]
 
 
 def squared_ratio(
-    e: Tensor, h: Tensor, e_anchor: Tensor, h_anchor: Tensor, resolution: float | Tensor
+    e: Tensor, h: Tensor, e_anchor: Tensor, h_anchor: Tensor, least: float | Tensor
 ) -> Tensor:
     """The squared ratio (B, ...) of what explanations (B, ..., E) and concepts (B, ..., K) change.
 
-    They change from what they are at the anchors; `resolution` is a number, or (...).
+    They change from what they are at the anchors; `least`, a number or (...), is the resolution's
+    square.
     """
     change, distance = ((a - b).square().sum(-1) for a, b in ((e, e_anchor), (h, h_anchor)))
-    least = resolution**2
-    return change / distance.clamp(min=least.to(distance) if isinstance(least, Tensor) else least)
+    return change / distance.clamp(min=least)
 
 
 def noise_distances(
@@ -233,9 +256,6 @@ def noise_distances(
 
     Parameters
     ----------
-    explain : any explanation method.
-    x : (N, *input_shape)
-    target : (N,), int64, the classes predicted at x.
     noise : n, as x: Gaussian, of each feature's standard deviation; the same at all levels.
     levels : σ, in standard deviations of each feature.
 
@@ -249,7 +269,9 @@ def noise_distances(
         noisy = torch.cat([x + level * noise for level in levels])
         moved = explain(model, noisy, target.repeat(len(levels))).flatten(1)
         changes = moved.unflatten(0, (len(levels), -1)) - e
-        return torch.linalg.vector_norm(changes, dim=2).mT / _length_or_nan(e)
+        length = torch.linalg.vector_norm(e, dim=1, keepdim=True)
+        distance = torch.linalg.vector_norm(changes, dim=2).mT
+        return distance / length.where(length > 0, torch.nan)
 
     return in_batches(distances, x, target, noise)
 
@@ -258,13 +280,10 @@ Explained = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Points (B, M, *input_shape) and classes (B, M), of M models, to (B, M, E) and (B, M, K)."""
 Pair = Callable[[ModelT, Tensor, Tensor], tuple[Tensor, Tensor]]
 """The same of one model: (B, *input_shape) and (B,) to explanations (B, E) and concepts (B, K)."""
-Together = Callable[[Sequence[ModelT], Pair[ModelT]], Explained]
-"""Makes one function of all models of what is asked of each: `of_all`, or `_alone`."""
 
 
-def _alone(models: Sequence[ModelT], pair: Pair[ModelT]) -> Explained:
+def _alone(model: ModelT, pair: Pair[ModelT]) -> Explained:
     """As `of_all`, of a single model, computed by its own layers."""
-    (model,) = models
 
     def explained(points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         e, h = pair(model, points.squeeze(1), targets.squeeze(1))
@@ -273,48 +292,13 @@ def _alone(models: Sequence[ModelT], pair: Pair[ModelT]) -> Explained:
     return explained
 
 
-def _largest_ratios(
-    models: Sequence[ModelT],
-    together: Together[ModelT],
-    explain: Method[ModelT],
-    x: Tensor,
-    targets: Tensor,
-    concepts: Encode[ModelT],
-    search: Search,
-    exactly: bool,
-) -> Tensor:
-    """The largest ratios met, (M, A), of models that `together` computes."""
-    if len(models) == 1 and search.resolution == 0:
-        return x.new_full(targets.shape, torch.nan)
-
-    def pair(model: ModelT, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        return explain(model, x, target).flatten(1), concepts(model, x).flatten(1)
-
-    generator = torch.Generator().manual_seed(0)
-    starts = torch.rand(search.restarts, *x.shape, generator=generator).to(x)
-    rows = torch.arange(len(x), device=x.device).repeat(search.restarts)
-    target = targets.mT  # (A, M)
-    ascend = partial(_ascend, together(models, pair), search)
-    ends = in_batches(ascend, x[rows], target[rows], starts.flatten(0, 1))
-    points = ends.unflatten(0, starts.shape[:2]).movedim(0, 1)  # (A, restarts, M, *input_shape)
-    if exactly:
-        models, x = [copy.deepcopy(model).double() for model in models], x.double()
-        low, high = (end.unsqueeze(1).unsqueeze(1) for end in search.box.ends(x))
-        points = points.double().clamp(low, high)
-    explained = together(models, pair)
-
-    def largest(x: Tensor, target: Tensor, points: Tensor) -> Tensor:
-        ratio_at = _squared_ratio(explained, search.resolution, x, target)
-        ratios = torch.stack([ratio_at(point) for point in points.unbind(1)])
-        return square_root(ratios.amax(0))
-
-    ratios = in_batches(largest, x, target, points)
-    changes = torch.as_tensor(search.resolution, device=x.device) > 0
-    return ratios.where(changes, torch.nan).mT
-
-
 def _ascend(
-    explained: Explained, search: Search, x: Tensor, target: Tensor, start: Tensor
+    explained: Explained,
+    search: Search,
+    resolution: Tensor,
+    x: Tensor,
+    target: Tensor,
+    start: Tensor,
 ) -> Tensor:
     """Each model's point of the largest ratio met on the way from `start`, of the unit cube.
 
@@ -326,7 +310,7 @@ def _ascend(
     point = point.expand(-1, target.shape[1], *[-1] * (x.ndim - 1))
     if steps == 0:
         return point
-    ratio_at = _squared_ratio(explained, search.resolution, x, target)
+    ratio_at = _squared_ratio(explained, resolution, x, target)
     half_diagonal = square_root((box.half_width > 0).sum())
     best, best_point = torch.zeros_like(target, dtype=x.dtype), point
     direction = torch.zeros_like(point).flatten(2)
@@ -348,14 +332,15 @@ def _ascend(
 
 
 def _squared_ratio(
-    explained: Explained, resolution: float | Tensor, x: Tensor, target: Tensor
+    explained: Explained, resolution: Tensor, x: Tensor, target: Tensor
 ) -> Callable[[Tensor], Tensor]:
     """The squared ratio (B, M) between x and each model's points, as a function of the points."""
     repeated = x.unsqueeze(1).expand(-1, target.shape[1], *x.shape[1:])
     e, h = (part.detach() for part in explained(repeated, target))
+    least = resolution.square().to(h)
 
     def of_points(points: Tensor) -> Tensor:
-        return squared_ratio(*explained(points, target), e, h, resolution)
+        return squared_ratio(*explained(points, target), e, h, least)
 
     return of_points
 
@@ -364,8 +349,3 @@ def _explain_class(model: ModelT, explain: Method[ModelT], label: int, x: Tensor
     """Explanations of one class for all of x, flat, (B, K)."""
     target = torch.full((len(x),), label, device=x.device)
     return explain(model, x, target).flatten(1)
-
-
-def _length_or_nan(e: Tensor) -> Tensor:
-    length = torch.linalg.vector_norm(e, dim=1, keepdim=True)
-    return length.where(length > 0, torch.nan)

@@ -27,7 +27,15 @@ from pipeline.metrics.informativeness import (
     power_of_halves,
 )
 from pipeline.metrics.intervals import estimate
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, drawn, each
+from pipeline.metrics.measurement import (
+    EXPLAINING,
+    Measurement,
+    Subject,
+    by_experiment,
+    dataset_on,
+    drawn,
+    each,
+)
 from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
 from pipeline.models.weights import load_cell
@@ -75,16 +83,8 @@ def word_power(run: Run) -> Measurement[dict[str, dict[str, list[WordPower]]]]:
         Subject.of(run, cell, {"power of": weights, **protocol}, weights) for cell, weights in pairs
     ]
 
-    def gather(results: list[WordPower]) -> dict[str, dict[str, list[WordPower]]]:
-        measured = dict(zip(pairs, results, strict=True))
-        return {
-            name: {
-                weights: [measured[cell, weights] for cell in cells if cell.experiment == name]
-                for weights in (*COMPARED, *NO_MODEL)
-            }
-            for name in settings.experiments
-        }
-
+    order = dict.fromkeys(settings.experiments, (*COMPARED, *NO_MODEL))
+    gather = partial(by_experiment, pairs, order)
     work = each(partial(_measure, settings, run.device))
     return Measurement("power", work, EXPLAINING, subjects, gather, line=line)
 
@@ -137,11 +137,7 @@ def word_relevance(name: str, model: Senn, data: Dataset, x: Tensor, target: Ten
     A text's words are its concepts, so methods that speak of concepts speak of words, too.
     """
     explain = METHODS[name].build(Background.of(data))
-
-    def of_batch(x: Tensor, target: Tensor) -> Tensor:
-        return per_word(explain(model, x, target))
-
-    return in_batches(of_batch, x, target)
+    return in_batches(lambda x, target: per_word(explain(model, x, target)), x, target)
 
 
 def per_word(attributions: Tensor) -> Tensor:

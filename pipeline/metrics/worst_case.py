@@ -88,9 +88,7 @@ def worst_case(run: Run) -> Measurement[dict[str, list[Result]]]:
         return results
 
     work = each(partial(_measure, run.device))
-    return Measurement(
-        "worst case", work, EVALUATING, subjects, gather, save=list, load=list, line=line
-    )
+    return Measurement("worst case", work, EVALUATING, subjects, gather, load=list, line=line)
 
 
 def _tasks(params: Params, name: str) -> list[Task]:
@@ -156,14 +154,14 @@ def certify(
 def _in_boxes(
     model: Senn, x: Tensor, target: Tensor, box: Box, settings: Certify, branches: int
 ) -> Measured:
-    search = (box, settings.steps, settings.restarts)
     measured = {
         "anchor": jacobian_norm(model, relevances, x, target, box),
-        "found": found_constant(model, relevances, x, target, *search),
+        "found": found_constant(
+            model, relevances, x, target, box, settings.steps, settings.restarts
+        ),
     }
     try:
-        measured["certified"] = certified_constant(model, x, target, box)
-        measured["intervals"] = certified_constant(model, x, target, box, linear=False)
+        measured["certified"], measured["intervals"] = certified_constant(model, x, target, box)
         if kind_of(x.shape[1:]) == "tables":
             measured["exact"] = exact_constant(model, x, target, box, measured["found"], branches)
     except PipelineError:  # of layers that are not known there

@@ -57,10 +57,10 @@ def _prototypes_of_classes(experiment: ExperimentResults) -> Picture:
     """What the model of an image experiment finds most typical of each class."""
     data = experiment.data
     ends = float(data.low), float(data.high)
-    found = class_prototypes(experiment.model, data.train.x.mean(0), *ends, _L2)
+    x, probability = class_prototypes(experiment.model, data.train.x.mean(0), *ends, _L2)
     title = "What the model finds most typical of each class"
-    figure = image_rows({"prototype": raw(found.x, data).numpy()}, title)
-    least = wording.percent(float(found.probability.min()))
+    figure = image_rows({"prototype": raw(x, data).numpy()}, title)
+    least = wording.percent(float(probability.min()))
     caption = (
         "Activation maximisation: images that maximise the log-probability minus "
         f"{_L2:g} times the squared distance from the mean image. The model gives each a "

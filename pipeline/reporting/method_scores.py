@@ -86,7 +86,7 @@ def rivals_of(score: Score, group: pd.DataFrame) -> pd.Series:
     """Which rows of `group` cannot be told apart from those with its best value of `score`, bool.
 
     Their intervals overlap, each made wide enough for all scores of all methods in `group`: so many
-    are looked at to find the winners (`shared_by`).
+    are looked at to find the winners (`widened`).
     """
     best, looked_at = best_of(score, group), len(SCORES) * len(group)
     wide = [widened(row, score.name, looked_at) for row in group.to_dict("records")]

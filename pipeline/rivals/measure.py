@@ -7,7 +7,6 @@ Divided by it, and with distances in units of the training set's `spread`, no me
 because its numbers are small. That is one factor for all anchors, so it changes no search.
 """
 
-from collections.abc import Iterator
 from functools import cached_property, lru_cache, partial
 
 import numpy as np
@@ -18,16 +17,24 @@ from pipeline.core.arithmetic import square_root
 from pipeline.core.cells import Cell
 from pipeline.core.dataset import PATCH, Dataset
 from pipeline.core.files import File
-from pipeline.core.params import Evaluate, Params, Rivals
+from pipeline.core.params import Evaluate, Rivals
 from pipeline.core.run import Run
 from pipeline.explanations.method import Background, Method
 from pipeline.metrics.batches import in_batches, predict
+from pipeline.metrics.concepts import encode
 from pipeline.metrics.faithfulness import faithfulness
-from pipeline.metrics.measurement import EXPLAINING, Measurement, Subject, dataset_on, each
+from pipeline.metrics.measurement import (
+    EXPLAINING,
+    Measurement,
+    Subject,
+    by_experiment,
+    dataset_on,
+    each,
+)
 from pipeline.metrics.neighbours import neighbours, within
 from pipeline.metrics.removal import (
+    ConceptRemoval,
     InputRemoval,
-    RelevanceRemoval,
     Removal,
     leave_one_out,
     removal_of_concepts,
@@ -47,7 +54,7 @@ from pipeline.models.layers import placed
 from pipeline.models.senn import Senn
 from pipeline.models.weights import load_cell
 from pipeline.rivals.methods import RIVALS, SENN, Rival, rivals_for
-from pipeline.rivals.search import Budget, maximise
+from pipeline.rivals.search import maximise
 
 _SEED = 0  # as of `drawn`, which draws from one split where anchors are drawn from three
 _CODE = (*EXPLAINING, "rivals/**/*.py")
@@ -62,37 +69,28 @@ Measured = dict[str, list[Values]]
 
 def rivals(run: Run) -> Measurement[dict[str, Measured]]:
     """The measurement of every method on every model by `measure`; gathers them by experiment."""
-    params = run.params
-    settings = params.rivals.model_dump(
+    params, settings = run.params, run.params.rivals
+    protocol = settings.model_dump(
         mode="json", exclude={"experiments", "robust_reg", "seeds", "image_seeds", "bootstrap"}
     ) | params.evaluate.model_dump(mode="json", include=set(_MEASURED_BY))
-    pairs = list(_pairs(params))
+    datasets = {name: params.experiment(name).dataset for name in params.compared()}
+    has_images = {name: params.facts_of(one).kind == "images" for name, one in datasets.items()}
+    methods = {name: rivals_for(images) for name, images in has_images.items()}
+    seeds = {True: settings.image_seeds, False: settings.seeds}
+    # The costliest, of images, first.
+    pairs = [
+        (Cell(name, settings.robust_reg, seed), method)
+        for name in sorted(methods, key=lambda name: not has_images[name])
+        for seed in params.seeds_of(name)[: seeds[has_images[name]]]
+        for method in methods[name]
+    ]
     subjects = [
-        Subject.of(run, cell, {"method": method, "rivals": settings}, method)
+        Subject.of(run, cell, {"method": method, "rivals": protocol}, method)
         for cell, method in pairs
     ]
-
-    def gather(measured: list[Values]) -> dict[str, Measured]:
-        compared: dict[str, Measured] = {name: {} for name in params.compared()}
-        for (cell, method), values in zip(pairs, measured, strict=True):
-            compared[cell.experiment].setdefault(method, []).append(values)
-        return compared
-
-    work = each(partial(_measure, params.rivals, params.evaluate, run.device))
+    gather = partial(by_experiment, pairs, methods)
+    work = each(partial(_measure, settings, params.evaluate, run.device))
     return Measurement("rivals", work, _CODE, subjects, gather)
-
-
-def _pairs(params: Params) -> Iterator[tuple[Cell, str]]:
-    """Models and methods; the costliest, of images, first."""
-    kinds = {
-        name: params.facts_of(params.experiment(name).dataset).kind for name in params.compared()
-    }
-    for name in sorted(kinds, key=lambda name: kinds[name] != "images"):
-        images = kinds[name] == "images"
-        seeds = params.rivals.image_seeds if images else params.rivals.seeds
-        for seed in params.seeds_of(name)[:seeds]:
-            cell = Cell(name, params.rivals.robust_reg, seed)
-            yield from ((cell, method) for method in rivals_for(images))
 
 
 class Arena:
@@ -121,7 +119,7 @@ class Arena:
     @cached_property
     def concepts(self) -> Tensor:
         """Of the training set, (N, K)."""
-        return in_batches(partial(to_concepts, self.model), self.data.train.x)
+        return encode(self.model, self.data.train.x)
 
     @cached_property
     def near(self) -> Tensor:
@@ -157,9 +155,8 @@ def measure(rival: Rival, arena: Arena) -> Values:
     """
     settings, is_table = arena.settings, arena.data.kind == "tables"
     groups, samples = arena.inputs.groups, settings.samples
-    method = _flat(rival.method(arena.baseline, groups, samples))
-    budget = Budget(settings.evaluations, settings.rounds)
-    fair = _black_box(rival, method, arena, budget)
+    method = rival.method(arena.baseline, groups, samples)
+    fair = _black_box(rival, method, arena, settings.evaluations)
     values = {"length/": _length(rival, method, arena), "local/fair": fair}
     if rival.differentiable:
         values["local/gradient"] = _by_gradient(rival, method, arena)
@@ -167,32 +164,31 @@ def measure(rival: Rival, arena: Arena) -> Values:
     if is_table:
         values["discrete/fair"] = values["discrete/paper"] = _discrete(rival, method, arena)
     if rival.draw is not None:
-        redrawn = _flat(rival.redrawn(arena.baseline, groups, samples))
-        if rival.name == "lime":
-            budget = Budget(settings.lime_evaluations, settings.rounds)
-        values["local/paper"] = _black_box(rival, redrawn, arena, budget)
+        redrawn = rival.redrawn(arena.baseline, groups, samples)
+        is_lime = rival.name == "lime"
+        evaluations = settings.lime_evaluations if is_lime else settings.evaluations
+        values["local/paper"] = _black_box(rival, redrawn, arena, evaluations)
         if is_table:
             values["discrete/paper"] = _discrete(rival, redrawn, arena)
+    model, x, target = arena.model, arena.x, arena.target
     for setting, removal in _removals(rival, arena).items():
-        values[f"faithfulness/{setting}"] = _faithfulness(method, removal, arena)
+        p = leave_one_out(removal, model, x, target)
+        values[f"faithfulness/{setting}"] = faithfulness(model, method, x, target, p, removal)
+    values.setdefault("faithfulness/paper", values["faithfulness/fair"])
     return {name: value.double().tolist() for name, value in values.items()}
 
 
-def _flat(method: Method[Senn]) -> Method[Senn]:
-    return lambda model, x, target: method(model, x, target).flatten(1)
-
-
 def _length(rival: Rival, explain: Method[Senn], arena: Arena) -> Tensor:
-    e = explain(arena.model, arena.x, arena.target).detach().double()
+    e = explain(arena.model, arena.x, arena.target).flatten(1).detach().double()
     mean_square = e.square().sum(1).mean()
     return square_root(mean_square).view(1) / arena.space(rival)[1]
 
 
-def _black_box(rival: Rival, explain: Method[Senn], arena: Arena, budget: Budget) -> Tensor:
+def _black_box(rival: Rival, explain: Method[Senn], arena: Arena, evaluations: int) -> Tensor:
     model, x = arena.model, arena.x
     (encode, unit), (low, high) = arena.space(rival), arena.box.ends(x)
-    resolution = arena.evaluate.lipschitz_concept_resolution * unit
-    e, h = explain(model, x, arena.target).detach(), encode(model, x).flatten(1)
+    least = (arena.evaluate.lipschitz_concept_resolution * unit) ** 2
+    e, h = explain(model, x, arena.target).flatten(1).detach(), encode(model, x)
 
     def ratios(places: np.ndarray) -> np.ndarray:
         """At places (A, M, D) of the anchors' boxes, (A, M)."""
@@ -202,14 +198,15 @@ def _black_box(rival: Rival, explain: Method[Senn], arena: Arena, budget: Budget
         ).unsqueeze(1)
 
         def of_batch(x: Tensor, target: Tensor, e: Tensor, h: Tensor) -> Tensor:
-            there = explain(model, x, target), encode(model, x).flatten(1)
-            return squared_ratio(*there, e, h, resolution)
+            there = explain(model, x, target).flatten(1), encode(model, x)
+            return squared_ratio(*there, e, h, least)
 
         repeated = (one.repeat_interleave(shape[1], 0) for one in (arena.target, e, h))
         squared = in_batches(of_batch, inside.flatten(0, 1), *repeated)
         return np.sqrt(squared.double().view(shape[:2]).cpu().numpy())
 
-    return torch.from_numpy(maximise(ratios, len(x), x[0].numel(), budget))
+    rounds = arena.settings.rounds
+    return torch.from_numpy(maximise(ratios, len(x), x[0].numel(), evaluations, rounds))
 
 
 def _by_gradient(rival: Rival, explain: Method[Senn], arena: Arena) -> Tensor:
@@ -227,17 +224,12 @@ def _discrete(rival: Rival, explain: Method[Senn], arena: Arena) -> Tensor:
 
 
 def _removals(rival: Rival, arena: Arena) -> dict[str, Removal]:
+    """By setting; of inputs one for both."""
     if not rival.of_concepts:
-        return {"fair": arena.inputs, "paper": arena.inputs}
+        return {"fair": arena.inputs}
     model, h = arena.model, arena.concepts
     fair = removal_of_concepts(model, arena.baseline, h)
-    return {"fair": fair, "paper": RelevanceRemoval(h.shape[1])}
-
-
-def _faithfulness(method: Method[Senn], removal: Removal, arena: Arena) -> Tensor:
-    model, x, target = arena.model, arena.x, arena.target
-    p = leave_one_out(removal, model, x, target)
-    return faithfulness(model, method, x, target, p, removal)
+    return {"fair": fair, "paper": ConceptRemoval(torch.zeros_like(h[0]))}
 
 
 def _measure(

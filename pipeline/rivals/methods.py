@@ -49,8 +49,8 @@ class Rival:
         Whether its attributions can be differentiated in x.
     by_removal : bool
         Whether it removes the very groups that faithfulness removes, with the same baseline.
-    on_tables : bool
-        Whether the paper compares it on tables; all are compared on images, but SHAP.
+    on_tables, on_images : bool
+        Whether the paper compares it there: on images all but SHAP.
     """
 
     name: str

@@ -16,12 +16,16 @@ from torch import Tensor, nn
 
 from pipeline.core.dataset import patches
 from pipeline.explanations.method import Method
-from pipeline.explanations.perturbation import FORWARD_BATCH, LIME_KERNEL_WIDTH, LIME_RIDGE
+from pipeline.explanations.perturbation import (
+    EXACTLY,
+    FORWARD_BATCH,
+    LIME_KERNEL_WIDTH,
+    LIME_RIDGE,
+)
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.batches import rows
 from pipeline.models.senn import Senn, target_logit
 
-_EXACTLY = 1e6  # the weight of samples that KernelSHAP must agree with
 _TINY = 1e-6  # a ridge for what few samples leave open
 _NUMBERS = FORWARD_BATCH * 28 * 28  # of the inputs of one pass
 
@@ -46,17 +50,19 @@ def occlusion_draw(groups: int) -> Draw:
 def shap_draw(generator: torch.Generator, count: int, samples: int, groups: int) -> Draw:
     """KernelSHAP: all patches, none, and random sets as the Shapley kernel weighs them.
 
-    Lundberg & Lee 2017, theorem 2, as `explanations.perturbation.kernel_shap`; from two groups on.
+    Lundberg & Lee 2017, theorem 2, as `explanations.perturbation.kernel_shap`. One group has all
+    and none alone: it is worth f_c(x) - f_c(b).
     """
+    others = samples - 2 if groups > 1 else 0
     sizes = torch.arange(1, groups, dtype=torch.float64)
     likely = (1 / (sizes * (groups - sizes))).cumsum(0)
-    drawn = torch.rand(count, samples - 2, generator=generator, dtype=torch.float64)
-    size = 1 + torch.searchsorted(likely, drawn * likely[-1])
-    rank = torch.rand(count, samples - 2, groups, generator=generator).argsort(2).argsort(2)
+    drawn = torch.rand(count, others, generator=generator, dtype=torch.float64)
+    size = 1 + torch.searchsorted(likely, drawn * likely[-1:])
+    rank = torch.rand(count, others, groups, generator=generator).argsort(2).argsort(2)
     ends = torch.tensor([1, 0]).view(1, 2, 1).expand(count, 2, groups)
     present = torch.cat([ends.bool(), rank < size.unsqueeze(2)], 1)
-    weight = torch.ones(count, samples, dtype=torch.float64)
-    weight[:, :2] = _EXACTLY
+    weight = torch.ones(count, 2 + others, dtype=torch.float64)
+    weight[:, :2] = EXACTLY
     return Draw(present, _regression(present, weight, _TINY))
 
 
@@ -81,7 +87,9 @@ def explained_by(draw: Draw, baseline: Tensor) -> Method[nn.Module]:
     baseline : (*input_shape), what stands for absence.
     """
     patch = patches(baseline.shape)
-    features = patch.flatten().bincount()
+    features = patch.flatten().bincount().to(baseline.device)
+    patch = patch.to(baseline.device)
+    draw = Draw(*(part.to(baseline.device) for part in draw))
     present = draw.present[:, :, patch]
     samples = present.shape[1]
 
@@ -89,7 +97,7 @@ def explained_by(draw: Draw, baseline: Tensor) -> Method[nn.Module]:
     def method(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         worth = []
         of_all = len(draw.present) == 1
-        for some in torch.arange(len(x)).split(rows(_NUMBERS // samples, x)):
+        for some in torch.arange(len(x), device=x.device).split(rows(_NUMBERS // samples, x)):
             shown = present if of_all else present[some]
             inputs = torch.where(shown, x[some].unsqueeze(1), baseline)
             asked = target[some].repeat_interleave(inputs.shape[1])

@@ -13,7 +13,6 @@ differently.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -29,24 +28,20 @@ JITTER = 1e-6  # on the kernel's diagonal, in prior variances
 LENGTHS = (0.2, 0.4, 0.8, 1.6, 3.2)  # length scales to choose from, over √dimensions
 
 
-class Budget(NamedTuple):
-    """Evaluations of each function, in so many `rounds`; those of the first are random."""
-
-    evaluations: int
-    rounds: int
-
-
-def maximise(functions: Functions, count: int, dimensions: int, budget: Budget) -> np.ndarray:
+def maximise(
+    functions: Functions, count: int, dimensions: int, evaluations: int, rounds: int
+) -> np.ndarray:
     """The largest value met of each of `count` functions, (count,): a lower bound of its maximum.
 
-    Draws have a fixed seed, and are the same for all functions that are compared.
+    `evaluations` of each function, in so many `rounds`; those of the first are random. Draws have a
+    fixed seed, and are the same for all functions that are compared.
     """
     generator = np.random.default_rng(0)
-    batch = -(-budget.evaluations // budget.rounds)
+    batch = -(-evaluations // rounds)
     points = generator.random((count, batch, dimensions))
     values = functions(points)
     length = None
-    while (left := budget.evaluations - points.shape[1]) > 0:
+    while (left := evaluations - points.shape[1]) > 0:
         standard = _standardised(values)
         length = likeliest_length(points, standard) if length is None else length
         best = points[np.arange(count), values.argmax(1)]

@@ -92,5 +92,4 @@ def _behind(values: np.ndarray, senn: np.ndarray, measure: str, resamples: int) 
 
 def _largest(values: np.ndarray) -> np.ndarray:
     """The largest defined value of each row; NaN where there is none."""
-    largest = np.where(np.isnan(values), -np.inf, values).max(1)
-    return np.where(np.isinf(largest), np.nan, largest)
+    return np.fmax.reduce(values, axis=1)

@@ -9,7 +9,7 @@ from pipeline.claims.published import CLAIMS
 from pipeline.claims.rivals import CONTESTS, SETTINGS, Contest, judge_contest
 from pipeline.claims.verdicts import as_table, from_table, judge
 from pipeline.claims.words import listed
-from pipeline.metrics.intervals import Interval, shared_by
+from pipeline.metrics.intervals import Interval, widened
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN
 from tests.claims.test_verdicts import measured
 
@@ -81,10 +81,11 @@ def test_one_table_decides_for_all():
 def test_intervals_allow_for_all_comparisons():
     narrow, wide = 0.05, 24
     here = Interval(narrow, 0.02, 0.08)
-    assert shared_by(here, wide, 5).low < 0 < here.low
+    expected = widened({"seeds": 5, **here.columns("behind")}, "behind", wide)
+    assert expected.low < 0 < here.low
     found, bout = outcomes(*2 * [table(lambda *_: narrow, half=0.03)])
     assert found == ["undecided"] * 4
-    assert bout.judged[0].behind == pytest.approx(shared_by(here, wide, 5))
+    assert bout.judged[0].behind == pytest.approx(expected)
 
 
 def test_without_a_table_there_is_no_bout():

@@ -4,7 +4,6 @@ from pipeline.explanations.latents import (
     active_units,
     latent_spread,
     prototype_strips,
-    traverse,
 )
 from pipeline.models.conceptizers import IdentityConceptizer, Latent, VaeConceptizer
 
@@ -27,19 +26,23 @@ def test_active_units_are_those_whose_mean_depends_on_the_input():
     assert active_units(Latent(mean, torch.zeros(2, 3))) == 1
 
 
+def strips_of_features(mean, steps, width):
+    """Of concepts that are the features of an image: (K, steps, K)."""
+    return prototype_strips(IdentityConceptizer((1, 1, 3)), mean, SCALE, steps, width).flatten(2)
+
+
 def test_one_concept_at_a_time_moves_around_the_mean():
-    latents = traverse(MEAN, SCALE, steps=5, width=2.0)
-    assert latents.shape == (3, 5, 3)
+    strips = strips_of_features(MEAN, steps=5, width=2.0)
+    assert strips.shape == (3, 5, 3)
     for k in range(3):
         for s, offset in enumerate((-2.0, -1.0, 0.0, 1.0, 2.0)):
             expected = MEAN.clone()
             expected[k] += offset * SCALE[k]
-            torch.testing.assert_close(latents[k, s], expected)
+            torch.testing.assert_close(strips[k, s], expected)
 
 
-def test_strips_are_decoded_traversals():
+def test_strips_are_inputs():
     strips = prototype_strips(IdentityConceptizer((1, 1, 3)), MEAN, SCALE, 3, 1.0)
-    torch.testing.assert_close(strips.flatten(2), traverse(MEAN, SCALE, 3, 1.0))
     assert strips.shape == (3, 3, 1, 1, 3)
 
 
@@ -57,5 +60,5 @@ def test_the_middle_of_every_strip_is_the_reconstruction_of_the_input():
 def test_the_strip_follows_the_input_not_zero():
     # The review's code would give the same traversal, up to its width, for all three.
     for shift in (-5.0, 0.0, 5.0):
-        latents = traverse(MEAN + shift, SCALE, 7, 1.0)
-        torch.testing.assert_close(latents.mean(1), (MEAN + shift).expand(3, 3))
+        strips = strips_of_features(MEAN + shift, steps=7, width=1.0)
+        torch.testing.assert_close(strips.mean(1), (MEAN + shift).expand(3, 3))

@@ -3,13 +3,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.metrics.batches import predict
 from pipeline.metrics.faithfulness import (
     area,
     faithfulness,
-    removal_counts,
     removal_curves,
     removal_shares,
 )
@@ -190,13 +190,13 @@ def test_curves_by_hand():
     # Contributions .1, .3, -.2, .05: removed in the order 1, 0, 3, 2.
     model, x = linear([0.1, 0.3, -0.2, 0.05]), torch.ones(1, 4)
     target, removal = torch.zeros(1, dtype=torch.int64), ConceptRemoval(torch.zeros(4))
-    curves = removal_curves(model, contributions, x, target, removal, steps=4)
-    assert curves.deletion[0].tolist() == pytest.approx([0.75, 0.45, 0.35, 0.3, 0.5], rel=1e-5)
-    assert curves.insertion[0].tolist() == pytest.approx([0.5, 0.8, 0.9, 0.95, 0.75], rel=1e-5)
+    deletion, insertion = removal_curves(model, contributions, x, target, removal, steps=4)
+    assert deletion[0].tolist() == pytest.approx([0.75, 0.45, 0.35, 0.3, 0.5], rel=1e-5)
+    assert insertion[0].tolist() == pytest.approx([0.5, 0.8, 0.9, 0.95, 0.75], rel=1e-5)
     shares = removal_shares(4, 4)
     assert shares.tolist() == [0, 0.25, 0.5, 0.75, 1]
     expected = (0.75 / 2 + 0.45 + 0.35 + 0.3 + 0.5 / 2) / 4
-    assert area(shares, curves.deletion).item() == pytest.approx(expected, rel=1e-5)
+    assert area(shares, deletion).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_steps_of_several_groups_and_ties_in_their_order():
@@ -210,17 +210,30 @@ def test_steps_of_several_groups_and_ties_in_their_order():
     start = 0.5 + lost.sum(1)
     deletion = torch.stack([start, start - lost[:, :2].sum(1), torch.full((130,), 0.5)], 1)
     insertion = torch.stack([torch.full((130,), 0.5), 0.5 + lost[:, :2].sum(1), start], 1)
-    torch.testing.assert_close(curves.deletion.float(), deletion)
-    torch.testing.assert_close(curves.insertion.float(), insertion)
+    for curve, expected in zip(curves, (deletion, insertion), strict=True):
+        torch.testing.assert_close(curve.float(), expected)
 
 
-def test_counts_begin_with_none_and_end_with_all():
-    assert removal_counts(49, 12) == [0, 4, 8, 12, 16, 20, 24, 29, 33, 37, 41, 45, 49]
-    assert removal_counts(5, 12) == [0, 1, 2, 3, 4, 5]
-    assert removal_counts(1, 1) == [0, 1]
+@pytest.mark.parametrize(
+    ("groups", "steps", "counts"),
+    [
+        (49, 12, [0, 4, 8, 12, 16, 20, 24, 29, 33, 37, 41, 45, 49]),
+        (5, 12, [0, 1, 2, 3, 4, 5]),
+        (1, 1, [0, 1]),
+    ],
+)
+def test_shares_of_whole_groups_begin_with_none_and_end_with_all(groups, steps, counts):
+    assert removal_shares(groups, steps).tolist() == [count / groups for count in counts]
 
 
 def test_area_is_the_mean_height():
     positions = torch.tensor([0.0, 1.0, 4.0])
     curves = torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 4.0], [0.0, 2.0, 0.0]])
     assert area(positions, curves).tolist() == [1.0, 2.0, 1.0]
+
+
+def test_area_of_curves_on_another_device_than_the_positions():
+    there = torch.device("meta")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        areas = area(removal_shares(4, 4), torch.empty(3, 5, device=there).double())
+    assert areas.shape == (3,) and areas.device == there

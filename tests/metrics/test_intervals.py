@@ -17,9 +17,9 @@ from pipeline.metrics.intervals import (
     lies_in,
     lost_interval,
     share_interval,
-    shared_by,
     singles_out,
     together,
+    widened,
 )
 
 SEEDS = [0.79, 0.80, 0.83]
@@ -108,18 +108,20 @@ def test_for_several_comparisons_it_is_bonferronis():
     """Of one seed at the level 1 - 5 % / 198; of four seeds Student's t interval at that level."""
     alone = Interval(0.5, 0.5 - Z * 0.1, 0.5 + Z * 0.2)
     z = stats.norm.isf(0.025 / 198)
-    assert shared_by(alone, 198) == pytest.approx((0.5, 0.5 - z * 0.1, 0.5 + z * 0.2))
-    assert shared_by(alone, 1) == pytest.approx(alone)
+    row = {"seeds": 1, **alone.columns("score")}
+    assert widened(row, "score", 198) == pytest.approx((0.5, 0.5 - z * 0.1, 0.5 + z * 0.2))
+    assert widened(row, "score", 1) == pytest.approx(alone)
     scores = [0.3, 0.4, 0.45, 0.5]
     expected = stats.t.interval(1 - 0.05 / 198, 3, np.mean(scores), stats.sem(scores))
-    assert shared_by(interval(scores), 198, seeds=4)[1:] == pytest.approx(expected)
+    row = {"seeds": 4, **interval(scores).columns("score")}
+    assert widened(row, "score", 198)[1:] == pytest.approx(expected)
 
 
 def test_together_they_miss_as_seldom_as_they_say():
     """20 means of a normal, 400 times over: at least 95 % of the times, all are covered."""
     found = np.random.default_rng(1).normal(0, 1, (400, 20))
-    covered = [all(abs(x) <= shared_by(Interval(0, -Z, Z), 20).high for x in run) for run in found]
-    assert 0.93 <= np.mean(covered) <= 0.98
+    wide = widened({"seeds": 1, **Interval(0, -Z, Z).columns("x")}, "x", 20)
+    assert 0.93 <= np.mean((np.abs(found) <= wide.high).all(1)) <= 0.98
     assert np.mean((np.abs(found) <= Z).all(1)) < 0.5
 
 

@@ -21,6 +21,7 @@ from pipeline.metrics.measurement import (
     Fetched,
     Measurement,
     Subject,
+    by_experiment,
     each,
     measure,
     measure_together,
@@ -109,12 +110,22 @@ def test_cells_of_an_experiment_are_measured_together(store, tmp_path):
 
     def measured(*cells: Path) -> list[str]:
         subjects = [Subject(cell, data, {}) for cell in cells]
-        whole = {"save": str, "load": str, "together": 3}
-        return measure(run, Measurement("some", names, EVALUATING, subjects, list, **whole))
+        of_three = {"load": str, "together": 3}
+        return measure(run, Measurement("some", names, EVALUATING, subjects, list, **of_three))
 
     assert measured(cells[1]) == [str(cells[1])]
     assert measured(*cells) == list(map(str, cells))
     assert parts == [1, 3, 3, 1]
+
+
+def test_by_experiment_results_are_in_the_given_order():
+    cells = [Cell(name, 0.1, seed) for name in "ba" for seed in (7, 3)]
+    pairs = [(cell, method) for cell in cells for method in ("two", "one")]
+    names = [f"{cell.experiment}{cell.seed} {method}" for cell, method in pairs]
+    gathered = by_experiment(pairs, dict.fromkeys("ab", ("one", "two")), names)
+    assert list(gathered) == ["a", "b"] and list(gathered["a"]) == ["one", "two"]
+    assert gathered["a"]["two"] == ["a7 two", "a3 two"]
+    assert gathered["b"]["one"] == ["b7 one", "b3 one"]
 
 
 def test_a_grid_is_measured_and_explained_once(store, tmp_path, monkeypatch):

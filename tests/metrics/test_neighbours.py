@@ -77,11 +77,6 @@ def test_duplicates_are_neighbours_but_nothing_is_its_own():
     assert nearest_neighbours(x, 1).squeeze(1).tolist() == [1, 0, 3, 2]
 
 
-def test_too_few_examples():
-    with pytest.raises(ValueError, match="5 neighbours need more than 5 examples, got 5"):
-        nearest_neighbours(torch.zeros(5, 2), 5)
-
-
 @pytest.fixture
 def study_inputs(images):
     """Neighbours, concepts, relevances and predictions of 30 images."""

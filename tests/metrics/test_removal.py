@@ -5,7 +5,6 @@ from torch import nn
 from pipeline.metrics.removal import (
     ConceptRemoval,
     InputRemoval,
-    RelevanceRemoval,
     leave_one_out,
     probabilities,
     removal_of_concepts,
@@ -76,10 +75,10 @@ def test_concepts_that_are_features_are_removed_from_the_input():
     torch.testing.assert_close(removal.baseline, h.mean(0))
 
 
-def test_a_removed_relevance_is_0_and_all_else_stays():
+def test_of_a_concept_set_to_0_the_relevance_is_gone_and_all_else_stays():
     model = random_image_senn()
     x, target = torch.rand(4, 1, 28, 28), torch.tensor([0, 1, 2, 3])
-    removal = RelevanceRemoval(3)
+    removal = ConceptRemoval(torch.zeros(3))
     p = leave_one_out(removal, model, x, target)
     h, theta = model.conceptizer.encode(x), model.parameterizer(x)
     for removed in range(3):

@@ -161,7 +161,9 @@ def test_local_measures_exactly_what_float32_would_round_away(slope):
     x, search = torch.rand(50, 1), Search(box([0.1]), 1e-3, 10, 2)
     target = model(x).logits.argmax(1)
     ratios, exactly = (
-        lipschitz_local(model, relevances, x, target, to_concepts, search, exactly)
+        lipschitz_local_of_all(
+            [model], relevances, x, target.unsqueeze(0), to_concepts, search, exactly
+        ).squeeze(0)
         for exactly in (False, True)
     )
     assert exactly.tolist() == pytest.approx([slope] * 50, rel=1e-3)

@@ -11,7 +11,7 @@ from pipeline.metrics.batches import predict
 from pipeline.metrics.certified import jacobian_norm
 from pipeline.metrics.evaluation import Protocol, evaluate_cells
 from pipeline.metrics.removal import InputRemoval, leave_one_out, removal_of_concepts
-from pipeline.metrics.stability import Box, Search, lipschitz_local, to_inputs
+from pipeline.metrics.stability import Box, Search, lipschitz_local_of_all, to_inputs
 from pipeline.models.senn import Senn
 from tests.metrics.data import EVALUATE, texts
 from tests.models.textbook import WORDS
@@ -72,7 +72,9 @@ def test_the_search_finds_no_more_than_the_derivative_allows_in_a_tiny_box(data)
     target = predict(SENN, x)
     box = Box.around(data, 1e-4)
     search = Search(box, 1e-9, 30, 3)
-    found = lipschitz_local(SENN, relevances, x, target, to_inputs, search, exactly=True)
+    (found,) = lipschitz_local_of_all(
+        [SENN], relevances, x, target.unsqueeze(0), to_inputs, search, exactly=True
+    )
     exact = jacobian_norm(SENN, relevances, x, target, box)
     assert (found <= 1.001 * exact.double()).all()
     assert (found > 0.5 * exact.double()).all()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.faithfulness import correlation
 from pipeline.metrics.stability import spread
+from pipeline.rivals import measure as library
 from pipeline.rivals.measure import Arena, measure
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN, rivals_for
 from tests.metrics.models import random_table_senn, senn, two_classes
@@ -72,6 +75,33 @@ def test_settings_differ_only_in_what_they_say(name, table, settings):
     # New samples for every input are noise on top.
     if rival.draw is not None:
         assert np.nanmean(values["discrete/paper"]) > np.nanmean(values["discrete/fair"])
+
+
+@pytest.mark.parametrize(("name", "times"), [("lime", 1), (SENN, 2)])
+def test_what_both_settings_remove_alike_is_removed_once(name, times, table, settings, monkeypatch):
+    removals, remove = [], library.leave_one_out
+
+    def counted(removal, *others):
+        removals.append(removal)
+        return remove(removal, *others)
+
+    monkeypatch.setattr(library, "leave_one_out", counted)
+    values = measured(name, subject(random_table_senn(), table, settings, anchors=10))
+    assert len(removals) == times
+    paper, fair = (values[f"faithfulness/{setting}"] for setting in ("paper", "fair"))
+    assert np.array_equal(paper, fair) == (times == 1)
+
+
+@pytest.mark.parametrize("name", rivals_for(False))
+def test_of_a_table_of_one_column(name, table, settings):
+    splits = {
+        part: replace(getattr(table, part), x=getattr(table, part).x[:, :1])
+        for part in ("train", "valid", "test")
+    }
+    one = replace(table, **splits, feature_names=("a",))
+    values = measured(name, subject(random_table_senn(1), one, settings, anchors=10))
+    assert np.isfinite(values["local/fair"]).all()
+    assert np.isnan(values["faithfulness/fair"]).all()  # one attribution has no correlation
 
 
 def test_the_same_twice(table, settings):

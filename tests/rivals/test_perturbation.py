@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression, Ridge
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.core.dataset import patches
 from pipeline.explanations.perturbation import LIME_KERNEL_WIDTH, LIME_RIDGE, occlusion
+from pipeline.models.layers import plain
 from pipeline.models.senn import logits
 from pipeline.rivals.perturbation import explained_by, lime_draw, occlusion_draw, shap_draw
 from tests.metrics.models import random_image_senn, random_table_senn
@@ -93,6 +95,32 @@ def test_kernel_shap_tends_to_the_shapley_values():
     draw = shap_draw(seeded(), 1, 20_000, players)
     estimated = explained_by(draw, baseline)(model, x, target)[0].numpy()
     np.testing.assert_allclose(estimated, shapley, atol=0.02 * np.abs(shapley).max())
+
+
+def test_kernel_shap_of_a_single_feature_is_the_difference_from_the_baseline():
+    model, baseline = random_table_senn(1), torch.tensor([0.2])
+    x, target = torch.tensor([[0.9], [0.4]]), torch.tensor([0, 2])
+    with torch.no_grad():
+        at, away = logits(model, x), logits(model, baseline.expand(2, 1))
+    expected = (at - away).gather(1, target.unsqueeze(1))
+    for count in (1, 2):
+        e = explained_by(shap_draw(seeded(), count, 100, 1), baseline)(model, x, target)
+        torch.testing.assert_close(e, expected)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    ("build", "shape", "groups"),
+    [(random_table_senn, (6,), 6), (random_image_senn, (1, 28, 28), 49)],
+)
+def test_explanations_stay_on_the_device_of_what_they_explain(build, shape, groups, count):
+    there = torch.device("meta")
+    model, draw = plain(build().to(there)), lime_draw(seeded(), count, 20, groups)
+    method = explained_by(draw, torch.empty(shape, device=there))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        x, target = torch.empty(3, *shape, device=there), torch.ones(3, device=there).long()
+        e = method(model, x, target)
+    assert e.shape == x.shape and e.device == there
 
 
 def test_an_explanation_does_not_depend_on_its_batch(explained):

@@ -58,10 +58,13 @@ def deep_taylor(first: LinearRule) -> Composite:
     return Composite(rest, first=[(LINEAR, Oriented(first))])
 
 
-def _starting_with(
-    of_logits: Callable[[Tensor], Tensor], composite: Composite
+def relevance_of_logit(
+    composite: Composite, of_logits: Callable[[Tensor], Tensor] = lambda logits: logits
 ) -> Method[nn.Module]:
-    """Propagate `of_logits` of the target's logit, and 0 at other classes."""
+    """Propagate relevance that starts with the target's logit f_c(x), and 0 at other classes.
+
+    Or with what `of_logits` makes of the logits.
+    """
 
     def method(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         def start(logits: Tensor) -> Tensor:
@@ -70,11 +73,6 @@ def _starting_with(
         return propagate(layered(model), x, start, composite)
 
     return method
-
-
-def relevance_of_logit(composite: Composite) -> Method[nn.Module]:
-    """Propagate relevance that starts with the target's logit f_c(x), and 0 at other classes."""
-    return _starting_with(lambda logits: logits, composite)
 
 
 lrp_0 = relevance_of_logit(lrp(Epsilon(0.0)))
@@ -91,9 +89,9 @@ def deep_taylor_box(
     return relevance_of_logit(deep_taylor(ZBox(low, high)))(model, x, target)
 
 
-deconvolution = _starting_with(
-    torch.ones_like,
+deconvolution = relevance_of_logit(
     Composite([(LINEAR, Transposed()), ((nn.ReLU,), rectify), ((nn.Tanh,), pass_on)], first=[]),
+    torch.ones_like,
 )
 """Deconvolution network (Zeiler and Fergus 2014): back through transposed layers and ReLUs.
 
