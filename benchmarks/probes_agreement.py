@@ -19,6 +19,7 @@ from scipy import stats
 from benchmarks.measure import REPOSITORY, changed
 from benchmarks.report import in_words, machine, parser
 from benchmarks.timings import PROBES
+from pipeline.claims.wording import lambda_label
 from pipeline.core.dataset import load_dataset, read_dataset
 from pipeline.core.device import choose_device
 from pipeline.core.files import write_bytes, write_csv
@@ -28,7 +29,6 @@ from pipeline.core.stage import run_stage
 from pipeline.core.store import CellStore
 from pipeline.metrics.evaluation import correct, residual_norm
 from pipeline.models.weights import load_cell
-from pipeline.reporting.wording import lambda_label
 from pipeline.training.engine import train_grids
 from pipeline.training.pretrain import pretrain_all
 from pipeline.training.task import Job

@@ -19,7 +19,7 @@ from itertools import chain
 from typing import Literal
 
 from pipeline.claims.published import Number, answers
-from pipeline.claims.words import listed
+from pipeline.claims.wording import listed
 from pipeline.metrics.intervals import Interval, Outcome, excludes
 
 Decided = Literal["reproduced", "undecided", "not reproduced"]

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.claims.evidence import Evidence
 from pipeline.claims.published import Kind
 from pipeline.claims.results import ExperimentResults
-from pipeline.claims.words import minus
+from pipeline.claims.wording import minus
 from pipeline.metrics.intervals import Interval, lies_in, together, widened
 from pipeline.metrics.word_power import SPACES
 

@@ -18,7 +18,7 @@ from pipeline.claims.published import CLAIMS, Claim, Kind
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.claims.rivals import CONTESTS, Bout, judge_contest
 from pipeline.claims.rules import RULES
-from pipeline.claims.words import listed, minus
+from pipeline.claims.wording import listed, minus
 from pipeline.core.cells import rows_at
 from pipeline.metrics.intervals import (
     Interval,

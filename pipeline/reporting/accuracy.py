@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults
-from pipeline.reporting import style, wording
+from pipeline.claims.wording import lambda_label
+from pipeline.reporting import style
 from pipeline.reporting.common import draw_cells, mean_accuracies, per_experiment
 from pipeline.reporting.display import Part, Picture
-from pipeline.reporting.wording import lambda_label
 from pipeline.study.published import (
     BEST_VALIDATION,
     PAPER,

@@ -6,14 +6,15 @@ from typing import get_args
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.claims import wording
 from pipeline.claims.comparison import Comparison, Decided
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import Verdict, from_table
+from pipeline.claims.wording import lambda_label
 from pipeline.core.cells import rows_at
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import collapsed
 from pipeline.reporting.display import STATUSES, Part, Picture, Prose, Table
-from pipeline.reporting.wording import lambda_label
 
 _MARKERS = {"review": "D", "paper": "^", "ETH": "s"}  # of published numbers
 _ABOVE = 0.33  # rows between the published numbers and the one measured below them

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults
+from pipeline.claims.wording import lambda_label
 from pipeline.core.params_types import Select
 from pipeline.metrics.baselines import class_entropy
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import by_lambda, collapsed, metric_table, over_seeds, per_experiment
 from pipeline.reporting.display import Part, Picture, Prose, Table
-from pipeline.reporting.wording import lambda_label
 from pipeline.study.measured import rounding_spread
 from pipeline.training.selection import RULES, selected
 

@@ -12,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
 from pipeline.metrics.intervals import Interval, accuracy_interval
 from pipeline.models.conceptizers import VaeConceptizer
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.display import Part, Prose, Table
 
 _Section: TypeAlias = Callable[[Results], list[Part]]

@@ -8,7 +8,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pipeline.claims import evidence
+from pipeline.claims import evidence, wording
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.explanations.prototypes import (
     chance_purities,
@@ -20,7 +20,7 @@ from pipeline.explanations.prototypes import (
 from pipeline.metrics.concepts import correlation_matrix
 from pipeline.metrics.intervals import TAILS, Interval
 from pipeline.models.conceptizers import ConvConceptizer
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import metric_table, over_seeds, per_experiment, raw, section
 from pipeline.reporting.display import Part, Picture
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults
 from pipeline.core.dataset import Dataset
 from pipeline.data.registry import plain_names
 from pipeline.explanations.senn import contributions, relevances
 from pipeline.models.senn import Senn
-from pipeline.reporting import wording
 from pipeline.reporting.common import raw
 
 _MAIN = 0.8  # reasons are named until they make up this share of all that speaks for the class

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.data.registry import caveat
 from pipeline.explanations.latents import latent_spread, prototype_strips
 from pipeline.models.conceptizers import VaeConceptizer
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import decoded, examples_at, per_experiment, raw
 from pipeline.reporting.display import Part, Picture, Prose
 from pipeline.reporting.examples import Example, arithmetic, concept_names, explained, reason

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
 from pipeline.explanations.method import Background
 from pipeline.metrics.removal import leave_one_out, removal_of_concepts
 from pipeline.models.senn import Senn
-from pipeline.reporting import wording
 from pipeline.reporting.common import pick, raw
 from pipeline.reporting.display import Html, Part
 from pipeline.reporting.examples import arithmetic, concept_names, explained, reason

@@ -11,16 +11,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from pipeline.claims import wording
 from pipeline.claims.comparison import Comparison, Decided
 from pipeline.claims.published import CLAIMS, PROTOCOLS, with_article
 from pipeline.claims.results import Results
 from pipeline.claims.verdicts import from_table
+from pipeline.claims.wording import lambda_label
 from pipeline.metrics.intervals import accuracy_interval
 from pipeline.models.senn import SennOutput
-from pipeline.reporting import wording
 from pipeline.reporting.display import Part, Prose
 from pipeline.reporting.study import compared_with_published
-from pipeline.reporting.wording import lambda_label
 from pipeline.study.definitions import Definition
 
 _SATURATED = 0.9  # of |θ|, which tanh bounds by 1

@@ -7,13 +7,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults
 from pipeline.data.registry import plain_names
 from pipeline.explanations.activation_maximisation import class_prototypes
 from pipeline.explanations.method import Background
 from pipeline.explanations.methods import methods_for
 from pipeline.metrics.batches import predict
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import examples_at, image_rows, raw
 from pipeline.reporting.display import Picture
 

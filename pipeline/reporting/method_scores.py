@@ -9,10 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.metrics.intervals import excludes, widened
 from pipeline.metrics.scores import SCORES, Score
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import per_experiment, section
 from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.heat_maps import heat_maps

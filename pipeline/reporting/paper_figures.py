@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.claims import wording
 from pipeline.claims.results import Results
 from pipeline.claims.rivals import (
     CONTESTS,
@@ -18,7 +19,7 @@ from pipeline.claims.rivals import (
     Setting,
     judge_contest,
 )
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import section
 from pipeline.reporting.display import Part, Picture, Prose, Table
 from pipeline.reporting.method_scores import REMOVES

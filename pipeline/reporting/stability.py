@@ -11,9 +11,10 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from pipeline.claims import evidence
+from pipeline.claims import evidence, wording
 from pipeline.claims.results import NEIGHBOURS, ExperimentResults
-from pipeline.reporting import style, wording
+from pipeline.claims.wording import lambda_label
+from pipeline.reporting import style
 from pipeline.reporting.common import (
     CERTIFIED,
     EXACT,
@@ -26,7 +27,6 @@ from pipeline.reporting.common import (
     raw,
 )
 from pipeline.reporting.display import Part, Picture, Prose, Table
-from pipeline.reporting.wording import lambda_label
 
 RANDOM_OTHERS = 3
 NEIGHBOUR_COLUMNS = {

@@ -11,15 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.claims import wording
 from pipeline.claims.comparison import Comparison
 from pipeline.claims.published import published_at, with_article
 from pipeline.claims.results import ExperimentResults
+from pipeline.claims.wording import lambda_label
 from pipeline.core.params_choices import VARIANTS
 from pipeline.metrics.intervals import Interval, lies_in
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import per_experiment
 from pipeline.reporting.display import Part, Picture, Prose, Table
-from pipeline.reporting.wording import lambda_label
 from pipeline.study.definitions import Definition
 from pipeline.study.measured import AXES, MeasuredStudy, of_draws
 from pipeline.study.predictions import Prediction, predictions

@@ -24,8 +24,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
+from pipeline.claims import wording
 from pipeline.metrics.intervals import Interval
-from pipeline.reporting import wording
 
 WIDTH, SMALL_WIDTH = 4.5, 3.5  # inches
 _TITLE_CHARACTERS, _TITLE_LINE = 11.5, 0.17  # per inch of width; inches

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.metrics.intervals import interval
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import by_lambda, draw_cells, mean_accuracies, section
 from pipeline.reporting.display import Part, Picture, Prose, Table
 

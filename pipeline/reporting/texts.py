@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from pipeline.claims import wording
 from pipeline.claims.results import Results
 from pipeline.core.dataset import is_word
 from pipeline.explanations.methods import METHODS
@@ -21,7 +22,7 @@ from pipeline.metrics.word_power import (
     places_in,
     word_relevance,
 )
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import metric_table, over_seeds, pick, section
 from pipeline.reporting.display import Html, Part, Picture, Prose
 from pipeline.reporting.examples import Example, explained

@@ -13,11 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults, Results
 from pipeline.core.dataset import Dataset
 from pipeline.explanations.latents import ACTIVE_VARIANCE, active_units
 from pipeline.models.conceptizers import VaeConceptizer
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import decoded, image_rows, per_experiment, pick, raw, section
 from pipeline.reporting.display import Html, Part, Picture, Prose, Table
 

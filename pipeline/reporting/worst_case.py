@@ -11,13 +11,14 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
+from pipeline.claims import wording
 from pipeline.claims.results import ExperimentResults
+from pipeline.claims.wording import lambda_label
 from pipeline.explanations.senn import relevances
 from pipeline.metrics.attacks import attacked_images
-from pipeline.reporting import style, wording
+from pipeline.reporting import style
 from pipeline.reporting.common import examples_at, per_experiment, raw
 from pipeline.reporting.display import Part, Picture, Prose, Table
-from pipeline.reporting.wording import lambda_label
 
 FACTOR = 2.0  # up to which found and certified are near
 _DIGITS = 3

@@ -14,6 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.claims.wording import MISSING, counted, significant
+from pipeline.claims.wording import share as percentage
 from pipeline.core.cells import Cell, rows_at
 from pipeline.core.dataset import Dataset, load_dataset
 from pipeline.core.errors import PipelineError
@@ -21,8 +23,6 @@ from pipeline.core.files import File, all_or_nothing, read_table, write_bytes
 from pipeline.core.run import Run
 from pipeline.data.texts import RESERVED, UNKNOWN
 from pipeline.metrics.intervals import Interval, accuracy_interval, interval
-from pipeline.reporting.wording import MISSING, counted, significant
-from pipeline.reporting.wording import share as percentage
 from pipeline.sharing.files import Shared, share
 
 METRICS = {

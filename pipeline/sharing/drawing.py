@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.reporting import style, wording
+from pipeline.claims import wording
+from pipeline.reporting import style
 from pipeline.reporting.examples import Example
 from pipeline.reporting.explanations import (
     common_limits,

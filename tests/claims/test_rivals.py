@@ -8,7 +8,7 @@ import pytest
 from pipeline.claims.published import CLAIMS
 from pipeline.claims.rivals import CONTESTS, SETTINGS, Contest, judge_contest
 from pipeline.claims.verdicts import as_table, from_table, judge
-from pipeline.claims.words import listed
+from pipeline.claims.wording import listed
 from pipeline.metrics.intervals import Interval, widened
 from pipeline.rivals.methods import CONTRIBUTION, RIVALS, SENN
 from tests.claims.test_verdicts import measured

@@ -12,6 +12,7 @@ import torch
 from bs4 import BeautifulSoup
 
 from pipeline.claims.verdicts import as_table, from_table
+from pipeline.claims.wording import listed
 from pipeline.core.files import write_csv
 from pipeline.explanations.methods import METHODS
 from pipeline.metrics.intervals import Interval
@@ -32,7 +33,6 @@ from pipeline.reporting import (
 from pipeline.reporting.common import collapsed
 from pipeline.reporting.display import Html, Part, Picture, Prose, Table
 from pipeline.reporting.style import spots
-from pipeline.reporting.wording import listed
 from pipeline.study.published import BEST_VALIDATION
 from tests.reporting.conftest import read
 from tests.reporting.workspace import default_params

@@ -4,11 +4,11 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.claims.wording import probability
 from pipeline.metrics.attacks import ball
 from pipeline.reporting import worst_case
 from pipeline.reporting.common import examples_at, raw
 from pipeline.reporting.display import Picture, Prose, Table
-from pipeline.reporting.wording import probability
 from pipeline.reporting.worst_case import attacked_digits, by_radius, widest
 
 

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pipeline.claims.words import listed as listed
-from pipeline.claims.words import minus as minus
 from pipeline.metrics.intervals import Interval
 
 MISSING = "–"
@@ -16,6 +14,16 @@ OUTCOMES = {"reproduced": "holds", "not reproduced": "fails", "undecided": "is u
 _UNSEEN = 5e-4  # a deviation below this share of the mean does not show in three digits
 _SMALL = -3  # numbers with a smaller exponent are written with a power of ten
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def listed(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def minus(text: str) -> str:
+    """`text` with true minus signs."""
+    return text.replace("-", "−")
 
 
 def number(value: float) -> str:

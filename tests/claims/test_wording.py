@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
+from pipeline.claims import wording
 from pipeline.metrics.intervals import Interval
-from pipeline.reporting import wording
 
 
 @pytest.mark.parametrize(
