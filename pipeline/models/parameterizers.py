@@ -38,7 +38,7 @@ class Parameterizer(nn.Module):
 
     def as_layers(self) -> list[nn.Module]:
         """The same as layers of ``torch.nn`` in evaluation mode; as a conceptizer's."""
-        raise NotImplementedError
+        raise standard.unknown("parameterizer", self)
 
     def draw_noise(self, batch_size: int, generator: torch.Generator) -> Masks | None:
         """Inverted-dropout masks for one batch; None without dropout or units to drop."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.core.dataset import is_word, present
+from pipeline.core.errors import PipelineError
 from pipeline.models.layers import PerChannelLinear
 from pipeline.models.recurrent import Gru, Lstm, Recurrent
 
@@ -21,6 +22,14 @@ LayerT = TypeVar("LayerT", nn.Linear, nn.Conv2d)
 
 Weights: TypeAlias = tuple[nn.Parameter, nn.Parameter, nn.Parameter, nn.Parameter]
 """weight_ih (G·H, D), weight_hh (G·H, H), bias_ih and bias_hh (G·H,), with G gates."""
+
+
+def unknown(part: str, value: object) -> PipelineError:
+    """What to raise where `part` of a model, `value`, is not known as layers."""
+    name = getattr(value, "__name__", type(value).__name__)
+    return PipelineError(
+        f"{part} {name} has no equivalent in layers of torch.nn: it needs a method `as_layers`"
+    )
 
 
 def perceptron(linear: Iterable[nn.Module]) -> list[nn.Module]:
