@@ -7,7 +7,7 @@ sum a `Sum`. Nothing is copied: a layer made here sees the model's weights chang
 """
 
 from collections.abc import Iterable
-from typing import TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -111,24 +111,22 @@ class Joined(nn.Module):
 class Recurrence(nn.Module):
     """A cell at work on a sequence: (B, T, D) to its states (B, T, H), from zeros.
 
-    A subclass says what a step is.
+    A subclass says what a step is, and how many tensors are `kept` from one to the next, h first.
     """
+
+    kept: ClassVar[int]
 
     def __init__(self, hidden_size: int, is_backward: bool) -> None:
         super().__init__()
         self.hidden_size, self.is_backward = hidden_size, is_backward
         self.gate, self.sum, self.tanh, self.sigmoid = Gate(), Sum(), nn.Tanh(), nn.Sigmoid()
 
-    def start(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The state before the first step: h, and what else the cell remembers, (B, H) each."""
-        return (x.new_zeros(len(x), self.hidden_size),)
-
     def step(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """The state after reading x (B, D)."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        state, steps = self.start(x), range(x.shape[1])
+        state, steps = (x.new_zeros(len(x), self.hidden_size),) * self.kept, range(x.shape[1])
         is_there = present(x)
         states: dict[int, Tensor] = {}
         for t in reversed(steps) if self.is_backward else steps:
@@ -142,12 +140,11 @@ class Recurrence(nn.Module):
 class LstmSteps(Recurrence):
     """c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c') (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
 
+    kept = 2
+
     def __init__(self, weights: Weights, is_backward: bool = False) -> None:
         super().__init__(weights[1].shape[1], is_backward)
         self.linear = Joined(weights)
-
-    def start(self, x: Tensor) -> tuple[Tensor, ...]:
-        return 2 * super().start(x)
 
     def step(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         h, c = state
@@ -159,6 +156,8 @@ class LstmSteps(Recurrence):
 
 class GruSteps(Recurrence):
     """h' = (1 - z) ⊙ n + z ⊙ h with n = tanh(W x + b + r ⊙ (U h + b')) (Cho et al. 2014)."""
+
+    kept = 1
 
     def __init__(self, weights: Weights, is_backward: bool = False) -> None:
         super().__init__(weights[1].shape[1], is_backward)
