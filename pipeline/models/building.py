@@ -35,7 +35,8 @@ def build_senn(
     PipelineError
         If the architecture does not fit the inputs; names the key under ``experiments.<name>``.
     """
-    with _seeded(seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         with _naming(f"experiments.{name}.conceptizer"):
             conceptizer = _conceptizer(experiment, vae, inputs)
         with _naming(f"experiments.{name}.parameterizer"):
@@ -45,7 +46,8 @@ def build_senn(
 
 def build_vae(vae: p.Vae, inputs: Inputs, seed: int) -> VaeConceptizer:
     """The β-VAE, freshly initialised from `seed` alone, on the CPU."""
-    with _seeded(seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         return _vae(vae, inputs)
 
 
@@ -85,11 +87,3 @@ def _naming(key: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise PipelineError(f"params.yaml: {key}: {error}") from error
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Initialise on the CPU from `seed`, and leave the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

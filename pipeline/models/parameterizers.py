@@ -65,7 +65,6 @@ class MlpParameterizer(Parameterizer):
         dropout: float,
     ) -> None:
         super().__init__(num_concepts, num_classes, dropout, [(size,) for size in hidden_sizes])
-        self.input_shape = input_shape
         widths = (math.prod(input_shape), *hidden_sizes, num_concepts * num_classes)
         self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
 
