@@ -445,14 +445,12 @@ def train_steps(
     to_f = np.empty((classes, batch), weights.dtype)
     back = np.empty((classes, batch), weights.dtype)
     norms = np.empty(batch, weights.dtype)
-    labels = np.empty(batch, np.int64)
     gradient = np.empty_like(weights)
     h = values[:features]
 
     for step in range(steps):
         d = probes[step % len(probes)]
-        for b in range(batch):
-            labels[b] = classes_of[examples[step, b]]
+        labels = classes_of[examples[step]]
         for k in range(features):
             for b in range(batch):
                 values[k, b] = inputs[k, examples[step, b]]
@@ -546,11 +544,4 @@ def validate(weights: Array, places: Array, starts: Array, x: Array, y: Array) -
     p = np.empty((classes, examples), weights.dtype)
     logits_of(x, values, top, f)
     cross_entropy = softmax(f, y, p)
-    correct = 0
-    for n in range(examples):
-        best = 0
-        for c in range(1, classes):
-            if f[c, n] > f[best, n]:
-                best = c
-        correct += best == y[n]
-    return correct, cross_entropy / examples
+    return (f.argmax(0) == y).sum(), cross_entropy / examples
