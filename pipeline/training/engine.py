@@ -83,7 +83,7 @@ def _task(index: int, job: Job, bank: Bank, described: dict[Cell, dict[str, Any]
     name = fingerprint(list(prints.values()))
     if not new:
         job.run.store.checkpoint(name).remove()
-    return Task(index, new, {cell: described[cell] for cell in new}, name)
+    return Task(index, new, {cell: described[cell] for cell in bank}, name)
 
 
 def _take(job: Job, task: Task, files: Mapping[Cell, bytes]) -> None:
