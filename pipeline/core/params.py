@@ -157,6 +157,10 @@ class Experiment(Section):
     seeds: kind.Seeds | None = None
     entry: kind.ExperimentName | None = None
 
+    def key(self, name: str) -> str:
+        """Where params.yaml has this experiment, called `name`: its entry, if that has tables."""
+        return f"experiments.{self.entry or name}"
+
     def _problems(self) -> Iterator[Problem]:
         disenn = self.model_class == "DiSENN"
         if disenn != (self.conceptizer.name == "vae"):

@@ -33,13 +33,13 @@ def build_senn(
     Raises
     ------
     PipelineError
-        If the architecture does not fit the inputs; names the key under ``experiments.<name>``.
+        If the architecture does not fit the inputs; names the key in params.yaml.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        with _naming(f"experiments.{name}.conceptizer"):
+        with _naming(f"{experiment.key(name)}.conceptizer"):
             conceptizer = _conceptizer(experiment, vae, inputs)
-        with _naming(f"experiments.{name}.parameterizer"):
+        with _naming(f"{experiment.key(name)}.parameterizer"):
             parameterizer = _parameterizer(experiment, inputs)
     return Senn(conceptizer, parameterizer)
 

@@ -130,7 +130,7 @@ def train_bank(
             if end in due:
                 step = done + end
                 accuracy, cross_entropy = stepping.validate()
-                _check_finite(bank, best.losses, weights, cross_entropy, epoch, step)
+                _check_finite(bank, experiment, best.losses, weights, cross_entropy, epoch, step)
                 best.update(weights, epoch, step, accuracy, cross_entropy)
         _save(checkpoint, bank, epoch, weights, stepping, best)
         report(epoch, best.accuracy.mean().item())
@@ -236,7 +236,13 @@ class _Best:
 
 
 def _check_finite(
-    bank: Bank, losses: Tensor, weights: Tensor, cross_entropy: Tensor, epoch: int, step: int
+    bank: Bank,
+    experiment: Experiment,
+    losses: Tensor,
+    weights: Tensor,
+    cross_entropy: Tensor,
+    epoch: int,
+    step: int,
 ) -> None:
     """Complain of the first cell with something that is not finite.
 
@@ -254,7 +260,7 @@ def _check_finite(
             if not is_finite:
                 raise PipelineError(
                     f"{cell}: the {what} not finite by step {step} (epoch {epoch}). "
-                    f"Lower experiments.{cell.experiment}.lr, or λ, in params.yaml."
+                    f"Lower {experiment.key(cell.experiment)}.lr, or λ, in params.yaml."
                 )
 
 
@@ -262,7 +268,7 @@ def _steps_per_epoch(train: Split, experiment: Experiment, cell: Cell) -> int:
     steps = len(train.y) // experiment.batch_size
     if steps == 0:
         raise PipelineError(
-            f"params.yaml: experiments.{cell.experiment}.batch_size: must be ≤ the "
+            f"params.yaml: {experiment.key(cell.experiment)}.batch_size: must be ≤ the "
             f"{len(train.y)} training examples, got {experiment.batch_size}"
         )
     return steps

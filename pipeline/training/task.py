@@ -124,7 +124,7 @@ def _train(
         if width == 1:
             raise PipelineError(
                 f"{bank[0]} does not fit into the memory of {job.run.device}: lower "
-                f"experiments.{job.name}.batch_size in params.yaml, or set device: cpu"
+                f"{job.experiment.key(job.name)}.batch_size in params.yaml, or set device: cpu"
             ) from error
     if trained is None:  # the error's frames are gone by now, and the tensors in them
         checkpoint.remove()  # of epochs that halves begin again with
