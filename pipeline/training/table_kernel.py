@@ -214,9 +214,7 @@ def six(factors: Array, at: int, stride: int, count: int) -> tuple[Any, ...]:
 @compiled
 def clear(out: Array, begin: int, end: int) -> None:
     """out[row] = 0 for the rows before `end`."""
-    for row in range(begin, end):
-        for b in range(out.shape[1]):
-            out[row, b] = 0
+    out[begin:end] = 0
 
 
 @compiled
