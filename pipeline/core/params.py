@@ -157,6 +157,10 @@ class Experiment(Section):
     seeds: kind.Seeds | None = None
     entry: kind.ExperimentName | None = None
 
+    def key(self, name: str) -> str:
+        """Where params.yaml has this experiment, called `name`: its entry, if that has tables."""
+        return f"experiments.{self.entry or name}"
+
     def _problems(self) -> Iterator[Problem]:
         disenn = self.model_class == "DiSENN"
         if disenn != (self.conceptizer.name == "vae"):
@@ -440,6 +444,9 @@ class Params(Section):
                 words = f"must be among datasets ({', '.join(self.datasets)})"
                 yield f"{key}.dataset", words, dataset
         yield from self._batch_problems("pretrain", self.pretrain)
+        if self.facts_of(self.pretrain.dataset).by_column:
+            words = "must be one that is normalised as a whole, not by column, for a β-VAE"
+            yield "pretrain.dataset", words, self.pretrain.dataset
         for key, experiment in experiments.items():
             yield from self._batch_problems(key, experiment)
             yield from self._data_problems(key, experiment)

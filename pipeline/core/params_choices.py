@@ -34,17 +34,25 @@ class DatasetFacts:
     classes : int
     train : int
         Training examples.
+    by_column : bool
+        Whether every column is normalised by its own mean and standard deviation.
     """
 
     module: str
     input_shape: tuple[int, ...]
     classes: int
     train: int
+    by_column: bool = False
 
     @property
     def kind(self) -> Kind:
         """What the inputs are."""
         return kind_of(self.input_shape)
+
+
+def _uci(name: str, columns: int, classes: int, train: int) -> DatasetFacts:
+    """A table of pipeline/data/uci.py."""
+    return DatasetFacts(f"pipeline.data.uci:{name}", (columns,), classes, train, by_column=True)
 
 
 TEXTS = (0, 0)  # what section `texts` says of their shape comes in its place: `facts_of`
@@ -53,16 +61,14 @@ DATASETS = {
     "compas": DatasetFacts("pipeline.data.compas", (11,), classes=2, train=3858),
     "mnist_5k": DatasetFacts("pipeline.data.mnist_5k", (1, 28, 28), classes=10, train=4000),
     "mnist": DatasetFacts("pipeline.data.mnist", (1, 28, 28), classes=10, train=54_000),
-    "uci/ionosphere": DatasetFacts("pipeline.data.uci:IONOSPHERE", (33,), classes=2, train=281),
-    "uci/heart": DatasetFacts("pipeline.data.uci:HEART", (22,), classes=2, train=237),
-    "uci/diabetes": DatasetFacts("pipeline.data.uci:DIABETES", (8,), classes=2, train=614),
-    "uci/breast_cancer": DatasetFacts(
-        "pipeline.data.uci:BREAST_CANCER", (30,), classes=2, train=455
-    ),
-    "uci/yeast": DatasetFacts("pipeline.data.uci:YEAST", (8,), classes=10, train=1188),
-    "uci/abalone": DatasetFacts("pipeline.data.uci:ABALONE", (10,), classes=3, train=3341),
-    "uci/wine": DatasetFacts("pipeline.data.uci:WINE", (13,), classes=3, train=142),
-    "uci/glass": DatasetFacts("pipeline.data.uci:GLASS", (9,), classes=6, train=170),
+    "uci/ionosphere": _uci("IONOSPHERE", 33, classes=2, train=281),
+    "uci/heart": _uci("HEART", 22, classes=2, train=237),
+    "uci/diabetes": _uci("DIABETES", 8, classes=2, train=614),
+    "uci/breast_cancer": _uci("BREAST_CANCER", 30, classes=2, train=455),
+    "uci/yeast": _uci("YEAST", 8, classes=10, train=1188),
+    "uci/abalone": _uci("ABALONE", 10, classes=3, train=3341),
+    "uci/wine": _uci("WINE", 13, classes=3, train=142),
+    "uci/glass": _uci("GLASS", 9, classes=6, train=170),
     "reuters_r8": DatasetFacts("pipeline.data.texts:REUTERS_R8", TEXTS, classes=8, train=4936),
     "newsgroups": DatasetFacts("pipeline.data.texts:NEWSGROUPS", TEXTS, classes=20, train=10_163),
 }

@@ -43,6 +43,7 @@ def prepare(name: str, raw: Path, split_seed: int, texts: Texts) -> Prepared:
         ("input_shape", facts.input_shape, prepared.input_shape),
         ("classes", facts.classes, len(prepared.class_names)),
         ("train", facts.train, len(prepared.train)),
+        ("by_column", facts.by_column, isinstance(prepared.mean, tuple)),
     ):
         if stated != actual:
             raise PipelineError(

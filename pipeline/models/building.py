@@ -33,19 +33,21 @@ def build_senn(
     Raises
     ------
     PipelineError
-        If the architecture does not fit the inputs; names the key under ``experiments.<name>``.
+        If the architecture does not fit the inputs; names the key in params.yaml.
     """
-    with _seeded(seed):
-        with _naming(f"experiments.{name}.conceptizer"):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        with _naming(f"{experiment.key(name)}.conceptizer"):
             conceptizer = _conceptizer(experiment, vae, inputs)
-        with _naming(f"experiments.{name}.parameterizer"):
+        with _naming(f"{experiment.key(name)}.parameterizer"):
             parameterizer = _parameterizer(experiment, inputs)
     return Senn(conceptizer, parameterizer)
 
 
 def build_vae(vae: p.Vae, inputs: Inputs, seed: int) -> VaeConceptizer:
     """The β-VAE, freshly initialised from `seed` alone, on the CPU."""
-    with _seeded(seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
         return _vae(vae, inputs)
 
 
@@ -85,11 +87,3 @@ def _naming(key: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise PipelineError(f"params.yaml: {key}: {error}") from error
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Initialise on the CPU from `seed`, and leave the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

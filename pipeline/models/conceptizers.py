@@ -55,7 +55,7 @@ class Conceptizer(nn.Module):
 
         Methods that explain a network layer by layer need it.
         """
-        raise NotImplementedError
+        raise standard.unknown("conceptizer", self)
 
     def encode(self, x: Tensor) -> Tensor:
         """Concepts h(x), (B, K), without noise."""

@@ -7,11 +7,8 @@ explanations and rules of relevance propagation do not know. `layered` says the 
 
 from torch import Tensor, nn
 
-from pipeline.core.errors import PipelineError
-from pipeline.models.conceptizers import Conceptizer
-from pipeline.models.parameterizers import Parameterizer
 from pipeline.models.senn import Senn, sum_aggregator
-from pipeline.models.standard import WordSum
+from pipeline.models.standard import WordSum, unknown
 from pipeline.models.words import WordsConceptizer
 
 
@@ -53,27 +50,10 @@ def layered(model: nn.Module) -> nn.Module:
     if not isinstance(model, Senn):
         return model
     if model.aggregator is not sum_aggregator:
-        raise _unknown("aggregator", model.aggregator)
+        raise unknown("aggregator", model.aggregator)
     layers = LayeredSenn(
-        _layers_of("conceptizer", model.conceptizer),
-        _layers_of("parameterizer", model.parameterizer),
+        nn.Sequential(*model.conceptizer.as_layers()),
+        nn.Sequential(*model.parameterizer.as_layers()),
         WordSum() if isinstance(model.conceptizer, WordsConceptizer) else WeightedSum(),
     )
     return layers.train(model.training)
-
-
-def _layers_of(part: str, module: nn.Module) -> nn.Sequential:
-    """What the conceptizer or parameterizer says it is in layers of ``torch.nn``."""
-    if not isinstance(module, Conceptizer | Parameterizer):
-        raise _unknown(part, module)
-    try:
-        return nn.Sequential(*module.as_layers())
-    except NotImplementedError as error:
-        raise _unknown(part, module) from error
-
-
-def _unknown(part: str, value: object) -> PipelineError:
-    name = getattr(value, "__name__", type(value).__name__)
-    return PipelineError(
-        f"{part} {name} has no equivalent in layers of torch.nn: it needs a method `as_layers`"
-    )

@@ -7,7 +7,7 @@ above all differentiated twice. `plain` chooses.
 
 To trust the second way, read it like this. A layer is a few `Function`s; each is linear, or
 bilinear, and its derivative is another of them, so that they can be differentiated as often as one
-likes: `_Unfold` and `_Fold` are adjoint to each other, as `_Scatter` and `_Gather` are, and
+likes: `_unfold` and `_fold` are adjoint to each other, as `_scatter` and `_gather` are, and
 ⟨`_Correlation`(kernels, columns), g⟩ is trilinear, with `_Transposed` and `_KernelGradient` for its
 other derivatives. tests/models/test_layers.py compares values, first and second derivatives with
 ``torch.nn.functional``, in float64, with and without ties.
@@ -18,6 +18,7 @@ first, the rows that a kernel sees lie behind one another, and need no copy (`_C
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -83,12 +84,12 @@ class PerChannelLinear(nn.Module):
 
 
 class PooledConv2d(nn.Conv2d):
-    """``relu(max_pool2d(conv2d(x), 2))`` of x (B, C, H, W); weights as `torch.nn.Conv2d`."""
+    """``relu(max_pool2d(conv2d(x), 2))`` of x (B, C, H, W); weights as `torch.nn.Conv2d`.
+
+    Without stride, padding, dilation and groups.
+    """
 
     is_plain = False
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
-        super().__init__(in_channels, out_channels, kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.is_plain:
@@ -96,7 +97,7 @@ class PooledConv2d(nn.Conv2d):
         x = _rows_first(x)
         height, _, width, batch = x.shape
         size = self.weight.shape[-1]
-        columns = _Unfold.apply(x, (width, size, 1))
+        columns = _LinearMap.apply(x, _unfold, _fold, (width, size, 1))
         y = _Correlation.apply(_as_matrix(self.weight), columns, (height, size, 1))
         y = _MaxPool.apply(y.unflatten(-1, (-1, batch)))
         # The bias is the same for all that compete, and is added to fewer numbers after the pool.
@@ -104,19 +105,9 @@ class PooledConv2d(nn.Conv2d):
 
 
 class TransposedConv2d(nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d` of x (B, C, H, W)."""
+    """`torch.nn.ConvTranspose2d` of x (B, C, H, W), without dilation and groups."""
 
     is_plain = False
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-    ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding)
 
     def forward(self, x: Tensor, output_size: Any = None) -> Tensor:
         size, stride, padding = self.weight.shape[-1], self.stride[0], int(self.padding[0])
@@ -127,7 +118,7 @@ class TransposedConv2d(nn.ConvTranspose2d):
         height, _, width, _ = x.shape
         rows, pixels = ((n - 1) * stride + size for n in (height, width))
         columns = _Transposed.apply(_as_matrix(self.weight), x.flatten(-2), (rows, size, stride))
-        y = _Fold.apply(columns, (pixels, size, stride))
+        y = _LinearMap.apply(columns, _fold, _unfold, (pixels, size, stride))
         if padding:
             y = y[padding:-padding, :, padding:-padding, :]
         return _images(y + _per_channel(self.bias))
@@ -192,50 +183,53 @@ class _Product(Function):
         )
 
 
-class _Unfold(Function):
+class _LinearMap(Function):
+    """``function(x, *settings)``, linear in x, with the derivative ``adjoint(·, *settings)``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        function: Callable[..., Tensor],
+        adjoint: Callable[..., Tensor],
+        *settings: Any,
+    ) -> Tensor:
+        ctx.maps = adjoint, function, *settings
+        return function(x, *settings)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _LinearMap.apply(gradient, *ctx.maps), *(None for _ in ctx.maps)
+
+
+def _unfold(x: Tensor, axis: Axis) -> Tensor:
     """(H, C, W, B) to (H, k·C, w·B): for every row, what the columns of a kernel see."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, axis: Axis) -> Tensor:
-        ctx.axis = axis
-        _, size, stride = axis
-        x = x.contiguous()
-        height, channels, _, batch = x.shape
-        row, channel, pixel, one = x.stride()
-        shape = (height, size, channels, _places(axis), batch)
-        seen = x.as_strided(shape, (row, pixel, channel, stride * pixel, one))
-        return seen.reshape(height, size * channels, -1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Fold.apply(gradient, ctx.axis), None
+    _, size, stride = axis
+    x = x.contiguous()
+    height, channels, _, batch = x.shape
+    row, channel, pixel, one = x.stride()
+    shape = (height, size, channels, _places(axis), batch)
+    seen = x.as_strided(shape, (row, pixel, channel, stride * pixel, one))
+    return seen.reshape(height, size * channels, -1)
 
 
-class _Fold(Function):
-    """Adjoint of `_Unfold`: columns (H, k·C, w·B) added up to images (H, C, W, B)."""
-
-    @staticmethod
-    def forward(ctx: Any, columns: Tensor, axis: Axis) -> Tensor:
-        ctx.axis = axis
-        width, size, stride = axis
-        places = _places(axis)
-        seen = columns.unflatten(-1, (places, -1)).unflatten(-3, (size, -1))
-        height, _, channels, _, batch = seen.shape
-        image = columns.new_zeros((height, channels, width, batch))
-        for j in range(size):
-            image[..., j : j + stride * (places - 1) + 1 : stride, :] += seen[:, j]
-        return image
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Unfold.apply(gradient, ctx.axis), None
+def _fold(columns: Tensor, axis: Axis) -> Tensor:
+    """Adjoint of `_unfold`: columns (H, k·C, w·B) added up to images (H, C, W, B)."""
+    width, size, stride = axis
+    places = _places(axis)
+    seen = columns.unflatten(-1, (places, -1)).unflatten(-3, (size, -1))
+    height, _, channels, _, batch = seen.shape
+    image = columns.new_zeros((height, channels, width, batch))
+    for j in range(size):
+        image[..., j : j + stride * (places - 1) + 1 : stride, :] += seen[:, j]
+    return image
 
 
 class _Correlation(Function):
     """Kernels (O, k·k·C) on the columns (H, k·C, w·B) of the rows: y (h, O, w·B).
 
     The columns of the k rows that a kernel sees are, as they lie in memory, one matrix
-    (k·k·C, w·B), which overlaps with the next: nothing is copied beyond `_Unfold`.
+    (k·k·C, w·B), which overlaps with the next: nothing is copied beyond `_unfold`.
     """
 
     @staticmethod
@@ -325,46 +319,27 @@ class _MaxPool(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _Scatter.apply(gradient, *ctx.saved_tensors, ctx.size)
+        return _LinearMap.apply(gradient, _scatter, _gather, *ctx.saved_tensors, ctx.size)
 
 
-class _Scatter(Function):
+def _scatter(pooled: Tensor, is_right: Tensor, is_lower: Tensor, size: tuple[int, int]) -> Tensor:
     """Put pooled values (h, C, w, B) back where the maxima were, zeros elsewhere."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, pooled: Tensor, is_right: Tensor, is_lower: Tensor, size: tuple[int, int]
-    ) -> Tensor:
-        ctx.save_for_backward(is_right, is_lower)
-        height, width = size
-        _, channels, _, batch = pooled.shape
-        rows = pooled.new_empty(is_right.shape)
-        y = pooled.new_empty(height, channels, width, batch)
-        if height % 2 or width % 2:
-            y.zero_()
-        _split(pooled, is_lower, *_pairs(rows, 0))
-        _split(rows, is_right, *_pairs(y, 2))
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        return _Gather.apply(gradient, *ctx.saved_tensors), None, None, None
+    height, width = size
+    _, channels, _, batch = pooled.shape
+    rows = pooled.new_empty(is_right.shape)
+    y = pooled.new_empty(height, channels, width, batch)
+    if height % 2 or width % 2:
+        y.zero_()
+    _split(pooled, is_lower, *_pairs(rows, 0))
+    _split(rows, is_right, *_pairs(y, 2))
+    return y
 
 
-class _Gather(Function):
-    """Adjoint of `_Scatter`: the values of (H, C, W, B) at the places of the maxima."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, is_right: Tensor, is_lower: Tensor) -> Tensor:
-        ctx.save_for_backward(is_right, is_lower)
-        ctx.size = y.shape[0], y.shape[2]
-        # Exact at weights 0 and 1.
-        rows = torch.lerp(*_pairs(y, 2), is_right)
-        return torch.lerp(*_pairs(rows, 0), is_lower)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _Scatter.apply(gradient, *ctx.saved_tensors, ctx.size), None, None
+def _gather(y: Tensor, is_right: Tensor, is_lower: Tensor, size: tuple[int, int]) -> Tensor:
+    """Adjoint of `_scatter`: the values of (H, C, W, B) at the places of the maxima."""
+    # Exact at weights 0 and 1.
+    rows = torch.lerp(*_pairs(y, 2), is_right)
+    return torch.lerp(*_pairs(rows, 0), is_lower)
 
 
 def _pairs(y: Tensor, dim: int) -> tuple[Tensor, Tensor]:

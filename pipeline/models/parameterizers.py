@@ -38,7 +38,7 @@ class Parameterizer(nn.Module):
 
     def as_layers(self) -> list[nn.Module]:
         """The same as layers of ``torch.nn`` in evaluation mode; as a conceptizer's."""
-        raise NotImplementedError
+        raise standard.unknown("parameterizer", self)
 
     def draw_noise(self, batch_size: int, generator: torch.Generator) -> Masks | None:
         """Inverted-dropout masks for one batch; None without dropout or units to drop."""
@@ -65,7 +65,6 @@ class MlpParameterizer(Parameterizer):
         dropout: float,
     ) -> None:
         super().__init__(num_concepts, num_classes, dropout, [(size,) for size in hidden_sizes])
-        self.input_shape = input_shape
         widths = (math.prod(input_shape), *hidden_sizes, num_concepts * num_classes)
         self.layers = nn.ModuleList(Linear(a, b) for a, b in pairwise(widths))
 

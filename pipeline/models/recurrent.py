@@ -17,18 +17,18 @@ from torch import Tensor, nn
 from pipeline.core.dataset import is_word
 from pipeline.models.layers import product
 
-WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-
 
 class Recurrent(nn.Module):
     """What `Gru` and `Lstm` share.
 
     Its weights are those of ``torch.nn.GRU`` and ``torch.nn.LSTM`` with one layer, stacked over the
     D directions, 1 or 2: `weight_ih` (D, G·H, I) and `weight_hh` (D, G·H, H), `bias_ih` and
-    `bias_hh` (D, G·H), with H hidden units, I inputs and G gates.
+    `bias_hh` (D, G·H), with H hidden units, I inputs and G gates. `kept` is how many tensors it
+    keeps from step to step, the state h first.
     """
 
     gates: ClassVar[int]
+    kept: ClassVar[int]
     is_plain = False
 
     def __init__(self, inputs: int, hidden_size: int, bidirectional: bool = False) -> None:
@@ -50,7 +50,7 @@ class Recurrent(nn.Module):
         """
         of_inputs, is_absent = _both_ways(self._of_inputs(x)), self._absence(x)
         bias = self.bias_hh.unsqueeze(-1).expand(-1, -1, len(x))
-        state = self.start(x.new_zeros(self.directions, self.hidden_size, len(x)))
+        state = (x.new_zeros(self.directions, self.hidden_size, len(x)),) * self.kept
         states = []
         for of_input, absent in zip(of_inputs.unbind(0), is_absent.unbind(0), strict=True):
             of_state = product(self.weight_hh, state[0], self.is_plain) + bias
@@ -72,10 +72,6 @@ class Recurrent(nn.Module):
         absent = _both_ways(absent.expand(-1, self.directions, -1, -1))
         return absent.expand(-1, -1, self.hidden_size, -1)
 
-    def start(self, zeros: Tensor) -> tuple[Tensor, ...]:
-        """The state before the first input, of `zeros` (D, H, B)."""
-        raise NotImplementedError
-
     def step(self, of_input: Tensor, of_state: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """The next state (D, H, B), with what else is kept, from the gates (D, G·H, B)."""
         raise NotImplementedError
@@ -84,10 +80,7 @@ class Recurrent(nn.Module):
 class Gru(Recurrent):
     """``torch.nn.GRU``: gates r, z and the candidate n; h' = (1 − z) n + z h."""
 
-    gates = 3
-
-    def start(self, zeros: Tensor) -> tuple[Tensor, ...]:
-        return (zeros,)
+    gates, kept = 3, 1
 
     def step(self, of_input: Tensor, of_state: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         (h,) = state
@@ -101,10 +94,7 @@ class Gru(Recurrent):
 class Lstm(Recurrent):
     """``torch.nn.LSTM``: gates i, f, g and o; c' = f c + i g, h' = o tanh c'."""
 
-    gates = 4
-
-    def start(self, zeros: Tensor) -> tuple[Tensor, ...]:
-        return (zeros, zeros)
+    gates, kept = 4, 2
 
     def step(self, of_input: Tensor, of_state: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         _, c = state

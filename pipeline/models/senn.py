@@ -47,17 +47,7 @@ Aggregator = Callable[[Tensor, Tensor], Tensor]
 
 
 def sum_aggregator(concepts: Tensor, relevances: Tensor) -> Tensor:
-    """Logits f_c(x) = Σ_k θ_kc(x) h_k(x) (paper, definition 3.1 with g = sum).
-
-    Parameters
-    ----------
-    concepts : (B, K)
-    relevances : (B, K, C)
-
-    Returns
-    -------
-    (B, C)
-    """
+    """f_c = Σ_k θ_kc h_k (paper, definition 3.1 with g = sum)."""
     return (concepts.unsqueeze(-1) * relevances).sum(-2)
 
 

@@ -7,13 +7,14 @@ sum a `Sum`. Nothing is copied: a layer made here sees the model's weights chang
 """
 
 from collections.abc import Iterable
-from typing import TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.core.dataset import is_word, present
+from pipeline.core.errors import PipelineError
 from pipeline.models.layers import PerChannelLinear
 from pipeline.models.recurrent import Gru, Lstm, Recurrent
 
@@ -21,6 +22,14 @@ LayerT = TypeVar("LayerT", nn.Linear, nn.Conv2d)
 
 Weights: TypeAlias = tuple[nn.Parameter, nn.Parameter, nn.Parameter, nn.Parameter]
 """weight_ih (G·H, D), weight_hh (G·H, H), bias_ih and bias_hh (G·H,), with G gates."""
+
+
+def unknown(part: str, value: object) -> PipelineError:
+    """What to raise where `part` of a model, `value`, is not known as layers."""
+    name = getattr(value, "__name__", type(value).__name__)
+    return PipelineError(
+        f"{part} {name} has no equivalent in layers of torch.nn: it needs a method `as_layers`"
+    )
 
 
 def perceptron(linear: Iterable[nn.Module]) -> list[nn.Module]:
@@ -102,24 +111,22 @@ class Joined(nn.Module):
 class Recurrence(nn.Module):
     """A cell at work on a sequence: (B, T, D) to its states (B, T, H), from zeros.
 
-    A subclass says what a step is.
+    A subclass says what a step is, and how many tensors are `kept` from one to the next, h first.
     """
+
+    kept: ClassVar[int]
 
     def __init__(self, hidden_size: int, is_backward: bool) -> None:
         super().__init__()
         self.hidden_size, self.is_backward = hidden_size, is_backward
         self.gate, self.sum, self.tanh, self.sigmoid = Gate(), Sum(), nn.Tanh(), nn.Sigmoid()
 
-    def start(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The state before the first step: h, and what else the cell remembers, (B, H) each."""
-        return (x.new_zeros(len(x), self.hidden_size),)
-
     def step(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """The state after reading x (B, D)."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        state, steps = self.start(x), range(x.shape[1])
+        state, steps = (x.new_zeros(len(x), self.hidden_size),) * self.kept, range(x.shape[1])
         is_there = present(x)
         states: dict[int, Tensor] = {}
         for t in reversed(steps) if self.is_backward else steps:
@@ -133,12 +140,11 @@ class Recurrence(nn.Module):
 class LstmSteps(Recurrence):
     """c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c') (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
 
+    kept = 2
+
     def __init__(self, weights: Weights, is_backward: bool = False) -> None:
         super().__init__(weights[1].shape[1], is_backward)
         self.linear = Joined(weights)
-
-    def start(self, x: Tensor) -> tuple[Tensor, ...]:
-        return 2 * super().start(x)
 
     def step(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         h, c = state
@@ -150,6 +156,8 @@ class LstmSteps(Recurrence):
 
 class GruSteps(Recurrence):
     """h' = (1 - z) ⊙ n + z ⊙ h with n = tanh(W x + b + r ⊙ (U h + b')) (Cho et al. 2014)."""
+
+    kept = 1
 
     def __init__(self, weights: Weights, is_backward: bool = False) -> None:
         super().__init__(weights[1].shape[1], is_backward)

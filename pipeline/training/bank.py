@@ -84,7 +84,6 @@ def train_bank(
     report: Callable[[int, float], None],
     checkpoint: Checkpoint,
     width: int | None = None,
-    at_once: bool = False,
 ) -> list[TrainedCell]:
     """Train a bank, from its checkpoint if there is one; return its cells in order.
 
@@ -99,7 +98,6 @@ def train_bank(
     checkpoint : written after every epoch; if it has all cells of the bank, whatever others too,
         training goes on from it.
     width : cells to compute at once on a GPU, idle ones included; all of the bank by default.
-    at_once : compute them at once on a CPU too, as a GPU does.
 
     Raises
     ------
@@ -113,14 +111,13 @@ def train_bank(
     stepping: Stepping
     if fits(experiment, objective.robustness, device):
         stepping = TableStepping(architecture, weights, objective, bank, data)
-    elif device.type == "cpu" and not at_once:
+    elif device.type == "cpu":
         stepping = CellStepping(architecture, weights, objective, bank, data)
     else:
         stepping = VmapStepping(architecture, weights, objective, bank, data, width)
 
     best = _Best(bank, weights, experiment.select)
-    losses_since: list[Tensor] = []
-    first = _resume(checkpoint, bank, weights, stepping, best, losses_since)
+    first = _resume(checkpoint, bank, weights, stepping, best)
     for epoch in range(first, experiment.epochs + 1):
         drawn = {
             seed: draw_batches(architecture, objective, seed, epoch, data.train)
@@ -128,15 +125,14 @@ def train_bank(
         }
         done, due = (epoch - 1) * steps, validations(epoch, steps, experiment)
         for start, end in stretches(epoch, steps, experiment):
-            losses_since.append(stepping.advance(drawn, start, end, done + start))
+            losses = stepping.advance(drawn, start, end, done + start)
+            best.losses = torch.cat([best.losses, losses])
             if end in due:
                 step = done + end
-                losses = torch.cat(losses_since)
                 accuracy, cross_entropy = stepping.validate()
-                _check_finite(bank, losses, weights, cross_entropy, epoch, step)
-                best.update(weights, epoch, step, losses, accuracy, cross_entropy)
-                losses_since.clear()
-        _save(checkpoint, bank, epoch, weights, stepping, best, losses_since)
+                _check_finite(bank, experiment, best.losses, weights, cross_entropy, epoch, step)
+                best.update(weights, epoch, step, accuracy, cross_entropy)
+        _save(checkpoint, bank, epoch, weights, stepping, best)
         report(epoch, best.accuracy.mean().item())
     return best.cells(architecture)
 
@@ -148,30 +144,18 @@ def _save(
     weights: Tensor,
     stepping: Stepping,
     best: "_Best",
-    losses_since: list[Tensor],
 ) -> None:
     """Keep all that the next epochs depend on; random numbers start anew at every epoch."""
-    tensors = {"weights": weights, **best.state()}
-    tensors |= {f"stepping.{name}": value for name, value in stepping.state().items()}
-    if losses_since:
-        tensors["losses"] = torch.cat(losses_since)
+    tensors = {"weights": weights, **best.state(), **stepping.state()}
     cells = [(cell.experiment, cell.robust_reg, cell.seed) for cell in bank]
     checkpoint.save(tensors, {"epoch": epoch, "cells": cells})
 
 
 def _resume(
-    checkpoint: Checkpoint,
-    bank: Bank,
-    weights: Tensor,
-    stepping: Stepping,
-    best: "_Best",
-    losses_since: list[Tensor],
+    checkpoint: Checkpoint, bank: Bank, weights: Tensor, stepping: Stepping, best: "_Best"
 ) -> int:
     """Restore what `_save` kept; the epoch to go on with."""
-    saved = checkpoint.load()
-    if saved is None:
-        return 1
-    tensors, metadata = saved
+    tensors, metadata = checkpoint.load() or ({}, {"cells": []})
     cells = [Cell(*cell) for cell in metadata["cells"]]
     if not set(bank) <= set(cells):
         return 1
@@ -181,18 +165,15 @@ def _resume(
     }
     weights.copy_(kept["weights"])
     best.restore(kept)
-    prefix = "stepping."
-    stepping.restore({n.removeprefix(prefix): v for n, v in kept.items() if n.startswith(prefix)})
-    if "losses" in kept:
-        losses_since.append(kept["losses"])
+    stepping.restore(kept)
     return int(metadata["epoch"]) + 1
 
 
 def _of_cells(name: str, value: Tensor, places: Tensor) -> Tensor:
     """What a tensor that `_save` kept says of the cells at `places` of its bank."""
-    if name in ("best.when", "stepping.step"):  # the same for all
+    if name in ("best.when", "step"):  # the same for all
         return value
-    return value.index_select(-1 if name in ("best.curve", "losses") else 0, places)
+    return value.index_select(-1 if name in ("best.curve", "best.losses") else 0, places)
 
 
 class _Best:
@@ -206,15 +187,10 @@ class _Best:
         self.step = torch.zeros_like(self.accuracy, dtype=torch.long)
         self.when = torch.empty(0, 2, dtype=torch.long)  # step and epoch of every validation
         self.curve = weights.new_empty(0, len(_CURVE), len(bank))
+        self.losses = weights.new_empty(0, len(Losses._fields), len(bank))  # since the last one
 
     def update(
-        self,
-        weights: Tensor,
-        epoch: int,
-        step: int,
-        losses: Tensor,
-        accuracy: Tensor,
-        cross_entropy: Tensor,
+        self, weights: Tensor, epoch: int, step: int, accuracy: Tensor, cross_entropy: Tensor
     ) -> None:
         """Note a validation; keep the weights of cells that became better, the first of equals."""
         scored = score(self.select, accuracy, cross_entropy, torch.full_like(accuracy, step))
@@ -224,14 +200,15 @@ class _Best:
         self.step = torch.where(better, step, self.step)
         self.weights = torch.where(better.unsqueeze(-1), weights, self.weights)
         # Step by step: the order in which torch sums depends on the number of cells.
-        mean = sum(losses[1:], losses[0]) / len(losses)
+        mean = sum(self.losses[1:], self.losses[0]) / len(self.losses)
         row = torch.stack([*mean, cross_entropy, accuracy])
         self.curve = torch.cat([self.curve, row.unsqueeze(0)])
         self.when = torch.cat([self.when, torch.tensor([[step, epoch]])])
+        self.losses = self.losses[:0]
 
     def state(self) -> dict[str, Tensor]:
         """All of it, for a checkpoint."""
-        names = ("weights", "score", "accuracy", "step", "when", "curve")
+        names = ("weights", "score", "accuracy", "step", "when", "curve", "losses")
         return {f"best.{name}": getattr(self, name) for name in names}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -259,7 +236,13 @@ class _Best:
 
 
 def _check_finite(
-    bank: Bank, losses: Tensor, weights: Tensor, cross_entropy: Tensor, epoch: int, step: int
+    bank: Bank,
+    experiment: Experiment,
+    losses: Tensor,
+    weights: Tensor,
+    cross_entropy: Tensor,
+    epoch: int,
+    step: int,
 ) -> None:
     """Complain of the first cell with something that is not finite.
 
@@ -277,7 +260,7 @@ def _check_finite(
             if not is_finite:
                 raise PipelineError(
                     f"{cell}: the {what} not finite by step {step} (epoch {epoch}). "
-                    f"Lower experiments.{cell.experiment}.lr, or λ, in params.yaml."
+                    f"Lower {experiment.key(cell.experiment)}.lr, or λ, in params.yaml."
                 )
 
 
@@ -285,7 +268,7 @@ def _steps_per_epoch(train: Split, experiment: Experiment, cell: Cell) -> int:
     steps = len(train.y) // experiment.batch_size
     if steps == 0:
         raise PipelineError(
-            f"params.yaml: experiments.{cell.experiment}.batch_size: must be ≤ the "
+            f"params.yaml: {experiment.key(cell.experiment)}.batch_size: must be ≤ the "
             f"{len(train.y)} training examples, got {experiment.batch_size}"
         )
     return steps

@@ -56,9 +56,7 @@ def train_grids(jobs: Sequence[Job]) -> list[pd.DataFrame]:
             whose = f" of {job}" if len(jobs) > 1 else ""
             what = f"bank {count}/{len(tasks)}{whose} done, valid accuracy {accuracy:.3f}"
             progress.say(what)
-    return [
-        pd.concat([_curve(job, cell) for cell in job.grid()], ignore_index=True) for job in jobs
-    ]
+    return [_curves(job) for job in jobs]
 
 
 def _tasks(index: int, job: Job, data: Dataset) -> list[Task]:
@@ -85,7 +83,7 @@ def _task(index: int, job: Job, bank: Bank, described: dict[Cell, dict[str, Any]
     name = fingerprint(list(prints.values()))
     if not new:
         job.run.store.checkpoint(name).remove()
-    return Task(index, new, {cell: described[cell] for cell in new}, name)
+    return Task(index, new, {cell: described[cell] for cell in bank}, name)
 
 
 def _take(job: Job, task: Task, files: Mapping[Cell, bytes]) -> None:
@@ -98,12 +96,10 @@ def _take(job: Job, task: Task, files: Mapping[Cell, bytes]) -> None:
         job.run.store.shrink()
 
 
-def _curve(job: Job, cell: Cell) -> pd.DataFrame:
-    _, metadata = read_tensors(cell.path(job.models))
-    curve = pd.DataFrame(metadata["curve"])
-    for place, key in enumerate(("experiment", "robust_reg", "seed")):
-        curve.insert(place, key, getattr(cell, key))
-    return curve
+def _curves(job: Job) -> pd.DataFrame:
+    curves = {cell: read_tensors(cell.path(job.models))[1]["curve"] for cell in job.grid()}
+    rows = [{**asdict(cell), **row} for cell, curve in curves.items() for row in curve]
+    return pd.DataFrame(rows)
 
 
 def _describe(job: Job, data: Dataset, cells: Sequence[Cell]) -> dict[Cell, dict[str, Any]]:

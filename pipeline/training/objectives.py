@@ -56,16 +56,19 @@ class Objective(NamedTuple):
         """L_h: of an autoencoder with sparse concepts (SENN), or of the β-VAE (DiSENN)."""
         conceptizer = senn.conceptizer
         if isinstance(conceptizer, VaeConceptizer):
-            assert output.latent is not None and self.experiment.beta is not None
-            concepts = Concepts(output.concepts, output.reconstruction, output.latent)
-            return vae_loss(conceptizer, concepts, x, self.experiment.beta, self.vae.objective)
+            assert self.experiment.beta is not None
+            return vae_loss(conceptizer, output, x, self.experiment.beta, self.vae.objective)
         assert self.experiment.sparsity_reg is not None
         error = (output.reconstruction - x).square().mean()
         return error + self.experiment.sparsity_reg * output.concepts.abs().sum()
 
 
 def vae_loss(
-    conceptizer: VaeConceptizer, concepts: Concepts, x: Tensor, beta: float, objective: str
+    conceptizer: VaeConceptizer,
+    concepts: Concepts | SennOutput,
+    x: Tensor,
+    beta: float,
+    objective: str,
 ) -> Tensor:
     """Reconstruction error + β KL(q(z | x) ‖ N(0, 1)), summed over latents, mean over the batch.
 
@@ -80,7 +83,7 @@ def vae_loss(
 
 
 def reconstruction_error(
-    conceptizer: VaeConceptizer, concepts: Concepts, x: Tensor, objective: str
+    conceptizer: VaeConceptizer, concepts: Concepts | SennOutput, x: Tensor, objective: str
 ) -> Tensor:
     """The β-VAE's squared error, mean over the batch, as `vae_loss` takes it."""
     error = (concepts.reconstruction - x) * conceptizer.scale

@@ -2,13 +2,12 @@
 
 import math
 from functools import partial
-from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.core.dataset import Dataset, file_of, read_dataset
+from pipeline.core.dataset import file_of, read_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import File, write_bytes
 from pipeline.core.fingerprint import provenance
@@ -69,15 +68,14 @@ def _pretrain(
     parameters = list(vae.parameters())
     adam = Adam(parameters, settings.lr)
 
-    def loss_of(x: Tensor, noise: Tensor | None) -> Tensor:
-        return vae_loss(vae, vae(x, noise), x, settings.pre_beta, vae_params.objective)
-
     rows = []
     for epoch in range(1, settings.pretrain_epochs + 1):
         noise = generator(seed, "pretrain noise", epoch, run.device)
         losses = []
         for index in batch_order(seed, epoch, len(train), settings.batch_size).to(run.device):
-            loss = loss_of(train[index], vae.draw_noise(len(index), noise))
+            x = train[index]
+            concepts = vae(x, vae.draw_noise(len(index), noise))
+            loss = vae_loss(vae, concepts, x, settings.pre_beta, vae_params.objective)
             adam.step(torch.autograd.grad(loss, parameters))
             losses.append(loss.detach())
         train_loss = torch.stack(losses).mean().item()
@@ -91,7 +89,15 @@ def _pretrain(
                 )
         rows.append({"seed": seed, "epoch": epoch, "train_loss": train_loss, **validated})
         report(epoch, rows[-1]["valid_loss"])
-    return rows, to_bytes(vae.state_dict(), _metadata(run, seed, data))
+    metadata = {
+        "seed": seed,
+        "params": {
+            "vae": vae_params.model_dump(mode="json"),
+            "pretrain": settings.model_dump(mode="json"),
+        },
+        **provenance(data, run.device),
+    }
+    return rows, to_bytes(vae.state_dict(), metadata)
 
 
 @torch.no_grad()
@@ -105,15 +111,4 @@ def _validate(run: Run, vae: VaeConceptizer, valid: Tensor) -> dict[str, float]:
         "valid_loss": reconstruction + run.params.pretrain.pre_beta * kl,
         "valid_reconstruction": reconstruction,
         "valid_kl": kl,
-    }
-
-
-def _metadata(run: Run, seed: int, data: Dataset) -> dict[str, Any]:
-    return {
-        "seed": seed,
-        "params": {
-            "vae": run.params.vae.model_dump(mode="json"),
-            "pretrain": run.params.pretrain.model_dump(mode="json"),
-        },
-        **provenance(data, run.device),
     }

@@ -1,5 +1,6 @@
 """What the terminal shows while models train: cells, epochs, validation accuracy, time left."""
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -26,10 +27,15 @@ class TrainingProgress(Progress):
         self.bar = self.add_task(title, total=sum(epochs), value=f"{measure} –")
 
     def epoch(self, task: int, epoch: int, value: float) -> None:
-        """Note that `task` has done `epoch` epochs and stands at `value` of the measure."""
-        self.done[task], self.values[task] = epoch, value
-        mean = sum(self.values.values()) / len(self.values)
-        self.update(self.bar, completed=sum(self.done), value=f"{self.measure} {mean:.3f}")
+        """Note that `task` has done `epoch` epochs and stands at `value` of the measure.
+
+        NaN: there is no value yet.
+        """
+        self.done[task] = epoch
+        if not math.isnan(value):
+            self.values[task] = value
+        mean = f"{sum(self.values.values()) / len(self.values):.3f}" if self.values else "–"
+        self.update(self.bar, completed=sum(self.done), value=f"{self.measure} {mean}")
 
     def say(self, what: str) -> None:
         """Print `what` on a line of its own, after the title."""

@@ -125,7 +125,7 @@ def robustness_loss(
         summed before the root.
     """
     r = residuals(at, variant, probes).flatten(2)  # (D, B, features)
-    squares = len(r) if probes is not None and not _tabular_review(at, variant) else 1
+    squares = len(r) if probes is not None and not _tabular_review(variant, at.x.shape[1:]) else 1
     if reduction == "batch":
         return torch.linalg.vector_norm(r) / squares**0.5
     return torch.linalg.vector_norm(r, dim=(0, 2)).mean() / squares**0.5
@@ -156,7 +156,7 @@ def residuals(at: Linearised, variant: Variant, probes: Tensor | None = None) ->
         """The cotangent on h, (B, K), of the same; the two VJPs add up to Σ_c weights_c ∇f_c."""
         return (theta * weights.unsqueeze(1)).sum(2)
 
-    if _tabular_review(at, variant):
+    if _tabular_review(variant, at.x.shape[1:]):
         if at.x.shape != h.shape:
             raise ValueError(
                 "robustness.variant review2020 on a table needs the identity conceptizer: "
@@ -200,8 +200,8 @@ def directions(robustness: Robustness, input_shape: Sequence[int]) -> int | Lite
     `robustness.probes`, but where one gradient serves all classes, which is as exact as it is
     cheap.
     """
-    is_table = kind_of(input_shape) == "tables"
-    return "exact" if robustness.variant == "review2020" and is_table else robustness.probes
+    one_serves_all = _tabular_review(robustness.variant, input_shape)
+    return "exact" if one_serves_all else robustness.probes
 
 
 def draw_probes(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -222,6 +222,6 @@ def of_log_softmax(logits: Tensor) -> Slope:
     return Slope(None, logits.softmax(1))
 
 
-def _tabular_review(at: Linearised, variant: Variant) -> bool:
-    """Whether the published code for tables applies: inputs (B, d) under ``review2020``."""
-    return variant == "review2020" and at.x.ndim == at.output.logits.ndim
+def _tabular_review(variant: Variant, input_shape: Sequence[int]) -> bool:
+    """Whether the published code for tables applies: inputs (d,) under ``review2020``."""
+    return variant == "review2020" and kind_of(input_shape) == "tables"

@@ -35,23 +35,16 @@ LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35
 TAYLOR = tuple(1 / math.factorial(n) for n in range(13, -1, -1))
 
 
-def compiled(function: F) -> F:
-    """Compile, for the processor that `portable` names, with sums in an order to be vectorised.
-
-    What a function writes to one argument it must not read from another.
-    """
-    return _compiled(function, {"reassoc", "contract", "nsz"})
+def _compiler(freedom: set[str]) -> Callable[[F], F]:
+    """What compiles a function for the processor that `portable` names, with LLVM's `freedom`."""
+    return cast(Callable[[F], F], njit(cache=True, error_model="numpy", fastmath=freedom))
 
 
-def _compiled(function: F, freedom: set[str]) -> F:
-    compile_ = njit(cache=True, error_model="numpy", fastmath=freedom)
-    return cast(F, compile_(function))
-
-
-def in_order(function: F) -> F:
-    """Compile as `compiled` does, with sums in the order they are written in."""
-    return _compiled(function, {"contract"})
-
+# With sums in an order to be vectorised. What a function writes to one argument it must not read
+# from another.
+compiled = _compiler({"reassoc", "contract", "nsz"})
+# With sums in the order they are written in.
+in_order = _compiler({"contract"})
 
 # numba's `exp`, `log` and `**` are the C library's, which differ from machine to machine.
 
@@ -103,54 +96,47 @@ def power(base: float, exponent: int) -> float:
 
 @compiled
 def forward(
-    weights: Array, places: Array, widths: Array, masks: Array, values: Array, slopes: Array
+    weights: Array, places: Array, starts: Array, masks: Array, values: Array, slopes: Array
 ) -> None:
     """Fill the layers' rows of `values`, and the hidden ones of `slopes`, ReLU's and dropout's."""
-    number, batch = weights.dtype.type, values.shape[1]
-    below, begin = 0, widths[0]
+    number, batch, features = weights.dtype.type, values.shape[1], starts[1]
     for layer in range(len(places)):
         weight, bias = places[layer]
-        end = begin + widths[layer + 1]
+        below, begin, end = starts[layer], starts[layer + 1], starts[layer + 2]
         for row in range(begin, end):
             for b in range(batch):
                 values[row, b] = weights[bias + row - begin]
-        combine(weights, weight, widths[layer], 1, values, below, begin, values, begin, end)
+        combine(weights, weight, begin - below, 1, values, below, begin, values, begin, end)
         if layer < len(places) - 1:
             for row in range(begin, end):
                 for b in range(batch):
-                    value = values[row, b] * masks[row - widths[0], b]
-                    slopes[row, b] = masks[row - widths[0], b] if value > 0 else number(0)
+                    value = values[row, b] * masks[row - features, b]
+                    slopes[row, b] = masks[row - features, b] if value > 0 else number(0)
                     values[row, b] = value if value > 0 else number(0)
-        below, begin = begin, end
 
 
 @compiled
 def pull(
-    weights: Array, places: Array, widths: Array, slopes: Array, g: Array, lowest: int
+    weights: Array, places: Array, starts: Array, slopes: Array, g: Array, lowest: int
 ) -> None:
     """Take a cotangent on θ, in the last rows of `g`, down to what goes into layer `lowest`."""
-    end = len(g)
     for layer in range(len(places) - 1, lowest - 1, -1):
-        below = end - widths[layer + 1]
-        begin = below - widths[layer]
+        begin, below, end = starts[layer], starts[layer + 1], starts[layer + 2]
         clear(g, begin, below)
-        combine(weights, places[layer, 0], 1, widths[layer], g, below, end, g, begin, below)
+        combine(weights, places[layer, 0], 1, below - begin, g, below, end, g, begin, below)
         if layer > 0:
             multiply(g, slopes, begin, below)
-        end = below
 
 
 @compiled
-def push(weights: Array, places: Array, widths: Array, slopes: Array, t: Array) -> None:
+def push(weights: Array, places: Array, starts: Array, slopes: Array, t: Array) -> None:
     """Take a change of x, in the first rows of `t`, up to that of θ, by way of all rows."""
-    below, begin = 0, widths[0]
     for layer in range(len(places)):
-        end = begin + widths[layer + 1]
+        below, begin, end = starts[layer], starts[layer + 1], starts[layer + 2]
         clear(t, begin, end)
-        combine(weights, places[layer, 0], widths[layer], 1, t, below, begin, t, begin, end)
+        combine(weights, places[layer, 0], begin - below, 1, t, below, begin, t, begin, end)
         if layer < len(places) - 1:
             multiply(t, slopes, begin, end)
-        below, begin = begin, end
 
 
 @compiled
@@ -228,9 +214,7 @@ def six(factors: Array, at: int, stride: int, count: int) -> tuple[Any, ...]:
 @compiled
 def clear(out: Array, begin: int, end: int) -> None:
     """out[row] = 0 for the rows before `end`."""
-    for row in range(begin, end):
-        for b in range(out.shape[1]):
-            out[row, b] = 0
+    out[begin:end] = 0
 
 
 @compiled
@@ -243,13 +227,13 @@ def multiply(out: Array, factors: Array, begin: int, end: int) -> None:
 
 @compiled
 def add_products(
-    places: Array, widths: Array, above: Array, beneath: Array, gradient: Array
+    places: Array, starts: Array, above: Array, beneath: Array, gradient: Array
 ) -> None:
     """Add every layer's Σ_b above·beneath to the gradient of its weights."""
     zero, batch = gradient.dtype.type(0), above.shape[1]
-    below, begin = 0, widths[0]
     for layer in range(len(places)):
-        end, inputs = begin + widths[layer + 1], widths[layer]
+        below, begin, end = starts[layer], starts[layer + 1], starts[layer + 2]
+        inputs = begin - below
         for o in range(begin, end, 2):
             p = min(o + 1, end - 1)
             for i in range(below, begin, 4):
@@ -268,7 +252,6 @@ def add_products(
                 add_four(gradient, at, begin - i, oi, oj, ok, om)
                 if p > o:
                     add_four(gradient, at + inputs, begin - i, pi, pj, pk, pm)
-        below, begin = begin, end
 
 
 @compiled
@@ -284,16 +267,15 @@ def add_four(out: Array, at: int, count: int, a: Any, b: Any, c: Any, d: Any) ->
 
 
 @compiled
-def add_sums(places: Array, widths: Array, above: Array, gradient: Array) -> None:
+def add_sums(places: Array, starts: Array, above: Array, gradient: Array) -> None:
     """Add every layer's Σ_b above to the gradient of its biases."""
-    begin = widths[0]
     for layer in range(len(places)):
-        for o in range(widths[layer + 1]):
+        begin, end = starts[layer + 1], starts[layer + 2]
+        for row in range(begin, end):
             total = gradient.dtype.type(0)
             for b in range(above.shape[1]):
-                total += above[begin + o, b]
-            gradient[places[layer, 1] + o] += total
-        begin += widths[layer + 1]
+                total += above[row, b]
+            gradient[places[layer, 1] + row - begin] += total
 
 
 @compiled
@@ -410,7 +392,7 @@ def train_steps(
     weights: Array,
     moments: Array,
     places: Array,
-    widths: Array,
+    starts: Array,
     inputs: Array,
     classes_of: Array,
     examples: Array,
@@ -431,7 +413,7 @@ def train_steps(
     weights : (numbers,), the cell's row (`models.stacking`).
     moments : (2, numbers), Adam's.
     places : (layers, 2), where each layer's weight and bias begin in the row.
-    widths : (layers + 1,), rows of the inputs and of every layer.
+    starts : (layers + 2,), where the rows of the inputs and of every layer begin, and the end.
     inputs, classes_of : (features, N) and (N,), all there is to train on.
     examples : (steps, B), which of them each batch has.
     masks : (steps, hidden units, B), dropout's; or one step for all, of ones, without.
@@ -441,13 +423,11 @@ def train_steps(
     losses : (steps, 2), filled: classification, robustness.
     """
     number = weights.dtype.type
-    features = len(inputs)
+    features, top, rows = starts[1], starts[-2], starts[-1]
     steps, batch = examples.shape
     classes = probes.shape[2]
     tabular = target == TABULAR_REVIEW  # one pull for all classes, and a residual for each
     pulls, residuals = (1, classes) if tabular else (probes.shape[1], probes.shape[1])
-    rows = widths.sum()
-    top = rows - widths[-1]
 
     values = np.empty((rows, batch), weights.dtype)
     slopes = np.empty((rows, batch), weights.dtype)
@@ -463,18 +443,16 @@ def train_steps(
     to_f = np.empty((classes, batch), weights.dtype)
     back = np.empty((classes, batch), weights.dtype)
     norms = np.empty(batch, weights.dtype)
-    labels = np.empty(batch, np.int64)
     gradient = np.empty_like(weights)
     h = values[:features]
 
     for step in range(steps):
         d = probes[step % len(probes)]
-        for b in range(batch):
-            labels[b] = classes_of[examples[step, b]]
+        labels = classes_of[examples[step]]
         for k in range(features):
             for b in range(batch):
                 values[k, b] = inputs[k, examples[step, b]]
-        forward(weights, places, widths, masks[step % len(masks)], values, slopes)
+        forward(weights, places, starts, masks[step % len(masks)], values, slopes)
         logits_of(h, values, top, f)
         classification = softmax(f, labels, p)
 
@@ -484,7 +462,7 @@ def train_steps(
                 for c in range(classes):
                     for b in range(batch):
                         pulled[n, top + k * classes + c, b] = h[k, b] * on_theta[n, c, b]
-            pull(weights, places, widths, slopes, pulled[n], 0)
+            pull(weights, places, starts, slopes, pulled[n], 0)
         for n in range(residuals):
             m = 0 if tabular else n
             for k in range(features):
@@ -521,8 +499,8 @@ def train_steps(
                             adjoint[top + k * classes + c, b] -= r[c, k, b]
             else:
                 pushed[:features] = r[n]
-            push(weights, places, widths, slopes, pushed)
-            add_products(places, widths, pulled[n], pushed, gradient)
+            push(weights, places, starts, slopes, pushed)
+            add_products(places, starts, pulled[n], pushed, gradient)
             back[:] = 0  # of the loss to what `cotangents` gave
             for k in range(features):
                 for c in range(classes):
@@ -543,33 +521,25 @@ def train_steps(
             for c in range(classes):
                 for b in range(batch):
                     adjoint[top + k * classes + c, b] += h[k, b] * to_f[c, b]
-        pull(weights, places, widths, slopes, adjoint, 1)
-        add_products(places, widths, adjoint, values, gradient)
-        add_sums(places, widths, adjoint, gradient)
+        pull(weights, places, starts, slopes, adjoint, 1)
+        add_products(places, starts, adjoint, values, gradient)
+        add_sums(places, starts, adjoint, gradient)
         adam(weights, moments, gradient, lr, done + step + 1)
 
 
 @compiled
-def validate(
-    weights: Array, places: Array, widths: Array, x: Array, y: Array, classes: int
-) -> tuple[int, float]:
+def validate(weights: Array, places: Array, starts: Array, x: Array, y: Array) -> tuple[int, float]:
     """How many of x (features, N) one cell gets right, and its mean cross-entropy."""
-    rows = widths.sum()
+    top, rows = starts[-2], starts[-1]
     features, examples = x.shape
+    classes = (rows - top) // features
     values = np.empty((rows, examples), weights.dtype)
     slopes = np.empty((rows, examples), weights.dtype)
     values[:features] = x
-    masks = np.ones((rows - features - widths[-1], examples), weights.dtype)
-    forward(weights, places, widths, masks, values, slopes)
+    masks = np.ones((top - features, examples), weights.dtype)
+    forward(weights, places, starts, masks, values, slopes)
     f = np.empty((classes, examples), weights.dtype)
     p = np.empty((classes, examples), weights.dtype)
-    logits_of(x, values, rows - widths[-1], f)
+    logits_of(x, values, top, f)
     cross_entropy = softmax(f, y, p)
-    correct = 0
-    for n in range(examples):
-        best = 0
-        for c in range(1, classes):
-            if f[c, n] > f[best, n]:
-                best = c
-        correct += best == y[n]
-    return correct, cross_entropy / examples
+    return (f.argmax(0) == y).sum(), cross_entropy / examples

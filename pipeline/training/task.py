@@ -1,7 +1,7 @@
 """Train one bank, from prepared data to the files of its cells: what a worker does."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from pipeline.core.cells import Cell, grid
 from pipeline.core.dataset import Dataset, file_of, read_dataset
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import File
+from pipeline.core.fingerprint import fingerprint
 from pipeline.core.params import Experiment
 from pipeline.core.run import Run
 from pipeline.core.tensors import read_tensors, to_bytes
@@ -71,10 +72,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """A bank to train, and what is known of its cells beforehand: their metadata.
+    """A bank to train, as far as its cells are not in the store.
 
-    `job` is the index of its job; `checkpoint` the name of its unfinished state in the
-    cell store.
+    `job` is the index of its job; `described` has what is known of all its cells beforehand, their
+    metadata; `checkpoint` is the name of its unfinished state in the cell store.
     """
 
     job: int
@@ -109,7 +110,8 @@ def _train(
 ) -> dict[Cell, tuple[float, bytes]]:
     """Validation accuracy and file of every cell.
 
-    In halves, where a GPU's memory is too small for the bank.
+    In halves, where a GPU's memory is too small for the bank. Those are the same when a run goes on
+    that was killed in one of them, and so are the names of their checkpoints.
     """
     bank = task.bank
     objective = Objective(job.experiment, job.run.params.robustness, job.run.params.vae)
@@ -122,15 +124,12 @@ def _train(
         if width == 1:
             raise PipelineError(
                 f"{bank[0]} does not fit into the memory of {job.run.device}: lower "
-                f"experiments.{job.name}.batch_size in params.yaml, or set device: cpu"
+                f"{job.experiment.key(job.name)}.batch_size in params.yaml, or set device: cpu"
             ) from error
     if trained is None:  # the error's frames are gone by now, and the tensors in them
+        checkpoint.remove()  # of epochs that halves begin again with
         width //= 2
-        halves = (("a", bank[:width]), ("b", bank[width:]))
-        tasks = [
-            replace(task, bank=b, checkpoint=task.checkpoint + name) for name, b in halves if b
-        ]
-        done = [_train(job, half, data, initial, report, width) for half in tasks]
+        done = [_train(job, half, data, initial, report, width) for half in _halves(task, width)]
         return {cell: outcome for half in done for cell, outcome in half.items()}
     files = {}
     for result in trained:
@@ -145,6 +144,17 @@ def _train(
         files[result.cell] = result.valid_accuracy, content
     checkpoint.remove()
     return files
+
+
+def _halves(task: Task, width: int) -> list[Task]:
+    """The first `width` cells of the bank, and the others, as far as there are some to train."""
+    cells, halves = list(task.described), []
+    for name, half in (("a", cells[:width]), ("b", cells[width:])):
+        described = {cell: task.described[cell] for cell in half}
+        bank = [cell for cell in task.bank if cell in described]
+        checkpoint = fingerprint([task.checkpoint, name])
+        halves.append(Task(task.job, bank, described, checkpoint))
+    return [half for half in halves if half.bank]
 
 
 def _initial(job: Job, data: Dataset, files: Mapping[Path, File]) -> Callable[[int], Senn]:

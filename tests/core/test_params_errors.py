@@ -538,6 +538,22 @@ def test_wrong_value(content, key, value, lines):
     assert explained(content) == ([lines] if isinstance(lines, str) else lines)
 
 
+def test_a_vae_is_for_data_that_are_normalised_as_a_whole(content):
+    content["pretrain"] |= {"dataset": "uci/wine", "batch_size": 10}
+    mlp = {"name": "mlp", "hidden_sizes": [5]}
+    content["experiments"]["mnist_disenn"] |= {
+        "dataset": "uci/wine",
+        "num_classes": 3,
+        "batch_size": 10,
+        "parameterizer": mlp,
+    }
+    content["robustness"]["variant"] = "paper2018"
+    assert explained(content) == [
+        "pretrain.dataset: must be one that is normalised as a whole, not by column, for a β-VAE, "
+        'got "uci/wine"'
+    ]
+
+
 def test_the_reviews_loss_takes_the_features_of_a_table_for_concepts(content):
     content["pretrain"]["dataset"] = "compas"
     mlp = {"name": "mlp", "hidden_sizes": [5]}

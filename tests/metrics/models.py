@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.core.params import Params, load_params
 from pipeline.models.building import Inputs, build_senn
 from pipeline.models.conceptizers import Conceptizer, ConvConceptizer, IdentityConceptizer
-from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer
+from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer, Parameterizer
 from pipeline.models.senn import Aggregator, Senn, sum_aggregator
 from tests.conftest import REPOSITORY
 
@@ -16,11 +16,11 @@ PARAMS = load_params(REPOSITORY / "params.yaml")
 SHAPES = {"compas_senn": (11,), "mnist_senn": (1, 28, 28), "mnist_disenn": (1, 28, 28)}
 
 
-class Parameterizer(nn.Module):
+class FunctionParameterizer(Parameterizer):
     """θ(x) = `function`(x), (B, K, C)."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
+        super().__init__(0, 0, 0.0, [])
         self.function = function
 
     def forward(self, x: Tensor, masks: None = None) -> Tensor:
@@ -51,7 +51,7 @@ def senn(
     """A SENN with relevances `theta`, and `concepts` the features themselves if not given."""
     if not isinstance(concepts, Conceptizer):
         concepts = FunctionConceptizer(concepts)
-    return Senn(concepts, Parameterizer(theta), aggregator).eval()  # type: ignore[arg-type]
+    return Senn(concepts, FunctionParameterizer(theta), aggregator).eval()
 
 
 def two_classes(relevances: Tensor) -> Tensor:

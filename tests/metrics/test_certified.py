@@ -255,5 +255,5 @@ def test_model_and_global_generator_are_left_alone():
 
 def test_networks_whose_layers_are_not_known_are_named():
     model = senn(two_classes, concepts=IdentityConceptizer((3,)))
-    with pytest.raises(PipelineError, match="parameterizer Parameterizer"):
+    with pytest.raises(PipelineError, match="parameterizer FunctionParameterizer"):
         certified_lipschitz(model, torch.rand(2, 3), torch.zeros(2, dtype=torch.long), box_1d(0.1))

@@ -179,6 +179,12 @@ def test_says_what_does_not_fit(name, changes, inputs, key, what):
         build_senn(name, experiment, PAPER.vae, inputs, 0)
 
 
+def test_of_a_table_of_a_collection_the_entrys_key_is_named():
+    experiment = changed(PAPER.experiments["compas_senn"], entry="tables")
+    with pytest.raises(PipelineError, match=r"^params\.yaml: experiments\.tables\.conceptizer: "):
+        build_senn("tables_compas", experiment, None, DIGITS, 0)
+
+
 def test_layer_sizes_come_from_params():
     experiment = changed(
         PAPER.experiments["mnist_senn"],

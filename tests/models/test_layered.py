@@ -5,6 +5,7 @@ from torch.testing import assert_close
 
 from pipeline.core.errors import PipelineError
 from pipeline.models.layered import LayeredSenn, WeightedSum, layered
+from pipeline.models.parameterizers import Parameterizer
 from pipeline.models.senn import Senn
 from tests.metrics.models import SHAPES, experiment_senn, random_image_senn, random_table_senn, senn
 from tests.models.textbook import ARCHITECTURES, random_batch
@@ -79,6 +80,6 @@ def test_what_is_not_known_is_named():
     with pytest.raises(PipelineError, match="aggregator einsum"):
         layered(model)
     model = random_table_senn()
-    model.parameterizer = nn.Identity()
-    with pytest.raises(PipelineError, match="parameterizer Identity"):
+    model.parameterizer = Parameterizer(6, 3, 0.0, [])
+    with pytest.raises(PipelineError, match="parameterizer Parameterizer"):
         layered(model)

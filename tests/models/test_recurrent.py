@@ -5,7 +5,8 @@ from torch.func import functional_call, grad, vmap
 from torch.testing import assert_close
 
 from pipeline.models.layers import plain
-from pipeline.models.recurrent import WEIGHTS, Gru, Lstm, Recurrent
+from pipeline.models.recurrent import Gru, Lstm, Recurrent
+from tests.models.textbook import WEIGHTS
 
 INPUTS, HIDDEN, EXAMPLES, LENGTH = 5, 8, 3, 7
 

@@ -21,9 +21,10 @@ from pipeline.models.conceptizers import (
     VaeConceptizer,
 )
 from pipeline.models.parameterizers import ConvParameterizer, MlpParameterizer, Parameterizer
-from pipeline.models.recurrent import WEIGHTS
 from pipeline.models.senn import Senn
 from pipeline.models.words import RecurrentParameterizer, WordsConceptizer
+
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of a recurrent layer
 
 
 @dataclass(frozen=True)

@@ -410,6 +410,19 @@ def test_a_loss_that_is_not_finite_names_its_cell(data):
         train(cells, data[name], short(name))
 
 
+def test_of_a_table_of_a_collection_the_entrys_key_is_named(data):
+    name, cell = "compas_senn", Cell("compas_senn", 3e38, 7)
+
+    def of_entry(params: Params) -> Params:
+        own = params.experiment(name).model_copy(update={"entry": "tables"})
+        return params.model_copy(update={"experiments": {name: own}})
+
+    with pytest.raises(PipelineError, match=r"Lower experiments\.tables\.lr, or λ, in params"):
+        train([cell], data[name], of_entry(short(name)))
+    with pytest.raises(PipelineError, match=r"^params\.yaml: experiments\.tables\.batch_size: "):
+        train([cell], data[name], of_entry(short(name, batch_size=57)))
+
+
 def test_a_loss_is_checked_at_every_step_not_only_at_validations(tmp_path):
     # A single bad example: the loss is NaN at the one step that sees it, and so are the weights.
     name = "mnist_senn"

@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import re
 import shutil
@@ -22,8 +23,10 @@ from pipeline.core.run import Run
 from pipeline.core.store import CellStore
 from pipeline.core.tensors import read_tensors, write_tensors
 from pipeline.models.weights import load_cell
-from pipeline.training import task
+from pipeline.training import engine, task
+from pipeline.training.bank import train_bank
 from pipeline.training.engine import train_grids
+from pipeline.training.progress import TrainingProgress
 from pipeline.training.task import Job
 from tests.models.textbook import Textbook, same_weights
 from tests.training.grids import (
@@ -258,6 +261,90 @@ def test_lambda_zero_weighs_nothing_and_a_large_one_shrinks_the_loss(job):
     rows = curves[curves["robust_reg"] == 0]
     assert_close(rows["train_total"].tolist(), rows["train_classification"].tolist())
     assert last.loc[10.0, "train_robustness"] < 0.1 * last.loc[0.0, "train_robustness"]
+
+
+# --- a GPU's memory is too small ----------------------------------------------------------------
+
+
+def limit_memory(monkeypatch, cells: int) -> None:
+    """Let a bank need more memory than there is where more than `cells` are computed at once."""
+
+    def limited(*arguments):
+        if arguments[-1] > cells:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return train_bank(*arguments)
+
+    monkeypatch.setattr(task, "train_bank", limited)
+
+
+class Interrupted(Exception):
+    """Somebody pressed Ctrl-C."""
+
+
+def interrupt_after(monkeypatch, epochs: int) -> None:
+    def counted(progress: TrainingProgress, *_) -> None:
+        nonlocal epochs
+        epochs -= 1
+        if epochs == 0:
+            raise Interrupted
+
+    monkeypatch.setattr(TrainingProgress, "epoch", counted)
+
+
+@pytest.fixture
+def one_bank(job, tmp_path, monkeypatch) -> Job:
+    """Of four cells, which are trained for three epochs, with a store."""
+    monkeypatch.setattr(engine, "cores", lambda: 1)
+    this = job("mnist_senn", short("mnist_senn", epochs=3))
+    return Job(replace(this.run, store=CellStore(tmp_path / "store", 10**9)), this.name)
+
+
+def trained_cells(job: Job) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in job.models.rglob("*.safetensors")}
+
+
+def test_of_halves_of_a_bank_no_epoch_is_done_again(one_bank, tmp_path, monkeypatch):
+    expected = train_grids([Job(replace(one_bank.run, store=CellStore(None, 1)), one_bank.name)])
+    files = trained_cells(one_bank)
+    shutil.rmtree(one_bank.models)
+    limit_memory(monkeypatch, 2)
+    for epochs in (2, 3, 1):  # in the first half; in the second; after its last epoch
+        interrupt_after(monkeypatch, epochs)
+        with pytest.raises(Interrupted):
+            train_grids([one_bank])
+    interrupt_after(monkeypatch, 1)
+    (curves,) = train_grids([one_bank])  # no epoch is left
+    pd.testing.assert_frame_equal(curves, *expected)
+    assert trained_cells(one_bank) == files
+    assert {path.suffix for path in (tmp_path / "store").iterdir()} == {".cell"}
+
+
+def test_an_abandoned_half_makes_room(one_bank, tmp_path, monkeypatch):
+    limit_memory(monkeypatch, 2)
+    interrupt_after(monkeypatch, 4)
+    with pytest.raises(Interrupted):
+        train_grids([one_bank])
+    (unfinished,) = (tmp_path / "store").glob("unfinished-*")
+    os.utime(unfinished, (0, 0))
+    CellStore(tmp_path / "store", 1).shrink()
+    assert not unfinished.exists()
+
+
+def test_halves_of_a_bank_leave_nothing_of_the_whole(one_bank, tmp_path, monkeypatch):
+    interrupt_after(monkeypatch, 1)
+    with pytest.raises(Interrupted):
+        train_grids([one_bank])
+    assert len(list((tmp_path / "store").glob("unfinished-*"))) == 1
+    limit_memory(monkeypatch, 2)
+    interrupt_after(monkeypatch, -1)
+    train_grids([one_bank])
+    assert {path.suffix for path in (tmp_path / "store").iterdir()} == {".cell"}
+
+
+def test_a_cell_that_does_not_fit_into_memory(one_bank, monkeypatch):
+    limit_memory(monkeypatch, 0)
+    with pytest.raises(PipelineError, match=r"experiments\.mnist_senn\.batch_size in params"):
+        train_grids([one_bank])
 
 
 # --- what does not fit -------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What a GPU runs, on the CPU: all cells at once against one by one, launches, devices."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,21 +61,21 @@ def test_at_once_is_one_by_one(name, robustness, tmp_path, monkeypatch):
     params = short(name, robustness)
     expected = trained(name, data, params)
     for width in (None, 7):  # idle cells or none
-        for one, other in zip(
-            trained(name, data, params, at_once=True, width=width), expected, strict=True
-        ):
+        monkeypatch.setattr(bank, "CellStepping", partial(VmapStepping, width=width))
+        for one, other in zip(trained(name, data, params), expected, strict=True):
             assert_close(one.weights, other.weights, rtol=0, atol=1e-9)
             assert (one.step, one.valid_accuracy) == (other.step, other.valid_accuracy)
             for row, other_row in zip(one.curve, other.curve, strict=True):
                 assert row == pytest.approx(other_row, abs=1e-9)
 
 
-def test_goes_on_from_a_checkpoint(tmp_path):
+def test_goes_on_from_a_checkpoint(tmp_path, monkeypatch):
     name = "mnist_disenn"
     data = load_dataset(write_data(name, tmp_path, train=50, valid=40))
-    params, how = short(name, LOSSES["review2020, a probe"]), {"at_once": True, "width": 6}
-    expected = trained(name, data, params, **how)
-    how["checkpoint"] = Checkpoint(tmp_path / "unfinished.safetensors")
+    params = short(name, LOSSES["review2020, a probe"])
+    monkeypatch.setattr(bank, "CellStepping", partial(VmapStepping, width=6))
+    expected = trained(name, data, params)
+    how = {"checkpoint": Checkpoint(tmp_path / "unfinished.safetensors")}
 
     def interrupt(epoch: int, accuracy: float) -> None:
         raise KeyboardInterrupt
