@@ -139,7 +139,7 @@ STATUSES = {
 """Every verdict's mark, in tables and figures, and the CSS class that colours it."""
 
 _SUPERSCRIPT = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
-_NUMBER = re.compile(r"[+−-]?[\d,]*\.?\d+")
+_NUMBER = re.compile(r"[+−-]?[\d,]*\.?\d+\b")  # no digest such as 12ab34
 _POWER = re.compile(rf"(?:\(?([+−-]?[\d.]+)(?: ± [\d.]+\))?·)?10([{_SUPERSCRIPT}]+)")
 _PLAIN = str.maketrans("−" + _SUPERSCRIPT, "--0123456789", ",")
 

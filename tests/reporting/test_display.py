@@ -85,6 +85,7 @@ def test_a_verdict_has_its_mark(status):
         ("0.0001 to 1", 1e-4),
         ("–", None),
         ("λ = 3", None),
+        ("01f2887373eb", None),
         ("", None),
     ],
 )
