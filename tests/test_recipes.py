@@ -18,7 +18,6 @@ import yaml
 
 from tests.conftest import REPOSITORY
 from tests.processes import run_stage
-from tests.stages.test_tokenizer import write_texts
 from tests.stages.workspace import tiny
 
 PAGE = REPOSITORY / "docs/extending.md"
@@ -100,7 +99,7 @@ def own_params() -> dict:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory) -> Path:
+def repository(tmp_path_factory, raw_data) -> Path:
     """The copy, in which every recipe was followed and all stages that it concerns have run."""
     folder = tmp_path_factory.mktemp("repository")
     for name in ("pipeline", "stages"):
@@ -112,7 +111,7 @@ def repository(tmp_path_factory) -> Path:
     mirror = folder / "mirror"
     mirror.mkdir()
     (mirror / "corners.csv").write_text(RAW)
-    write_texts(folder / "data/raw/reuters_r8")
+    shutil.copytree(raw_data("reuters_r8"), folder / "data/raw/reuters_r8")
     (folder / "reports").mkdir()
     shutil.copy(REPOSITORY / "reports/template.ipynb", folder / "reports")
     shutil.copy(REPOSITORY / "requirements.txt", folder)

@@ -41,7 +41,8 @@ def run_on_cluster(
     """As `tasks.run_tasks`: each task gets `cores`, or a GPU of its own.
 
     `work` is sent to each node once. A task is begun again, elsewhere if need be, when its worker
-    or its node dies. What it has of this machine becomes the node's: see `_TRANSLATED`.
+    or its node dies. What `work` and tasks have of this machine becomes the node's
+    (`_TRANSLATED`).
 
     Raises
     ------
@@ -86,14 +87,19 @@ def _on_node(
         return work(task, lambda *state: reports.put_nowait((index, *state)))
 
 
+def _file_of_a_node(sent: tuple[Path, bytes]) -> File:
+    return File(*sent)
+
+
+def _store_of_a_node(is_on: bool) -> CellStore:
+    return CellStore.from_environment() if is_on else CellStore(None, 0)
+
+
 # What means something on this machine alone: what is sent for it, and what a node makes of that.
 # A file brings its content, a store is the node's own, and so is a GPU, whose number may differ.
 _TRANSLATED: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    File: (lambda file: (file.path, file.read_bytes()), lambda sent: File(*sent)),
-    CellStore: (
-        lambda store: store.folder is not None,
-        lambda is_on: CellStore.from_environment() if is_on else CellStore(None, 0),
-    ),
+    File: (lambda file: (file.path, file.read_bytes()), _file_of_a_node),
+    CellStore: (lambda store: store.folder is not None, _store_of_a_node),
     torch.device: (lambda device: device.type, torch.device),
 }
 

@@ -139,7 +139,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def unreadable(file: Path | File, why: object) -> PipelineError:
     """To be raised when a file that a stage wrote cannot be read."""
-    reason = why.strerror if isinstance(why, OSError) else why  # without the path again
+    reason = (isinstance(why, OSError) and why.strerror) or why  # not the path again
     return PipelineError(
         f"cannot read {file}: {reason}. `dvc repro` runs the stage that writes it."
     )

@@ -89,7 +89,8 @@ class Vae(Section):
 class Pretrain(Section):
     """Pretraining of the β-VAE with Adam; one per seed, shared by all λ.
 
-    dataset : what it is trained on; DiSENN experiments have the same.
+    dataset : what it is trained on; DiSENN experiments have the same. None of those that are
+        normalised by column, as the tables of UCI are.
     pretrain_epochs : passes over the training set.
     pre_beta : β, the weight of the KL divergence, while pretraining.
     lr : Adam's learning rate.
@@ -468,11 +469,10 @@ class Params(Section):
                 elif key == "power" and not self._is_on_texts(name):
                     yield where, "must be an experiment on texts", name
         explained = [n for n in self.experiments if self.entry_of(n) in self.explain.experiments]
-        for name in explained:
-            if self.explain.seeds > (count := len(self.seeds_of(name))):
-                words = f"must be ≤ {count}, the number of seeds of {name}"
-                yield "explain.seeds", words, self.explain.seeds
-                break
+        fewest = min(explained, key=lambda name: len(self.seeds_of(name)), default=None)
+        if fewest and self.explain.seeds > (count := len(self.seeds_of(fewest))):
+            words = f"must be ≤ {count}, the number of seeds of {fewest}"
+            yield "explain.seeds", words, self.explain.seeds
 
         grids = [self.lambda_grid, *(e.lambda_grid or () for e in self.experiments.values())]
         for value in sorted({*chain(*grids)} - {self.robust_reg}):

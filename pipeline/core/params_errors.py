@@ -125,9 +125,8 @@ def _key_and_section(
     here: Any = model
     parts = iter(location)
     for part in parts:
-        if not hasattr(
-            here, "model_fields"
-        ):  # an item of dict[name, section] or of a list, or unknown
+        # An item of dict[name, section] or of a list, or unknown.
+        if not hasattr(here, "model_fields"):
             key += f".{part}" if here is None or get_origin(here) is dict else f"[{part}]"
             here = (get_args(here) or [None])[-1]
             continue

@@ -8,7 +8,7 @@ from multiprocessing import resource_tracker
 
 
 def cores() -> int:
-    """Cores this process may run on (`taskset`); a quota of processor time is not seen."""
+    """Cores this process may run on, as `taskset` sets them; a container's quota does not count."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

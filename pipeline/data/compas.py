@@ -44,8 +44,8 @@ CAVEAT = (
     "The model predicts the risk *score* that the COMPAS tool gave a defendant, not what the "
     "defendant did, from features that include race, sex and age. The scores err against black "
     "defendants more than against others, and the model repeats this and whatever bias the "
-    "arrests behind its data have. It serves to study explanations and is fit for nothing else: "
-    "never use it to judge a person."
+    "arrests behind its data have. It exists for studying explanations; use it for nothing else, "
+    "and never to judge a person."
 )
 """What everyone must know who uses a model of these data."""
 

@@ -29,9 +29,7 @@ def files() -> tuple[RawFile, ...]:
 
 def prepare(raw: Path, split_seed: int) -> Prepared:
     """4,000 training, 500 validation and 500 test images, all classes equally frequent."""
-    table = pd.read_csv(
-        raw / FILE_NAME, header=None
-    ).to_numpy()  # 784 pixels, 0 to 255, and a label
+    table = pd.read_csv(raw / FILE_NAME, header=None).to_numpy()  # 784 pixels and a label
     pixels, labels = table[:, :-1], table[:, -1]
     x = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 1, SIDE, SIDE)
     y = torch.from_numpy(np.ascontiguousarray(labels))

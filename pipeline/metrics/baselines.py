@@ -78,7 +78,7 @@ def cross_entropy_ratio(model: Senn, split: Split) -> float:
 
 
 def balanced_accuracy(model: Senn, split: Split) -> float:
-    """Mean over the classes in `split` of the share of their examples that are got right."""
+    """Mean over the classes in `split` of the share of their examples classified correctly."""
     predicted = predict(model, split.x)
     right = (predicted == split.y).double()
     return float(torch.stack([right[split.y == label].mean() for label in split.y.unique()]).mean())

@@ -86,7 +86,7 @@ class PerChannelLinear(nn.Module):
 class PooledConv2d(nn.Conv2d):
     """``relu(max_pool2d(conv2d(x), 2))`` of x (B, C, H, W); weights as `torch.nn.Conv2d`.
 
-    Without stride, padding, dilation and groups.
+    It supports no stride, padding, dilation or groups.
     """
 
     is_plain = False
@@ -105,7 +105,7 @@ class PooledConv2d(nn.Conv2d):
 
 
 class TransposedConv2d(nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d` of x (B, C, H, W), without dilation and groups."""
+    """`torch.nn.ConvTranspose2d` of x (B, C, H, W); it supports no dilation or groups."""
 
     is_plain = False
 
@@ -184,7 +184,10 @@ class _Product(Function):
 
 
 class _LinearMap(Function):
-    """``function(x, *settings)``, linear in x, with the derivative ``adjoint(·, *settings)``."""
+    """``function(x, *settings)``, linear in x, with the derivative ``adjoint(·, *settings)``.
+
+    Tensors among the settings need no gradient and are never written to, so `ctx` may hold them.
+    """
 
     @staticmethod
     def forward(
@@ -336,7 +339,7 @@ def _scatter(pooled: Tensor, is_right: Tensor, is_lower: Tensor, size: tuple[int
 
 
 def _gather(y: Tensor, is_right: Tensor, is_lower: Tensor, size: tuple[int, int]) -> Tensor:
-    """Adjoint of `_scatter`: the values of (H, C, W, B) at the places of the maxima."""
+    """Adjoint of `_scatter`, whose `size` it takes: values of (H, C, W, B) at the maxima."""
     # Exact at weights 0 and 1.
     rows = torch.lerp(*_pairs(y, 2), is_right)
     return torch.lerp(*_pairs(rows, 0), is_lower)

@@ -74,7 +74,8 @@ def _besides(results: Results) -> str:
             len(one.cells) for one in results.tables.values()
         ),
         "on texts": sum(len(one.cells) for one in results.texts.values()),
-        "to compare losses": sum(len(one.study) + len(one.roundings) for one in studied),
+        "to compare losses": sum(len(one.study) for one in studied),
+        "to measure rounding": sum(len(one.roundings) for one in studied),
         "β-VAEs": results.vae_curves["seed"].nunique() if pretrained else 0,
         "tokenizers": 0 if results.tokenizer.empty else len(params.tokenizer.seeds),
     }

@@ -20,7 +20,7 @@ from pipeline.claims.wording import lambda_label
 from pipeline.metrics.intervals import accuracy_interval
 from pipeline.models.senn import SennOutput
 from pipeline.reporting.display import Part, Prose
-from pipeline.reporting.study import compared_with_published
+from pipeline.reporting.study import closest, compared_with_published
 from pipeline.study.definitions import Definition
 
 _SATURATED = 0.9  # of |θ|, which tanh bounds by 1
@@ -54,14 +54,16 @@ def _losses(results: Results) -> Iterator[str]:
         most = study.lambdas[-1]
         of_definition: dict[Definition, list[str]] = {}
         for published, ranked in compared:
-            source = with_article(published.source)
-            of_definition.setdefault(ranked[0].definition, []).append(f"{source}’s")
+            others = wording.listed(closest(ranked)[1:])
+            unless = f" (the seeds do not tell {others} apart)" if others else ""
+            whose = f"{with_article(published.source)}’s{unless}"
+            of_definition.setdefault(ranked[0].definition, []).append(whose)
         said = []
-        for definition, whose in of_definition.items():
+        for definition, curves in of_definition.items():
             lost = study.lost_at(definition, most)
             points = wording.with_bounds(f"{wording.points(lost.mean)} points", lost, 100, 1)
             said.append(
-                f"{points} under `{definition}`, whose curve is closest to {wording.listed(whose)}"
+                f"{points} under `{definition}`, whose curve is closest to {wording.listed(curves)}"
             )
         lead = (
             "Whose curve comes out depends on the loss that is computed"
@@ -84,8 +86,8 @@ def _collapse(results: Results) -> Iterator[str]:
         if not lambdas:
             continue
         robust = cells[cells["robust_reg"].isin(lambdas)]
-        gain = wording.points(robust["selection_gain"].mean())
-        more = "no more" if gain in ("0.0", "−0.0") else f"{gain} points more"
+        gain = robust["selection_gain"].mean()
+        more = f"{wording.points(gain)} points more" if gain >= 5e-4 else "no more"
         yield (
             f"**The robust models of {experiment.title} have collapsed.** At λ = "
             f"{wording.lambdas(lambdas)}, {robust['collapsed'].sum():g} of {len(robust)} end up "

@@ -94,7 +94,7 @@ def findings(bouts: Mapping[str, Bout]) -> str:
             changed.append(f"- **{name}**, on {wording.listed(tables)}: {told}.")
         else:
             others.append(f"- **{name}**: {told}.")
-    heading = "Holds in the paper’s setting, but not in every fair one"
+    heading = "Holds in the paper’s setting, on some tables at least, but not in every fair one"
     lines = [f"**{heading}:**", "", *changed] if changed else [f"**{heading}:** no claim."]
     return "\n".join([*lines, *(["", "The others:", "", *others] if others else [])])
 

@@ -7,7 +7,7 @@ import multiprocessing
 import sys
 import traceback
 from contextlib import redirect_stdout, suppress
-from functools import cache
+from functools import cache, partial
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from pipeline.core.processes import cores, interrupts_blocked
 from pipeline.reporting.sections import DRAWN_FIRST, SECTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.claims.results import Results
     from pipeline.reporting.display import Bundle
 
@@ -30,7 +32,7 @@ class Page:
     """
 
     def __init__(self, *places: str) -> None:
-        self._places = places
+        self._results = cache(partial(_read, places))
         self._todo = sorted(SECTIONS, key=lambda name: name not in DRAWN_FIRST)
         self._drawn: dict[str, tuple[list[Bundle], Exception | None]] = {}
         self._drawing: list[Connection] = []
@@ -38,8 +40,7 @@ class Page:
         for _ in range(PROCESSES if cores() > 1 else 0):
             here, there = context.Pipe()
             with interrupts_blocked():  # this process handles Ctrl-C
-                target = (there, self._places)
-                context.Process(target=_draw_all, args=target, daemon=True).start()
+                context.Process(target=_draw_all, args=(there, places), daemon=True).start()
             there.close()
             self._drawing.append(here)
 
@@ -65,7 +66,7 @@ class Page:
                 assert isinstance(channel, Connection)
                 self._answer(channel)
         if name not in self._drawn:
-            return _draw(name, self._places)
+            return _draw(name, self._results)
         bundles, error = self._drawn[name]
         if error is not None:
             raise error
@@ -90,17 +91,18 @@ class Page:
 
 def _draw_all(channel: Connection, places: tuple[str, ...]) -> None:
     """Draw the sections that `Page` asks for, until it asks for none."""
+    results = cache(partial(_read, places))
     # If nobody waits for the answers any more, there is nobody to tell.
     with channel, suppress(EOFError, OSError), redirect_stdout(sys.stderr):
         channel.send(None)  # it lives
         while (name := channel.recv()) is not None:
             try:
-                channel.send((name, _draw(name, places), None))
+                channel.send((name, _draw(name, results), None))
             except Exception as error:
                 channel.send((name, [], _to_send(error)))
 
 
-def _draw(name: str, places: tuple[str, ...]) -> "list[Bundle]":
+def _draw(name: str, results: "Callable[[], Results]") -> "list[Bundle]":
     from pipeline.core.params_choices import implementation
     from pipeline.core.workers import one_thread
 
@@ -108,11 +110,10 @@ def _draw(name: str, places: tuple[str, ...]) -> "list[Bundle]":
         raise PipelineError(f"pipeline/reporting/sections.py has no section {name}; add it there")
     with one_thread():
         section = implementation(f"pipeline.reporting.{name.replace('.', ':')}")
-        return [part.bundle() for part in section(_results(places))]
+        return [part.bundle() for part in section(results())]
 
 
-@cache
-def _results(places: tuple[str, ...]) -> "Results":
+def _read(places: tuple[str, ...]) -> "Results":
     from pipeline.claims.results import Results
 
     return Results(*places)

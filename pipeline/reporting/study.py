@@ -234,10 +234,9 @@ def conclusion(published: PublishedLoss, ranked: Sequence[Nearness]) -> str:
     ranked : as `nearness` returns them.
     """
     first, source = ranked[0], with_article(published.source)
-    curve, rivals = f"{source}’s curve", len(ranked) - 1
-    possible = [one for one in ranked if one is first or one.nearest >= _POSSIBLE / rivals]
+    curve, possible = f"{source}’s curve", closest(ranked)
     if len(possible) > 1:
-        names = wording.listed([f"`{one.definition}`" for one in possible])
+        names = wording.listed(possible)
         text = (
             f"**{names} come closest to {curve}; the seeds cannot tell them apart.** The first is "
             f"{_distance(first)} away."
@@ -245,7 +244,7 @@ def conclusion(published: PublishedLoss, ranked: Sequence[Nearness]) -> str:
     else:
         text = (
             f"**`{first.definition}` comes closest to {curve}**: it is {_distance(first)} away, "
-            f"the nearest in {wording.percent(first.nearest)} of the draws."
+            f"the nearest in {_share(first.nearest)} draws."
         )
         if len(ranked) > 1:
             text += f" Next is `{ranked[1].definition}`, {_distance(ranked[1])} away."
@@ -263,8 +262,19 @@ def conclusion(published: PublishedLoss, ranked: Sequence[Nearness]) -> str:
     )
 
 
+def closest(ranked: Sequence[Nearness]) -> list[str]:
+    """The nearest definition, and those that the seeds do not tell apart from it, in Markdown."""
+    least = _POSSIBLE / (len(ranked) - 1) if len(ranked) > 1 else 1
+    possible = [ranked[0], *(one for one in ranked[1:] if one.nearest >= least)]
+    return [f"`{one.definition}`" for one in possible]
+
+
 def _lost(one: Nearness) -> str:
     return f"{wording.points(one.here.mean)} points, {wording.bounds(one.here, 100, 1)}"
+
+
+def _share(share: float) -> str:
+    return "all" if share == 1 else f"{wording.probability(share)} of the"
 
 
 def _distance(one: Nearness) -> str:

@@ -66,8 +66,8 @@ _EXPLAINED = (
 
 def _overview(results: Results) -> Table:
     """One row a table: sizes, accuracies and stability at the ends of its grid."""
-    header = ("table", "rows", "features", "classes", "linear, %", "SENN, least λ, %",
-              "largest λ, %", "eq. 5, least λ", "largest λ", "collapsed")  # fmt: skip
+    header = ("table", "rows", "features", "classes", "linear, %", "SENN, smallest λ, %",
+              "largest λ, %", "eq. 5, smallest λ", "largest λ", "collapsed")  # fmt: skip
     rows = [tuple(_row(experiment)) for experiment in results.tables.values()]
     return Table(header, rows, kind="numbers wide")
 

@@ -44,7 +44,7 @@ class Stepping(Protocol):
         """Accuracy and mean cross-entropy of every cell on the validation split, each (cells,)."""
 
     def state(self) -> dict[str, Tensor]:
-        """What further steps depend on besides the weights: Adam's."""
+        """What further steps depend on besides the weights: Adam's. No name begins with "best"."""
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state` returned."""

@@ -110,8 +110,8 @@ def _train(
 ) -> dict[Cell, tuple[float, bytes]]:
     """Validation accuracy and file of every cell.
 
-    In halves, where a GPU's memory is too small for the bank. Those are the same when a run goes on
-    that was killed in one of them, and so are the names of their checkpoints.
+    In halves, where a GPU's memory is too small for the bank. If a run is killed in one of them,
+    the next makes the same halves, with the same names of checkpoints.
     """
     bank = task.bank
     objective = Objective(job.experiment, job.run.params.robustness, job.run.params.vae)

@@ -198,8 +198,10 @@ def test_what_is_no_raw_file_is_removed(raw, mirror):
     (mirror / "table.csv").write_bytes(PAYLOAD)
     fetch(raw, mirror)
     (raw / "former.csv").write_bytes(OTHER)
+    (raw / "unpacked/deep").mkdir(parents=True)
     assert fetch(raw) == [
         "table.csv: already there, SHA-256 verified",
         "former.csv: no raw file; removing it",
+        "unpacked: no raw file; removing it",
     ]
     assert contents(raw) == {"table.csv": PAYLOAD}

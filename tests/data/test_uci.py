@@ -8,6 +8,7 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pipeline.core.dataset import Dataset, load_dataset, save_dataset
+from pipeline.core.errors import PipelineError
 from pipeline.core.params import load_params
 from pipeline.core.stage import pins
 from pipeline.data import uci
@@ -155,6 +156,21 @@ def test_a_column_that_is_constant_in_training_becomes_zero(tmp_path):
     save_dataset(tmp_path / "prepared", SMALL.prepare(write(tmp_path, rows(*sizes)), 0))
     data = load_dataset(tmp_path / "prepared")
     assert (data.train.x[:, 0] == 0).all() and (data.test.x[:, 0] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("id, 1, green, n", "column colour: must be one of red, blue, got 'green'"),
+        ("id, 1, red, m", "column class: must be one of n, y, got 'm'"),
+        ("id, many, red, n", "column size: must be a finite number, got 'many'"),
+        ("id, inf, red, n", "column size: must be a finite number, got 'inf'"),
+        ("id, 1, red", "column class: must be one of n, y, got nan"),
+    ],
+)
+def test_a_value_that_should_not_be_there_is_named(tmp_path, change, message):
+    with pytest.raises(PipelineError, match=rf"small\.csv: {message}"):
+        SMALL.prepare(write(tmp_path, [*rows("1", "2"), change]), split_seed=0)
 
 
 def test_scikit_learns_files_are_those_of_the_version_that_is_pinned():

@@ -109,11 +109,14 @@ def test_the_notebook_runs(project):
 
 def test_a_clone_that_pulls_has_nothing_to_run(project, tmp_path):
     storage = str(tmp_path / "storage")
-    follow(project, commands("dvc.md", "Set it up, and push"), **{"/path/to/storage": storage})
+    remote, push, pull = commands("dvc.md", "Share what was computed")
+    follow(project, [remote], **{"/path/to/storage": storage})
+    project.commit()
+    follow(project, [push])
     clone = replace(project, folder=tmp_path / "fresh")
     project.run("git", "clone", "--quiet", str(project.folder), str(clone.folder))
     assert UP_TO_DATE not in clone.run("dvc", "status")
-    follow(clone, commands("dvc.md", "Pull"))
+    follow(clone, [pull])
     assert UP_TO_DATE in clone.run("dvc", "status")
     printed = clone.run("dvc", "repro")
     assert stages_run(printed) == [] and UP_TO_DATE in printed

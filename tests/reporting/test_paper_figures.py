@@ -57,7 +57,7 @@ def parts(tables):
 
 def test_the_finding_comes_first(tables):
     first = parts(tables)[0].markdown
-    assert first.startswith("**Holds in the paper’s setting, but not in every fair one:**")
+    assert first.startswith("**Holds in the paper’s setting, on some tables at least, but not in")
     changed, others = first.split("The others:")
     for claim in ("stability-uci", "stability-mnist", "stability-compas"):
         (line,) = (line for line in changed.splitlines() if f"**{claim}**, on " in line)

@@ -28,7 +28,7 @@ def test_nearest_and_alike():
     assert [one.nearest for one in ranked] == [1.0, 0.0]
     assert conclusion(PUBLISHED, ranked) == (
         "**`review2020, batch` comes closest to the review’s curve**: it is 0.1 points (0.1 to "
-        "0.1) away, the nearest in 100.0 % of the draws. Next is `paper2018, batch`, 11.0 points "
+        "0.1) away, the nearest in all draws. Next is `paper2018, batch`, 11.0 points "
         "(11.0 to 11.0) away. The loss of 15.0 points that was published by the review at λ = "
         "1 lies within the interval of `review2020, batch` (15.1 points, 14.8 to 15.4)."
     )

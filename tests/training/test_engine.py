@@ -281,6 +281,9 @@ class Interrupted(Exception):
     """Somebody pressed Ctrl-C."""
 
 
+NEVER = 10**6
+
+
 def interrupt_after(monkeypatch, epochs: int) -> None:
     def counted(progress: TrainingProgress, *_) -> None:
         nonlocal epochs
@@ -336,7 +339,7 @@ def test_halves_of_a_bank_leave_nothing_of_the_whole(one_bank, tmp_path, monkeyp
         train_grids([one_bank])
     assert len(list((tmp_path / "store").glob("unfinished-*"))) == 1
     limit_memory(monkeypatch, 2)
-    interrupt_after(monkeypatch, -1)
+    interrupt_after(monkeypatch, epochs=NEVER)
     train_grids([one_bank])
     assert {path.suffix for path in (tmp_path / "store").iterdir()} == {".cell"}
 
