@@ -148,7 +148,7 @@ def test_lead_counts_the_verdicts(run):
     # Studies of 6 and 4 definitions, with 2 λ and 2 seeds each; and as many roundings.
     assert (
         "with λ = 0.01 and 1, 2 seeds each; and besides, 10 on 2 small tables, 4 on texts, "
-        "48 to compare losses, 2 β-VAEs and 3 tokenizers." in text
+        "40 to compare losses, 8 to measure rounding, 2 β-VAEs and 3 tokenizers." in text
     )
     assert "Training and test examples: 60 and 40 (compas) and 80 and 50 (mnist_5k)." in text
     assert "`review2020`, estimated with 1 random probe per example" in text
