@@ -103,7 +103,8 @@ def stages_run(printed: str) -> list[str]:
 def first_run(tmp_path_factory, raw_data) -> tuple[Project, str]:
     """A clone after `cp presets/smoke.yaml params.yaml && dvc repro` and a commit; what it printed.
 
-    Not to be changed: see `project`.
+    Its stages are forked: to import torch for each takes longer than all they do. Not to be
+    changed: see `project`.
     """
     if "PYTEST_XDIST_WORKER" in os.environ:  # fails in a second worker: see tests.distribution
         (tmp_path_factory.getbasetemp().parent / "first run").mkdir()
@@ -114,7 +115,7 @@ def first_run(tmp_path_factory, raw_data) -> tuple[Project, str]:
     project = Project(root / "clone", environment(root, mirror), ONE_CORE)
     few_steps.digest("compas_senn")  # compiles the kernel here, for the clone and all other tests
     clone(project)
-    printed = project.run("dvc", "repro")
+    printed = project.forking(root / "bin").run("dvc", "repro")
     project.commit()
     return project, printed
 
