@@ -82,7 +82,7 @@ def test_lists(run):
         "0 to 1",
         "Low, Medium or High",
         "lime",
-        "never use it",
+        "never to judge a person",
     ):
         assert words in described
     assert "28 × 28 pixels" in run("mnist_senn", "--list")
