@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.claims.evidence import Evidence
 from pipeline.claims.published import Kind
 from pipeline.claims.results import ExperimentResults
-from pipeline.claims.wording import minus
+from pipeline.claims.wording import points, with_bounds
 from pipeline.metrics.intervals import Interval, lies_in, together, widened
 from pipeline.metrics.word_power import SPACES
 
@@ -68,7 +68,7 @@ def attack_evidence(table: pd.DataFrame) -> Evidence | None:
         outcomes.append(lies_in(here, *_RANGES[row["quantity"]]))
         if shown is None and row["quantity"] == "concepts_between":
             shown = here
-        number = f"{here.mean:.2f} ({here.low:.2f} to {here.high:.2f})"
+        number = with_bounds(f"{here.mean:.2f}", here)
         words.append(f"{row['quantity'].split('_')[0]} {number} at {row['radius']:g}")
     return Evidence(shown, _ATTACK_QUANTITY, "; ".join(words), together(outcomes))
 
@@ -111,8 +111,7 @@ def _leads(rows: pd.DataFrame) -> dict[str, Interval]:
 
 def _said(leads: dict[str, Interval]) -> str:
     return ", ".join(
-        minus(f"{100 * lead.mean:.1f} ({100 * lead.low:.1f} to {100 * lead.high:.1f})")
-        + f" over {label[0].lower()}{label[1:]}"
+        f"{with_bounds(points(lead.mean), lead, 100, 1)} over {label[0].lower()}{label[1:]}"
         for label, lead in leads.items()
     )
 

@@ -252,6 +252,7 @@ def attacked(
     side, top, gap = 0.95, 0.32, 0.42
     figure, paper = style.canvas(top + len(images) * (side + gap) - 0.1, title)
     left, width = 2 * side + 0.45, 1.0
+    limits = {field: style.common_limit(of_all) for field, of_all in values.items()}
     for index, pair in enumerate(images):
         down = top + index * (side + gap)
         for place, image in enumerate(pair):
@@ -261,7 +262,7 @@ def attacked(
         for column, (field, of_all) in enumerate(values.items()):
             axes = style.axes_at(figure, left + column * (width + 0.1), down, width, side)
             before, after = of_all[index]
-            style.signed_bars(axes, after, style.common_limit(of_all))
+            style.signed_bars(axes, after, limits[field])
             axes.barh(np.arange(len(before)), before, height=0.24, color=style.GREY, linewidth=0)
             if column == 0:
                 style.name_concepts(axes, len(before))
